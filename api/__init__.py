@@ -1,0 +1,1 @@
+"""The gateway: HTTP in, JSON out. It never decodes media and never loads a model."""

@@ -1,0 +1,90 @@
+"""Every environment variable that Parley reads. Nothing else in api/, tasks/ or shared/ looks at the environment."""
+
+from __future__ import annotations
+
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+WHISPER_MODELS = (
+    "tiny", "tiny.en", "base", "base.en", "small", "small.en", "medium", "medium.en",
+    "large-v1", "large-v2", "large-v3", "large", "large-v3-turbo", "turbo",
+    "distil-small.en", "distil-medium.en", "distil-large-v2", "distil-large-v3", "distil-large-v3.5",
+)  # fmt: skip
+"""Whisper models that may be asked for, by the names faster-whisper gives them."""
+
+
+class Settings(BaseSettings):
+    """One instance per process, read once by `settings()`. Durations end in `_s`, sizes in `_bytes`."""
+
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
+
+    # servers
+    database_url: SecretStr = Field(description="PostgreSQL, as postgresql+psycopg://user:password@host:port/name")
+    redis_url: SecretStr = Field(description="Redis or Valkey, the Celery broker, as redis://:password@host:port/0")
+    s3_endpoint_url: str | None = Field(None, description="S3 server; empty means AWS")
+    s3_public_endpoint_url: str | None = Field(None, description="The S3 address that clients see, for presigned URLs")
+    s3_bucket: str = Field("parley", description="Bucket for uploads, intermediate audio and transcripts")
+    s3_region: str = Field("us-east-1", description="Region of the bucket")
+    aws_access_key_id: SecretStr | None = Field(None, description="S3 credentials; empty means the instance's own role")
+    aws_secret_access_key: SecretStr | None = Field(None, description="S3 credentials")
+
+    # gateway
+    api_key: SecretStr | None = Field(None, description="First API key (all scopes), created at start when it is new")
+    max_upload_bytes: int = Field(5 * 1024**3, gt=0, description="Largest upload accepted, in bytes")
+    max_wait_s: float = Field(300, ge=0, description="Longest time that `wait=` holds a request open")
+
+    # recordings
+    max_duration: float = Field(8 * 3600, gt=0, le=36 * 3600, description="Longest recording accepted, in seconds")
+    decode_timeout_s: float = Field(1800, gt=0, description="Wall time the decoder may take for one file")
+    decode_memory_bytes: int = Field(1024**3, gt=0, description="Address space the decoder may take")
+    scratch_dir: Path = Field(
+        Path(tempfile.gettempdir()) / "parley", description="Folder for the temporary files of running stages"
+    )
+
+    # models
+    model_dir: Path = Field(Path("models"), description="Local weights: whisper/NAME/ and diarization/")
+    hf_token: SecretStr | None = Field(None, description="Hugging Face token for gated models")
+    hub_timeout_s: float = Field(5, gt=0, description="Wait this long for the Hub before using the mirror")
+    whisper_model: str = Field("auto", description="Default model; auto = base on CPU, large-v3-turbo on CUDA")
+    whisper_models: str = Field(",".join(WHISPER_MODELS), description="Models that may be asked for")
+    device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run")
+    compute_type: str = Field("auto", description="CTranslate2 type; auto = int8 on CPU, float16 on CUDA")
+    cpu_threads: int = Field(0, ge=0, description="Threads per model process; 0 = all cores")
+    asr_mode: Literal["batched", "accurate"] = Field("batched", description="Default decoder; accurate = sequential")
+    asr_batch_size: int = Field(8, gt=0, description="Windows decoded together in batched mode")
+    diarization_mode: Literal["fast", "exact"] = Field(
+        "fast", description="fast = embeddings from one pass over the file; exact = per chunk as stock pyannote"
+    )
+    engine: Literal["models", "sleeper"] = Field(
+        "models", description="sleeper replaces the models by a pause; for load and fault tests only"
+    )
+    sleeper_seconds: float = Field(0.2, ge=0, description="How long the sleeper pauses per stage")
+
+    # the kernel
+    lease_s: float = Field(30, gt=0, description="A stage whose worker is silent this long is given to another")
+    heartbeat_s: float = Field(2, gt=0, description="Interval at which a worker renews its lease and reads cancel")
+    grace_s: float = Field(2, gt=0, description="Time the work gets to stop by itself before its process is killed")
+    max_attempts: int = Field(3, gt=0, description="Attempts per stage before it is dead")
+    stall_timeout_s: float = Field(900, gt=0, description="A stage without progress this long is stopped")
+    sweep_interval_s: float = Field(5, gt=0, description="Interval of the sweep")
+    ring_again_s: float = Field(10, gt=0, description="A queued stage nobody claimed is rung again after this long")
+
+    # logs
+    log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_format: Literal["json", "text"] = Field("json", description="json for machines, text for a terminal")
+
+    @property
+    def allowed_models(self) -> tuple[str, ...]:
+        """`whisper_models` as a tuple of names."""
+        return tuple(name.strip() for name in self.whisper_models.split(",") if name.strip())
+
+
+@cache
+def settings() -> Settings:
+    """This process's settings. Raises pydantic.ValidationError, naming the variable, when one is missing or wrong."""
+    return Settings()

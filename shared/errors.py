@@ -1,0 +1,192 @@
+"""Every error that Parley raises on purpose: its stable code, its HTTP status and whether a retry helps.
+
+A class is an entry of the public contract: docs/errors.md lists them all and a test compares the two.
+`retryable` speaks to the pipeline: a stage that raises such an error is tried again, any other ends the job.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+
+class ParleyError(Exception):
+    """Base of all of them. `message` is shown to the caller, so it holds no secret and no local path."""
+
+    code: ClassVar[str] = "unexpected_error"
+    status: ClassVar[int] = 500
+    retryable: ClassVar[bool] = False
+
+    def __init__(self, message: str, **detail: Any) -> None:
+        super().__init__(message)
+        self.message = message
+        self.detail = detail
+
+
+class UnexpectedError(ParleyError):
+    """Something failed that nobody foresaw; the logs hold the request id."""
+
+    code, status, retryable = "unexpected_error", 500, True
+
+
+# ---- the caller's request
+
+
+class InvalidRequest(ParleyError):
+    """A parameter is missing, unknown or out of range; `detail` names it."""
+
+    code, status = "invalid_request", 422
+
+
+class Unauthorized(ParleyError):
+    """No API key, or one that is not valid."""
+
+    code, status = "unauthorized", 401
+
+
+class Forbidden(ParleyError):
+    """The API key is valid but lacks the scope for this call."""
+
+    code, status = "forbidden", 403
+
+
+class NotFound(ParleyError):
+    """There is no such thing, or it belongs to another API key."""
+
+    code, status = "not_found", 404
+
+
+class MethodNotAllowed(ParleyError):
+    """The path exists but not with this HTTP method."""
+
+    code, status = "method_not_allowed", 405
+
+
+class NotReady(ParleyError):
+    """The task has no result yet; `detail.status` says where it stands."""
+
+    code, status = "not_ready", 409
+
+
+class WrongState(ParleyError):
+    """The task is in a state in which this call makes no sense, such as retrying one that is done."""
+
+    code, status = "wrong_state", 409
+
+
+class IncompleteUpload(ParleyError):
+    """The connection ended before the whole body had arrived; nothing was kept."""
+
+    code, status = "incomplete_upload", 400
+
+
+class FileTooLarge(ParleyError):
+    """The upload is larger than `MAX_UPLOAD_BYTES`."""
+
+    code, status = "file_too_large", 413
+
+
+class ModelNotAllowed(ParleyError):
+    """The model is not on this server's list; GET /models shows it."""
+
+    code, status = "model_not_allowed", 422
+
+
+# ---- the recording
+
+
+class NoAudio(ParleyError):
+    """Nothing in the file can be decoded as sound."""
+
+    code, status = "no_audio", 422
+
+
+class UnsupportedMedia(ParleyError):
+    """The file is a playlist, an archive or something else that is not accepted as media."""
+
+    code, status = "unsupported_media", 415
+
+
+class MediaTooLong(ParleyError):
+    """The recording lasts longer than `MAX_DURATION`."""
+
+    code, status = "media_too_long", 413
+
+
+class DecodeFailed(ParleyError):
+    """The decoder crashed, ran out of its memory or took too long on this file."""
+
+    code, status = "decode_failed", 422
+
+
+# ---- the work
+
+
+class ModelUnavailable(ParleyError):
+    """The weights are neither in `MODEL_DIR` nor to be had from the Hub."""
+
+    code, status = "model_unavailable", 503
+
+
+class TranscriptionError(ParleyError):
+    """Speech recognition failed on this recording."""
+
+    code, status, retryable = "transcription_error", 500, True
+
+
+class DiarizationError(ParleyError):
+    """Speaker diarization failed; the transcript is delivered without speakers."""
+
+    code, status, retryable = "diarization_error", 500, True
+
+
+class WorkerLost(ParleyError):
+    """The worker died or vanished while it held this stage, as often as is allowed."""
+
+    code, status, retryable = "worker_lost", 500, True
+
+
+class StageStalled(ParleyError):
+    """The stage made no progress for `STALL_TIMEOUT_S` and was stopped."""
+
+    code, status, retryable = "stage_stalled", 500, True
+
+
+class Cancelled(ParleyError):
+    """The task was cancelled by its owner."""
+
+    code, status = "cancelled", 409
+
+
+# ---- the servers behind Parley
+
+
+class DatabaseUnavailable(ParleyError):
+    """PostgreSQL does not answer; nothing was accepted."""
+
+    code, status, retryable = "database_unavailable", 503, True
+
+
+class StorageUnavailable(ParleyError):
+    """The object store does not answer; nothing was accepted."""
+
+    code, status, retryable = "storage_unavailable", 503, True
+
+
+# ---- never seen by a caller
+
+
+class Interrupted(Exception):
+    """The stage is to stop now: cancelled, lease lost, or worker shutting down. `reason` says which."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class LeaseLost(Exception):
+    """Somebody else owns the stage by now; whatever this worker produced is thrown away."""
+
+
+def catalogue() -> dict[str, type[ParleyError]]:
+    """All error classes by code, in the order of this file."""
+    return {kind.code: kind for kind in ParleyError.__subclasses__()}

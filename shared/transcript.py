@@ -1,0 +1,138 @@
+"""What the stages hand to each other. All times are seconds from the start of the recording.
+
+Every class is frozen and plain, so a value can be hashed, compared and stored as JSON
+(`to_json` / `from_json`) without losing anything.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any, TypeVar
+
+from pydantic import TypeAdapter
+
+SAMPLE_RATE = 16_000
+"""Samples per second of the audio that every stage after convert reads: mono, signed 16 bit."""
+
+Progress = Callable[[float], None]
+"""Called by a stage with the share of its work done, 0..1. It may raise `Interrupted` to stop the stage."""
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One spoken word. `text` carries the model's own leading space; `confidence` is 0..1."""
+
+    start: float
+    end: float
+    text: str
+    confidence: float
+    speaker: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A stretch of speech by at most one speaker. `words` is empty only when the model gave none."""
+
+    id: int
+    start: float
+    end: float
+    text: str
+    confidence: float
+    speaker: str | None = None
+    words: tuple[Word, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerTurn:
+    """One speaker talking without a break."""
+
+    start: float
+    end: float
+    speaker: str
+
+
+@dataclass(frozen=True, slots=True)
+class Speaker:
+    """A voice of the finished transcript and how long it talks, in seconds."""
+
+    id: str
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Caveat:
+    """Something a reader should know before trusting the text. `code` is stable; times may be absent."""
+
+    code: str
+    message: str
+    start: float | None = None
+    end: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """What convert found out while it decoded: the length counted in samples, never taken from a header."""
+
+    duration: float
+    skipped_packets: int = 0
+    container: str = ""
+    codec: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Transcription:
+    """What speech recognition says about one shard of the audio, before anyone knows who spoke."""
+
+    language: str
+    language_probability: float
+    duration: float
+    model: str
+    segments: tuple[Segment, ...]
+    warnings: tuple[Caveat, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Diarization:
+    """Who spoke when. `turns` may overlap; `exclusive` never does and decides who said a word."""
+
+    turns: tuple[SpeakerTurn, ...]
+    exclusive: tuple[SpeakerTurn, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """The finished answer: words, segments and speakers of one recording."""
+
+    language: str
+    language_probability: float
+    duration: float
+    model: str
+    segments: tuple[Segment, ...]
+    speakers: tuple[Speaker, ...] = ()
+    turns: tuple[SpeakerTurn, ...] = ()
+    warnings: tuple[Caveat, ...] = field(default=())
+
+    @property
+    def text(self) -> str:
+        """The words in order, one line of text."""
+        return " ".join(s.text.strip() for s in self.segments if s.text.strip())
+
+
+T = TypeVar("T")
+
+
+@cache
+def _adapter(kind: type[T]) -> TypeAdapter[T]:
+    return TypeAdapter(kind)
+
+
+def to_json(value: Any) -> bytes:
+    """JSON bytes of any class above."""
+    return _adapter(type(value)).dump_json(value)
+
+
+def from_json(kind: type[T], data: bytes) -> T:
+    """The value that `to_json` wrote. Raises pydantic.ValidationError when `data` is something else."""
+    return _adapter(kind).validate_json(data)

@@ -1,0 +1,1 @@
+"""One module per stage: bytes and options in, bytes out; no Celery, no SQL, no HTTP."""
