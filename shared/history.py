@@ -1,0 +1,141 @@
+"""Reading jobs: one, or a page of an owner's, with progress and a forecast. Nothing here changes a row."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from shared.errors import NotFound
+from shared.models import Artifact, Job, Stage
+from shared.states import FINAL, NEEDS, SETTLED, TERMINAL, WEIGHTS, JobState, StageState
+
+RECENT_RUNS = 20
+"""Runs that the forecast is the mean of: enough to be steady, few enough to follow a change of machine."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A job as its owner sees it. `progress` is 0..100; `eta_seconds` is None until it can be known."""
+
+    job: Job
+    stages: tuple[Stage, ...]
+    progress: int
+    stage: str | None
+    stage_detail: str | None
+    eta_seconds: int | None
+
+
+def get(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> View:
+    """One job of this owner. Raises NotFound, also for another owner's."""
+    job = session.scalars(select(Job).where(Job.id == job_id, Job.owner_id == owner_id)).one_or_none()
+    if job is None:
+        raise NotFound("There is no such task.")
+    order = {name: place for place, name in enumerate(NEEDS)}
+    rows = session.scalars(select(Stage).where(Stage.job_id == job_id)).all()
+    stages = tuple(sorted(rows, key=lambda row: (order[row.name], row.shard)))
+    current = next((row for row in stages if row.state == StageState.RUNNING), None) or next(
+        (row for row in stages if row.state == StageState.QUEUED), None
+    )
+    ended = job.state in TERMINAL
+    return View(
+        job=job,
+        stages=stages,
+        progress=100 if job.state == JobState.DONE else min(99, int(100 * _share_done(stages))),
+        stage=current.name if current and not ended else None,
+        stage_detail=None if ended else _detail(stages),
+        eta_seconds=0 if job.state == JobState.DONE else None if ended else _eta(session, job, stages),
+    )
+
+
+def page(
+    session: Session,
+    owner_id: uuid.UUID,
+    *,
+    limit: int,
+    before: uuid.UUID | None = None,
+    state: JobState | None = None,
+) -> tuple[Sequence[Job], uuid.UUID | None]:
+    """This owner's jobs, newest first, and the id to pass as `before` for the next page (None at the end)."""
+    wanted = select(Job).where(Job.owner_id == owner_id)
+    if state:
+        wanted = wanted.where(Job.state == state)
+    if before:
+        wanted = wanted.where(Job.id < before)
+    rows = session.scalars(wanted.order_by(Job.id.desc()).limit(limit + 1)).all()
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def transcript_key(session: Session, job_id: uuid.UUID) -> str:
+    """Storage key of the finished transcript. Raises NotFound when the job has none."""
+    key = session.scalar(
+        select(Artifact.key)
+        .join(Stage, Stage.artifact_id == Artifact.id)
+        .where(Stage.job_id == job_id, Stage.name == FINAL)
+    )
+    if key is None:
+        raise NotFound("The task has no transcript.")
+    return key
+
+
+def processing_time(job: Job) -> float | None:
+    """Seconds from the first claim to the end; 0 for an answer that was known, None while it is not there."""
+    if job.cached:
+        return 0.0
+    if job.started_at is None or job.finished_at is None:
+        return None
+    return round((job.finished_at - job.started_at).total_seconds(), 3)
+
+
+def _share_done(stages: Sequence[Stage]) -> float:
+    counted = [row for row in stages if row.state != StageState.SKIPPED]
+    shards = {row.name: sum(other.name == row.name for other in counted) for row in counted}
+    total = sum(WEIGHTS[name] for name in shards)
+    done = sum(
+        WEIGHTS[row.name] / shards[row.name] * (1.0 if row.state in SETTLED else row.progress) for row in counted
+    )
+    return done / total if total else 0.0
+
+
+def _detail(stages: Sequence[Stage]) -> str | None:
+    running = [f"{row.name} {int(100 * row.progress)} %" for row in stages if row.state == StageState.RUNNING]
+    queued = [f"{row.name} queued" for row in stages if row.state == StageState.QUEUED]
+    return ", ".join(running + queued) or None
+
+
+def _eta(session: Session, job: Job, stages: Sequence[Stage]) -> int | None:
+    """Seconds left by the speed of recent runs; the stages that run side by side count as the slower of the two."""
+    if job.duration is None:
+        return None
+    left = 0.0
+    for row in stages:
+        if row.name not in ("transcribe", "diarize") or row.state in SETTLED:
+            continue
+        seconds_per_second = _speed(session, row)
+        if seconds_per_second is None:
+            return None
+        needed = seconds_per_second * (row.audio_seconds or job.duration) * (1 - row.progress)
+        if row.progress == 0 and row.state == StageState.RUNNING and row.started_at:
+            needed = max(needed - (datetime.now(UTC) - row.started_at).total_seconds(), 0)
+        left = max(left, needed)
+    return round(left)
+
+
+def _speed(session: Session, row: Stage) -> float | None:
+    """Seconds of work per second of audio, over recent runs of the same stage, model and device."""
+    seconds = func.extract("epoch", Stage.finished_at - Stage.started_at)
+    done = (Stage.name == row.name, Stage.state == StageState.DONE, Stage.attempt > 0, Stage.audio_seconds > 0)
+    if row.profile:
+        done = (*done, Stage.profile == row.profile)
+    recent = (
+        select((seconds / Stage.audio_seconds).label("speed"))
+        .where(*done)
+        .order_by(Stage.finished_at.desc())
+        .limit(RECENT_RUNS)
+        .subquery()
+    )
+    return session.scalar(select(func.avg(recent.c.speed)))

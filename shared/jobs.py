@@ -1,0 +1,207 @@
+"""Jobs: submit, cancel, and the rule by which a job goes on. PostgreSQL is the truth, Redis only a doorbell.
+
+Functions here and in shared/leases.py take an open session and change rows; the caller commits and then rings what was
+returned. All but the heartbeat lock the job's row first, so that two stages of one job never advance it at the same
+time and locks are always taken in the same order. Times are the database's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from shared.errors import NotFound, WrongState
+from shared.models import Artifact, Job, Stage
+from shared.options import PRIORITIES, JobOptions, Priority
+from shared.states import FINAL, NEEDS, OPTIONAL, QUEUES, SETTLED, TERMINAL, JobState, StageState, after, plan
+
+LIVE = (StageState.WAITING, StageState.QUEUED)
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A doorbell for the workers of `queue`: this stage may be claimed."""
+
+    job_id: uuid.UUID
+    stage: str
+    shard: int
+    queue: str
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The recording as the gateway stored it."""
+
+    key: str
+    sha256: str
+    bytes: int
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The rings that follow from a change, and whether the answer's object is a duplicate to be deleted."""
+
+    rings: tuple[Ring, ...] = ()
+    duplicate: bool = False
+
+
+def submit(
+    session: Session,
+    *,
+    job_id: uuid.UUID,
+    owner_id: uuid.UUID,
+    source: Source,
+    options: JobOptions,
+    priority: Priority = "normal",
+    request_id: str | None = None,
+    retry_of: uuid.UUID | None = None,
+) -> tuple[Job, Outcome]:
+    """Insert a job with its stages. Stages whose answer this owner already has are born done.
+
+    When even the transcript is known the job is born done and `cached`. `Outcome.duplicate` says that the same bytes
+    were stored before, so that the object of this upload is not needed.
+    """
+    hashes = plan(source.sha256, options.model_dump(), diarization=options.diarization)
+    known = {
+        (row.stage, row.hash): row
+        for row in session.scalars(
+            select(Artifact).where(Artifact.owner_id == owner_id, Artifact.hash.in_(hashes.values()))
+        )
+    }
+    upload = known.get(("download", source.sha256))
+    duplicate = upload is not None and upload.key != source.key
+    if upload is None:
+        # two equal uploads at once: the second finds the row that the first is about to commit
+        given = insert(Artifact).values(
+            owner_id=owner_id, stage="download", hash=source.sha256, key=source.key, bytes=source.bytes, meta={}
+        )
+        session.execute(given.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
+        upload = session.scalars(
+            select(Artifact).where(
+                Artifact.owner_id == owner_id, Artifact.stage == "download", Artifact.hash == source.sha256
+            )
+        ).one()
+        duplicate = upload.key != source.key
+        known["download", source.sha256] = upload
+
+    job = Job(
+        id=job_id,
+        owner_id=owner_id,
+        state=JobState.QUEUED,
+        priority=PRIORITIES[priority],
+        filename=source.filename,
+        source_sha256=source.sha256,
+        source_bytes=source.bytes,
+        options=options.model_dump(),
+        request_id=request_id,
+        retry_of=retry_of,
+    )
+    session.add(job)
+    session.flush()
+    for stage in NEEDS:
+        artifact = known.get((stage, hashes.get(stage, "")))
+        state = StageState.SKIPPED if stage not in hashes else StageState.DONE if artifact else StageState.WAITING
+        session.add(
+            Stage(
+                job_id=job_id,
+                name=stage,
+                shard=0,
+                state=state,
+                queue=QUEUES[stage],
+                hash=hashes.get(stage, ""),
+                progress=1.0 if artifact else 0.0,
+                artifact_id=artifact.id if artifact else None,
+            )
+        )
+    session.flush()
+    final = known.get((FINAL, hashes[FINAL]))
+    if final:
+        job.cached = True
+        finish(session, job, JobState.DONE, summary=final.meta)
+        return job, Outcome(duplicate=duplicate)
+    return job, Outcome(advance(session, job), duplicate)
+
+
+def cancel(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+    """Stop a job. It is `cancelled` at once, or `cancelling` until the workers that run a stage have let go."""
+    job = lock(session, job_id)
+    if job is None or job.owner_id != owner_id:
+        raise NotFound("There is no such task.")
+    if job.state in (JobState.CANCELLED, JobState.CANCELLING):
+        return job
+    if job.state in TERMINAL:
+        raise WrongState(f"The task is {job.state} already.", status=job.state)
+    job.state = JobState.CANCELLING if job.state == JobState.PROCESSING else job.state
+    _drop_the_rest(session, job)
+    advance(session, job)
+    if job.state == JobState.QUEUED:
+        finish(session, job, JobState.CANCELLED)
+    return job
+
+
+# ---- what every change of a stage ends with
+
+
+def lock(session: Session, job_id: uuid.UUID) -> Job | None:
+    """The job, its row locked until the transaction ends; None when it was deleted."""
+    return session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
+
+
+def advance(session: Session, job: Job) -> tuple[Ring, ...]:
+    """Queue the stages whose needs are settled; end a cancelling job when nobody runs a stage of it any more."""
+    rows = session.scalars(select(Stage).where(Stage.job_id == job.id).execution_options(populate_existing=True)).all()
+    if job.state == JobState.CANCELLING and not any(row.state == StageState.RUNNING for row in rows):
+        finish(session, job, JobState.CANCELLED)
+    if job.state not in (JobState.QUEUED, JobState.PROCESSING):
+        return ()
+    open_stages = {row.name for row in rows if row.state not in SETTLED}
+    rings = []
+    for row in rows:
+        if row.state == StageState.WAITING and open_stages.isdisjoint(NEEDS[row.name]):
+            row.state, row.rung_at, row.rings = StageState.QUEUED, func.now(), 1
+            rings.append(Ring(row.job_id, row.name, row.shard, row.queue))
+    session.flush()
+    return tuple(rings)
+
+
+def bury(session: Session, job: Job, stage: str, code: str, message: str) -> tuple[Ring, ...]:
+    """A stage is dead: the job goes on without it when it is optional, else it ends here."""
+    if stage in OPTIONAL:
+        # the answer lacks a part, so it must not be found later under the hash of the whole one
+        session.execute(
+            update(Stage)
+            .where(Stage.job_id == job.id, Stage.name.in_(after(stage)), Stage.hash != "")
+            .values(hash=Stage.hash + f"-without-{stage}")
+            .execution_options(synchronize_session=False)
+        )
+    elif job.state == JobState.PROCESSING:
+        job.error_code, job.error_message = code, message
+        finish(session, job, JobState.ERROR)
+        _drop_the_rest(session, job)
+    return advance(session, job)
+
+
+def _drop_the_rest(session: Session, job: Job) -> None:
+    session.execute(
+        update(Stage)
+        .where(Stage.job_id == job.id, Stage.state.in_(LIVE))
+        .values(state=StageState.CANCELLED)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def finish(session: Session, job: Job, state: JobState, summary: Mapping[str, Any] | None = None) -> None:
+    """Bring the job to a terminal state; `summary` is the meta of the answer that `store` gave."""
+    job.state = state
+    job.finished_at = func.now()
+    if summary:
+        for name in ("language", "language_probability", "duration", "model", "speakers", "full_text"):
+            setattr(job, name, summary[name])
+    session.flush()

@@ -1,0 +1,254 @@
+"""Leases: how a worker takes a stage, keeps it, hands its answer in, and loses it. See shared/jobs.py for the rules.
+
+Every write back carries the fence that the claim was given; once somebody else was given a higher one, it changes
+nothing and raises LeaseLost.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from shared.errors import LeaseLost, ParleyError
+from shared.jobs import Outcome, Ring, advance, bury, finish, lock
+from shared.models import Artifact, Job, Stage
+from shared.options import JobOptions
+from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState
+
+
+@dataclass(frozen=True, slots=True)
+class Input:
+    """What a needed stage left behind: its object, or the error that killed it."""
+
+    stage: str
+    shard: int
+    key: str | None
+    meta: Mapping[str, Any]
+    error_code: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The right to work on one stage, valid while the lease is renewed and nobody raised the fence."""
+
+    job_id: uuid.UUID
+    owner_id: uuid.UUID
+    stage: str
+    shard: int
+    fence: int
+    attempt: int
+    hash: str
+    options: JobOptions
+    filename: str | None
+    request_id: str | None
+    inputs: tuple[Input, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a stage produced: an object in storage and what the database should know about it."""
+
+    key: str
+    bytes: int
+    meta: Mapping[str, Any]
+    audio_seconds: float | None = None
+    profile: str | None = None
+
+
+def claim(session: Session, job_id: uuid.UUID, stage: str, shard: int, *, worker: str, lease_s: float) -> Claim | None:
+    """Take a queued stage. None when there is nothing to take: done, cancelled, deleted or somebody else's."""
+    job = lock(session, job_id)
+    if job is None or job.state not in (JobState.QUEUED, JobState.PROCESSING):
+        return None
+    row = session.scalars(
+        update(Stage)
+        .where(Stage.job_id == job_id, Stage.name == stage, Stage.shard == shard, Stage.state == StageState.QUEUED)
+        .values(
+            state=StageState.RUNNING,
+            attempt=Stage.attempt + 1,
+            fence=Stage.fence + 1,
+            lease_until=func.now() + timedelta(seconds=lease_s),
+            worker=worker,
+            started_at=func.now(),
+        )
+        .returning(Stage)
+    ).one_or_none()
+    if row is None:
+        return None
+    if job.state == JobState.QUEUED:
+        job.state = JobState.PROCESSING
+        job.started_at = func.now()
+    inputs = session.execute(
+        select(Stage.name, Stage.shard, Stage.error_code, Artifact.key, Artifact.meta)
+        .outerjoin(Artifact, Artifact.id == Stage.artifact_id)
+        .where(Stage.job_id == job_id, Stage.name.in_(NEEDS[stage]), Stage.state != StageState.SKIPPED)
+        .order_by(Stage.name, Stage.shard)
+    ).all()
+    return Claim(
+        job_id=job_id,
+        owner_id=job.owner_id,
+        stage=stage,
+        shard=shard,
+        fence=row.fence,
+        attempt=row.attempt,
+        hash=row.hash,
+        options=JobOptions.model_validate(job.options),
+        filename=job.filename,
+        request_id=job.request_id,
+        inputs=tuple(Input(name, number, key, meta or {}, code) for name, number, code, key, meta in inputs),
+    )
+
+
+def known_answer(session: Session, claim: Claim) -> Answer | None:
+    """The answer to this very stage if another job of the same owner has produced it in the meantime."""
+    row = session.scalars(
+        select(Artifact).where(
+            Artifact.owner_id == claim.owner_id, Artifact.stage == claim.stage, Artifact.hash == claim.hash
+        )
+    ).one_or_none()
+    return Answer(row.key, row.bytes, row.meta) if row else None
+
+
+def heartbeat(session: Session, claim: Claim, *, progress: float, lease_s: float) -> str | None:
+    """Renew the lease and write progress. None while the work is wanted, else why it must stop at once."""
+    job_state = session.scalar(
+        update(Stage)
+        .where(*_mine(claim), Job.id == Stage.job_id)
+        .values(
+            lease_until=func.now() + timedelta(seconds=lease_s),
+            progress=func.greatest(Stage.progress, min(max(progress, 0.0), 1.0)),
+        )
+        .returning(Job.state)
+    )
+    if job_state is None:
+        return "lease lost"
+    return None if job_state == JobState.PROCESSING else "cancelled"
+
+
+def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
+    """Publish the answer and advance the job, in one transaction. Raises LeaseLost when the fence has moved on."""
+    job = lock(session, claim.job_id)
+    if job is None:
+        raise LeaseLost
+    fields = {"stage": claim.stage, "hash": claim.hash, "key": answer.key, "bytes": answer.bytes, "meta": answer.meta}
+    given = insert(Artifact).values(owner_id=claim.owner_id, **fields)
+    session.execute(given.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
+    artifact = session.scalars(
+        select(Artifact).where(
+            Artifact.owner_id == claim.owner_id, Artifact.stage == claim.stage, Artifact.hash == claim.hash
+        )
+    ).one()
+    _move(
+        session,
+        claim,
+        StageState.DONE,
+        progress=1.0,
+        artifact_id=artifact.id,
+        audio_seconds=answer.audio_seconds,
+        profile=answer.profile,
+    )
+    if claim.stage == "convert":
+        job.duration = answer.meta.get("duration")
+    if claim.stage == FINAL and job.state == JobState.PROCESSING:
+        finish(session, job, JobState.DONE, summary=answer.meta)
+    return Outcome(advance(session, job), duplicate=artifact.key != answer.key)
+
+
+def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: int) -> Outcome:
+    """Note a failed attempt: queued again while a retry can help and attempts are left, else dead."""
+    job = lock(session, claim.job_id)
+    if job is None:
+        raise LeaseLost
+    again = error.retryable and claim.attempt < max_attempts and job.state == JobState.PROCESSING
+    _move(
+        session,
+        claim,
+        StageState.QUEUED if again else StageState.DEAD,
+        error_code=error.code,
+        error_message=error.message,
+        rung_at=func.now(),
+        rings=1,
+    )
+    if again:
+        return Outcome((Ring(claim.job_id, claim.stage, claim.shard, QUEUES[claim.stage]),))
+    return Outcome(bury(session, job, claim.stage, error.code, error.message))
+
+
+def give_back(session: Session, claim: Claim) -> Outcome:
+    """Let go of a stage unfinished, without counting the attempt: the worker is shutting down or was told to stop."""
+    job = lock(session, claim.job_id)
+    if job is None:
+        raise LeaseLost
+    wanted = job.state == JobState.PROCESSING
+    _move(
+        session,
+        claim,
+        StageState.QUEUED if wanted else StageState.CANCELLED,
+        attempt=Stage.attempt - 1,
+        rung_at=func.now(),
+        rings=1,
+    )
+    if wanted:
+        return Outcome((Ring(claim.job_id, claim.stage, claim.shard, QUEUES[claim.stage]),))
+    return Outcome(advance(session, job))
+
+
+def expire(session: Session, job_id: uuid.UUID, *, max_attempts: int) -> Outcome:
+    """Take the stages of one job whose lease ran out away from their workers: queued again, or dead."""
+    job = lock(session, job_id)
+    if job is None:
+        return Outcome()
+    rings: list[Ring] = []
+    expired = session.scalars(
+        select(Stage)
+        .where(Stage.job_id == job_id, Stage.state == StageState.RUNNING, Stage.lease_until < func.now())
+        .with_for_update(skip_locked=True)
+    ).all()
+    for row in expired:
+        row.fence += 1
+        row.lease_until = None
+        if job.state != JobState.PROCESSING:
+            row.state = StageState.CANCELLED
+        elif row.attempt >= max_attempts:
+            row.state, row.finished_at = StageState.DEAD, func.now()
+            row.error_code = "worker_lost"
+            row.error_message = f"The worker vanished during {row.name}, {row.attempt} times in a row."
+        else:
+            row.state, row.rung_at, row.rings = StageState.QUEUED, func.now(), 1
+            rings.append(Ring(job_id, row.name, row.shard, row.queue))
+    session.flush()
+    for row in expired:
+        if row.state == StageState.DEAD:
+            rings += bury(session, job, row.name, row.error_code or "", row.error_message or "")
+    return Outcome((*rings, *advance(session, job)))
+
+
+def _mine(claim: Claim) -> tuple[Any, ...]:
+    return (
+        Stage.job_id == claim.job_id,
+        Stage.name == claim.stage,
+        Stage.shard == claim.shard,
+        Stage.fence == claim.fence,
+        Stage.state == StageState.RUNNING,
+    )
+
+
+def _move(session: Session, claim: Claim, state: StageState, **values: Any) -> None:
+    """The fenced write: it changes the row of this claim or raises LeaseLost."""
+    if state in SETTLED:
+        values["finished_at"] = func.now()
+    moved = session.execute(
+        update(Stage)
+        .where(*_mine(claim))
+        .values(state=state, lease_until=None, **values)
+        .execution_options(synchronize_session=False)
+    )
+    if not moved.rowcount:  # type: ignore[attr-defined]
+        raise LeaseLost

@@ -1,0 +1,18 @@
+"""Alembic's entry: runs the migrations over the engine of shared/db.py."""
+
+from alembic import context
+
+from shared.db import engine
+from shared.models import Base
+
+MIGRATION_LOCK = 7_275_539
+"""Advisory lock, any constant: two processes that start together migrate one after the other."""
+
+with engine().connect() as connection:
+    connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+    connection.commit()
+    context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
+    with context.begin_transaction():
+        context.run_migrations()
+    connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
+    connection.commit()

@@ -1,0 +1,45 @@
+"""What a caller can ask for, checked once at the edge and stored with the job."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Format = Literal["json", "text", "srt", "vtt", "tsv", "rttm"]
+Priority = Literal["interactive", "normal", "batch"]
+
+PRIORITIES: dict[str, int] = {"interactive": 0, "normal": 1, "batch": 2}
+"""Smaller goes first."""
+
+
+class JobOptions(BaseModel):
+    """Options of one transcription. Only those named in states.STAGE_OPTIONS decide what is computed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    model: str = Field("auto", description="Whisper model; auto is the server's default")
+    language: str | None = Field(None, description="Language code such as en; none means detect")
+    task: Literal["transcribe", "translate"] = Field("transcribe", description="translate gives English text")
+    prompt: str | None = Field(None, max_length=2000, description="Text that sets spelling and style")
+    hotwords: str | None = Field(None, max_length=2000, description="Names and terms likely to be spoken")
+    temperature: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        None, description="Sampling temperature; none starts at 0 and rises when decoding fails"
+    )
+    mode: Literal["batched", "accurate"] = Field("batched", description="accurate decodes one window after another")
+    diarization: bool = Field(False, description="Say who spoke when")
+    num_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Exact number of speakers")
+    min_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="At least so many speakers")
+    max_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="At most so many speakers")
+    format: Format = Field("json", description="Format that /result gives unless it is asked for another")
+    timestamp_granularity: Literal["segment", "word"] = Field("segment", description="word adds each word's times")
+
+    @model_validator(mode="after")
+    def _speakers_agree(self) -> JobOptions:
+        if self.num_speakers and (self.min_speakers or self.max_speakers):
+            raise ValueError("num_speakers excludes min_speakers and max_speakers")
+        if self.min_speakers and self.max_speakers and self.min_speakers > self.max_speakers:
+            raise ValueError("min_speakers is larger than max_speakers")
+        if not self.diarization and (self.num_speakers or self.min_speakers or self.max_speakers):
+            raise ValueError("a number of speakers needs diarization=true")
+        return self

@@ -1,0 +1,211 @@
+"""The object store: plain S3 through boto3, and the layout of object keys.
+
+    OWNER/JOB/upload                      the recording as it came
+    OWNER/JOB/STAGE/SHARD.FENCE.SUFFIX    what a stage produced; the fence keeps two workers from writing one object
+
+Deleting a job is deleting a prefix, except for objects that other jobs of the same owner reuse.
+"""
+
+from __future__ import annotations
+
+import io
+import uuid
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import boto3
+from boto3.exceptions import S3UploadFailedError
+from boto3.s3.transfer import TransferConfig
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+
+from shared.config import Settings, settings
+from shared.errors import NotFound, StorageUnavailable
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+PART_BYTES = 8 * 1024**2
+"""Size of one part of a multipart upload: 5 MiB is S3's least, 10,000 parts of 8 MiB hold 78 GiB."""
+
+TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2)
+
+
+def job_prefix(owner_id: uuid.UUID, job_id: uuid.UUID) -> str:
+    """Where everything that belongs to a job lies."""
+    return f"{owner_id}/{job_id}/"
+
+
+def upload_key(owner_id: uuid.UUID, job_id: uuid.UUID) -> str:
+    """Key of the recording that a client sent."""
+    return job_prefix(owner_id, job_id) + "upload"
+
+
+def stage_key(owner_id: uuid.UUID, job_id: uuid.UUID, stage: str, shard: int, fence: int, suffix: str) -> str:
+    """Key of a stage's answer; `suffix` starts with a dot."""
+    return f"{job_prefix(owner_id, job_id)}{stage}/{shard}.{fence}{suffix}"
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except ClientError as error:
+        code = error.response.get("Error", {}).get("Code", "")
+        if code in ("NoSuchKey", "404", "NoSuchUpload"):
+            raise NotFound("The object is not in storage.") from error
+        raise StorageUnavailable("The object store refused a request; try again in a moment.") from error
+    except (BotoCoreError, HTTPClientError, S3UploadFailedError) as error:
+        raise StorageUnavailable("The object store does not answer; try again in a moment.") from error
+
+
+class Storage:
+    """One bucket. Methods raise StorageUnavailable when the server cannot be used and NotFound for a missing key."""
+
+    def __init__(self, config: Settings, endpoint_url: str | None = None) -> None:
+        key, secret = config.aws_access_key_id, config.aws_secret_access_key
+        self.bucket = config.s3_bucket
+        self.client: S3Client = boto3.client(
+            "s3",
+            endpoint_url=endpoint_url or config.s3_endpoint_url,
+            region_name=config.s3_region,
+            aws_access_key_id=key.get_secret_value() if key else None,
+            aws_secret_access_key=secret.get_secret_value() if secret else None,
+            config=Config(
+                connect_timeout=3,
+                read_timeout=30,
+                retries={"mode": "standard", "max_attempts": 3},
+                s3={"addressing_style": "path"},
+                max_pool_connections=32,
+            ),
+        )
+
+    def put(self, key: str, data: bytes) -> int:
+        """Store `data`; returns its size in bytes."""
+        with _translated():
+            self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
+        return len(data)
+
+    def put_file(self, key: str, path: Path) -> int:
+        """Store a file of any size in parts; returns its size in bytes."""
+        with _translated():
+            self.client.upload_file(str(path), self.bucket, key, Config=TRANSFER)
+        return path.stat().st_size
+
+    def get(self, key: str) -> bytes:
+        """The whole object; for small ones."""
+        with _translated():
+            return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
+
+    def get_file(self, key: str, path: Path) -> None:
+        """Write the object to `path`."""
+        with _translated():
+            self.client.download_file(self.bucket, key, str(path), Config=TRANSFER)
+
+    def get_range(self, key: str, start: int, end: int) -> bytes:
+        """Bytes `start` up to but without `end`."""
+        with _translated():
+            byte_range = f"bytes={start}-{end - 1}"
+            return self.client.get_object(Bucket=self.bucket, Key=key, Range=byte_range)["Body"].read()
+
+    def size(self, key: str) -> int:
+        """Size of the object in bytes."""
+        with _translated():
+            return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
+
+    def list(self, prefix: str) -> Iterator[str]:
+        """All keys that start with `prefix`."""
+        with _translated():
+            for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
+                yield from (found["Key"] for found in page.get("Contents", ()))
+
+    def delete(self, keys: Iterable[str]) -> int:
+        """Delete the objects; a missing one is no error. Returns how many were named."""
+        named = list(keys)
+        with _translated():
+            for at in range(0, len(named), 1000):  # S3's limit per request
+                batch: Any = {"Objects": [{"Key": key} for key in named[at : at + 1000]], "Quiet": True}
+                failed = self.client.delete_objects(Bucket=self.bucket, Delete=batch).get("Errors")
+                if failed:
+                    raise StorageUnavailable("The object store did not delete an object; it will be tried again.")
+        return len(named)
+
+    def abort_uploads(self, prefix: str) -> int:
+        """Abort every unfinished multipart upload below `prefix`; returns how many there were."""
+        with _translated():
+            found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix).get("Uploads", [])
+            for upload in found:
+                self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+        return len(found)
+
+    def check(self) -> None:
+        """Raise StorageUnavailable unless the bucket can be used."""
+        with _translated():
+            self.client.head_bucket(Bucket=self.bucket)
+
+    def writer(self, key: str) -> MultipartWriter:
+        """A writer that stores a stream of unknown length under `key`."""
+        return MultipartWriter(self, key)
+
+
+class MultipartWriter:
+    """Stores a stream in parts of PART_BYTES; holds one part in memory. Call `close` or `abort` at the end."""
+
+    def __init__(self, storage: Storage, key: str) -> None:
+        self._storage, self._key = storage, key
+        self._buffer = io.BytesIO()
+        self._upload_id: str | None = None
+        self._parts: list[Any] = []
+
+    def write(self, data: bytes) -> bool:
+        """Take some bytes; True means that a part is full and `flush` is due, which does the network's work."""
+        self._buffer.write(data)
+        return self._buffer.tell() >= PART_BYTES
+
+    def flush(self) -> None:
+        """Send what has been collected as one part."""
+        with _translated():
+            client, bucket = self._storage.client, self._storage.bucket
+            if self._upload_id is None:
+                self._upload_id = client.create_multipart_upload(Bucket=bucket, Key=self._key)["UploadId"]
+            number = len(self._parts) + 1
+            self._buffer.seek(0)
+            sent = client.upload_part(
+                Bucket=bucket, Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=self._buffer
+            )
+        self._parts.append({"ETag": sent["ETag"], "PartNumber": number})
+        self._buffer = io.BytesIO()
+
+    def close(self) -> None:
+        """Finish: the object exists afterwards. A stream shorter than one part is stored by a single request."""
+        if self._upload_id is None:
+            self._storage.put(self._key, self._buffer.getvalue())
+            return
+        if self._buffer.tell():
+            self.flush()
+        with _translated():
+            self._storage.client.complete_multipart_upload(
+                Bucket=self._storage.bucket,
+                Key=self._key,
+                UploadId=self._upload_id,
+                MultipartUpload={"Parts": self._parts},
+            )
+        self._upload_id = None
+
+    def abort(self) -> None:
+        """Leave nothing behind: neither parts nor an object."""
+        with _translated():
+            if self._upload_id is not None:
+                self._storage.client.abort_multipart_upload(
+                    Bucket=self._storage.bucket, Key=self._key, UploadId=self._upload_id
+                )
+                self._upload_id = None
+
+
+@cache
+def storage() -> Storage:
+    """This process's storage."""
+    return Storage(settings())
