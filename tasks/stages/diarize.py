@@ -1,0 +1,103 @@
+"""Who spoke when: 16 kHz audio in, speaker turns out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.errors import DiarizationError, Interrupted, LeaseLost, ParleyError
+from shared.transcript import SAMPLE_RATE, Diarization, Progress, SpeakerTurn
+
+Pipeline = Callable[..., Any]
+"""A pyannote.audio 4 speaker diarization pipeline, such as `tasks.diarization.load_pipeline` returns."""
+
+SHARES = {"segmentation": (0.0, 0.3), "embeddings": (0.3, 0.95), "discrete_diarization": (0.95, 1.0)}
+"""Which part of the whole each step of the pipeline takes, measured on a CPU; clustering has no step of its own."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiarizeOptions:
+    """What the caller knows about the number of speakers. `num_speakers` overrides the other two."""
+
+    num_speakers: int | None = None
+    min_speakers: int | None = None
+    max_speakers: int | None = None
+
+
+def diarize(
+    waveform: npt.NDArray[np.float32], options: DiarizeOptions, pipeline: Pipeline, progress: Progress
+) -> Diarization:
+    """Speaker turns of a recording, in order of their start, within the recording.
+
+    waveform : (samples,) mono at 16 kHz, -1..1
+    progress : called between batches with a share that never goes back; what it raises to stop the work gets out
+
+    Speakers are named as the pipeline names them. Silence has no turns. With more speakers asked for than voices can
+    be told apart, there are as many as can. Raises DiarizationError when the pipeline fails.
+    """
+    import torch
+
+    watch = _Watch(progress)
+    watch.report(0.0)
+    if len(waveform) == 0:
+        watch.report(1.0)
+        return Diarization((), ())
+    file = {"waveform": torch.from_numpy(np.ascontiguousarray(waveform))[None], "sample_rate": SAMPLE_RATE}
+    try:
+        output = pipeline(
+            file,
+            num_speakers=options.num_speakers,
+            min_speakers=options.min_speakers,
+            max_speakers=options.max_speakers,
+            hook=watch,
+        )
+    except (Interrupted, LeaseLost, ParleyError):
+        raise
+    except Exception as error:
+        raise DiarizationError(f"Speaker diarization failed: {type(error).__name__}") from error
+    duration = len(waveform) / SAMPLE_RATE
+    result = Diarization(
+        turns=_turns(output.speaker_diarization, duration),
+        exclusive=_turns(output.exclusive_speaker_diarization, duration),
+    )
+    watch.report(1.0)
+    return result
+
+
+class _Watch:
+    """pyannote's hook: turns the progress of each step into that of the whole."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._share = 0.0
+
+    def __call__(
+        self,
+        step: str,
+        _artefact: object,
+        *,
+        file: object = None,
+        total: int | None = None,
+        completed: int | None = None,
+    ) -> None:
+        start, end = SHARES.get(step, (self._share, self._share))
+        # A step's last call has no count; `completed` counts whole batches and may exceed `total`.
+        done = 1.0 if not total else min(1.0, float(completed or 0) / float(total))
+        self.report(start + done * (end - start))
+
+    def report(self, share: float) -> None:
+        self._share = max(self._share, share)
+        self._progress(self._share)
+
+
+def _turns(annotation: Any, duration: float) -> tuple[SpeakerTurn, ...]:
+    """A pyannote Annotation as turns; its last frame may reach past the end of the recording."""
+    turns = (
+        SpeakerTurn(max(0.0, float(segment.start)), min(duration, float(segment.end)), str(speaker))
+        for segment, _, speaker in annotation.itertracks(yield_label=True)
+    )
+    return tuple(sorted((t for t in turns if t.start < t.end), key=lambda t: (t.start, t.end, t.speaker)))
