@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from shared.errors import NotFound
 from shared.models import Artifact, Job, Stage
-from shared.states import FINAL, NEEDS, SETTLED, TERMINAL, WEIGHTS, JobState, StageState
+from shared.states import FINAL, NEEDS, SETTLED, TERMINAL, WEIGHTS, JobState, StageState, profile
 
 RECENT_RUNS = 20
 """Runs that the forecast is the mean of: enough to be steady, few enough to follow a change of machine."""
@@ -115,7 +115,7 @@ def _eta(session: Session, job: Job, stages: Sequence[Stage]) -> int | None:
     for row in stages:
         if row.name not in ("transcribe", "diarize") or row.state in SETTLED:
             continue
-        seconds_per_second = _speed(session, row)
+        seconds_per_second = _speed(session, job, row)
         if seconds_per_second is None:
             return None
         needed = seconds_per_second * (row.audio_seconds or job.duration) * (1 - row.progress)
@@ -125,15 +125,21 @@ def _eta(session: Session, job: Job, stages: Sequence[Stage]) -> int | None:
     return round(left)
 
 
-def _speed(session: Session, row: Stage) -> float | None:
-    """Seconds of work per second of audio, over recent runs of the same stage, model and device."""
+def _speed(session: Session, job: Job, row: Stage) -> float | None:
+    """Seconds of work per second of audio, over recent runs of the same stage, model and device.
+
+    Before a worker has taken the stage its device is not known; then all devices count.
+    """
     seconds = func.extract("epoch", Stage.finished_at - Stage.started_at)
-    done = (Stage.name == row.name, Stage.state == StageState.DONE, Stage.attempt > 0, Stage.audio_seconds > 0)
-    if row.profile:
-        done = (*done, Stage.profile == row.profile)
     recent = (
         select((seconds / Stage.audio_seconds).label("speed"))
-        .where(*done)
+        .where(
+            Stage.name == row.name,
+            Stage.state == StageState.DONE,
+            Stage.attempt > 0,
+            Stage.audio_seconds > 0,
+            Stage.profile.like(row.profile or profile(row.name, job.options, "%")),
+        )
         .order_by(Stage.finished_at.desc())
         .limit(RECENT_RUNS)
         .subquery()

@@ -20,7 +20,7 @@ from shared.errors import LeaseLost, ParleyError
 from shared.jobs import Outcome, Ring, advance, bury, finish, lock
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
-from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState
+from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,10 +59,11 @@ class Answer:
     bytes: int
     meta: Mapping[str, Any]
     audio_seconds: float | None = None
-    profile: str | None = None
 
 
-def claim(session: Session, job_id: uuid.UUID, stage: str, shard: int, *, worker: str, lease_s: float) -> Claim | None:
+def claim(
+    session: Session, job_id: uuid.UUID, stage: str, shard: int, *, worker: str, device: str, lease_s: float
+) -> Claim | None:
     """Take a queued stage. None when there is nothing to take: done, cancelled, deleted or somebody else's."""
     job = lock(session, job_id)
     if job is None or job.state not in (JobState.QUEUED, JobState.PROCESSING):
@@ -76,6 +77,7 @@ def claim(session: Session, job_id: uuid.UUID, stage: str, shard: int, *, worker
             fence=Stage.fence + 1,
             lease_until=func.now() + timedelta(seconds=lease_s),
             worker=worker,
+            profile=profile(stage, job.options, device),
             started_at=func.now(),
         )
         .returning(Stage)
@@ -152,7 +154,6 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
         progress=1.0,
         artifact_id=artifact.id,
         audio_seconds=answer.audio_seconds,
-        profile=answer.profile,
     )
     if claim.stage == "convert":
         job.duration = answer.meta.get("duration")

@@ -129,3 +129,8 @@ def after(stage: str) -> frozenset[str]:
     """All stages that need `stage`, directly or through others."""
     direct = {name for name, needs in NEEDS.items() if stage in needs}
     return frozenset(direct.union(*(after(name) for name in direct)))
+
+
+def profile(stage: str, options: Mapping[str, Any], device: str) -> str:
+    """What decides how fast a stage is: the basis on which runs are compared to forecast the next one."""
+    return "/".join([options["model"], options["mode"], device] if stage == "transcribe" else [stage, device])

@@ -1,0 +1,74 @@
+"""The Celery app: queues, limits, the schedule of the sweep, and `ring`, the only thing the gateway needs of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from celery import Celery
+from kombu import Queue
+
+from shared.config import settings
+from shared.jobs import Ring
+from shared.states import QUEUES
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+VISIBILITY_TIMEOUT_S = 24 * 3600
+"""Messages are acknowledged when they arrive, so redelivery never matters; a day keeps Redis from trying."""
+
+
+def make_app() -> Celery:
+    """The app, from the environment's settings."""
+    config = settings()
+    app = Celery("parley", broker=config.redis_url.get_secret_value(), include=["tasks.pipeline", "tasks.sweep"])
+    app.conf.update(
+        task_queues=[Queue(name) for name in sorted(set(QUEUES.values()))],
+        task_default_queue="io",
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        # a message is only a doorbell: it is acknowledged at once, and the lease in PostgreSQL guards the work
+        task_acks_late=False,
+        worker_prefetch_multiplier=1,
+        worker_disable_prefetch=True,
+        worker_hijack_root_logger=False,
+        worker_send_task_events=True,
+        task_send_sent_event=True,
+        broker_connection_timeout=3,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        broker_transport_options={
+            "visibility_timeout": VISIBILITY_TIMEOUT_S,
+            "socket_timeout": 10,
+            "socket_connect_timeout": 3,
+            "socket_keepalive": True,
+            "health_check_interval": 10,
+        },
+        beat_schedule={
+            "sweep": {
+                "task": "parley.sweep",
+                "schedule": config.sweep_interval_s,
+                # a sweep that nobody fetched in time is not worth doing twice
+                "options": {"queue": "io", "expires": config.sweep_interval_s * 2},
+            }
+        },
+        beat_max_loop_interval=config.sweep_interval_s,
+    )
+    return app
+
+
+app = make_app()
+
+
+def ring(rings: Sequence[Ring]) -> None:
+    """Tell the workers that these stages can be claimed. Call after the commit.
+
+    A broker that is away is no error: the stages are safe in PostgreSQL and the sweep rings again.
+    """
+    for bell in rings:
+        try:
+            app.send_task(f"parley.{bell.stage}", args=[str(bell.job_id), bell.shard], queue=bell.queue, retry=False)
+        except app.connection_for_write().connection_errors + (OSError,) as error:
+            log.warning("ring_failed", job_id=str(bell.job_id), stage=bell.stage, reason=type(error).__name__)
+            return
