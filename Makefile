@@ -1,0 +1,47 @@
+# Everything a person does with Parley. Every target first brings .venv up to date (see scripts/bootstrap.py).
+
+PYTHON ?= python3
+VENV   := .venv/bin/python
+T      ?=
+FILE   ?=
+
+# One thread per process: with two models beside each other, more threads only wait for one another.
+THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test check soak clean venv-local venv-dev models
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: venv-local ## Transcribe a sample call, or FILE=meeting.mp3, on a stack started for it
+	@$(VENV) -m scripts.demo $(if $(FILE),"$(FILE)")
+
+run: models ## Start everything on this machine; PORT, API_KEY and PARLEY_HOME are read from the environment
+	@$(VENV) -m scripts.local run
+
+test: venv-dev ## Run all tests, or T=tests/unit/test_merge.py
+	@$(VENV) -m scripts.download_models --model base --model tiny.en
+	@$(THREADS) $(VENV) -m pytest $(T)
+
+check: venv-dev ## Lint, formatting, types, and which part may import which
+	@$(VENV) -m ruff check .
+	@$(VENV) -m ruff format --check .
+	@$(VENV) -m mypy
+	@.venv/bin/lint-imports
+
+soak: venv-dev ## Kill processes at random for a long time and check that no job is lost or doubled
+	@$(THREADS) $(VENV) -m scripts.soak
+
+clean: ## Remove the environment and all caches; data (.parley) and weights (models) stay
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+venv-local:
+	@$(PYTHON) scripts/bootstrap.py local
+
+venv-dev:
+	@$(PYTHON) scripts/bootstrap.py dev
+
+models: venv-local
+	@$(VENV) -m scripts.download_models --model base

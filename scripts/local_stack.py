@@ -1,0 +1,212 @@
+"""The whole of Parley on one machine: servers, gateway, workers, under one supervisor."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from scripts import local_processes
+from scripts.local_apps import APPS, ROOT, App, command
+from scripts.local_home import LOOPBACK, Home, PortTaken, Secrets, is_free
+from scripts.local_servers import Postgres, SeaweedFS, Server, Valkey
+from scripts.supervisor import Command, StartFailed, Supervisor, tail
+
+INNER = ("postgres", "valkey", "s3", "s3-master", "s3-volume", "s3-filer", "s3-admin", "flower")
+MIGRATION_TIMEOUT_S = 300
+
+
+class Stack:
+    """Servers, then migrations, then `apps`; every process gets its configuration from `env` alone.
+
+    `home` holds everything that outlives a run. `port` is the gateway's; None means any that is free.
+    `environ` is the environment to start from: a server whose address is in it (DATABASE_URL, REDIS_URL,
+    S3_ENDPOINT_URL) is used as given and not started, and any other setting in it wins over the stack's own.
+    `report` takes one line of text about each thing that went wrong and was put right.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        *,
+        port: int | None = None,
+        apps: Iterable[App] = APPS,
+        environ: Mapping[str, str] = os.environ,
+        migrate: bool = True,
+        report: Callable[[str], None] = print,
+    ) -> None:
+        self.home = Home(home)
+        self.env: dict[str, str] = {}
+        self._port, self._apps, self._environ = port, tuple(apps), environ
+        self._migrates, self._report = migrate, report
+        self._ports: dict[str, int] = {}
+        self._secrets: Secrets | None = None
+        self._servers: tuple[Server, ...] = ()
+        self._commands: dict[str, Command] = {}
+        self._supervisor: Supervisor | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @property
+    def url(self) -> str:
+        """Address of the gateway, without a slash at the end."""
+        return f"http://{LOOPBACK}:{self._ports['api']}"
+
+    @property
+    def flower_url(self) -> str:
+        """Address of Flower; its user is `parley`."""
+        return f"http://{LOOPBACK}:{self._ports['flower']}"
+
+    @property
+    def flower_password(self) -> str:
+        return self._stored.flower_password
+
+    @property
+    def api_key(self) -> str:
+        """A key with all scopes."""
+        return self.env["API_KEY"]
+
+    def start(self) -> None:
+        """Returns when the gateway answers. Raises HomeInUse, PortTaken or StartFailed, with nothing left running."""
+        self.home.acquire()
+        try:
+            for name in local_processes.end_stale(self.home.pids, self.home.path):
+                self._report(f"ended {name}, which an earlier run had left behind")
+            self._settle()
+            self._supervisor = Supervisor(self.home.logs, self.home.pids, self._report)
+            self._start_servers()
+            if self._migrates:
+                self._migrate()
+            self._start_apps()
+        except BaseException:
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Workers first, they hand their work back; then the gateway; the servers last. Safe to repeat."""
+        if self._supervisor is not None:
+            public = {app.name for app in self._apps if app.is_public}
+            inner = {server.command().name for server in self._servers}
+            running = self._supervisor.names()
+            self._supervisor.stop(name for name in running if name not in public | inner)
+            self._supervisor.stop(public)
+            self._supervisor.close()
+            self._supervisor = None
+            for server in self._servers:
+                server.tidy()
+        self.home.release()
+
+    # ---- one process at a time: tests of failure need it
+
+    def pid(self, name: str) -> int | None:
+        """Process id of a running process, which is also its session's id; None while it waits for its restart."""
+        return self._running.pid(name)
+
+    def names(self) -> tuple[str, ...]:
+        """Names of the processes that are being kept running."""
+        return self._running.names()
+
+    def log(self, name: str) -> Path:
+        """The file with the output of a process."""
+        return self._running.log(name)
+
+    def stop_process(self, name: str) -> None:
+        """Stop one process, in the same way as `stop` does, and leave it stopped."""
+        self._running.stop([name])
+
+    def start_process(self, name: str) -> None:
+        """Start one again that `stop_process` stopped, and wait until it answers."""
+        self._running.start(self._commands[name])
+        self._running.wait_ready(name)
+
+    # ---- the steps of a start
+
+    @property
+    def _running(self) -> Supervisor:
+        if self._supervisor is None:
+            raise RuntimeError("the stack is not running")
+        return self._supervisor
+
+    @property
+    def _stored(self) -> Secrets:
+        if self._secrets is None:
+            raise RuntimeError("the stack was never started")
+        return self._secrets
+
+    def _settle(self) -> None:
+        """Ports, secrets, servers and the environment of every process."""
+        if self._port is not None and not is_free(self._port):
+            raise PortTaken(f"port {self._port} is already in use; free it, or choose another: PORT=8001 make run")
+        names = INNER if self._port is not None else (*INNER, "api")
+        self._ports = self.home.ports(names) | ({} if self._port is None else {"api": self._port})
+        self._secrets = self.home.secrets()
+        self._servers = tuple(self._inner_servers())
+        own = {
+            "API_KEY": self._stored.api_key,
+            "MODEL_DIR": str(ROOT / "models"),
+            "SCRATCH_DIR": str(self.home.scratch),
+            "FLOWER_BASIC_AUTH": f"parley:{self._stored.flower_password}",  # not an argument: `ps` shows those
+            "PYTHONUNBUFFERED": "1",
+        }
+        given = {name: value for name, value in self._environ.items() if value}
+        self.env = own | given | {local_processes.MARKER: str(self.home.path)}
+        for server in self._servers:
+            self.env |= server.env
+
+    def _inner_servers(self) -> Iterable[Server]:
+        data, ports, stored = self.home.data, self._ports, self._stored
+        if not self._environ.get("S3_ENDPOINT_URL"):
+            yield SeaweedFS(
+                data / "seaweedfs", ports["s3"], ports["s3-master"], ports["s3-volume"], ports["s3-filer"],
+                ports["s3-admin"], stored.s3_access_key, stored.s3_secret_key,
+                bucket=self._environ.get("S3_BUCKET") or "parley",
+            )  # fmt: skip
+        if not self._environ.get("REDIS_URL"):
+            yield Valkey(data / "valkey", ports["valkey"], stored.valkey_password)
+        if not self._environ.get("DATABASE_URL"):
+            yield Postgres(data / "postgres", ports["postgres"], stored.postgres_password)
+
+    def _start_servers(self) -> None:
+        for server in self._servers:
+            server.prepare()
+            self._keep(server.command())
+        for server in self._servers:
+            self._running.wait_ready(server.command().name)
+            server.provision()
+
+    def _migrate(self) -> None:
+        log = self.home.logs / "migrate.log"
+        with log.open("wb") as out:
+            done = subprocess.run(
+                (sys.executable, "-m", "shared.db", "upgrade"),
+                env=self.env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
+                timeout=MIGRATION_TIMEOUT_S, check=False,
+            )  # fmt: skip
+        if done.returncode != 0:
+            raise StartFailed(f"the database could not be migrated; {log} ends with\n{tail(log)}")
+
+    def _start_apps(self) -> None:
+        places = {
+            "port": str(self._ports["api"]),
+            "flower_port": str(self._ports["flower"]),
+            "schedule": str(self.home.data / "beat-schedule"),
+        }
+        for app in self._apps:
+            self._keep(command(app, self.env, places))
+        for app in self._apps:
+            self._running.wait_ready(app.name)
+
+    def _keep(self, process: Command) -> None:
+        self._commands[process.name] = process
+        self._running.start(process)
