@@ -1,0 +1,151 @@
+"""Media files for tests, built on the spot: a tone in any container, and the dominant tone of a WAV."""
+
+from __future__ import annotations
+
+import wave
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import av
+import numpy as np
+
+VIDEO_RATE = 25
+"""Frames per second of the small picture that goes with some of the tones."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A container with a codec that PyAV can write into it. `video` adds a picture track."""
+
+    suffix: str
+    muxer: str
+    codec: str
+    rate: int
+    video: str | None = None
+    layout: str = "mono"
+    bit_rate: int | None = None
+
+
+KINDS = (
+    Kind("mp3", "mp3", "libmp3lame", 44_100),
+    Kind("mp2", "mp2", "mp2", 44_100),
+    Kind("m4a", "ipod", "aac", 44_100),
+    Kind("alac.m4a", "ipod", "alac", 44_100),
+    Kind("aac", "adts", "aac", 44_100),
+    Kind("wav", "wav", "pcm_s16le", 44_100, layout="stereo"),
+    Kind("float.wav", "wav", "pcm_f32le", 48_000),
+    Kind("mulaw.wav", "wav", "pcm_mulaw", 8_000),
+    Kind("w64", "w64", "pcm_s24le", 48_000),
+    Kind("ogg", "ogg", "vorbis", 44_100, layout="stereo"),
+    Kind("opus", "ogg", "libopus", 48_000),
+    Kind("flac", "flac", "flac", 44_100),
+    Kind("wma", "asf", "wmav2", 44_100, layout="stereo", bit_rate=128_000),
+    Kind("webm", "webm", "libopus", 48_000),
+    Kind("mp4", "mp4", "aac", 48_000, video="mpeg4"),
+    Kind("mov", "mov", "pcm_s16le", 48_000, video="mpeg4"),
+    Kind("avi", "avi", "libmp3lame", 44_100, video="mpeg4"),
+    Kind("mkv", "matroska", "ac3", 48_000, video="mpeg4"),
+    Kind("flv", "flv", "libmp3lame", 44_100, video="flv"),
+    Kind("mpg", "mpeg", "mp2", 44_100, video="mpeg1video"),
+    Kind("ts", "mpegts", "aac", 48_000, video="mpeg2video"),
+    Kind("aiff", "aiff", "pcm_s16be", 44_100),
+    Kind("amr", "amr", "libopencore_amrnb", 8_000),
+    Kind("3gp", "3gp", "libopencore_amrnb", 8_000),
+    Kind("caf", "caf", "pcm_s16be", 44_100),
+    Kind("ac3", "ac3", "ac3", 48_000),
+    Kind("au", "au", "pcm_s16be", 44_100),
+)
+"""Every container that convert accepts and FFmpeg can write; APE and AMR-WB have a reader only."""
+
+KIND = {kind.suffix: kind for kind in KINDS}
+
+
+def tone(frequency: float, seconds: float, rate: int) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """A sine of `frequency` Hz at half of full scale: int16, shape (samples,)."""
+    time = np.arange(round(seconds * rate)) / rate
+    return (16_000 * np.sin(2 * np.pi * frequency * time)).astype(np.int16)
+
+
+def write_tone(
+    path: Path, kind: Kind, *, frequency: float = 440, seconds: float = 3, start: float = 0, tags: bool = False
+) -> Path:
+    """Write a tone as `kind`; in a file with video its sound begins `start` seconds after the picture."""
+    with av.open(str(path), "w", format=kind.muxer) as container:
+        if tags:
+            container.metadata["title"] = "Besprechung"
+        picture = container.add_stream(kind.video, rate=VIDEO_RATE, width=64, height=48) if kind.video else None
+        if picture is not None:
+            picture.pix_fmt = "yuv420p"
+        sound = container.add_stream(kind.codec, rate=kind.rate, layout=kind.layout)
+        if kind.bit_rate:
+            sound.bit_rate = kind.bit_rate
+        sound.codec_context.options = {"strict": "experimental"}
+        pictures = round((start + seconds) * VIDEO_RATE) if picture is not None else 0
+        samples = tone(frequency, seconds, kind.rate)
+        for second in range(max(pictures // VIDEO_RATE, int(start + seconds)) + 1):
+            for index in range(second * VIDEO_RATE, min((second + 1) * VIDEO_RATE, pictures)):
+                container.mux(picture.encode(_picture(index)))
+            first = round((second - start) * kind.rate)
+            block = samples[max(0, first) : max(0, first + kind.rate)]
+            if block.size:
+                container.mux(sound.encode(_frame(block, kind, max(0, first) + round(start * kind.rate))))
+        for stream in (picture, sound):
+            if stream is not None:
+                container.mux(stream.encode(None))
+    return path
+
+
+def write_picture_only(path: Path, seconds: int = 2) -> Path:
+    """An MP4 with a picture track and no sound."""
+    with av.open(str(path), "w", format="mp4") as container:
+        stream = container.add_stream("mpeg4", rate=VIDEO_RATE, width=64, height=48)
+        stream.pix_fmt = "yuv420p"
+        for index in range(seconds * VIDEO_RATE):
+            container.mux(stream.encode(_picture(index)))
+        container.mux(stream.encode(None))
+    return path
+
+
+def write_long_silence(path: Path, kind: Kind, hours: float) -> Path:
+    """Hours of silence in a moment: one second is encoded and its packets are muxed again and again."""
+    with av.open(str(path), "w", format=kind.muxer) as container:
+        stream = container.add_stream(kind.codec, rate=kind.rate, layout=kind.layout)
+        silence = np.zeros(kind.rate, np.int16)
+        encoded = stream.encode(_frame(silence, kind, 0))
+        steady = bytes(encoded[len(encoded) // 2])
+        length = encoded[1].pts - encoded[0].pts
+        for number in range(round(hours * 3600 * kind.rate / length)):
+            packet = av.Packet(steady)
+            packet.stream, packet.time_base = stream, Fraction(1, kind.rate)
+            packet.pts = packet.dts = number * length
+            packet.duration = length
+            container.mux(packet)
+    return path
+
+
+def read_wav(path: Path) -> np.ndarray[Any, np.dtype[np.int16]]:
+    """The samples of a 16 kHz mono 16-bit WAV."""
+    with wave.open(str(path), "rb") as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (16_000, 1, 2)
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16)
+
+
+def dominant_frequency(samples: np.ndarray[Any, np.dtype[np.int16]], rate: int = 16_000) -> float:
+    """Hz of the strongest sine."""
+    spectrum = np.abs(np.fft.rfft(samples * np.hanning(samples.size)))
+    return float(np.argmax(spectrum) * rate / samples.size)
+
+
+def _frame(samples: np.ndarray[Any, np.dtype[np.int16]], kind: Kind, pts: int) -> Any:
+    channels = 2 if kind.layout == "stereo" else 1
+    frame = av.AudioFrame.from_ndarray(np.repeat(samples, channels)[np.newaxis], format="s16", layout=kind.layout)
+    frame.sample_rate, frame.pts, frame.time_base = kind.rate, pts, Fraction(1, kind.rate)
+    return frame
+
+
+def _picture(index: int) -> Any:
+    frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), index * 7 % 256, np.uint8), format="rgb24")
+    frame.pts, frame.time_base = index, Fraction(1, VIDEO_RATE)
+    return frame
