@@ -4,6 +4,8 @@ Runs on a bare Python, before anything is installed. When nothing changed it cos
 .venv holds the hash of the requirement files that were installed last.
 """
 
+from __future__ import annotations
+
 import hashlib
 import json
 import os
@@ -57,8 +59,8 @@ def included(name: str) -> list[str]:
 
 
 def fingerprint(name: str) -> str:
-    """Hash of a set's files and of the Python that runs it."""
-    digest = hashlib.sha256(sys.version.encode())
+    """Hash of a set's files."""
+    digest = hashlib.sha256()
     for part in included(name):
         digest.update((ROOT / "requirements" / f"{part}.txt").read_bytes())
     return digest.hexdigest()
