@@ -67,8 +67,8 @@ def read_stm(path: Path) -> list[tuple[SpeakerTurn, str]]:
 
 
 def plain_words(text: str) -> list[str]:
-    """Lower-case words without punctuation; apostrophes inside words stay."""
-    return re.findall(r"[^\W_]+(?:['’][^\W_]+)*", text.lower())
+    """Lower-case words without punctuation; apostrophes inside words stay, typographic ones made plain."""
+    return re.findall(r"[^\W_]+(?:'[^\W_]+)*", text.lower().replace("\u2019", "'"))
 
 
 def _annotation(turns: Iterable[SpeakerTurn]) -> Any:
@@ -83,7 +83,7 @@ def _annotation(turns: Iterable[SpeakerTurn]) -> Any:
 def _best_matching(overlaps: dict[tuple[str, str], int]) -> int:
     """The most words that one-to-one matched speakers can share. `overlaps`: words by (reference, given) speaker."""
     import numpy as np
-    from scipy.optimize import linear_sum_assignment
+    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
     references = sorted({reference for reference, _ in overlaps})
     given = sorted({speaker for _, speaker in overlaps if speaker})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -36,8 +37,11 @@ def load_stock(folder: Path, *, token: str | None, hub: str = HUB) -> Any:
     """
     source = folder if (folder / "config.yaml").is_file() else _hub_id(hub, token)
     prepare_import()
-    from pyannote.audio import Pipeline
-    from pyannote.audio.pipelines import SpeakerDiarization
+    with warnings.catch_warnings():
+        # Files are decoded elsewhere and handed over in memory, so that pyannote cannot decode any is no news.
+        warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed")
+        from pyannote.audio import Pipeline
+        from pyannote.audio.pipelines import SpeakerDiarization
 
     try:
         stock = Pipeline.from_pretrained(source, token=token)
@@ -70,6 +74,7 @@ def load_pipeline(
         raise ModelUnavailable(f"The diarization weights hold no WeSpeaker ResNet. {_REMEDY}")
     pipeline = Diarizer(stock, mode)
     pipeline.to(torch.device(device))
+    pipeline.warm_up()
     return pipeline
 
 

@@ -6,6 +6,7 @@ Load it through `tasks.diarization`, which prepares the import of pyannote. Writ
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, Literal
 
@@ -15,6 +16,7 @@ import torch
 from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.audio.pipelines.clustering import AgglomerativeClustering, VBxClustering
 from pyannote.core import SlidingWindowFeature
+from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
 
 from tasks.diarization_trunk import TrunkFrames, frame_at
 
@@ -50,7 +52,22 @@ class BoundedClustering:
 
 
 class BoundedAgglomerative(BoundedClustering, AgglomerativeClustering):  # type: ignore[misc]
-    """Agglomerative clustering of at most `max_clustered` embeddings."""
+    """Agglomerative clustering of at most `max_clustered` embeddings.
+
+    Voices that were told apart within a chunk stay apart, as in pyannote's VBx. The base class gives each its nearest
+    centroid, and near a tie the last digits of an embedding then decide whether two people become one: on a telephone
+    call cut at nine places, fast embeddings changed the error rate by up to 1.5 points, so constrained by none.
+    """
+
+    def __call__(self, embeddings: Floats, segmentations: SlidingWindowFeature, **kwargs: Any) -> Any:
+        """(chunks, local speakers) clusters, their scores with a third axis for clusters, and the centroids."""
+        clusters, scores, centroids = super().__call__(embeddings, segmentations=segmentations, **kwargs)
+        speaking = segmentations.data.any(axis=1)
+        for chunk in np.flatnonzero(speaking.sum(axis=1) > 1):
+            local = np.flatnonzero(speaking[chunk])
+            rows, columns = linear_sum_assignment(scores[chunk, local], maximize=True)
+            clusters[chunk, local[rows]] = columns
+        return clusters, scores, centroids
 
 
 class BoundedVBx(BoundedClustering, VBxClustering):  # type: ignore[misc]
@@ -92,6 +109,12 @@ class Diarizer(SpeakerDiarization):  # type: ignore[misc]
             source = (self._plda,) if bounded is BoundedVBx else ()
             self.clustering = bounded(*source, metric=self._embedding.metric)
         self.instantiate(stock.parameters(instantiated=True))
+
+    def warm_up(self) -> None:
+        """Find the shortest audio that gives an embedding now and not within the first recording."""
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # pooling warns of the lengths that turn out to be too short
+            _ = self._embedding.min_num_samples
 
     def get_embeddings(
         self,
