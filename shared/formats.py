@@ -1,0 +1,171 @@
+"""The formats in which a transcript is handed out: `render(transcript, "srt")`. docs/formats.md shows each of them."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import groupby
+from typing import Any
+
+from shared import subtitles
+from shared.errors import InvalidRequest
+from shared.subtitles import UNKNOWN_SPEAKER, clean
+from shared.transcript import Segment, Transcript, Word
+
+MIN_LINE_LENGTH = 12
+"""Room for the label of a hundredth speaker (9 columns) and one full-width character beside it."""
+
+
+@dataclass(frozen=True, slots=True)
+class FormatOptions:
+    """Choices of the reader. 42 columns, 2 lines and 7 s are the limits of Netflix's timed text style guide.
+
+    `words` puts the words into json; `uri` names the recording in rttm; the rest shapes srt and vtt.
+    Raises InvalidRequest, naming the option in `detail.parameter`, when a limit leaves no room for text.
+    """
+
+    words: bool = False
+    max_line_length: int = 42
+    max_lines: int = 2
+    max_cue_s: float = 7.0
+    uri: str = "recording"
+
+    def __post_init__(self) -> None:
+        least = {"max_line_length": MIN_LINE_LENGTH, "max_lines": 1, "max_cue_s": 1}
+        for name, minimum in least.items():
+            if not getattr(self, name) >= minimum:
+                raise InvalidRequest(f"{name} must be at least {minimum}", parameter=name)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One entry of `FORMATS`; `suffix` is that of a file name, with its dot."""
+
+    media_type: str
+    suffix: str
+    render: Callable[[Transcript, FormatOptions], str]
+
+
+def render(transcript: Transcript, format: str, options: FormatOptions | None = None) -> str:
+    """`transcript` in the format of that name. Raises InvalidRequest for a name not in `FORMATS`."""
+    if format not in FORMATS:
+        raise InvalidRequest(f"format must be one of {', '.join(FORMATS)}", parameter="format")
+    return FORMATS[format].render(transcript, options or FormatOptions())
+
+
+def as_dict(transcript: Transcript, *, words: bool) -> dict[str, Any]:
+    """What GET /result answers, without the fields of the task. Times in seconds, to the millisecond.
+
+    The text of a word has no space around it; that of a segment has the spaces of its language.
+    """
+    return {
+        "language": transcript.language,
+        "language_probability": _rounded(transcript.language_probability),
+        "duration": _rounded(transcript.duration),
+        "model": transcript.model,
+        "segments": [_segment(segment, words) for segment in transcript.segments],
+        "speakers": [{"id": speaker.id, "seconds": _rounded(speaker.seconds)} for speaker in transcript.speakers],
+        "full_text": transcript.text,
+        "text": transcript.text,
+        "warnings": [asdict(warning) for warning in transcript.warnings],
+    }
+
+
+def _segment(segment: Segment, words: bool) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "id": segment.id,
+        "start": _rounded(segment.start),
+        "end": _rounded(segment.end),
+        "speaker": segment.speaker,
+        "text": segment.text.strip(),
+        "confidence": _rounded(segment.confidence),
+    }
+    if words:
+        body["words"] = [_word(word) for word in segment.words]
+    return body
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {
+        "word": word.text.strip(),
+        "start": _rounded(word.start),
+        "end": _rounded(word.end),
+        "confidence": _rounded(word.confidence),
+        "speaker": word.speaker,
+    }
+
+
+def _rounded(value: float) -> float:
+    return round(value, 3)
+
+
+def _json(transcript: Transcript, options: FormatOptions) -> str:
+    return json.dumps(as_dict(transcript, words=options.words), ensure_ascii=False) + "\n"
+
+
+def _text(transcript: Transcript, _: FormatOptions) -> str:
+    """A paragraph per speaker; without speakers a line per segment."""
+    spoken = [segment for segment in transcript.segments if clean(segment.text)]
+    if all(segment.speaker is None for segment in spoken):
+        return "".join(f"{clean(segment.text)}\n" for segment in spoken)
+    paragraphs = []
+    for speaker, segments in groupby(spoken, key=lambda segment: segment.speaker):
+        said = " ".join(clean(segment.text) for segment in segments)
+        paragraphs.append(f"{clean(speaker or UNKNOWN_SPEAKER)}: {said}\n")
+    return "\n".join(paragraphs)
+
+
+def _tsv(transcript: Transcript, _: FormatOptions) -> str:
+    """The columns of openai-whisper, times in whole milliseconds, and `speaker` after them if there are speakers.
+
+    As with openai-whisper and IANA's text/tab-separated-values, nothing is quoted: a field cannot hold a tab.
+    """
+    diarized = any(segment.speaker is not None for segment in transcript.segments)
+    rows = [["start", "end", "text", "speaker"]]
+    for segment in transcript.segments:
+        start_ms, end_ms = round(segment.start * 1000), round(segment.end * 1000)
+        rows.append([str(start_ms), str(end_ms), clean(segment.text), clean(segment.speaker or "")])
+    return "".join("\t".join(row if diarized else row[:3]) + "\n" for row in rows)
+
+
+def _rttm(transcript: Transcript, options: FormatOptions) -> str:
+    """NIST's Rich Transcription Time Marked: a SPEAKER line per turn of at least 1 ms. No diarization, no lines."""
+    uri = re.sub(r"[^\w.-]+", "_", options.uri) or "recording"
+    lines = []
+    for turn in transcript.turns:
+        start_ms, end_ms = round(turn.start * 1000), round(turn.end * 1000)
+        if end_ms > start_ms:
+            span = f"{start_ms / 1000:.3f} {(end_ms - start_ms) / 1000:.3f}"
+            lines.append(f"SPEAKER {uri} 1 {span} <NA> <NA> {turn.speaker} <NA> <NA>\n")
+    return "".join(lines)
+
+
+def _srt(transcript: Transcript, options: FormatOptions) -> str:
+    return subtitles.srt(
+        transcript,
+        max_line_length=options.max_line_length,
+        max_lines=options.max_lines,
+        max_cue_s=options.max_cue_s,
+    )
+
+
+def _vtt(transcript: Transcript, options: FormatOptions) -> str:
+    return subtitles.vtt(
+        transcript,
+        max_line_length=options.max_line_length,
+        max_lines=options.max_lines,
+        max_cue_s=options.max_cue_s,
+    )
+
+
+FORMATS = {
+    "json": Format("application/json", ".json", _json),
+    "text": Format("text/plain; charset=utf-8", ".txt", _text),
+    "srt": Format("application/x-subrip; charset=utf-8", ".srt", _srt),
+    "vtt": Format("text/vtt; charset=utf-8", ".vtt", _vtt),
+    "tsv": Format("text/tab-separated-values; charset=utf-8", ".tsv", _tsv),
+    "rttm": Format("text/plain; charset=utf-8", ".rttm", _rttm),
+}
+"""Every format by the name that requests use."""
