@@ -1,7 +1,8 @@
 """Every error that Parley raises on purpose: its stable code, its HTTP status and whether a retry helps.
 
 A class is an entry of the public contract: docs/errors.md lists them all and a test compares the two.
-`retryable` speaks to the pipeline: a stage that raises such an error is tried again, any other ends the job.
+`retryable` speaks to the pipeline: a stage that raises such an error is tried again, any other ends the job. A
+`blameless` one says nothing about the recording, so its attempts are not counted.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ class ParleyError(Exception):
     code: ClassVar[str] = "unexpected_error"
     status: ClassVar[int] = 500
     retryable: ClassVar[bool] = False
+    blameless: ClassVar[bool] = False
 
     def __init__(self, message: str, **detail: Any) -> None:
         super().__init__(message)
@@ -163,13 +165,13 @@ class Cancelled(ParleyError):
 class DatabaseUnavailable(ParleyError):
     """PostgreSQL does not answer; nothing was accepted."""
 
-    code, status, retryable = "database_unavailable", 503, True
+    code, status, retryable, blameless = "database_unavailable", 503, True, True
 
 
 class StorageUnavailable(ParleyError):
     """The object store does not answer; nothing was accepted."""
 
-    code, status, retryable = "storage_unavailable", 503, True
+    code, status, retryable, blameless = "storage_unavailable", 503, True, True
 
 
 # ---- never seen by a caller

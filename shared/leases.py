@@ -135,10 +135,15 @@ def heartbeat(session: Session, claim: Claim, *, progress: float, lease_s: float
 
 
 def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
-    """Publish the answer and advance the job, in one transaction. Raises LeaseLost when the fence has moved on."""
+    """Publish the answer and advance the job, in one transaction. Raises LeaseLost when the fence has moved on.
+
+    Safe to repeat after a COMMIT whose fate is unknown: what this very claim completed stays as it is.
+    """
     job = lock(session, claim.job_id)
     if job is None:
         raise LeaseLost
+    if session.scalar(select(Stage.state).where(*_same_fence(claim))) == StageState.DONE:
+        return Outcome()
     fields = {"stage": claim.stage, "hash": claim.hash, "key": answer.key, "bytes": answer.bytes, "meta": answer.meta}
     given = insert(Artifact).values(owner_id=claim.owner_id, **fields)
     session.execute(given.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
@@ -163,23 +168,22 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
 
 
 def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: int) -> Outcome:
-    """Note a failed attempt: queued again while a retry can help and attempts are left, else dead."""
+    """Note a failed attempt: queued again while a retry can help and attempts are left, else dead.
+
+    After a blameless error the attempt does not count and nobody is rung at once: the sweep does it a while later.
+    """
     job = lock(session, claim.job_id)
     if job is None:
         raise LeaseLost
-    again = error.retryable and claim.attempt < max_attempts and job.state == JobState.PROCESSING
-    _move(
-        session,
-        claim,
-        StageState.QUEUED if again else StageState.DEAD,
-        error_code=error.code,
-        error_message=error.message,
-        rung_at=func.now(),
-        rings=1,
-    )
+    left = error.blameless or claim.attempt < max_attempts
+    again = error.retryable and left and job.state == JobState.PROCESSING
+    values: dict[str, Any] = {"error_code": error.code, "error_message": error.message}
     if again:
-        return Outcome((Ring(claim.job_id, claim.stage, claim.shard, QUEUES[claim.stage]),))
-    return Outcome(bury(session, job, claim.stage, error.code, error.message))
+        values |= {"rung_at": func.now(), "rings": 1, "attempt": Stage.attempt - int(error.blameless)}
+    _move(session, claim, StageState.QUEUED if again else StageState.DEAD, **values)
+    if not again:
+        return Outcome(bury(session, job, claim.stage, error.code, error.message))
+    return Outcome() if error.blameless else Outcome((_bell(claim),))
 
 
 def give_back(session: Session, claim: Claim) -> Outcome:
@@ -197,7 +201,7 @@ def give_back(session: Session, claim: Claim) -> Outcome:
         rings=1,
     )
     if wanted:
-        return Outcome((Ring(claim.job_id, claim.stage, claim.shard, QUEUES[claim.stage]),))
+        return Outcome((_bell(claim),))
     return Outcome(advance(session, job))
 
 
@@ -231,14 +235,21 @@ def expire(session: Session, job_id: uuid.UUID, *, max_attempts: int) -> Outcome
     return Outcome((*rings, *advance(session, job)))
 
 
-def _mine(claim: Claim) -> tuple[Any, ...]:
+def _bell(claim: Claim) -> Ring:
+    return Ring(claim.job_id, claim.stage, claim.shard, QUEUES[claim.stage])
+
+
+def _same_fence(claim: Claim) -> tuple[Any, ...]:
     return (
         Stage.job_id == claim.job_id,
         Stage.name == claim.stage,
         Stage.shard == claim.shard,
         Stage.fence == claim.fence,
-        Stage.state == StageState.RUNNING,
     )
+
+
+def _mine(claim: Claim) -> tuple[Any, ...]:
+    return (*_same_fence(claim), Stage.state == StageState.RUNNING)
 
 
 def _move(session: Session, claim: Claim, state: StageState, **values: Any) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from celery import Celery
 from kombu import Queue
+from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from shared.config import settings
 from shared.jobs import Ring
@@ -21,7 +23,9 @@ VISIBILITY_TIMEOUT_S = 24 * 3600
 def make_app() -> Celery:
     """The app, from the environment's settings."""
     config = settings()
-    app = Celery("parley", broker=config.redis_url.get_secret_value(), include=["tasks.pipeline", "tasks.sweep"])
+    app = Celery(
+        "parley", broker=config.redis_url.get_secret_value(), include=["tasks.pipeline", "tasks.sweep", "tasks.worker"]
+    )
     app.conf.update(
         task_queues=[Queue(name) for name in sorted(set(QUEUES.values()))],
         task_default_queue="io",
@@ -69,6 +73,6 @@ def ring(rings: Sequence[Ring]) -> None:
     for bell in rings:
         try:
             app.send_task(f"parley.{bell.stage}", args=[str(bell.job_id), bell.shard], queue=bell.queue, retry=False)
-        except app.connection_for_write().connection_errors + (OSError,) as error:
+        except (OperationalError, RedisError, OSError) as error:
             log.warning("ring_failed", job_id=str(bell.job_id), stage=bell.stage, reason=type(error).__name__)
             return

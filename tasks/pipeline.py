@@ -1,0 +1,107 @@
+"""The way of a recording, one task per stage. Start reading here.
+
+download -> convert -> transcribe -+-> merge -> store -> notify
+                   \\-> diarize ----+
+
+The order is data (`NEEDS` in shared/states.py), what all stages share is in stage.py, the work itself in stages/.
+An uploaded recording is in storage before its job exists, so its download is born done; a job that nobody asked to be
+told about has its notify skipped.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+
+from shared.config import Settings
+from shared.transcript import Caveat, Diarization, Transcript, Transcription, to_json
+from tasks import engines, pcm, sleeper
+from tasks.stage import Output, Work, key_of, stage
+from tasks.stages.convert import ConvertLimits
+from tasks.stages.convert import convert as decode
+from tasks.stages.diarize import DiarizeOptions
+from tasks.stages.diarize import diarize as find_speakers
+from tasks.stages.merge import merge as join
+from tasks.stages.transcribe import TranscribeOptions
+from tasks.stages.transcribe import transcribe as recognise
+
+
+def _device(config: Settings) -> str:
+    return "sleeper" if config.engine == "sleeper" else engines.device(config)
+
+
+def _no_speakers(cause: str | None) -> Caveat:
+    return Caveat("diarization_failed", f"Speakers could not be told apart ({cause}); the words are complete.")
+
+
+@stage("convert")
+def convert(work: Work) -> Output:
+    """Any audio or video file -> 16 kHz mono 16-bit WAV."""
+    source, target = work.folder / "source", work.folder / "audio.wav"
+    work.storage.get_file(key_of(work.input("download")), source)
+    limits = ConvertLimits(work.config.max_duration, work.config.decode_timeout_s, work.config.decode_memory_bytes)
+    done = decode(source, target, limits, work.progress)
+    return Output(target, ".wav", asdict(done), audio_seconds=done.duration)
+
+
+@stage("transcribe", _device)
+def transcribe(work: Work) -> Output:
+    """WAV -> words with times."""
+    audio, options, config = work.input("convert"), work.claim.options, work.config
+    duration = float(audio.meta["duration"])
+    if config.engine == "sleeper":
+        said = sleeper.transcribe(work.claim.hash[:12], duration, config.sleeper_seconds, work.progress)
+    else:
+        name = engines.model_name(config, options.model)
+        wanted = TranscribeOptions(
+            model=name,
+            language=options.language,
+            task=options.task,
+            prompt=options.prompt,
+            hotwords=options.hotwords,
+            temperature=options.temperature,
+            mode=options.mode,
+            batch_size=config.asr_batch_size,
+        )
+        read = pcm.reader(work.storage, key_of(audio))
+        said = recognise(read, duration, wanted, engines.whisper(config, name), work.progress)
+    return Output(to_json(said), ".json", audio_seconds=duration)
+
+
+@stage("diarize", _device)
+def diarize(work: Work) -> Output:
+    """WAV -> who spoke when."""
+    audio, options, config = work.input("convert"), work.claim.options, work.config
+    duration = float(audio.meta["duration"])
+    if config.engine == "sleeper":
+        turns = sleeper.diarize(duration, config.sleeper_seconds, work.progress)
+    else:
+        sound = pcm.waveform(work.storage, key_of(audio), duration, work.folder)
+        wanted = DiarizeOptions(options.num_speakers, options.min_speakers, options.max_speakers)
+        turns = find_speakers(sound, wanted, engines.diarization(config), work.progress)
+    return Output(to_json(turns), ".json", audio_seconds=duration)
+
+
+@stage("merge")
+def merge(work: Work) -> Output:
+    """Words + speaker turns -> transcript."""
+    shards = [work.load(Transcription, given) for given in work.inputs("transcribe")]
+    turns = next(iter(work.inputs("diarize")), None)
+    transcript = join(shards, work.load(Diarization, turns) if turns and turns.key else None)
+    if turns and not turns.key:
+        transcript = replace(transcript, warnings=(*transcript.warnings, _no_speakers(turns.error_code)))
+    return Output(to_json(transcript), ".json")
+
+
+@stage("store")
+def store(work: Work) -> Output:
+    """Transcript -> its final object, and the summary that the history is searched by."""
+    transcript = work.load(Transcript, work.input("merge"))
+    summary = {
+        "language": transcript.language,
+        "language_probability": transcript.language_probability,
+        "duration": transcript.duration,
+        "model": transcript.model,
+        "speakers": len(transcript.speakers),
+        "full_text": transcript.text,
+    }
+    return Output(to_json(transcript), ".json", summary)

@@ -1,0 +1,193 @@
+"""`@stage`: what every stage has in common. Claim, workspace, lease, work, answer to S3, complete, ring.
+
+The decorated function gets a `Work` and returns an `Output`; it knows nothing of leases, states or doorbells.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
+from sqlalchemy.orm import Session
+
+from shared import leases
+from shared.config import Settings, settings
+from shared.db import session
+from shared.errors import DatabaseUnavailable, Interrupted, LeaseLost, ParleyError, UnexpectedError
+from shared.jobs import Outcome
+from shared.leases import Answer, Claim, Input
+from shared.storage import Storage, stage_key, storage
+from shared.telemetry import get_logger
+from shared.transcript import Progress, from_json
+from tasks.app import app, ring
+from tasks.lease import KeptLease, settle
+from tasks.shutdown import shutting_down
+from tasks.workspace import discard, workspace
+
+log = get_logger(__name__)
+T = TypeVar("T")
+
+PATIENCE_S = 300
+"""How long finished work waits for a database that is away."""
+
+
+@dataclass(frozen=True)
+class Work:
+    """What a stage is given: its claim, a folder of its own, its inputs in storage, and where to tell its progress."""
+
+    claim: Claim
+    folder: Path
+    storage: Storage
+    config: Settings
+    progress: Progress
+
+    def input(self, stage: str, shard: int = 0) -> Input:
+        """The answer of a stage that this one needs."""
+        return next(given for given in self.claim.inputs if (given.stage, given.shard) == (stage, shard))
+
+    def inputs(self, stage: str) -> tuple[Input, ...]:
+        """The answers of all shards of a stage that this one needs, in order; empty when it was left out."""
+        return tuple(given for given in self.claim.inputs if given.stage == stage)
+
+    def load(self, kind: type[T], given: Input) -> T:
+        """An input that is one of the classes of shared/transcript.py."""
+        return from_json(kind, self.storage.get(key_of(given)))
+
+
+@dataclass(frozen=True)
+class Output:
+    """What a stage gives back: bytes, or a file in its folder, and what the database should know."""
+
+    content: bytes | Path
+    suffix: str
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    audio_seconds: float | None = None
+
+
+def key_of(given: Input) -> str:
+    """Storage key of an input. Raises UnexpectedError when the stage that should have made it died."""
+    if given.key is None:
+        raise UnexpectedError(f"The {given.stage} stage left no answer.")
+    return given.key
+
+
+def stage(name: str, device: Callable[[Settings], str] = lambda _: "") -> Callable[[Callable[[Work], Output]], Any]:
+    """Make a Celery task `parley.NAME` of a function; `device` names what it runs on, for the forecast."""
+
+    def register(function: Callable[[Work], Output]) -> Any:
+        @app.task(name=f"parley.{name}")
+        def task(job_id: str, shard: int = 0) -> None:
+            run(name, uuid.UUID(job_id), shard, function, device)
+
+        return task
+
+    return register
+
+
+def run(
+    name: str, job_id: uuid.UUID, shard: int, function: Callable[[Work], Output], device: Callable[[Settings], str]
+) -> None:
+    """Do one stage of one job if it is there to be done; leave everything in order whatever happens."""
+    config = settings()
+    structlog.contextvars.bind_contextvars(job_id=str(job_id), stage=name, shard=shard)
+    try:
+        if shutting_down():
+            return  # the stage stays queued; the sweep rings somebody else
+        with session() as opened:
+            claim = leases.claim(
+                opened, job_id, name, shard, worker=worker_name(), device=device(config), lease_s=config.lease_s
+            )
+        if claim is not None:
+            structlog.contextvars.bind_contextvars(request_id=claim.request_id, attempt=claim.attempt)
+            log.info("stage_started")
+            _work(claim, function, config)
+    finally:
+        structlog.contextvars.clear_contextvars()
+
+
+def worker_name() -> str:
+    """Who holds a lease: host and process."""
+    return f"{socket.gethostname()}:{os.getpid()}"
+
+
+def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) -> None:
+    try:
+        with (
+            workspace(config.scratch_dir, claim.stage) as folder,
+            KeptLease(claim, config, clean_up=lambda: discard(folder)) as lease,
+        ):
+            work = Work(claim, folder, storage(), config, lease.progress)
+            outcome = _hand_in(claim, _known(claim) or _answer(claim, function, work), lease.progress)
+        ring(outcome.rings)
+        log.info("stage_done")
+    except Interrupted as interruption:
+        log.info("stage_interrupted", reason=interruption.reason)
+        settle(claim, interruption.reason, config)
+    except LeaseLost:
+        log.warning("stage_superseded")
+    except Exception as error:  # noqa: BLE001 - whatever a stage or a library raises becomes the stage's cause of death
+        _fail(claim, error, config)
+
+
+def _known(claim: Claim) -> Answer | None:
+    with session() as opened:
+        return leases.known_answer(opened, claim)
+
+
+def _answer(claim: Claim, function: Callable[[Work], Output], work: Work) -> Answer:
+    output = function(work)
+    key = stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, output.suffix)
+    if isinstance(output.content, Path):
+        size = work.storage.put_file(key, output.content)
+    else:
+        size = work.storage.put(key, output.content)
+    return Answer(key, size, output.meta, output.audio_seconds)
+
+
+def _hand_in(claim: Claim, answer: Answer, progress: Progress) -> Outcome:
+    try:
+        outcome = _patiently(lambda opened: leases.complete(opened, claim, answer), lambda: progress(1.0))
+    except LeaseLost:
+        _forget(claim, answer)
+        raise
+    if outcome.duplicate:
+        _forget(claim, answer)
+    return outcome
+
+
+def _forget(claim: Claim, answer: Answer) -> None:
+    """Remove this worker's own object, which nobody refers to."""
+    own = stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, "")
+    if answer.key.startswith(f"{own}."):
+        storage().delete([answer.key])
+
+
+def _fail(claim: Claim, error: Exception, config: Settings) -> None:
+    known = error if isinstance(error, ParleyError) else UnexpectedError(f"{claim.stage} failed unexpectedly.")
+    log.warning("stage_failed", code=known.code, message=known.message, exc_info=known.retryable)
+    try:
+        outcome = _patiently(lambda opened: leases.fail(opened, claim, known, max_attempts=config.max_attempts))
+        ring(outcome.rings)
+    except LeaseLost:
+        log.warning("stage_superseded")
+
+
+def _patiently(change: Callable[[Session], Outcome], check: Callable[[], None] = lambda: None) -> Outcome:
+    """Make a change that must not be lost to a database that is away for a while. `check` may end the wait."""
+    give_up_at = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            with session() as opened:
+                return change(opened)
+        except DatabaseUnavailable:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(1)
+            check()

@@ -1,0 +1,21 @@
+"""The sweep that beat starts every few seconds: expired leases, lost doorbells, unfinished deletions."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+from shared.config import settings
+from shared.repair import repair
+from shared.storage import storage
+from shared.telemetry import get_logger
+from tasks.app import app, ring
+
+log = get_logger(__name__)
+
+
+@app.task(name="parley.sweep")
+def sweep() -> None:
+    """Safe to run at any time, twice at once too."""
+    done = repair(settings(), storage(), ring)
+    if any(asdict(done).values()):
+        log.info("swept", **asdict(done))

@@ -1,0 +1,56 @@
+"""What all tests share: real servers in a folder of their own, and settings that point at them."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from scripts.local_stack import Stack
+from shared import keys
+from shared.config import Settings, settings
+from shared.db import forget_engine, session
+from shared.storage import Storage, storage
+
+MODELS = Path(__file__).parent.parent / "models"
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("MODEL_DIR", str(MODELS))
+
+
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """PostgreSQL, Valkey and SeaweedFS, migrated; none of Parley's own processes."""
+    with Stack(tmp_path_factory.mktemp("servers"), apps=()) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def environment(servers: Stack) -> Iterator[Settings]:
+    """This process's settings point at `servers`."""
+    before = dict(os.environ)
+    os.environ.update(servers.env)
+    settings.cache_clear()
+    yield settings()
+    forget_engine()
+    storage.cache_clear()
+    settings.cache_clear()
+    os.environ.clear()
+    os.environ.update(before)
+
+
+@pytest.fixture
+def bucket(environment: Settings) -> Storage:
+    """The bucket of `servers`."""
+    return storage()
+
+
+@pytest.fixture
+def owner(environment: Settings) -> uuid.UUID:
+    """A fresh API key's id, so that tests never meet each other's jobs."""
+    with session() as opened:
+        row, _ = keys.create(opened, "test")
+        return row.id
