@@ -2,6 +2,10 @@
 
 The erasure's row outlives the job. It names what must be gone, so that a deletion interrupted anywhere is finished by
 the sweep, and an object that a worker wrote a moment too late is removed as well.
+
+An upload is announced by such a row too, before its first byte is stored: an erasure that lies ahead. The transaction
+that makes the upload a job takes it back, so that whatever dies or loses its connection in between, the sweep ends up
+removing exactly the uploads that did not become jobs.
 """
 
 from __future__ import annotations
@@ -9,16 +13,19 @@ from __future__ import annotations
 import uuid
 from datetime import timedelta
 
-from sqlalchemy import delete, exists, func, select
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
-from shared.errors import NotFound
+from shared.errors import IncompleteUpload, NotFound
 from shared.jobs import lock
 from shared.models import Artifact, Erasure, Stage
 from shared.storage import Storage, job_prefix
 
 SECOND_LOOK = timedelta(minutes=15)
 """When a verified erasure is looked at once more: long after any worker that lost its lease can have written."""
+
+UPLOAD_TIME = timedelta(hours=24)
+"""How long an upload may take: 5 GiB in a day is 0.5 Mbit/s."""
 
 
 def erase(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Erasure:
@@ -53,7 +60,8 @@ def purge(session: Session, storage: Storage, erasure: Erasure) -> None:
 
 def unfinished(session: Session, limit: int = 100) -> list[Erasure]:
     """Erasures to purge now: those not verified yet, and the others once more when their second look is due."""
-    due = Erasure.verified_at.is_(None) | (Erasure.created_at < func.now() - SECOND_LOOK)
+    first_look = Erasure.verified_at.is_(None) & (Erasure.created_at <= func.now())
+    due = first_look | (Erasure.created_at < func.now() - SECOND_LOOK)
     return list(
         session.scalars(
             select(Erasure)
@@ -63,3 +71,35 @@ def unfinished(session: Session, limit: int = 100) -> list[Erasure]:
             .with_for_update(skip_locked=True)
         )
     )
+
+
+# ---- uploads that are not jobs yet
+
+
+def announce(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
+    """An upload is about to begin: what it stores is removed unless `keep` is called within UPLOAD_TIME."""
+    prefix = job_prefix(owner_id, job_id)
+    session.add(Erasure(job_id=job_id, owner_id=owner_id, prefix=prefix, keys=[], created_at=func.now() + UPLOAD_TIME))
+
+
+def keep(session: Session, job_id: uuid.UUID) -> None:
+    """The upload becomes a job in this transaction. Raises IncompleteUpload when it took longer than UPLOAD_TIME."""
+    kept = session.execute(delete(Erasure).where(Erasure.job_id == job_id, Erasure.created_at > func.now()))
+    if not kept.rowcount:  # type: ignore[attr-defined]
+        raise IncompleteUpload(f"The upload took longer than {UPLOAD_TIME.total_seconds() / 3600:.0f} hours.")
+
+
+def is_announced(session: Session, job_id: uuid.UUID) -> bool:
+    """Whether the upload is no job. Waits for a transaction that may still be making it one."""
+    row = select(Erasure.job_id).where(Erasure.job_id == job_id).with_for_update()
+    return session.scalar(row) is not None
+
+
+def forget(session: Session, job_id: uuid.UUID) -> None:
+    """The upload failed and left nothing in storage."""
+    session.execute(delete(Erasure).where(Erasure.job_id == job_id))
+
+
+def hasten(session: Session, job_id: uuid.UUID) -> None:
+    """The upload failed and may have left something: the next sweep removes it."""
+    session.execute(update(Erasure).where(Erasure.job_id == job_id).values(created_at=func.now()))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from shared.errors import NotFound
 from shared.models import Artifact, Job, Stage
@@ -60,8 +60,11 @@ def page(
     before: uuid.UUID | None = None,
     state: JobState | None = None,
 ) -> tuple[Sequence[Job], uuid.UUID | None]:
-    """This owner's jobs, newest first, and the id to pass as `before` for the next page (None at the end)."""
-    wanted = select(Job).where(Job.owner_id == owner_id)
+    """This owner's jobs, newest first, and the id to pass as `before` for the next page (None at the end).
+
+    The jobs come without `full_text`: a page of long recordings would be megabytes of it.
+    """
+    wanted = select(Job).where(Job.owner_id == owner_id).options(defer(Job.full_text, raiseload=True))
     if state:
         wanted = wanted.where(Job.state == state)
     if before:

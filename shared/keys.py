@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import func, select, update
@@ -65,6 +66,15 @@ def authenticate(session: Session, key: str | None) -> Caller:
         if found:
             return Caller(found.id, found.name, frozenset(found.scopes))
     raise Unauthorized("Send a valid API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+
+
+def page(session: Session, *, limit: int, before: uuid.UUID | None = None) -> tuple[Sequence[ApiKey], uuid.UUID | None]:
+    """All keys, newest first, and the id to pass as `before` for the next page (None at the end)."""
+    wanted = select(ApiKey).order_by(ApiKey.id.desc()).limit(limit + 1)
+    if before:
+        wanted = wanted.where(ApiKey.id < before)
+    rows = session.scalars(wanted).all()
+    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
 def revoke(session: Session, key_id: uuid.UUID) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import io
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -143,8 +143,25 @@ class Storage:
 
     def check(self) -> None:
         """Raise StorageUnavailable unless the bucket can be used."""
-        with _translated():
-            self.client.head_bucket(Bucket=self.bucket)
+        if not self._has_bucket():
+            raise StorageUnavailable("The object store does not have the bucket.")
+
+    def ensure_bucket(self) -> None:
+        """Create the bucket if it is missing. Raises StorageUnavailable when that is not permitted."""
+        if self._has_bucket():
+            return
+        region = self.client.meta.region_name
+        where: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        with _translated(), suppress(self.client.exceptions.BucketAlreadyOwnedByYou):
+            self.client.create_bucket(Bucket=self.bucket, **where)
+
+    def _has_bucket(self) -> bool:
+        try:
+            with _translated():
+                self.client.head_bucket(Bucket=self.bucket)
+        except NotFound:
+            return False
+        return True
 
     def writer(self, key: str) -> MultipartWriter:
         """A writer that stores a stream of unknown length under `key`."""
@@ -159,6 +176,7 @@ class MultipartWriter:
         self._buffer = io.BytesIO()
         self._upload_id: str | None = None
         self._parts: list[Any] = []
+        self._is_touched = False
 
     def write(self, data: bytes) -> bool:
         """Take some bytes; True means that a part is full and `flush` is due, which does the network's work."""
@@ -167,6 +185,7 @@ class MultipartWriter:
 
     def flush(self) -> None:
         """Send what has been collected as one part."""
+        self._is_touched = True
         with _translated():
             client, bucket = self._storage.client, self._storage.bucket
             if self._upload_id is None:
@@ -181,6 +200,7 @@ class MultipartWriter:
 
     def close(self) -> None:
         """Finish: the object exists afterwards. A stream shorter than one part is stored by a single request."""
+        self._is_touched = True
         if self._upload_id is None:
             self._storage.put(self._key, self._buffer.getvalue())
             return
@@ -196,13 +216,11 @@ class MultipartWriter:
         self._upload_id = None
 
     def abort(self) -> None:
-        """Leave nothing behind: neither parts nor an object."""
-        with _translated():
-            if self._upload_id is not None:
-                self._storage.client.abort_multipart_upload(
-                    Bucket=self._storage.bucket, Key=self._key, UploadId=self._upload_id
-                )
-                self._upload_id = None
+        """Leave nothing behind: neither parts nor an object, whichever request's answer was lost. Safe to repeat."""
+        if self._is_touched:
+            self._storage.abort_uploads(self._key)
+            self._storage.delete([self._key])
+            self._upload_id = None
 
 
 @cache
