@@ -22,7 +22,16 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from scripts.local import DEFAULT_HOME, HomeInUse, PortTaken, Stack, StartFailed, port_from_environment, stop_on_signals
+from scripts.local import (
+    DEFAULT_HOME,
+    HomeInUse,
+    PortTaken,
+    Stack,
+    StartFailed,
+    port_from_environment,
+    reporter,
+    stop_on_signals,
+)
 from scripts.local_apps import ROOT
 
 FORMATS = ("json", "srt", "vtt")
@@ -126,7 +135,7 @@ def main() -> int:
     port = port_from_environment() if os.environ.get("PORT") else None
     try:
         ensure_weights()
-        stack = Stack(home, port=port, report=console.print)
+        stack = Stack(home, port=port, report=reporter(console))
         begun = time.monotonic()
         console.print("Starting PostgreSQL, Valkey, SeaweedFS, the gateway and the workers")
         with stack:

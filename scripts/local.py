@@ -9,17 +9,19 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from scripts.local_env import env_example
 from scripts.local_home import HomeInUse, PortTaken
 from scripts.local_stack import Stack
 from scripts.supervisor import StartFailed
 
-__all__ = ["HomeInUse", "PortTaken", "Stack", "StartFailed", "home_from_environment", "stop_on_signals"]
+__all__ = ["HomeInUse", "PortTaken", "Stack", "StartFailed"]
 
 DEFAULT_HOME = ".parley"
 DEFAULT_PORT = 8000
@@ -41,11 +43,12 @@ def run() -> int:
     console = Console(highlight=False)
     leave = stop_on_signals()
     try:
-        stack = Stack(home_from_environment(), port=port_from_environment(), report=console.print)
+        home = Path(os.environ.get("PARLEY_HOME") or DEFAULT_HOME)
+        stack = Stack(home, port=port_from_environment(), report=reporter(console))
         with console.status("Starting PostgreSQL, Valkey, SeaweedFS, the gateway and the workers"):
             stack.start()
     except (HomeInUse, PortTaken, StartFailed, ValueError) as error:
-        Console(stderr=True, highlight=False).print(f"[red]Parley did not start:[/] {error}", soft_wrap=True)
+        Console(stderr=True, highlight=False).print(Text(f"Parley did not start: {error}"), soft_wrap=True)
         return 1
     try:
         describe(stack, console)
@@ -75,17 +78,17 @@ def describe(stack: Stack, console: Console) -> None:
     console.print("Ctrl-C stops all of it; the data stays.")
 
 
+def reporter(console: Console) -> Callable[[str], None]:
+    """A function that prints a line as it is: paths and logs may hold what looks like markup."""
+    return lambda text: console.print(Text(text), soft_wrap=True)
+
+
 def stop_on_signals() -> threading.Event:
     """An event that is set by Ctrl-C, SIGTERM or a closed terminal, instead of an exception at any line."""
     leave = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: leave.set())
     return leave
-
-
-def home_from_environment() -> Path:
-    """`PARLEY_HOME`, the folder of data, logs and secrets."""
-    return Path(os.environ.get("PARLEY_HOME") or DEFAULT_HOME)
 
 
 def port_from_environment() -> int:

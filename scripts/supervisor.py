@@ -199,7 +199,7 @@ class Supervisor:
         for command, popen in running:
             with contextlib.suppress(ProcessLookupError):
                 popen.send_signal(command.stop_signal)
-                popen.send_signal(signal.SIGCONT)  # a stopped process could not hear the other one
+                os.killpg(popen.pid, signal.SIGCONT)  # a suspended process could not hear the other one
         for command, popen in running:
             try:
                 popen.wait(max(0.0, asked + command.stop_timeout_s - time.monotonic()))

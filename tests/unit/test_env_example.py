@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import pytest
+
 from scripts.local_env import env_example
 from shared.config import Settings
 
@@ -19,8 +21,10 @@ def test_every_setting_is_in_it() -> None:
     assert {name.upper() for name in Settings.model_fields} <= named
 
 
-def test_the_defaults_can_be_read_back(tmp_path: Path) -> None:
+def test_the_defaults_can_be_read_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A file made from the example, with the two addresses filled in, gives the defaults."""
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name.upper(), raising=False)
     file = tmp_path / "env"
     lines = [line[1:] if line.startswith("#") and "=" in line and line[1].isupper() else line
              for line in EXAMPLE.read_text().splitlines()]  # fmt: skip
