@@ -1,0 +1,43 @@
+"""The few calls that benches make of the public API."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+POLL_S = 0.01
+TIMEOUT_S = 3600.0
+
+
+class Client:
+    """A caller of one Parley."""
+
+    def __init__(self, url: str, api_key: str) -> None:
+        self._http = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {api_key}"}, timeout=60)
+
+    def submit(self, recording: Path, **options: Any) -> str:
+        """Send a recording; the id of its task."""
+        with recording.open("rb") as content:
+            sent = self._http.post("/transcribe", files={"file": (recording.name, content)}, data=options)
+        sent.raise_for_status()
+        return str(sent.json()["task_id"])
+
+    def wait(self, task_id: str) -> dict[str, Any]:
+        """Poll until the task has ended; its last status. Raises RuntimeError unless it is done."""
+        end = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < end:
+            status: dict[str, Any] = self._http.get(f"/status/{task_id}").raise_for_status().json()
+            if status["status"] == "done":
+                return status
+            if status["status"] in ("error", "cancelled"):
+                raise RuntimeError(f"task {task_id}: {status}")
+            time.sleep(POLL_S)
+        raise RuntimeError(f"task {task_id} did not end within {TIMEOUT_S:g} s")
+
+    def result(self, task_id: str) -> dict[str, Any]:
+        """The transcript."""
+        answer: dict[str, Any] = self._http.get(f"/result/{task_id}").raise_for_status().json()
+        return answer
