@@ -1,6 +1,6 @@
 """convert: any media in, the 16 kHz mono 16-bit WAV out that every later stage reads.
 
-The decoding itself happens in tasks/decoder.py, a process of its own that may do next to nothing; here it is
+The decoding itself happens in tasks/decoder, a process of its own that may do next to nothing; here it is
 started, watched and, whatever happens, ended.
 """
 
@@ -26,7 +26,7 @@ from pydantic import ValidationError
 from shared.errors import DecodeFailed, MediaTooLong, NoAudio, ParleyError, UnsupportedMedia
 from shared.transcript import Conversion, Progress, from_json
 
-DECODER = Path(__file__).parent.parent / "decoder.py"
+DECODER = Path(__file__).parent.parent / "decoder" / "__main__.py"
 
 TICK_S = 0.5
 """Progress is reported at least this often, so that a cancel is heard while the decoder is silent."""
