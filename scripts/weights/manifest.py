@@ -1,0 +1,105 @@
+"""Which files of MODEL_DIR were found right, so that 150 MB are not hashed at every start."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from scripts.weights.catalogue import DIARIZATION, DIARIZATION_FILES, WHISPER_FILES, WHISPER_REQUIRED, Item
+from scripts.weights.hashing import sha256_of
+
+FILENAME = "manifest.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """A file whose hash was computed when it had this size and modification time (ns since 1970)."""
+
+    sha256: str
+    size_bytes: int
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A model that was found right: where it came from, and its files by path below the model's folder."""
+
+    source: str
+    files: dict[str, Seen]
+
+    def unchanged(self, folder: Path) -> bool:
+        """Whether every file still has the size and time at which it was hashed."""
+        try:
+            statuses = [((folder / name).stat(), seen) for name, seen in self.files.items()]
+        except OSError:
+            return False
+        return all((now.st_size, now.st_mtime_ns) == (seen.size_bytes, seen.mtime_ns) for now, seen in statuses)
+
+
+def read(model_dir: Path) -> dict[str, Entry]:
+    """Entries by item name; none when there is no readable manifest, for it only saves time."""
+    try:
+        raw = json.loads((model_dir / FILENAME).read_text("utf-8"))
+        return {
+            name: Entry(entry["source"], {path: Seen(**seen) for path, seen in entry["files"].items()})
+            for name, entry in raw.items()
+        }
+    except (OSError, ValueError, TypeError, KeyError, AttributeError):
+        return {}
+
+
+def note(model_dir: Path, item: Item, source: str) -> None:
+    """Hash the item's files as they are now and remember them. A read-only folder is left as it is."""
+    folder = model_dir / item.name
+    found = look(folder, present(folder, item))
+    entries = {**read(model_dir), item.name: Entry(source, found)}
+    draft = model_dir / f"{FILENAME}.part"
+    try:
+        draft.write_text(json.dumps({name: asdict(entries[name]) for name in sorted(entries)}, indent=1), "utf-8")
+    except OSError:
+        return
+    draft.replace(model_dir / FILENAME)
+
+
+def fault(folder: Path, item: Item, entry: Entry | None) -> str | None:
+    """One line about what is wrong with the item in `folder`, or None when it is right.
+
+    Right is what the catalogue pins, or what `entry` noted when the files were made here. An unpinned Whisper model
+    that someone put there by hand is taken as it is, provided it is complete.
+    """
+    missing = absent(folder, item)
+    if missing is not None:
+        return f"{missing} is missing"
+    if not item.files:
+        return None
+    hashes = {name: seen.sha256 for name, seen in look(folder, present(folder, item)).items()}
+    accepted = [{file.path: file.sha256 for file in item.files}]
+    if entry is not None:
+        accepted.append({path: seen.sha256 for path, seen in entry.files.items()})
+    if any(wanted and wanted.items() <= hashes.items() for wanted in accepted):
+        return None
+    wrong = next((name for name in hashes if all(wanted.get(name) != hashes[name] for wanted in accepted)), "some file")
+    return f"{wrong} is not the one of the catalogue"
+
+
+def absent(folder: Path, item: Item) -> str | None:
+    """A file without which the item is not complete, or None."""
+    required = DIARIZATION_FILES if item == DIARIZATION else WHISPER_REQUIRED
+    return next((pattern for pattern in required if not any(folder.glob(pattern))), None)
+
+
+def present(folder: Path, item: Item) -> list[str]:
+    """Paths of the item's files in `folder`."""
+    patterns = DIARIZATION_FILES if item == DIARIZATION else WHISPER_FILES
+    return sorted({str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)})
+
+
+def look(folder: Path, names: Iterable[str]) -> dict[str, Seen]:
+    """Hash these files."""
+    found = {}
+    for name in names:
+        status = (folder / name).stat()
+        found[name] = Seen(sha256_of(folder / name), status.st_size, status.st_mtime_ns)
+    return found

