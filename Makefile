@@ -9,7 +9,7 @@ FILE   ?=
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check soak clean venv-local venv-dev models
+.PHONY: help demo run test check soak clean venv-local venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -17,7 +17,7 @@ help: ## Show this list
 demo: venv-local ## Transcribe a sample call, or FILE=meeting.mp3, on a stack started for it
 	@$(VENV) -m scripts.demo $(if $(FILE),"$(FILE)")
 
-run: models ## Start everything on this machine; PORT, API_KEY and PARLEY_HOME are read from the environment
+run: venv-local ## Start everything on this machine; PORT, API_KEY and PARLEY_HOME are read from the environment
 	@$(VENV) -m scripts.local run
 
 test: venv-dev ## Run all tests, or T=tests/unit/test_merge.py
@@ -42,6 +42,3 @@ venv-local:
 
 venv-dev:
 	@$(PYTHON) scripts/bootstrap.py dev
-
-models: venv-local
-	@$(VENV) -m scripts.download_models --model base

@@ -6,7 +6,6 @@ Without FILE it takes the sample call that comes with pyannote.audio: 30 s of te
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import threading
 import time
@@ -28,13 +27,18 @@ from scripts.local import (
     PortTaken,
     Stack,
     StartFailed,
+    home_from_environment,
     port_from_environment,
+    preflight,
     reporter,
     stop_on_signals,
 )
 from scripts.local_apps import ROOT
+from scripts.local_models import ensure_models
+from shared.errors import ModelUnavailable
 
 FORMATS = ("json", "srt", "vtt")
+DEMO_HOME = f"{DEFAULT_HOME}/demo"  # its own, so that it can run beside `make run`
 POLL_S = 0.5
 REQUEST_TIMEOUT_S = 60
 UPLOAD_TIMEOUT_S = 3600
@@ -126,19 +130,19 @@ def display(console: Console) -> Iterator[Display]:
 
 def main() -> int:
     console = Console(highlight=False)
-    leave = stop_on_signals()
+    say = reporter(console)
     recording = Path(sys.argv[1]) if len(sys.argv) > 1 else sample()
     folder = recording.parent if len(sys.argv) > 1 else ROOT / "demo"
     if not recording.is_file():
         return failed(f"there is no file {recording}")
-    home = Path(os.environ.get("PARLEY_HOME") or Path(DEFAULT_HOME) / "demo")
-    port = port_from_environment() if os.environ.get("PORT") else None
     try:
-        ensure_weights()
-        stack = Stack(home, port=port, report=reporter(console))
-        begun = time.monotonic()
+        home, port = home_from_environment(DEMO_HOME), port_from_environment(None)
+        preflight(home, port)
+        model = ensure_models(os.environ, say)
+        leave = stop_on_signals()
         console.print("Starting PostgreSQL, Valkey, SeaweedFS, the gateway and the workers")
-        with stack:
+        begun = time.monotonic()
+        with Stack(home, port=port, environ=os.environ | {"WHISPER_MODEL": model}, report=say) as stack:
             console.print(f"Up after {time.monotonic() - begun:.1f} s at {stack.url}")
             try:
                 transcribe(stack, recording, folder, console, leave)
@@ -146,10 +150,10 @@ def main() -> int:
                 return failed(f"{error}\nThe logs are in {stack.home.logs}")
             finally:
                 console.print("Stopping everything")
-    except Interrupted:
+    except (Interrupted, KeyboardInterrupt):
         console.print("Interrupted; everything is stopped.")
         return 130
-    except (HomeInUse, PortTaken, StartFailed, DemoFailed, ValueError) as error:
+    except (HomeInUse, PortTaken, StartFailed, ModelUnavailable, ValueError) as error:
         return failed(str(error))
     return 0
 
@@ -164,13 +168,6 @@ def sample() -> Path:
     spec = find_spec("pyannote.audio")
     assert spec is not None and spec.origin is not None, "requirements/local.txt brings pyannote.audio"
     return Path(spec.origin).parent / "sample" / "sample.wav"
-
-
-def ensure_weights() -> None:
-    """Whisper base and the diarization models below MODEL_DIR. Raises DemoFailed."""
-    done = subprocess.run((sys.executable, "-m", "scripts.download_models", "--model", "base"), cwd=ROOT, check=False)
-    if done.returncode != 0:
-        raise DemoFailed("the models could not be had; see above")
 
 
 def transcribe(stack: Stack, recording: Path, folder: Path, console: Console, leave: threading.Event) -> None:

@@ -17,9 +17,11 @@ from rich.table import Table
 from rich.text import Text
 
 from scripts.local_env import env_example
-from scripts.local_home import HomeInUse, PortTaken
+from scripts.local_home import Home, HomeInUse, PortTaken, require_free
+from scripts.local_models import ensure_models
 from scripts.local_stack import Stack
 from scripts.supervisor import StartFailed
+from shared.errors import ModelUnavailable
 
 __all__ = ["HomeInUse", "PortTaken", "Stack", "StartFailed"]
 
@@ -41,15 +43,20 @@ def main() -> int:
 def run() -> int:
     """Start, show where everything is, wait for a signal, stop. The exit status is 0 unless the start failed."""
     console = Console(highlight=False)
-    leave = stop_on_signals()
+    say = reporter(console)
     try:
-        home = Path(os.environ.get("PARLEY_HOME") or DEFAULT_HOME)
-        stack = Stack(home, port=port_from_environment(), report=reporter(console))
+        home, port = home_from_environment(), port_from_environment(DEFAULT_PORT)
+        preflight(home, port)
+        model = ensure_models(os.environ, say)
+        leave = stop_on_signals()
+        stack = Stack(home, port=port, environ=os.environ | {"WHISPER_MODEL": model}, report=say)
         with console.status("Starting PostgreSQL, Valkey, SeaweedFS, the gateway and the workers"):
             stack.start()
-    except (HomeInUse, PortTaken, StartFailed, ValueError) as error:
+    except (HomeInUse, PortTaken, StartFailed, ModelUnavailable, ValueError) as error:
         Console(stderr=True, highlight=False).print(Text(f"Parley did not start: {error}"), soft_wrap=True)
         return 1
+    except KeyboardInterrupt:  # during a download; later it is an event
+        return 130
     try:
         describe(stack, console)
         leave.wait()
@@ -91,12 +98,30 @@ def stop_on_signals() -> threading.Event:
     return leave
 
 
-def port_from_environment() -> int:
+def home_from_environment(default: str = DEFAULT_HOME) -> Path:
+    """`PARLEY_HOME`, the folder of data, logs and secrets."""
+    return Path(os.environ.get("PARLEY_HOME") or default)
+
+
+def port_from_environment(default: int | None) -> int | None:
     """`PORT` of the gateway. Raises ValueError."""
-    given = os.environ.get("PORT") or str(DEFAULT_PORT)
+    given = os.environ.get("PORT")
+    if not given:
+        return default
     if not given.isdecimal() or not 0 < int(given) < 65536:
         raise ValueError(f"PORT is {given!r}; it is a number from 1 to 65535")
     return int(given)
+
+
+def preflight(home: Path, port: int | None) -> None:
+    """Raises HomeInUse or PortTaken before anything long, such as a download, begins."""
+    folder = Home(home)
+    folder.acquire()
+    try:
+        if port is not None:
+            require_free(port)
+    finally:
+        folder.release()
 
 
 if __name__ == "__main__":

@@ -114,6 +114,12 @@ def is_free(port: int) -> bool:
     return False
 
 
+def require_free(port: int) -> None:
+    """Raises PortTaken."""
+    if not is_free(port):
+        raise PortTaken(f"port {port} is already in use; free it, or choose another: PORT=8001 make run")
+
+
 def _write_private(file: Path, text: str) -> None:
     """Replace `file` in one step by one that only its owner can read."""
     draft = file.with_name(file.name + ".new")

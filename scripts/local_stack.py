@@ -12,7 +12,7 @@ from typing import Self
 
 from scripts import local_processes
 from scripts.local_apps import APPS, ROOT, App, command
-from scripts.local_home import LOOPBACK, Home, PortTaken, Secrets, is_free
+from scripts.local_home import LOOPBACK, Home, Secrets, require_free
 from scripts.local_servers import Postgres, SeaweedFS, Server, Valkey
 from scripts.supervisor import Command, StartFailed, Supervisor, tail
 
@@ -146,8 +146,8 @@ class Stack:
 
     def _settle(self) -> None:
         """Ports, secrets, servers and the environment of every process."""
-        if self._port is not None and not is_free(self._port):
-            raise PortTaken(f"port {self._port} is already in use; free it, or choose another: PORT=8001 make run")
+        if self._port is not None:
+            require_free(self._port)
         names = INNER if self._port is not None else (*INNER, "api")
         self._ports = self.home.ports(names) | ({} if self._port is None else {"api": self._port})
         self._secrets = self.home.secrets()
