@@ -137,14 +137,19 @@ def _passages(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
     """Runs of segments to be cut as one: a sentence goes on in the next segment, by the same speaker, with no pause."""
     passage: list[Segment] = []
     for segment in segments:
-        last = passage[-1] if passage else segment
-        goes_on = segment.speaker == last.speaker and segment.start - last.end < PAUSE_S
-        if passage and not (goes_on and not _SENTENCE_END.search(last.text.strip())):
+        if passage and not _goes_on(passage[-1], segment):
             yield passage
             passage = []
         passage.append(segment)
     if passage:
         yield passage
+
+
+def _goes_on(before: Segment, after: Segment) -> bool:
+    """Whether a sentence runs over both. Scripts without spaces often lack full stops too: there a segment is one."""
+    text = before.text.strip()
+    ended = not text or _SENTENCE_END.search(text) or _UNSPACED.match(text[-1])
+    return before.speaker == after.speaker and after.start - before.end < PAUSE_S and not ended
 
 
 def _units(segment: Segment, room: int) -> list[_Unit]:

@@ -205,6 +205,28 @@ def test_a_long_segment_is_cut_at_a_pause() -> None:
     assert [(cue.start, cue.plaintext.count("phrase")) for cue in cues] == [(0, 9), (3500, 8)]
 
 
+def test_a_long_segment_is_cut_at_a_comma() -> None:
+    """Where a sentence is too long for a cue, the end of a clause is the next best place."""
+    text = "At least you know that they all call me a Yankee, so what can I say about that to anybody who lives here"
+    cues = parsed_srt(render(transcript_of(said(text, 20.0, 26.0)), "srt"))
+    assert [cue.plaintext.replace("\n", " ") for cue in cues] == [text[:49], text[50:]]
+
+
+def test_a_lone_last_word_is_not_left_over() -> None:
+    """What needs two cues is shared between them."""
+    text = " ".join(["word"] * 18)
+    cues = parsed_srt(render(transcript_of(said(text, 0.0, 6.0)), "srt"))
+    assert [cue.plaintext.count("word") for cue in cues] == [9, 9]
+
+
+def test_slow_speech_is_cut_by_time() -> None:
+    """A cue holds no word that ends later than `max_cue_s` after its first one began."""
+    words = tuple(Word(n * 1.5, n * 1.5 + 1.2, " slow", 0.9) for n in range(6))
+    spoken = transcript_of(Segment(0, 0, 8.7, " slow" * 6, 0.8, None, words))
+    cues = parsed_srt(render(spoken, "srt", FormatOptions(max_cue_s=5)))
+    assert [(cue.start, cue.end, cue.plaintext.count("slow")) for cue in cues] == [(0, 4200, 3), (4500, 8700, 3)]
+
+
 def test_words_after_a_long_silence_are_not_shown_before_it() -> None:
     """A cue ends at a silence of two seconds, however short its text is."""
     words = (Word(0.0, 0.5, " Wait.", 0.9), Word(3.0, 3.5, " Now.", 0.9))
@@ -227,14 +249,15 @@ def test_lines_of_a_cue_are_even() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "width"),
+    "text",
     [
-        ("我们今天讨论一下这个项目的进展情况，然后决定下一步怎么做。", 16),  # noqa: RUF001
-        ("今日は東京でとても美しい桜を見ました。「すごい」と思います。", 16),
-        ("วันนี้เราจะมาพูดคุยกันเรื่องความคืบหน้าของโครงการนี้", 20),
+        "我们今天讨论一下这个项目的进展情况，然后决定下一步怎么做。",  # noqa: RUF001
+        "今日は東京でとても美しい桜を見ました。「すごい」と思います。",
+        "วันนี้เราจะมาพูดคุยกันเรื่องความคืบหน้าของโครงการนี้",
     ],
 )
 @pytest.mark.parametrize("with_words", [True, False])
+@pytest.mark.parametrize("width", range(MIN_LINE_LENGTH, 30))
 def test_scripts_without_spaces_are_wrapped(text: str, width: int, with_words: bool) -> None:
     """Between characters, with no space put in, no punctuation first and no mark without its letter."""
     words = tuple(Word(n * 0.2, n * 0.2 + 0.2, letter, 0.9) for n, letter in enumerate(text))
@@ -242,9 +265,25 @@ def test_scripts_without_spaces_are_wrapped(text: str, width: int, with_words: b
     cues = parsed_vtt(render(transcript_of(spoken), "vtt", FormatOptions(max_line_length=width)))
     lines = [line for cue in cues for line in cue.text.split("\n")]
     assert "".join(lines) == text
-    assert all(width / 4 <= columns(line) <= width for line in lines[:-1])
+    assert all(columns(line) <= width for line in lines)
     assert not any(line[0] in "\uff0c。、」" or re.match("[\u0e31\u0e34-\u0e3a\u0e47-\u0e4e]", line) for line in lines)
     assert not any(line[-1] in "「เแโใไ" for line in lines)
+
+
+def test_a_segment_without_spaces_is_not_cut_with_the_next() -> None:
+    """Chinese often comes without full stops; the segments are all there is to tell phrases apart."""
+    phrases = ["我们今天讨论一下这个项目的进展情况", "然后决定下一步怎么做"]
+    spoken = transcript_of(*(Segment(0, n * 3.0, n * 3 + 3.0, text, 0.8) for n, text in enumerate(phrases)))
+    assert [cue.plaintext for cue in parsed_srt(render(spoken, "srt"))] == phrases
+
+
+def test_a_mark_stays_with_its_letter() -> None:
+    """A word of letters and combining accents is broken between letters, at a column of either kind."""
+    word = "e\u0301" * 30
+    cues = parsed_vtt(render(transcript_of(said(word, 0, 2)), "vtt", FormatOptions(max_line_length=15)))
+    lines = [line for cue in cues for line in cue.text.split("\n")]
+    assert "".join(lines) == word
+    assert all(line[0] == "e" and len(line) <= 15 for line in lines)
 
 
 def test_a_word_wider_than_a_line_is_broken() -> None:
@@ -291,7 +330,7 @@ def test_srt_text_cannot_look_like_a_time_line() -> None:
 
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 markup = st.lists(
-    st.sampled_from(["-->", "<", ">", "&amp;", "\r\n", "\n\n", "\t", "7", "{", "中", "ไ", "é", " "]), max_size=9
+    st.sampled_from(["-->", "<", ">", "&amp;", "\0", "\r\n", "\n\n", "\t", "7", "{", "中", "ไ", "é", " "]), max_size=9
 )
 hostile = anything | markup.map("".join)
 moments = st.integers(0, 60_000).map(lambda ms: ms / 1000 + 0.0004)
@@ -361,7 +400,8 @@ def blocks(text: str) -> list[tuple[int, int, list[str]]]:
         times = TIMES.fullmatch(head)
         assert times, head
         assert lines
-        assert all(line.strip() and len(line.splitlines()) == 1 and "-->" not in line for line in lines)
+        assert all(line.strip() and "-->" not in line for line in lines)
+        assert not any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for line in lines for letter in line)
         h, m, s, ms, h2, m2, s2, ms2 = map(int, times.groups())
         found.append((((h * 60 + m) * 60 + s) * 1000 + ms, ((h2 * 60 + m2) * 60 + s2) * 1000 + ms2, lines))
     return found
