@@ -1,0 +1,109 @@
+"""Which language is spoken, decided by vote over chunks of speech from the whole recording.
+
+The first 30 seconds alone, which Whisper looks at by itself, are often a jingle, a greeting in another language or a
+machine's announcement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from faster_whisper import WhisperModel
+
+from shared.errors import InvalidRequest
+from tasks.stages.speech import Read
+from tasks.stages.speech_errors import engine_errors
+from tasks.stages.speech_packing import Packing
+
+MAX_VOTES = 8
+"""Chunks asked at most: 4 minutes of speech. Eight encoder passes cost about as much as decoding two chunks."""
+
+DECIDED = 0.8
+"""Mean probability at which no further chunk is asked."""
+
+VOTE_EVERY_S = 60.0
+"""One more voter is needed per started minute of speech, up to `MIN_VOTES`."""
+
+MIN_VOTES = 3
+"""Voters that a long recording needs even when they agree: one of three may hear a quotation or a song."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What one chunk says: the probability of each language, and how many seconds of speech stand behind it."""
+
+    probabilities: Mapping[str, float]
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """The language decided on and its mean probability over the votes."""
+
+    code: str
+    probability: float
+
+
+def check_language(language: str | None, task: str, model_name: str, model: WhisperModel) -> str | None:
+    """The code Whisper knows for `language` (`en-US` is `en`), or None when it is to be detected.
+
+    Raises `InvalidRequest` when the model cannot do what is asked.
+    """
+    multilingual = len(model.supported_languages) > 1
+    if task == "translate" and (not multilingual or "turbo" in model_name):
+        # The turbo models were trained on transcription only: they would return the original language.
+        raise InvalidRequest(f"model {model_name} cannot translate", parameter="task")
+    if language is None:
+        return None if multilingual else "en"
+    code = language.strip().lower().replace("_", "-").split("-")[0]
+    if code not in model.supported_languages:
+        raise InvalidRequest(f"model {model_name} does not know the language {language!r}", parameter="language")
+    return code
+
+
+def detect_language(
+    chunks: Sequence[Packing], read: Read, model: WhisperModel, between: Callable[[], None]
+) -> Language:
+    """The language spoken in `chunks`, at least one, each up to 30 s of speech.
+
+    `between` runs after each vote and may raise to stop. Raises `TranscriptionError` when the engine fails.
+    """
+    votes: list[Vote] = []
+    needed = min(MIN_VOTES, 1 + int(sum(chunk.duration for chunk in chunks) // VOTE_EVERY_S))
+    for index in spread(len(chunks), MAX_VOTES):
+        samples = chunks[index].samples(read)
+        with engine_errors("language detection"):
+            _, _, probabilities = model.detect_language(samples)
+        votes.append(Vote(dict(probabilities), chunks[index].duration))
+        between()
+        if len(votes) >= needed and count(votes).probability >= DECIDED:
+            break
+    return count(votes)
+
+
+def count(votes: Sequence[Vote]) -> Language:
+    """The language with the highest mean probability, each vote weighted by its seconds of speech."""
+    total = sum(vote.weight for vote in votes)
+    means: dict[str, float] = {}
+    for vote in votes:
+        for code, probability in vote.probabilities.items():
+            means[code] = means.get(code, 0.0) + probability * vote.weight / total
+    code = max(means, key=lambda code: (means[code], code))
+    return Language(code, min(1.0, means[code]))
+
+
+def spread(length: int, most: int) -> list[int]:
+    """At most `most` different indices below `length`, evenly spread, the middle first and then ever finer."""
+    votes = min(length, most)
+    even = [(2 * k + 1) * length // (2 * votes) for k in range(votes)]
+    order: list[int] = []
+    parts = [even]
+    while parts:
+        halves = []
+        for part in parts:
+            middle = len(part) // 2
+            order.append(part[middle])
+            halves += [half for half in (part[:middle], part[middle + 1 :]) if half]
+        parts = halves
+    return order

@@ -1,0 +1,111 @@
+"""From what the decoder said to the segments of a transcript: times in order, one sentence each."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from math import exp
+
+from shared.transcript import Segment, Word
+
+PAUSE_S = 1.0
+"""A longer pause ends a segment, with or without a full stop."""
+
+MAX_SEGMENT_S = 30.0
+"""Without full stops a segment still ends here at the latest: one step of Whisper, which cannot say more at once."""
+
+MS = 3
+"""Decimals kept of a time: milliseconds. Whisper's own resolution is 20 ms."""
+
+SENTENCE_END = re.compile(r"[.?!…。？！؟۔।]+[\"'”’»)\]」』]*$")  # noqa: RUF001
+ABBREVIATION = re.compile(r"\W*((\w\.)+|(mr|mrs|ms|dr|prof|st|sr|jr|vs|nr|ca|bzw|sra)\.)", re.IGNORECASE)
+"""Words whose full stop does not end a sentence: initials and common titles of the languages that write them so."""
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """One segment as the decoder gave it, in the recording's times. `words` may be empty, `text` never is."""
+
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+
+
+def to_segments(utterances: Iterable[Utterance], start: float, end: float) -> tuple[Segment, ...]:
+    """Segments numbered from 0, times in milliseconds, in order and within `start`..`end`.
+
+    A segment is a sentence, or what lies between two pauses of `PAUSE_S`, whatever the decoder's own segments were:
+    in batches those are merely 30 s long. Its confidence is the mean probability of its words; where the decoder
+    gave no words, the geometric mean of its tokens' probabilities. Every word of `utterances` is in the result.
+    """
+    pieces: list[Segment] = []
+    pending: list[Word] = []
+    for utterance in utterances:
+        if utterance.words:
+            pending += utterance.words
+            continue
+        pieces += _sentences(pending)
+        pending = []
+        confidence = min(1.0, exp(utterance.avg_logprob))
+        pieces.append(Segment(0, utterance.start, utterance.end, utterance.text.strip(), confidence))
+    pieces += _sentences(pending)
+    return in_order(pieces, start, end)
+
+
+def in_order(segments: Sequence[Segment], start: float, end: float) -> tuple[Segment, ...]:
+    """`segments` with ids from 0 and times that never go back, never overlap and stay within `start`..`end`.
+
+    Where two overlap, the later start wins and the earlier end yields.
+    """
+    tidied: list[Segment] = []
+    units = [unit for segment in segments for unit in (segment.words or (segment,))]
+    bounds = iter(_bounds([(unit.start, unit.end) for unit in units], start, end))
+    for segment in segments:
+        words = tuple(
+            replace(word, start=low, end=high) for word, (low, high) in zip(segment.words, bounds, strict=False)
+        )
+        low, high = (words[0].start, words[-1].end) if words else next(bounds)
+        tidied.append(replace(segment, id=len(tidied), start=low, end=high, words=words))
+    return tuple(tidied)
+
+
+def _bounds(times: Sequence[tuple[float, float]], low: float, high: float) -> list[tuple[float, float]]:
+    starts: list[float] = []
+    for time, _ in times:
+        starts.append(min(max(round(time, MS), low, starts[-1] if starts else low), high))
+    limits = [*starts[1:], high]
+    return [
+        (start, max(start, min(round(end, MS), limit)))
+        for start, (_, end), limit in zip(starts, times, limits, strict=True)
+    ]
+
+
+def _sentences(words: Sequence[Word]) -> Iterator[Segment]:
+    first = 0
+    for last in range(len(words)):
+        if last + 1 == len(words) or _ends(words[last], words[last + 1]):
+            yield from _short_enough(words[first : last + 1])
+            first = last + 1
+
+
+def _ends(word: Word, following: Word) -> bool:
+    if following.start - word.end >= PAUSE_S:
+        return True
+    text, after = word.text.strip(), following.text.strip()
+    return bool(SENTENCE_END.search(text)) and not ABBREVIATION.fullmatch(text) and not after[:1].islower()
+
+
+def _short_enough(words: Sequence[Word]) -> Iterator[Segment]:
+    if len(words) > 1 and words[-1].end - words[0].start > MAX_SEGMENT_S:
+        cut = max(range(1, len(words)), key=lambda i: (words[i].start - words[i - 1].end, -abs(2 * i - len(words))))
+        yield from _short_enough(words[:cut])
+        yield from _short_enough(words[cut:])
+        return
+    text = "".join(word.text for word in words).strip()
+    confidence = sum(word.confidence for word in words) / len(words)
+    yield Segment(0, words[0].start, words[-1].end, text, confidence, words=tuple(words))

@@ -1,0 +1,212 @@
+"""Speech recognition: 16 kHz audio in, words with times and confidences out.
+
+The recording is gone through twice: once by the voice activity detector (about 0.2 % of the audio's duration on one
+core), then, silence left out, by Whisper (Radford et al. 2022, https://arxiv.org/abs/2212.04356) as faster-whisper
+runs it. Both work in windows, so memory does not grow with the recording.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from faster_whisper import BatchedInferencePipeline, WhisperModel
+
+from shared.transcript import Progress, Transcription, Word
+from tasks.stages import speech_checks
+from tasks.stages.speech import Read, Samples, Span, close_gaps, find_speech, pad
+from tasks.stages.speech_errors import engine_errors
+from tasks.stages.speech_language import Language, check_language, detect_language
+from tasks.stages.speech_packing import Packing, windows
+from tasks.stages.speech_segments import Utterance, to_segments
+
+WINDOW_S = 600.0
+"""Seconds of audio held at once: 38 MB of samples. The spectrogram of that is the peak: 380 MB in accurate mode, whose
+decoder takes it in one go. A window ends in a pause; at 10 minutes such seams are too rare to cost time."""
+
+SCAN_SHARE = 0.02
+"""Part of the progress that finding speech takes: 0.04 s of 2 s for 30 s of audio with base on one core."""
+
+MAX_INNER_SILENCE_S = 1.2
+"""Longest silence left inside the audio of accurate mode. With the padding of speech that is a pause of 2 s, as in
+faster-whisper's default; in batches every pause longer than the padding is taken out."""
+
+FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
+"""Tried in turn while a step fails Whisper's own checks (Radford et al. 2022, section 4.5)."""
+
+MAX_CONTEXT_TOKENS = 223
+"""Tokens of prompt that the decoder can see: half its 448 tokens, less the token that starts the prompt."""
+
+
+@dataclass(frozen=True, slots=True)
+class TranscribeOptions:
+    """What is asked of the recogniser.
+
+    language : code such as "en", or None to detect it
+    prompt, hotwords : shown to the decoder before every 30 s step; of the two together the last 223 tokens count
+    temperature : of sampling; None starts at 0 and rises where decoding fails (in accurate mode)
+    mode : "batched" decodes `batch_size` steps together, "accurate" one after another, with retries. A temperature
+        above 0 is always decoded as in accurate mode, because batches cannot sample
+    """
+
+    model: str
+    language: str | None = None
+    task: Literal["transcribe", "translate"] = "transcribe"
+    prompt: str | None = None
+    hotwords: str | None = None
+    temperature: float | None = None
+    mode: Literal["batched", "accurate"] = "batched"
+    batch_size: int = 8
+    word_timestamps: bool = True
+
+
+def transcribe(
+    read: Read,
+    duration: float,
+    options: TranscribeOptions,
+    model: WhisperModel,
+    progress: Progress,
+    *,
+    offset: float = 0.0,
+    window_s: float = WINDOW_S,
+) -> Transcription:
+    """Recognise the speech in the `duration` seconds of a recording that begin at `offset`.
+
+    read : gives the samples between two times of the recording, asked for at most `window_s` seconds at once
+    progress : called after every decoded segment with a share that never goes back; what it raises gets out at once
+
+    All times of the result are of the recording, in order and within the part; `duration` is that of the part. With
+    nothing said, the result has no segments and the warning `no_speech`. Other warnings: `repetition_loop`,
+    `text_on_silence`, `language_uncertain`.
+
+    Raises InvalidRequest when the model cannot do what is asked, TranscriptionError when the engine fails.
+    """
+    code = check_language(options.language, options.task, options.model, model)
+    whole = Span(offset, offset + duration)
+    speech = find_speech(read, whole, window_s, lambda share: progress(SCAN_SHARE * share))
+    packings = [Packing(spans) for spans in windows(pad(speech, whole), window_s)]
+    if not packings:
+        progress(1.0)
+        caveat = speech_checks.no_speech()
+        return Transcription(code or "", 1.0 if code else 0.0, duration, options.model, (), (caveat,))
+
+    if code:
+        language = Language(code, 1.0)
+    else:
+        chunks = [chunk for packing in packings for chunk in packing.chunks()]
+        language = detect_language(chunks, read, model, lambda: progress(SCAN_SHARE))
+    said = tuple(_decode(read, packings, replace(options, language=language.code), model, progress))
+    segments = to_segments(said, whole.start, whole.end)
+    progress(1.0)
+    warnings = [
+        *speech_checks.language_doubt(language),
+        *speech_checks.loops(segments),
+        *speech_checks.compressible(said),
+        *speech_checks.on_silence(segments, speech),
+        *speech_checks.unlikely(said),
+    ]
+    if not segments:
+        warnings.append(speech_checks.no_speech())
+    return Transcription(
+        language.code, language.probability, duration, options.model, segments, speech_checks.joined(warnings)
+    )
+
+
+def _decode(
+    read: Read, packings: list[Packing], options: TranscribeOptions, model: WhisperModel, progress: Progress
+) -> Iterator[Utterance]:
+    """What is said in the packed speech, window after window."""
+    sequential = options.mode == "accurate" or bool(options.temperature)
+    total = sum(packing.duration for packing in packings)
+    before = done = 0.0
+    for packing in packings:
+        if sequential:
+            packing = Packing(close_gaps(packing.spans, MAX_INNER_SILENCE_S))
+        samples = packing.samples(read)
+        decode = _one_by_one if sequential else _in_batches
+        for segment in _guarded(decode(samples, packing, options, model)):
+            done = max(done, min(before + segment.end, total))
+            progress(SCAN_SHARE + (1 - SCAN_SHARE) * min(1.0, done / total))
+            if segment.text.strip():
+                yield _utterance(segment, packing)
+        before += packing.duration
+
+
+def _one_by_one(samples: Samples, packing: Packing, options: TranscribeOptions, model: WhisperModel) -> Iterator[Any]:
+    """faster-whisper's sequential decoder over packed audio."""
+    segments, _ = model.transcribe(
+        samples,
+        vad_filter=False,
+        # One bad step must not spoil the next, and a part must say the same whatever came before it.
+        condition_on_previous_text=False,
+        **_common(options, model),
+    )
+    yield from segments
+
+
+def _in_batches(samples: Samples, packing: Packing, options: TranscribeOptions, model: WhisperModel) -> Iterator[Any]:
+    """faster-whisper's batched decoder over packed audio. It yields a batch at a time, and does not retry."""
+    clips, start = [], 0.0
+    for chunk in packing.chunks():
+        clips.append({"start": start, "end": start + chunk.duration})
+        start += chunk.duration
+    # A pipeline of its own for each window: an abandoned one remembers where it was.
+    segments, _ = BatchedInferencePipeline(model).transcribe(
+        samples,
+        clip_timestamps=clips,
+        batch_size=options.batch_size,
+        without_timestamps=True,  # with them, a batch loses what is said after its last timestamp
+        **_common(options, model),
+    )
+    yield from segments
+
+
+def _common(options: TranscribeOptions, model: WhisperModel) -> dict[str, Any]:
+    temperatures = list(FALLBACK_TEMPERATURES) if options.temperature is None else [options.temperature]
+    return {
+        "language": options.language,
+        "task": options.task,
+        "temperature": temperatures,
+        "hotwords": context(options, model),
+        "word_timestamps": options.word_timestamps,
+    }
+
+
+def context(options: TranscribeOptions, model: WhisperModel) -> str | None:
+    """Prompt and hotwords as one text: the decoder reads both in the same place, and no more than its last tokens.
+
+    faster-whisper would show a prompt of its own only before the first step, and overflow where both are long.
+    """
+    text = " ".join(part.strip() for part in (options.prompt, options.hotwords) if part and part.strip())
+    tokens = model.hf_tokenizer.encode(" " + text, add_special_tokens=False).ids
+    if len(tokens) > MAX_CONTEXT_TOKENS:
+        text = model.hf_tokenizer.decode(tokens[-MAX_CONTEXT_TOKENS:]).strip()
+    return text or None
+
+
+def _guarded(segments: Iterator[Any]) -> Iterator[Any]:
+    """The same segments; only what the engine raises becomes a TranscriptionError, not what their reader raises."""
+    while True:
+        with engine_errors("speech recognition"):
+            segment = next(segments, None)
+        if segment is None:
+            return
+        yield segment
+
+
+def _utterance(segment: Any, packing: Packing) -> Utterance:
+    words = []
+    for word in segment.words or ():
+        span = packing.restore(word.start, word.end)
+        words.append(Word(span.start, span.end, word.word, min(1.0, max(0.0, float(word.probability)))))
+    span = Span(words[0].start, words[-1].end) if words else packing.restore(segment.start, segment.end)
+    return Utterance(
+        span.start,
+        span.end,
+        segment.text,
+        tuple(words),
+        float(segment.avg_logprob),
+        float(segment.no_speech_prob),
+        float(segment.compression_ratio),
+    )
