@@ -83,7 +83,7 @@ def _annotation(turns: Iterable[SpeakerTurn]) -> Any:
 def _best_matching(overlaps: dict[tuple[str, str], int]) -> int:
     """The most words that one-to-one matched speakers can share. `overlaps`: words by (reference, given) speaker."""
     import numpy as np
-    from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+    from scipy.optimize import linear_sum_assignment
 
     references = sorted({reference for reference, _ in overlaps})
     given = sorted({speaker for _, speaker in overlaps if speaker})

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 HUB = "pyannote/speaker-diarization-community-1"
 
+CPU_BATCH = 8
+"""Chunks segmented at once on a CPU: as fast as the usual 32 with a quarter of the memory, and stops sooner."""
+
 _REMEDY = (
     f"Run scripts/download_models.py, or accept the conditions of https://hf.co/{HUB} "
     "and set HF_TOKEN to a token from https://hf.co/settings/tokens."
@@ -74,6 +77,8 @@ def load_pipeline(
         raise ModelUnavailable(f"The diarization weights hold no WeSpeaker ResNet. {_REMEDY}")
     pipeline = Diarizer(stock, mode)
     pipeline.to(torch.device(device))
+    if device == "cpu":
+        pipeline.segmentation_batch_size = CPU_BATCH
     pipeline.warm_up()
     return pipeline
 

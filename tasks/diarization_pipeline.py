@@ -16,7 +16,7 @@ import torch
 from pyannote.audio.pipelines import SpeakerDiarization
 from pyannote.audio.pipelines.clustering import AgglomerativeClustering, VBxClustering
 from pyannote.core import SlidingWindowFeature
-from scipy.optimize import linear_sum_assignment  # type: ignore[import-untyped]
+from scipy.optimize import linear_sum_assignment
 
 from tasks.diarization_trunk import TrunkFrames, frame_at
 
@@ -91,9 +91,10 @@ class Diarizer(SpeakerDiarization):  # type: ignore[misc]
     stock : a loaded pipeline whose models, settings and hyper-parameters are taken over
     mode : "exact" gives the embeddings of the stock pipeline, the trunk run once per chunk instead of once per chunk
         and speaker; "fast" runs it once over the recording (see `TrunkFrames`)
+    max_clustered : embeddings clustered at once; the rest go to the nearest centroid
     """
 
-    def __init__(self, stock: SpeakerDiarization, mode: Mode) -> None:
+    def __init__(self, stock: SpeakerDiarization, mode: Mode, max_clustered: int = MAX_CLUSTERED) -> None:
         super().__init__(
             segmentation=stock._segmentation.model,
             segmentation_step=stock.segmentation_step,
@@ -108,6 +109,7 @@ class Diarizer(SpeakerDiarization):  # type: ignore[misc]
         if bounded := BOUNDED.get(self.klustering):
             source = (self._plda,) if bounded is BoundedVBx else ()
             self.clustering = bounded(*source, metric=self._embedding.metric)
+            self.clustering.max_clustered = max_clustered
         self.instantiate(stock.parameters(instantiated=True))
 
     def warm_up(self) -> None:

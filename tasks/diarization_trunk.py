@@ -47,28 +47,28 @@ class TrunkFrames:
     model : pyannote WeSpeakerResNet in eval mode, on the device to use
     waveform : (1, samples) tensor at 16 kHz, on any device
     active : (frames,) bool, the frames that anyone will look at; the others are zeros and cost nothing
+    block : trunk frames per run of the trunk; no result depends on it
     """
 
-    def __init__(self, model: Any, waveform: torch.Tensor, active: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, model: Any, waveform: torch.Tensor, active: npt.NDArray[np.bool_], block: int = BLOCK) -> None:
         self._model = model
         self._waveform = waveform
         self._active = active
+        self._size = block
         self._num_features = max(0, 1 + (waveform.shape[1] - FEATURE_WINDOW) // FEATURE_STEP)
-        # Context makes a block's frames equal to those of one run over the whole file: half the receptive field of
-        # a trunk frame (1.1 s for ResNet34), rounded up to whole trunk frames so that blocks stay in step.
-        self._context = STRIDE * math.ceil(model.resnet.receptive_field_size(1) / 2 / STRIDE)
+        self._context = STRIDE * math.ceil(reach(model.resnet) / STRIDE)  # whole frames: blocks stay in step
         self._offset = 0  # trunk frame at which self._frames starts
         self._frames: torch.Tensor | None = None
 
     def window(self, start: int, stop: int) -> torch.Tensor:
         """(1, channels, bands, stop - start) tensor; `start` must not go back. Zeros beyond the recording's end."""
         if self._frames is None:
-            self._offset, self._frames = start, self._block(start, start + BLOCK)
+            self._offset, self._frames = start, self._block(start, start + self._size)
         elif start > self._offset:
             self._frames = self._frames[..., start - self._offset :]
             self._offset = start
         while (end := self._offset + self._frames.shape[-1]) < stop:
-            self._frames = torch.cat([self._frames, self._block(end, end + BLOCK)], dim=-1)
+            self._frames = torch.cat([self._frames, self._block(end, end + self._size)], dim=-1)
         return self._frames[..., : stop - self._offset]
 
     def _block(self, start: int, stop: int) -> torch.Tensor:
@@ -102,6 +102,20 @@ class TrunkFrames:
         means = (sums[window + width] - sums[window]) / width
         centered: torch.Tensor = features[start - low : stop - low] - means.float()
         return centered
+
+
+def reach(resnet: torch.nn.Module) -> int:
+    """Feature frames to either side of a trunk frame that it depends on: 112 (1.1 s) for ResNet34.
+
+    With so much context a block's frames equal those of one run over the whole recording. Counted here because
+    pyannote's `receptive_field_size` takes padding for input and answers 1.
+    """
+    frames, step = 0, 1
+    for name, layer in resnet.named_modules():
+        if isinstance(layer, torch.nn.Conv2d) and "shortcut" not in name:
+            frames += layer.kernel_size[1] // 2 * step
+            step *= layer.stride[1]
+    return frames
 
 
 def frame_at(seconds: float) -> int:

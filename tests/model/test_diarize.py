@@ -1,0 +1,307 @@
+"""Diarization with the real models, on pyannote's sample: 30 s of a telephone call between two people."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+from shared.errors import DiarizationError, Interrupted
+from shared.scoring import diarization_error_rate, read_rttm
+from shared.transcript import SAMPLE_RATE, Diarization, SpeakerTurn
+from tasks.diarization import load_pipeline, load_stock
+from tasks.stages.diarize import DiarizeOptions, diarize
+
+ROOT = Path(__file__).parents[2]
+FOLDER = Path(os.environ.get("MODEL_DIR", ROOT / "models")) / "diarization"
+
+Waveform = npt.NDArray[np.float32]
+
+
+@pytest.fixture(scope="module")
+def stock() -> Any:
+    """pyannote's own pipeline."""
+    return load_stock(FOLDER, token=None)
+
+
+@pytest.fixture(scope="module")
+def fast() -> Any:
+    return load_pipeline(FOLDER, mode="fast", device="cpu", token=None)
+
+
+@pytest.fixture(scope="module")
+def sample(fast: Any) -> Path:
+    """pyannote's sample.wav; its reference lies beside it."""
+    import pyannote.audio
+
+    return Path(pyannote.audio.__file__).parent / "sample" / "sample.wav"
+
+
+@pytest.fixture(scope="module")
+def call(sample: Path) -> Waveform:
+    with wave.open(str(sample)) as file:
+        assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (SAMPLE_RATE, 1, 2)
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 2**15
+
+
+@pytest.fixture(scope="module")
+def reference(sample: Path) -> list[SpeakerTurn]:
+    return read_rttm(sample.with_suffix(".rttm"))
+
+
+def ignore(_share: float) -> None:
+    """Progress that nobody watches."""
+
+
+def speakers(result: Diarization) -> set[str]:
+    return {turn.speaker for turn in result.turns}
+
+
+def seconds(waveform: Waveform, start: float, end: float) -> Waveform:
+    return waveform[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)]
+
+
+def test_two_people_on_the_telephone(fast: Any, call: Waveform, reference: list[SpeakerTurn]) -> None:
+    """Two speakers, at most 10 % error, turns in order inside the recording, progress from 0 to 1 and never back."""
+    shares: list[float] = []
+    result = diarize(call, DiarizeOptions(), fast, shares.append)
+    assert len(speakers(result)) == 2
+    assert diarization_error_rate(reference, result.turns) <= 0.10
+    assert list(result.turns) == sorted(result.turns, key=lambda turn: turn.start)
+    assert all(0 <= turn.start < turn.end <= 30 for turn in (*result.turns, *result.exclusive))
+    ends = [0.0, *(turn.end for turn in result.exclusive)]
+    assert all(turn.start >= end - 1e-9 for turn, end in zip(result.exclusive, ends, strict=False))
+    assert shares == sorted(shares)
+    assert (shares[0], shares[-1]) == (0.0, 1.0)
+    assert len(set(shares)) > 10
+
+
+@cache
+def segmented(pipeline: Any, start: float, end: float, call: bytes) -> tuple[dict[str, Any], Any]:
+    """What pyannote hands from step to step: the file and its (chunks, frames, speakers) segmentation."""
+    import torch
+
+    waveform = seconds(np.frombuffer(call, np.float32), start, end).copy()
+    file = {"waveform": torch.from_numpy(waveform)[None], "sample_rate": SAMPLE_RATE}
+    return file, pipeline.get_segmentations(file)
+
+
+def test_exact_mode_gives_the_embeddings_of_the_stock_pipeline(stock: Any, call: Waveform) -> None:
+    """Running the trunk once per chunk changes no embedding, not even those of silent speakers."""
+    from tasks.diarization_pipeline import Diarizer
+
+    file, segmentation = segmented(stock, 6, 18, call.tobytes())
+    exclude = stock.embedding_exclude_overlap
+    ours = Diarizer(stock, "exact").get_embeddings(file, segmentation, exclude_overlap=exclude)
+    theirs = stock.get_embeddings(file, segmentation, exclude_overlap=exclude)
+    assert ours.shape == theirs.shape == (3, 3, 256)
+    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+
+
+def test_fast_mode_stays_close_to_the_exact_embeddings(stock: Any, call: Waveform) -> None:
+    """One trunk for all chunks hears the same voices: cosine above 0.9, far from another voice's."""
+    from tasks.diarization_pipeline import Diarizer
+
+    file, segmentation = segmented(stock, 6, 18, call.tobytes())
+    exact = Diarizer(stock, "exact").get_embeddings(file, segmentation, exclude_overlap=True)
+    fast = Diarizer(stock, "fast").get_embeddings(file, segmentation, exclude_overlap=True)
+    talks = segmentation.data.sum(axis=1) > 0.2 * segmentation.data.shape[1]
+    assert talks.sum() >= 3
+    exact, fast = (e[talks] / np.linalg.norm(e[talks], axis=-1, keepdims=True) for e in (exact, fast))
+    assert (exact * fast).sum(axis=-1).min() > 0.9
+
+
+def test_frames_do_not_depend_on_how_the_recording_is_cut_into_blocks(stock: Any, call: Waveform) -> None:
+    """Blocks of 4 s, with pauses left out, give the frames of one run over everything."""
+    import torch
+
+    from tasks.diarization_trunk import TrunkFrames
+
+    model = stock._embedding.model_
+    waveform = torch.from_numpy(seconds(call, 6, 20).copy())[None]
+    wanted = np.zeros(model.num_frames(waveform.shape[1]), dtype=np.bool_)
+    wanted[20:120] = True
+    with torch.inference_mode():
+        whole = TrunkFrames(model, waveform, np.ones_like(wanted), block=1000).window(0, len(wanted))
+        blocks = TrunkFrames(model, waveform, wanted, block=50)
+        windows = [blocks.window(start, start + 20) for start in range(0, 140, 20)]
+    cut = torch.cat(windows, dim=-1)
+    torch.testing.assert_close(cut[..., 20:120], whole[..., 20:120], atol=1e-3, rtol=1e-3)
+    assert not cut[..., :20].any()
+    assert not cut[..., 120:].any()
+
+
+def test_turns_are_rebuilt_as_the_stock_pipeline_does(stock: Any, fast: Any, call: Waveform) -> None:
+    """Adding chunk after chunk to the frames selects the same speakers as stacking all chunks first."""
+    from pyannote.audio.pipelines import SpeakerDiarization
+
+    _, segmentation = segmented(stock, 0, 30, call.tobytes())
+    count = stock.speaker_count(segmentation, stock._segmentation.model.receptive_field, warm_up=(0.0, 0.0))
+    clusters = np.random.default_rng(7).integers(0, 4, segmentation.data.shape[::2])
+    clusters[segmentation.data.sum(axis=1) == 0] = -2
+    theirs = SpeakerDiarization.reconstruct(stock, segmentation, clusters, count)
+    ours = fast.reconstruct(segmentation, clusters, count)
+    np.testing.assert_array_equal(ours.data, theirs.data)
+    assert ours.data.any()
+
+
+@pytest.mark.parametrize("count", [1, 2, 3])
+def test_the_number_of_speakers_is_honoured(fast: Any, call: Waveform, count: int) -> None:
+    """Asked for so many speakers, it finds so many."""
+    talk = seconds(call, 8, 20)
+    assert len(speakers(diarize(talk, DiarizeOptions(num_speakers=count), fast, ignore))) == count
+
+
+def test_bounds_on_the_number_of_speakers_are_honoured(fast: Any, call: Waveform) -> None:
+    """A lower or an upper bound moves the count when the voices alone would say two."""
+    talk = seconds(call, 8, 20)
+    assert len(speakers(diarize(talk, DiarizeOptions(min_speakers=3), fast, ignore))) >= 3
+    assert len(speakers(diarize(talk, DiarizeOptions(max_speakers=1), fast, ignore))) == 1
+
+
+def test_more_speakers_than_voices_is_no_failure(fast: Any, call: Waveform) -> None:
+    """Twenty speakers in two seconds of talk: as many as can be told apart."""
+    result = diarize(seconds(call, 10, 12), DiarizeOptions(num_speakers=20), fast, ignore)
+    assert 1 <= len(speakers(result)) <= 3
+
+
+@pytest.mark.parametrize("length", [0, 1, 399, 800, 8000])
+def test_very_short_recordings_have_few_turns_or_none(fast: Any, call: Waveform, length: int) -> None:
+    """From no sample to half a second, speech or silence: never a failure, never a turn past the end."""
+    speech = seconds(call, 8.5, 10)[:length]
+    for waveform in (np.zeros(length, np.float32), speech):
+        for options in (DiarizeOptions(), DiarizeOptions(num_speakers=3)):
+            result = diarize(waveform, options, fast, ignore)
+            assert all(turn.end <= length / SAMPLE_RATE for turn in result.turns)
+            assert not result.turns or waveform is speech
+
+
+def test_silence_has_no_speakers(fast: Any) -> None:
+    """Twelve seconds of nothing."""
+    assert diarize(np.zeros(12 * SAMPLE_RATE, np.float32), DiarizeOptions(), fast, ignore) == Diarization((), ())
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5], ids=["segmentation", "embeddings"])
+def test_progress_stops_the_work_at_once(fast: Any, call: Waveform, share: float) -> None:
+    """What progress raises gets out unharmed, nothing is reported after it, and the pipeline works on."""
+    stop = Interrupted("cancelled")
+    shares: list[float] = []
+
+    def cancel(done: float) -> None:
+        shares.append(done)
+        if done >= share:
+            raise stop
+
+    with pytest.raises(Interrupted) as caught:
+        diarize(call, DiarizeOptions(), fast, cancel)
+    assert caught.value is stop
+    assert share <= shares[-1] < 0.8
+    assert [done for done in shares if done >= share] == shares[-1:]
+    assert diarize(seconds(call, 10, 14), DiarizeOptions(), fast, ignore).turns
+
+
+def test_a_failing_pipeline_is_a_diarization_error(fast: Any, call: Waveform) -> None:
+    """What pyannote refuses, here contradictory bounds, arrives as the stage's own error with its cause."""
+    with pytest.raises(DiarizationError) as caught:
+        diarize(seconds(call, 10, 12), DiarizeOptions(min_speakers=3, max_speakers=2), fast, ignore)
+    assert isinstance(caught.value.__cause__, ValueError)
+
+
+def test_clustering_part_of_a_long_recording_costs_no_accuracy(
+    stock: Any, call: Waveform, reference: list[SpeakerTurn]
+) -> None:
+    """With twenty embeddings clustered and the rest assigned, the error rate stays within 0.5 points."""
+    from tasks.diarization_pipeline import Diarizer
+
+    times = 2
+    long = np.concatenate([call] * times)
+    turns = [SpeakerTurn(t.start + 30 * n, t.end + 30 * n, t.speaker) for n in range(times) for t in reference]
+    _, segmentation = segmented(stock, 0, 30, call.tobytes())
+    anything = np.random.default_rng(3).normal(size=(*segmentation.data.shape[::2], 256))
+    error_rates, clustered = [], []
+    for limit in (1000, 20):
+        pipeline = Diarizer(stock, "fast", max_clustered=limit)
+        clustered.append(len(pipeline.clustering.filter_embeddings(anything, segmentation)[0]))
+        error_rates.append(diarization_error_rate(turns, diarize(long, DiarizeOptions(), pipeline, ignore).turns))
+    assert clustered[0] > clustered[1] == 20
+    assert error_rates[0] <= 0.10
+    assert error_rates[1] <= error_rates[0] + 0.005
+
+
+@contextmanager
+def hub(folder: Path, token: str) -> Iterator[str]:
+    """A Hugging Face Hub on loopback with one gated repository: the files of `folder`, for one token."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(body=False)
+
+        def do_GET(self) -> None:
+            self.answer(body=True)
+
+        def answer(self, *, body: bool) -> None:
+            _, _, name = self.path.partition("/resolve/main/")
+            allowed = self.headers.get("Authorization") == f"Bearer {token}"
+            data = (folder / name).read_bytes() if allowed else b""
+            self.send_response(200 if allowed else 401)
+            if allowed:
+                self.send_header("ETag", f'"{name.replace("/", "-")}"')
+                self.send_header("X-Repo-Commit", "0" * 40)
+            else:
+                self.send_header("X-Error-Code", "GatedRepo")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            if body:
+                self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(timeout=5)
+
+
+def test_weights_come_from_the_hub_when_there_are_none_at_hand(tmp_path: Path) -> None:
+    """With a token that the Hub accepts the pipeline loads; with another the error says what to do."""
+    script = """
+import sys
+from pathlib import Path
+from shared.errors import ModelUnavailable
+from tasks.diarization import load_pipeline
+try:
+    load_pipeline(Path(sys.argv[1]), mode="fast", device="cpu", token="hf_other")
+except ModelUnavailable as error:
+    print(error.message)
+print(load_pipeline(Path(sys.argv[1]), mode="fast", device="cpu", token="hf_good").mode)
+"""
+    with hub(FOLDER, "hf_good") as endpoint:
+        run = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path / "no-weights")],
+            cwd=ROOT,
+            env={**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1"},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert run.returncode == 0, run.stderr
+    assert "cannot be loaded from the Hub (pyannote/speaker-diarization-community-1)" in run.stdout
+    assert run.stdout.splitlines()[-1] == "fast"
