@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from scripts.weights.catalogue import EMBEDDING_ONNX
+from scripts.weights.download import SourceFailed
 
 EMBEDDING_DIMENSION, PLDA_DIMENSION = 256, 128
 
@@ -48,10 +49,13 @@ def assemble(folder: Path) -> None:
 
     Raises `SourceFailed` when the converted embedding does not compute what the ONNX model does.
     """
-    from scripts.weights.embedding import convert
-
     onnx_path = folder / EMBEDDING_ONNX.path
-    convert(onnx_path, folder / "embedding" / "pytorch_model.bin")
+    try:
+        from scripts.weights.embedding import convert
+
+        convert(onnx_path, folder / "embedding" / "pytorch_model.bin")
+    except ImportError as error:  # a node without the diarization packages may still fetch Whisper models
+        raise SourceFailed(f"converting the embedding needs the Python package {error.name}") from error
     onnx_path.unlink()
     write_identity_plda(folder / "plda")
     (folder / "config.yaml").write_text(CONFIG, "utf-8")
@@ -59,7 +63,7 @@ def assemble(folder: Path) -> None:
 
 
 def write_identity_plda(folder: Path) -> None:
-    """The two arrays files that pyannote loads even when the clustering has no use for them, changing nothing."""
+    """The two files that pyannote loads even when the clustering has no use for them; they change nothing."""
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(
         folder / "xvec_transform.npz",

@@ -63,11 +63,11 @@ class Hub:
 
     def _info(self, item: Item) -> ModelInfo:
         """The repository's description, within the time limit whatever the resolver or a proxy does."""
+        from huggingface_hub import HfApi
+
         answer: list[ModelInfo | Exception] = []
 
         def ask() -> None:
-            from huggingface_hub import HfApi
-
             try:
                 api = HfApi(endpoint=self._settings.endpoint, token=self._settings.token or False)
                 answer.append(
