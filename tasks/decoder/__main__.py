@@ -214,6 +214,8 @@ def main() -> None:
         tell(error={"code": refused.code, "message": refused.message})
     except MemoryError:
         tell(error={"code": "decode_failed", "message": "Decoding the file takes more memory than is allowed."})
+    except OSError as problem:  # a full disk: not the fault of the file, whose own errors are caught where they arise
+        tell(error={"code": "unexpected_error", "message": f"The sound could not be written: {problem.strerror}."})
 
 
 if __name__ == "__main__":

@@ -13,8 +13,8 @@ WAV_HEADER_BYTES = 44
 MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
 """Hz. Telephones send 8 kHz, studios up to 384; one second at a claimed 1 Hz would resample to 16,000."""
 
-MAX_CHANNELS = 32
-"""Largest mixer that FFmpeg's resampler folds to mono without a declared layout; 64 fails."""
+MAX_CHANNELS = 64
+"""What FFmpeg's resampler can hold (SWR_CH_MAX)."""
 
 TIMED_CONTAINERS = ("mov", "matroska", "asf", "flv", "mpeg", "mpegts")
 """Containers whose packets carry a clock of their own; in the others FFmpeg derives times from byte counts."""
@@ -37,33 +37,60 @@ class Mixdown:
     """Decoded frames of any rate, layout and sample format in, 16 kHz mono signed 16-bit samples out."""
 
     def __init__(self) -> None:
-        self._resampler: Any = None
+        self._graph: Any = None
         self._source: tuple[str, str, int] | None = None
 
     def feed(self, frame: Any) -> Iterator[memoryview]:
-        """Samples that are ready. A frame unlike the one before starts a new resampler. Raises Refused."""
-        import av
-
+        """Samples that are ready. A frame unlike the one before starts a new filter graph. Raises Refused."""
         source = (frame.format.name, frame.layout.name, frame.sample_rate)
         if source != self._source:
             yield from self.flush()
-            if not MIN_SAMPLE_RATE <= frame.sample_rate <= MAX_SAMPLE_RATE:
-                raise Refused("unsupported_media", f"A sample rate of {frame.sample_rate} Hz is not accepted.")
-            if frame.layout.nb_channels > MAX_CHANNELS:
-                raise Refused("unsupported_media", f"More than {MAX_CHANNELS} channels are not accepted.")
-            self._resampler = av.AudioResampler(format="s16", layout="mono", rate=SAMPLE_RATE)
-            self._source = source
-        yield from map(_samples, self._resampler.resample(frame))
+            self._graph, self._source = _mixing_graph(frame), source
+        yield from self._pass(frame)
 
     def flush(self) -> Iterator[memoryview]:
         """Samples that the resampler still holds."""
-        if self._resampler is not None:
-            yield from map(_samples, self._resampler.resample(None))
-        self._resampler = self._source = None
+        if self._graph is not None:
+            yield from self._pass(None)
+        self._graph = self._source = None
+
+    def _pass(self, frame: Any) -> Iterator[memoryview]:
+        self._graph.push(frame)
+        while True:
+            try:
+                mixed = self._graph.pull()
+            except (BlockingIOError, EOFError):  # it wants more, or has given all
+                return
+            yield memoryview(mixed.planes[0])[: mixed.samples * BYTES_PER_SAMPLE]
 
 
-def _samples(frame: Any) -> memoryview:
-    return memoryview(frame.planes[0])[: frame.samples * BYTES_PER_SAMPLE]
+def _mixing_graph(frame: Any) -> Any:
+    """The FFmpeg filters from frames like this one to 16 kHz mono. Raises Refused."""
+    from av.filter import Graph  # after set_limits
+
+    channels = frame.layout.nb_channels
+    if not MIN_SAMPLE_RATE <= frame.sample_rate <= MAX_SAMPLE_RATE:
+        raise Refused("unsupported_media", f"A sample rate of {frame.sample_rate} Hz is not accepted.")
+    if channels > MAX_CHANNELS:
+        raise Refused("unsupported_media", f"More than {MAX_CHANNELS} channels are not accepted.")
+    graph = Graph()
+    filters = [
+        graph.add(
+            "abuffer",
+            sample_rate=str(frame.sample_rate),
+            sample_fmt=frame.format.name,
+            channel_layout=frame.layout.name,
+            time_base=f"1/{frame.sample_rate}",
+        )
+    ]
+    if channels > 2 and frame.layout.name == f"{channels} channels":
+        # As many microphones, not loudspeakers: FFmpeg would guess a surround layout and drop what it takes for bass.
+        terms = "+".join(f"{1 / channels}*c{number}" for number in range(channels))
+        filters.append(graph.add("pan", f"mono|c0={terms}"))
+    filters.append(graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts="mono"))
+    filters.append(graph.add("abuffersink"))
+    graph.link_nodes(*filters).configure()
+    return graph
 
 
 class Recording:

@@ -25,7 +25,14 @@ def set_limits(parent_pid: int, *, cpu_s: int, memory_bytes: int, file_bytes: in
         (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_CORE, 0),
     ):
-        resource.setrlimit(limit, (value, value))
+        _lower(limit, value)
+
+
+def _lower(limit: int, value: int) -> None:
+    """Set soft and hard limit to `value`, or leave the hard limit that we found where it is lower still."""
+    hard = resource.getrlimit(limit)[1]
+    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    resource.setrlimit(limit, (value, value))
 
 
 def close_the_door() -> None:
@@ -40,7 +47,7 @@ def close_the_door() -> None:
     _enter_landlock(libc)
     libc.capset(struct.pack("Ii", _LINUX_CAPABILITY_VERSION_3, 0), bytes(24))
     for limit in (resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
-        resource.setrlimit(limit, (0, 0))
+        _lower(limit, 0)
 
 
 def _enter_landlock(libc: ctypes.CDLL) -> None:

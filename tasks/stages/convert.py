@@ -23,7 +23,7 @@ from typing import IO
 
 from pydantic import ValidationError
 
-from shared.errors import DecodeFailed, MediaTooLong, NoAudio, ParleyError, UnsupportedMedia
+from shared.errors import DecodeFailed, MediaTooLong, NoAudio, ParleyError, UnexpectedError, UnsupportedMedia
 from shared.transcript import Conversion, Progress, from_json
 
 DECODER = Path(__file__).parent.parent / "decoder" / "__main__.py"
@@ -35,7 +35,7 @@ MAX_LINE_BYTES = 65_536
 """An answer is some hundred bytes; a decoder that has been taken over must not fill our memory."""
 
 REFUSALS: dict[str, type[ParleyError]] = {
-    kind.code: kind for kind in (NoAudio, UnsupportedMedia, MediaTooLong, DecodeFailed)
+    kind.code: kind for kind in (NoAudio, UnsupportedMedia, MediaTooLong, DecodeFailed, UnexpectedError)
 }
 
 
@@ -66,8 +66,8 @@ class _Message:
 def convert(source: Path, target: Path, limits: ConvertLimits, progress: Progress) -> Conversion:
     """Decode `source` into `target`, plain PCM behind a header of 44 bytes. `target` exists only on success.
 
-    Raises NoAudio, UnsupportedMedia, MediaTooLong or DecodeFailed, and whatever `progress` raises; the decoder has
-    ended by then. To be called on a thread that outlives the call: Linux ties the decoder's life to it.
+    Raises NoAudio, UnsupportedMedia, MediaTooLong or DecodeFailed for the file, UnexpectedError for a full disk, and
+    whatever `progress` raises; the decoder has ended by then. Linux ties the decoder's life to the calling thread.
     """
     try:
         with _decoder(source, target, limits) as (child, log):

@@ -69,12 +69,12 @@ def tone(frequency: float, seconds: float, rate: int) -> np.ndarray[Any, np.dtyp
 
 
 def write_tone(
-    path: Path, kind: Kind, *, frequency: float = 440, seconds: float = 3, start: float = 0, tags: bool = False
+    path: Path, kind: Kind, *, frequency: float = 440, seconds: float = 3, start: float = 0, title: str = ""
 ) -> Path:
     """Write a tone as `kind`; in a file with video its sound begins `start` seconds after the picture."""
     with av.open(str(path), "w", format=kind.muxer) as container:
-        if tags:
-            container.metadata["title"] = "Besprechung"
+        if title:
+            container.metadata["title"] = title
         picture = container.add_stream(kind.video, rate=VIDEO_RATE, width=64, height=48) if kind.video else None
         if picture is not None:
             picture.pix_fmt = "yuv420p"
@@ -94,6 +94,20 @@ def write_tone(
         for stream in (picture, sound):
             if stream is not None:
                 container.mux(stream.encode(None))
+    return path
+
+
+def write_with_pause(path: Path, *, seconds: float, pause: float) -> Path:
+    """A Matroska file of two tones of `seconds` whose timestamps lie `pause` seconds apart."""
+    kind = Kind("mkv", "matroska", "pcm_s16le", 16_000)
+    with av.open(str(path), "w", format=kind.muxer) as container:
+        stream = container.add_stream(kind.codec, rate=kind.rate, layout=kind.layout)
+        block = tone(440, seconds, kind.rate)
+        for number in range(2):
+            for packet in stream.encode(_frame(block, kind, 0)):
+                packet.time_base = Fraction(1, kind.rate)
+                packet.pts = packet.dts = round(number * (seconds + pause) * kind.rate)
+                container.mux(packet)
     return path
 
 
