@@ -17,6 +17,8 @@ from shared.states import FINAL, NEEDS, SETTLED, TERMINAL, WEIGHTS, JobState, St
 RECENT_RUNS = 20
 """Runs that the forecast is the mean of: enough to be steady, few enough to follow a change of machine."""
 
+OVER = SETTLED - {StageState.CANCELLED}
+
 
 @dataclass(frozen=True, slots=True)
 class View:
@@ -99,7 +101,9 @@ def _share_done(stages: Sequence[Stage]) -> float:
     shards = {row.name: sum(other.name == row.name for other in counted) for row in counted}
     total = sum(WEIGHTS[name] for name in shards)
     done = sum(
-        WEIGHTS[row.name] / shards[row.name] * (1.0 if row.state in SETTLED else row.progress) for row in counted
+        # a cancelled stage stands where it stood; a dead one is as over as one that is done
+        WEIGHTS[row.name] / shards[row.name] * (1.0 if row.state in OVER else row.progress)
+        for row in counted
     )
     return done / total if total else 0.0
 

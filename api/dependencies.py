@@ -1,0 +1,61 @@
+"""What routes ask for by type: a session, the caller, the object store, the settings."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Annotated
+
+from fastapi import Depends, Request
+from sqlalchemy.orm import Session
+
+from api.auth import PresentedKey, identify
+from shared import db
+from shared.config import Settings, settings
+from shared.keys import Caller
+from shared.storage import Storage, storage
+
+
+def _session() -> Iterator[Session]:
+    with db.session() as opened:
+        yield opened
+
+
+SessionDep = Annotated[Session, Depends(_session, scope="function")]
+"""One transaction per request. It is committed when the route has returned, before the response is sent."""
+
+
+def _caller(request: Request, session: SessionDep, key: PresentedKey) -> Caller:
+    return identify(session, request, key, "transcribe")
+
+
+def _admin(request: Request, session: SessionDep, key: PresentedKey) -> Caller:
+    return identify(session, request, key, "admin")
+
+
+def _detached_caller(request: Request, key: PresentedKey) -> Caller:
+    with db.session() as opened:
+        return identify(opened, request, key, "transcribe")
+
+
+def _detached_admin(request: Request, key: PresentedKey) -> Caller:
+    with db.session() as opened:
+        return identify(opened, request, key, "admin")
+
+
+CallerDep = Annotated[Caller, Depends(_caller, scope="function")]
+AdminDep = Annotated[Caller, Depends(_admin, scope="function")]
+DetachedCallerDep = Annotated[Caller, Depends(_detached_caller)]
+DetachedAdminDep = Annotated[Caller, Depends(_detached_admin)]
+"""As those above, but no transaction stays open, for routes that take long or commit by themselves."""
+
+
+async def _settings() -> Settings:  # async, as it never blocks: a plain function would cost a hop to a thread
+    return settings()
+
+
+async def _storage() -> Storage:
+    return storage()
+
+
+SettingsDep = Annotated[Settings, Depends(_settings)]
+StorageDep = Annotated[Storage, Depends(_storage)]

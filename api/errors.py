@@ -1,0 +1,90 @@
+"""Every failure leaves the gateway through here, as one kind of JSON body."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from shared.errors import InvalidRequest, MethodNotAllowed, NotFound, ParleyError, UnexpectedError, catalogue
+from shared.schemas import Problem
+
+RETRY_AFTER_S = 5
+"""What a 503 advises; the servers behind the gateway are back within seconds or not soon."""
+
+
+def install(app: FastAPI) -> None:
+    """Answer every foreseen failure. Unforeseen ones end in api/middleware.py."""
+    app.add_exception_handler(ParleyError, _on_parley_error)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+
+
+def response(error: ParleyError, request_id: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    """The body and status of an error."""
+    body: dict[str, Any] = {"code": error.code, "message": error.message, "request_id": request_id}
+    if error.detail:
+        body["detail"] = error.detail
+    extra = dict(headers or {})
+    if error.status == 401:
+        extra["WWW-Authenticate"] = "Bearer"
+    elif error.status == 503:
+        extra["Retry-After"] = str(RETRY_AFTER_S)
+    return JSONResponse(body, error.status, extra)
+
+
+def stored(code: str | None, message: str | None, **detail: Any) -> ParleyError:
+    """The error that ended a job, from its row."""
+    kind = catalogue().get(code or "", UnexpectedError)
+    return kind(message or "The task failed.", **detail)
+
+
+def responses(*kinds: type[ParleyError]) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route for OpenAPI, by status, each with its codes and an example."""
+    listed: dict[int | str, dict[str, Any]] = {}
+    all_kinds: set[type[ParleyError]] = {*kinds, UnexpectedError}
+    for kind in sorted(all_kinds, key=lambda kind: (kind.status, kind.code)):
+        entry = listed.setdefault(
+            kind.status, {"model": Problem, "description": "", "content": {"application/json": {"examples": {}}}}
+        )
+        meaning = " ".join((kind.__doc__ or "").split())
+        entry["description"] = f"{entry['description']}\n\n`{kind.code}`: {meaning}".strip()
+        example = {"code": kind.code, "message": meaning, "request_id": "019aa5c8-7d3e-7a41-9f0b-5d6c2b8e1f4a"}
+        entry["content"]["application/json"]["examples"][kind.code] = {"value": example}
+    return listed
+
+
+def _on_parley_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, ParleyError)
+    return response(error, request.state.request_id)
+
+
+def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where, *path = (str(part) for part in first["loc"])
+    if where == "path":  # an id that is no id names nothing
+        return response(NotFound("There is no such thing."), request.state.request_id)
+    message = first["msg"].removeprefix("Value error, ")
+    if not path:
+        return response(InvalidRequest(f"{where}: {message}", parameter=where), request.state.request_id)
+    name = ".".join(path)
+    return response(InvalidRequest(f"{name}: {message}", parameter=name), request.state.request_id)
+
+
+def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, HTTPException)
+    problem: ParleyError
+    match error.status_code:
+        case 404:
+            problem = NotFound("There is no such path.")
+        case 405:
+            problem = MethodNotAllowed(f"{request.method} is not possible here.")
+        case status if status < 500:
+            problem = InvalidRequest(str(error.detail))
+        case _:
+            problem = UnexpectedError("Something went wrong; the log has the details under this request id.")
+    return response(problem, request.state.request_id, dict(error.headers or {}))

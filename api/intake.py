@@ -1,0 +1,68 @@
+"""From the request's body to an object in storage, hashed on the way: nothing on disk, one part in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import ClientDisconnect, Request
+
+from api.form import Form
+from shared.errors import IncompleteUpload, NoAudio
+from shared.storage import MultipartWriter
+
+T = TypeVar("T")
+
+THREADS = CapacityLimiter(24)
+"""Uploads have threads of their own, so that a slow object store leaves the other routes theirs. Below the 32
+connections of the S3 client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What arrived: the object's digest and size in bytes, and the other fields of the form."""
+
+    sha256: str
+    bytes: int
+    filename: str | None
+    fields: Mapping[str, str]
+
+
+async def in_thread(work: Callable[..., T], *arguments: object) -> T:
+    """Run blocking work of an upload. It is waited for, also when the request is cancelled."""
+    return await to_thread.run_sync(partial(work, *arguments), limiter=THREADS)
+
+
+async def receive(request: Request, writer: MultipartWriter, *, known: Collection[str], max_bytes: int) -> Upload:
+    """Store the form's one file through `writer`; `known` names the other fields that the form may hold.
+
+    Raises InvalidRequest, FileTooLarge, NoAudio for an empty file, IncompleteUpload when the client goes away, and
+    StorageUnavailable. Whoever made the writer aborts it then.
+    """
+    digest = hashlib.sha256()
+    is_part_full = False
+
+    def take(data: bytes) -> None:
+        nonlocal is_part_full
+        digest.update(data)
+        is_part_full = writer.write(data)
+
+    form = Form(request.headers.get("content-type"), take, known=known, max_file_bytes=max_bytes)
+    form.check_length(request.headers.get("content-length"))
+    try:
+        async for chunk in request.stream():
+            form.write(chunk)
+            if is_part_full:
+                await in_thread(writer.flush)  # the body waits meanwhile: parts stay in order, one is in memory
+                is_part_full = False
+    except ClientDisconnect as error:
+        raise IncompleteUpload("The connection ended before the whole body had arrived.") from error
+    form.close()
+    if form.file_bytes == 0:
+        raise NoAudio("The file is empty.")
+    await in_thread(writer.close)
+    return Upload(digest.hexdigest(), form.file_bytes, form.filename, form.fields)

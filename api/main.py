@@ -1,0 +1,72 @@
+"""The gateway's ASGI app: `uvicorn api.main:create_app --factory`."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from api import VERSION, errors, startup
+from api.middleware import RequestContext
+from api.routes import admin, catalog, health, history, results, tasks, transcribe
+from shared.config import settings
+from shared.storage import storage
+from shared.telemetry import configure_logging
+
+DESCRIPTION = """\
+Recordings in, transcripts that say who spoke when out.
+
+1. `POST /transcribe` takes a file and answers with a task.
+2. `GET /status/{task_id}` tells how far it is.
+3. `GET /result/{task_id}` gives the transcript, in any format.
+
+Every call but /health needs an API key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`. Every error is
+`{"code", "message", "request_id", "detail"?}`; codes are stable.
+"""
+
+TAGS = [
+    {"name": "transcribe", "description": "Submit a recording"},
+    {"name": "tasks", "description": "Follow a task, fetch its transcript, stop, repeat or delete it"},
+    {"name": "catalogue", "description": "What can be asked for"},
+    {"name": "health", "description": "For load balancers, orchestrators and people; no key needed"},
+    {"name": "admin", "description": "For operators: keys, the queue, repair"},
+]
+
+
+def create_app() -> FastAPI:
+    """The app, from the environment's settings."""
+    configure_logging(settings(), "api")
+    _adopt_uvicorn_logs()
+    app = FastAPI(
+        title="Parley",
+        version=VERSION,
+        description=DESCRIPTION,
+        openapi_tags=TAGS,
+        lifespan=_lifespan,
+        redirect_slashes=False,
+    )
+    for module in (transcribe, tasks, results, history, catalog, health, admin):
+        app.include_router(module.router)
+    errors.install(app)
+    app.add_middleware(RequestContext)
+    return app
+
+
+@asynccontextmanager
+async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    preparation = await startup.prepare(settings(), storage())
+    yield
+    preparation.cancel()
+
+
+def _adopt_uvicorn_logs() -> None:
+    """uvicorn's own lines in our format; its access log is replaced by api/middleware.py, which leaves queries out."""
+    for name in ("uvicorn", "uvicorn.error"):
+        logger = logging.getLogger(name)
+        logger.handlers.clear()
+        logger.propagate = True
+    access = logging.getLogger("uvicorn.access")
+    access.handlers.clear()
+    access.propagate = False

@@ -1,0 +1,78 @@
+"""Around every request: its id, its log line, safe headers, and an answer when something unforeseen is raised."""
+
+from __future__ import annotations
+
+import re
+import time
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils.compat import uuid7
+
+from api import errors
+from shared.errors import UnexpectedError
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+MAX_REQUEST_ID_CHARS = 128
+NOT_IN_REQUEST_ID = re.compile(r"[^A-Za-z0-9._:-]")
+
+
+class RequestContext:
+    """Give the request its id, and log what became of it. Neither headers nor query strings are logged."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        request_id = _request_id(Headers(scope=scope))
+        scope.setdefault("state", {})["request_id"] = request_id
+        status = 0
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(scope=message)
+                headers["X-Request-Id"] = request_id
+                headers["X-Content-Type-Options"] = "nosniff"
+                headers.setdefault("Cache-Control", "no-store")
+            await send(message)
+
+        with structlog.contextvars.bound_contextvars(request_id=request_id):
+            try:
+                await self._app(scope, receive, send_with_headers)
+            except Exception:
+                log.exception("unexpected_error", **_about(scope))
+                if status:
+                    raise  # half an answer is out: only a broken connection can say that it is wrong
+                message = "Something went wrong; the log has the details under this request id."
+                answer = errors.response(UnexpectedError(message), request_id)
+                await answer(scope, receive, send_with_headers)
+            finally:
+                duration_ms = round((time.perf_counter() - started) * 1000, 1)
+                log.info("request", status=status, duration_ms=duration_ms, **_about(scope))
+
+
+def _request_id(headers: Headers) -> str:
+    given = NOT_IN_REQUEST_ID.sub("", headers.get("x-request-id", ""))[:MAX_REQUEST_ID_CHARS]
+    return given or str(uuid7())
+
+
+def _about(scope: Scope) -> dict[str, str]:
+    """What the log says of a request. The task and the caller are known once the request has been routed."""
+    about = {"method": scope["method"], "path": scope["path"]}
+    task_id = scope.get("path_params", {}).get("task_id") or scope["state"].get("task_id")
+    if task_id:
+        about["job_id"] = str(task_id)
+    if "caller_id" in scope["state"]:
+        about["caller_id"] = str(scope["state"]["caller_id"])
+    if scope.get("client"):
+        about["client"] = scope["client"][0]
+    return about

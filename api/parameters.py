@@ -1,0 +1,88 @@
+"""Form fields -> what is asked for. The same names hold for every way of submitting a recording."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, get_args
+
+from pydantic import ValidationError
+
+from shared.config import Settings
+from shared.errors import InvalidRequest, ModelNotAllowed
+from shared.languages import LANGUAGES, language_code
+from shared.options import JobOptions, Priority
+
+ALIASES: Mapping[str, str] = {"lang": "language", "response_format": "format"}
+"""Other names of an option."""
+
+NAMES = frozenset({*JobOptions.model_fields, "priority", *ALIASES})
+"""Every form field but the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A checked request for a transcription."""
+
+    options: JobOptions
+    priority: Priority
+
+
+def parse(fields: Mapping[str, str], config: Settings) -> Asked:
+    """Check all fields; an empty one counts as left out. Raises InvalidRequest and ModelNotAllowed."""
+    given = _without_aliases({name: value for name, value in fields.items() if value.strip()})
+    priority = given.pop("priority", "normal")
+    if priority not in get_args(Priority):
+        raise InvalidRequest(f"priority must be one of {', '.join(get_args(Priority))}.", parameter="priority")
+    given["language"] = _language(given.get("language", "auto"))
+    given.setdefault("mode", config.asr_mode)
+    if given.get("model", "auto") == "auto":
+        given["model"] = config.whisper_model
+    try:
+        options = JobOptions.model_validate(given)
+    except ValidationError as error:
+        raise invalid(error) from error
+    _check_model(options, config)
+    return Asked(options, priority)
+
+
+def invalid(error: ValidationError) -> InvalidRequest:
+    """The first thing that is wrong, as an error that names the parameter."""
+    first = error.errors(include_url=False, include_input=False, include_context=False)[0]
+    name = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    return InvalidRequest(f"{name}: {message}", parameter=name) if name else InvalidRequest(message)
+
+
+def _without_aliases(fields: Mapping[str, str]) -> dict[str, Any]:
+    given: dict[str, Any] = {}
+    for name, value in fields.items():
+        option = ALIASES.get(name, name)
+        if option in given:
+            raise InvalidRequest(f"{option} is given twice, under two names.", parameter=option)
+        given[option] = value
+    return given
+
+
+def _language(given: str) -> str | None:
+    if given.strip().lower() == "auto":
+        return None
+    code = language_code(given)
+    if code is None:
+        raise InvalidRequest("language must be auto or one of those that GET /languages lists.", parameter="language")
+    return code
+
+
+def _check_model(options: JobOptions, config: Settings) -> None:
+    if options.model != config.whisper_model and options.model not in config.allowed_models:
+        raise ModelNotAllowed(f"This server does not offer the model {options.model[:100]!r}.", parameter="model")
+    if not is_english_only(options.model):
+        return
+    if options.language not in (None, "en"):
+        name = LANGUAGES[options.language]
+        raise InvalidRequest(f"{options.model} knows English only, not {name}.", parameter="language")
+
+
+def is_english_only(model: str) -> bool:
+    """Whether the model was trained on English alone."""
+    return model.endswith(".en") or model.startswith("distil-")

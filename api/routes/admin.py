@@ -1,0 +1,88 @@
+"""For operators: API keys, the queue, repair. Everything here needs the scope admin."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import asdict
+
+from fastapi import APIRouter
+from sqlalchemy import func, select
+
+from api import views
+from api.dependencies import AdminDep, DetachedAdminDep, SessionDep, SettingsDep, StorageDep
+from api.errors import responses
+from api.routes.history import Cursor, Limit
+from shared import keys, repair
+from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, NotFound, Unauthorized
+from shared.models import Job, Stage
+from shared.schemas import CreatedKey, Failure, Keys, NewKey, QueueSummary, Repaired, StageCount
+from shared.states import TERMINAL, JobState, StageState
+from tasks.app import ring
+
+router = APIRouter(tags=["admin"], responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))
+
+RECENT_FAILURES = 20
+
+
+@router.post("/admin/keys", status_code=201, response_model=CreatedKey, summary="Make an API key",
+             responses=responses(InvalidRequest))  # fmt: skip
+def create_key(wanted: NewKey, caller: AdminDep, session: SessionDep) -> CreatedKey:
+    """The answer shows the key this once; only its SHA-256 is stored.
+
+        curl -H "Authorization: Bearer $ADMIN_KEY" -H "Content-Type: application/json" \\
+             -d '{"name": "laptop", "scopes": ["transcribe"]}' $URL/admin/keys
+    """
+    row, key = keys.create(session, wanted.name, tuple(dict.fromkeys(wanted.scopes)))
+    return CreatedKey(**dict(views.key_info(row)), key=key)
+
+
+@router.get("/admin/keys", response_model=Keys, summary="All API keys", responses=responses(InvalidRequest))
+def list_keys(caller: AdminDep, session: SessionDep, limit: Limit = 20, cursor: Cursor = None) -> Keys:
+    """Newest first, also the revoked ones."""
+    found, last = keys.page(session, limit=limit, before=views.row_before(cursor))
+    return Keys(items=[views.key_info(row) for row in found], next_cursor=views.cursor_of(last))
+
+
+@router.delete("/admin/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=responses(NotFound))
+def revoke_key(key_id: uuid.UUID, caller: AdminDep, session: SessionDep) -> None:
+    """It is invalid at once. Its tasks go on and stay."""
+    keys.revoke(session, key_id)
+
+
+@router.get("/admin/queue", response_model=QueueSummary, summary="What is waiting, running and failing")
+def queue(caller: AdminDep, session: SessionDep) -> QueueSummary:
+    """Unfinished work of all keys, and the latest failures."""
+    unfinished = [state for state in JobState if state not in TERMINAL]
+    by_status = select(Job.state, func.count()).where(Job.state.in_(unfinished)).group_by(Job.state)
+    by_stage = (
+        select(Stage.name, Stage.state, func.count())
+        .where(Stage.state.in_((StageState.QUEUED, StageState.RUNNING)))
+        .group_by(Stage.name, Stage.state)
+        .order_by(Stage.name, Stage.state)
+    )
+    # ids are in the order of submission, so the smallest is the oldest and the index has it
+    oldest = select(Job.created_at).where(Job.state == JobState.QUEUED).order_by(Job.id).limit(1).scalar_subquery()
+    failures = (
+        select(Job.id, Job.error_code, Job.error_message, Job.finished_at)
+        .where(Job.state == JobState.ERROR)
+        .order_by(Job.id.desc())
+        .limit(RECENT_FAILURES)
+    )
+    return QueueSummary(
+        jobs=dict.fromkeys(unfinished, 0) | dict(session.execute(by_status).tuples().all()),
+        stages=[StageCount(stage=name, state=state, count=n) for name, state, n in session.execute(by_stage)],
+        oldest_queued_seconds=session.scalar(select(func.extract("epoch", func.now() - oldest))),
+        recent_failures=[
+            Failure(task_id=job_id, code=code, message=message, finished_at=finished_at)
+            for job_id, code, message, finished_at in session.execute(failures)
+        ],
+    )
+
+
+@router.post("/jobs/repair", response_model=Repaired, summary="Put right what a death left behind now")
+def repair_now(caller: DetachedAdminDep, config: SettingsDep, storage: StorageDep) -> Repaired:
+    """What the sweep does every few seconds, on demand. Safe at any time.
+
+    curl -X POST -H "Authorization: Bearer $ADMIN_KEY" $URL/jobs/repair
+    """
+    return Repaired(**asdict(repair.repair(config, storage, ring)))

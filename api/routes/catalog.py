@@ -1,0 +1,27 @@
+"""What can be asked for: models and languages."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from api.dependencies import CallerDep, SettingsDep
+from api.errors import responses
+from api.parameters import is_english_only
+from shared.errors import DatabaseUnavailable, Forbidden, Unauthorized
+from shared.languages import LANGUAGES
+from shared.schemas import Language, Languages, ModelInfo, Models
+
+router = APIRouter(tags=["catalogue"], responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))
+
+
+@router.get("/models", response_model=Models, summary="Models that may be asked for")
+def models(caller: CallerDep, config: SettingsDep) -> Models:
+    """This server's allow-list and its default."""
+    offered = [ModelInfo(id=name, english_only=is_english_only(name)) for name in config.allowed_models]
+    return Models(default=config.whisper_model, models=offered)
+
+
+@router.get("/languages", response_model=Languages, summary="Languages that may be asked for")
+def languages(caller: CallerDep) -> Languages:
+    """By code; `language` takes the code or the name."""
+    return Languages(languages=[Language(code=code, name=name) for code, name in LANGUAGES.items()])

@@ -1,0 +1,151 @@
+"""Is it alive, is it ready, does somebody work? No key is needed, and nothing is told but that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import anyio
+import redis
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Response
+from sqlalchemy import ColumnElement, exists, func, select, text
+
+from api import VERSION
+from api.dependencies import SettingsDep, StorageDep
+from shared import db
+from shared.config import Settings
+from shared.errors import ParleyError
+from shared.models import Stage, Worker
+from shared.schemas import AsyncHealth, Health, Live, QueueHealth
+from shared.states import QUEUES, StageState
+from shared.storage import Storage
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+router = APIRouter(prefix="/health", tags=["health"])
+
+CHECK_TIMEOUT_S = 2.0
+WORKER_SILENT_S = 30.0
+"""A worker that was not heard from for so long does not count: the lease's length."""
+
+THREADS = CapacityLimiter(16)
+"""Checks of a server that hangs hold their threads longer than the request; these are not the routes' threads."""
+
+
+@router.get("/live", response_model=Live, summary="The process answers")
+async def live() -> Live:
+    """Needs no server and no thread: false only when the process is to be restarted."""
+    return Live()
+
+
+@router.get("/ready", response_model=Health, summary="Recordings can be taken and worked on",
+            responses={503: {"model": Health, "description": "Something that is needed is missing"}})  # fmt: skip
+async def ready(response: Response, config: SettingsDep, storage: StorageDep) -> Health:
+    """PostgreSQL, broker and storage answer, and a worker was heard from in the last 30 s."""
+    health = await _health(config, storage)
+    response.status_code = 200 if health.status == "ok" else 503
+    return health
+
+
+@router.get("", response_model=Health, summary="Summary for people")
+async def summary(config: SettingsDep, storage: StorageDep) -> Health:
+    """The same as /health/ready, but always 200."""
+    return await _health(config, storage)
+
+
+@router.get("/async", response_model=AsyncHealth, summary="Who works on each queue",
+            responses={503: {"model": AsyncHealth, "description": "A queue has no worker"}})  # fmt: skip
+async def workers(response: Response) -> AsyncHealth:
+    """Live workers and waiting stages per queue."""
+    found: list[AsyncHealth] = []
+    await _checked("database", lambda: found.append(_queues()))
+    if not found:
+        response.status_code = 503
+        return AsyncHealth(status="degraded", queues={})
+    response.status_code = 200 if found[0].status == "ok" else 503
+    return found[0]
+
+
+async def _health(config: Settings, storage: Storage) -> Health:
+    checks: dict[str, Callable[[], object]] = {
+        "database": _check_database,
+        "broker": lambda: _check_broker(config),
+        "storage": storage.check,
+        "workers": _check_workers,
+    }
+    said: dict[str, str] = {}
+
+    async def check(name: str) -> None:
+        said[name] = await _checked(name, checks[name])
+
+    async with anyio.create_task_group() as group:
+        for name in checks:
+            group.start_soon(check, name)
+    is_fine = all(word == "ok" for word in said.values())
+    return Health(status="ok" if is_fine else "degraded", version=VERSION, checks={name: said[name] for name in checks})
+
+
+async def _checked(name: str, check: Callable[[], object]) -> str:
+    """`ok`, or in a few words what is wrong; within CHECK_TIMEOUT_S."""
+    try:
+        with anyio.fail_after(CHECK_TIMEOUT_S):
+            await to_thread.run_sync(check, limiter=THREADS, abandon_on_cancel=True)
+    except TimeoutError:
+        return f"no answer within {CHECK_TIMEOUT_S:g} s"
+    except _NoWorker:
+        return "none heard from"
+    except (ParleyError, redis.RedisError):
+        return "unavailable"
+    except Exception:
+        log.exception("health_check_failed", check=name)
+        return "failed"
+    return "ok"
+
+
+class _NoWorker(Exception):
+    """Nobody would do the work."""
+
+
+def _check_database() -> None:
+    with db.session() as work:
+        work.execute(text("SELECT 1"))
+
+
+def _check_broker(config: Settings) -> None:
+    with redis.Redis.from_url(
+        config.redis_url.get_secret_value(), socket_timeout=CHECK_TIMEOUT_S, socket_connect_timeout=CHECK_TIMEOUT_S
+    ) as client:
+        client.ping()
+
+
+def _check_workers() -> None:
+    with db.session() as work:
+        if not work.scalar(select(exists().where(_is_heard()))):
+            raise _NoWorker
+
+
+def _is_heard() -> ColumnElement[bool]:
+    return Worker.seen_at > func.now() - timedelta(seconds=WORKER_SILENT_S)
+
+
+def _queues() -> AsyncHealth:
+    with db.session() as work:
+        serving = work.scalars(select(Worker.queues).where(_is_heard())).all()
+        counts = {
+            (queue, state): count
+            for queue, state, count in work.execute(
+                select(Stage.queue, Stage.state, func.count())
+                .where(Stage.state.in_((StageState.QUEUED, StageState.RUNNING)))
+                .group_by(Stage.queue, Stage.state)
+            )
+        }
+    queues = {
+        queue: QueueHealth(
+            workers=sum(queue in served for served in serving),
+            queued=counts.get((queue, StageState.QUEUED), 0),
+            running=counts.get((queue, StageState.RUNNING), 0),
+        )
+        for queue in sorted(set(QUEUES.values()))
+    }
+    return AsyncHealth(status="ok" if all(q.workers for q in queues.values()) else "degraded", queues=queues)

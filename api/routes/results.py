@@ -1,0 +1,130 @@
+"""GET /result: the transcript, in the format that is asked for."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from pathlib import PurePath
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
+
+from fastapi import APIRouter, Query, Response
+
+from api.dependencies import DetachedCallerDep, StorageDep
+from api.errors import responses, stored
+from shared import db, history
+from shared.errors import (
+    Cancelled,
+    DatabaseUnavailable,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    StorageUnavailable,
+    Unauthorized,
+)
+from shared.formats import FORMATS, FormatOptions, as_dict, render
+from shared.models import Job
+from shared.options import Format, JobOptions
+from shared.schemas import Result
+from shared.states import JobState
+from shared.storage import Storage
+from shared.transcript import Transcript, from_json
+
+router = APIRouter(tags=["tasks"])
+
+DEFAULTS = FormatOptions()
+
+
+@router.get(
+    "/result/{task_id}",
+    response_model=None,
+    summary="The transcript",
+    responses={
+        200: {
+            "model": Result,
+            "content": {form.media_type.partition(";")[0]: {} for name, form in FORMATS.items() if name != "json"},
+            "description": "The transcript in the format that was asked for",
+        },
+        **responses(
+            Unauthorized, Forbidden, NotFound, NotReady, Cancelled, InvalidRequest, DatabaseUnavailable,
+            StorageUnavailable,
+        ),
+    },
+)  # fmt: skip
+def result(
+    task_id: uuid.UUID,
+    caller: DetachedCallerDep,
+    storage: StorageDep,
+    format: Annotated[Format | None, Query(description="Default: what the task was submitted with")] = None,
+    response_format: Annotated[Format | None, Query(description="The same as format")] = None,
+    timestamp_granularity: Annotated[
+        Literal["segment", "word"] | None, Query(description="word puts each word's times into json")
+    ] = None,
+    max_line_length: Annotated[int, Query(description="Columns of a line in srt and vtt")] = DEFAULTS.max_line_length,
+    max_lines: Annotated[int, Query(description="Lines of a cue in srt and vtt")] = DEFAULTS.max_lines,
+) -> Response:
+    """Any format of a finished task, at no cost: nothing is computed again.
+
+    While the task is not finished this is 409 `not_ready`, with its status in `detail`. For a task that failed it is
+    the error that ended it, with that error's own status.
+
+        curl -OJ -H "Authorization: Bearer $API_KEY" "$URL/result/$TASK_ID?format=srt"
+    """
+    if format and response_format and format != response_format:
+        raise InvalidRequest("format is given twice, under two names.", parameter="format")
+    with db.session() as work:
+        job = history.get(work, caller.id, task_id).job
+        _check_is_done(job)
+        key = history.transcript_key(work, task_id)
+    asked = JobOptions.model_validate(job.options)
+    wanted = format or response_format or asked.format
+    options = FormatOptions(
+        words=(timestamp_granularity or asked.timestamp_granularity) == "word",
+        max_line_length=max_line_length,
+        max_lines=max_lines,
+        uri=_stem(job),
+    )
+    transcript = _load(storage, key)
+    body = _json(job, transcript, options) if wanted == "json" else render(transcript, wanted, options)
+    kind = FORMATS[wanted]
+    headers = {"Content-Disposition": content_disposition(_stem(job) + kind.suffix, is_shown=wanted == "json")}
+    return Response(body, media_type=kind.media_type, headers=headers)
+
+
+def content_disposition(filename: str, *, is_shown: bool = False) -> str:
+    """The header by RFC 6266: the name in ASCII for old clients, and beside it, if that lost something, in UTF-8."""
+    plain = "".join(c if " " <= c <= "~" and c not in '"\\%' else "_" for c in filename)
+    header = f'{"inline" if is_shown else "attachment"}; filename="{plain}"'
+    return header if plain == filename else f"{header}; filename*=UTF-8''{quote(filename, safe='!#$&+-.^_`|~')}"
+
+
+def _check_is_done(job: Job) -> None:
+    match job.state:
+        case JobState.DONE:
+            return
+        case JobState.ERROR:
+            raise stored(job.error_code, job.error_message, status=job.state)
+        case JobState.CANCELLED:
+            raise Cancelled("The task was cancelled.", status=job.state)
+        case _:
+            raise NotReady("The transcript is not ready yet.", status=job.state)
+
+
+def _load(storage: Storage, key: str) -> Transcript:
+    return from_json(Transcript, storage.get(key))
+
+
+def _json(job: Job, transcript: Transcript, options: FormatOptions) -> str:
+    body: dict[str, Any] = {
+        "task_id": str(job.id),
+        "status": job.state,
+        **as_dict(transcript, words=options.words),
+        "processing_time": history.processing_time(job),
+        "cached": job.cached,
+    }
+    return json.dumps(body, ensure_ascii=False)
+
+
+def _stem(job: Job) -> str:
+    return PurePath(job.filename or "").stem or "transcript"

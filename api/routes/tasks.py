@@ -1,0 +1,115 @@
+"""A task: where it stands, stopping it, doing it again, and deleting it for good."""
+
+from __future__ import annotations
+
+import uuid
+
+from fastapi import APIRouter, Request, Response
+from sqlalchemy import select
+
+from api import submission, views
+from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
+from api.errors import responses
+from api.routes.transcribe import accepted
+from shared import db, erasure, history, jobs
+from shared.errors import DatabaseUnavailable, Forbidden, NotFound, StorageUnavailable, Unauthorized, WrongState
+from shared.models import Erasure
+from shared.schemas import Accepted, Receipt, TaskDetail, TaskStatus
+from shared.states import JobState
+from shared.storage import Storage
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+router = APIRouter(tags=["tasks"])
+
+USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
+
+
+@router.get("/status/{task_id}", response_model=TaskStatus, summary="Where a task stands", responses=responses(*USUAL))
+def status(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskStatus:
+    """Progress in percent, the stage that runs now, and a forecast as soon as there is one. Cheap: poll it.
+
+    curl -H "Authorization: Bearer $API_KEY" $URL/status/$TASK_ID
+    """
+    return views.task_status(history.get(session, caller.id, task_id))
+
+
+@router.get("/tasks/{task_id}", response_model=TaskDetail, summary="All about a task", responses=responses(*USUAL))
+def detail(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskDetail:
+    """Its status, options, file and stages: everything but the text."""
+    return views.task_detail(history.get(session, caller.id, task_id))
+
+
+@router.post(
+    "/tasks/{task_id}/cancel",
+    response_model=TaskStatus,
+    summary="Stop a task",
+    responses=responses(*USUAL, WrongState),
+)
+def cancel(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskStatus:
+    """It is `cancelled` at once, or `cancelling` for the seconds until a worker that holds it has let go.
+
+    curl -X POST -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/cancel
+    """
+    jobs.cancel(session, caller.id, task_id)
+    return views.task_status(history.get(session, caller.id, task_id))
+
+
+@router.post(
+    "/tasks/{task_id}/retry",
+    status_code=202,
+    response_model=Accepted,
+    summary="Do a failed or cancelled task again",
+    responses=responses(*USUAL, WrongState),
+)
+def retry(task_id: uuid.UUID, request: Request, caller: DetachedCallerDep) -> Accepted:
+    """Makes a new task over the same recording and options; what the old one had finished is not done again.
+
+    curl -X POST -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/retry
+    """
+    job = submission.again(caller.id, task_id, request.state.request_id)
+    return accepted(job.id, JobState(job.state))
+
+
+@router.delete(
+    "/tasks/{task_id}",
+    response_model=Receipt,
+    summary="Delete a task and everything that belongs to it",
+    responses={
+        202: {"model": Receipt, "description": "Erased; storage will be emptied when it answers again"},
+        **responses(*USUAL),
+    },
+)
+def delete(task_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> Receipt:
+    """The recording, the transcript and all between are removed; the receipt says whether that has been verified.
+
+    A worker that is busy with the task stops. Answers that another task of the same key uses stay until that goes.
+
+        curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID
+    """
+    with db.session() as work:
+        erased = erasure.erase(work, caller.id, task_id)
+    receipt = _purged(task_id, storage) or erased
+    response.status_code = 200 if receipt.verified_at else 202
+    return Receipt(
+        task_id=task_id,
+        erased=True,
+        objects=receipt.objects,
+        erased_at=receipt.created_at,
+        verified=receipt.verified_at is not None,
+    )
+
+
+def _purged(task_id: uuid.UUID, storage: Storage) -> Erasure | None:
+    """The erasure after its objects were removed; None when a server is away and the sweep has to do it."""
+    try:
+        with db.session() as work:
+            row = work.scalars(select(Erasure).where(Erasure.job_id == task_id).with_for_update()).one()
+            if row.verified_at is None:  # else the sweep was faster
+                erasure.purge(work, storage, row)
+                work.flush()
+                work.refresh(row)
+            return row
+    except (StorageUnavailable, DatabaseUnavailable) as error:
+        log.warning("purge_postponed", job_id=str(task_id), reason=error.code)
+        return None

@@ -1,0 +1,170 @@
+"""From a stored upload to a job, so that each upload ends as exactly one of two: a job, or nothing.
+
+Before the first byte is stored the upload is announced (shared/erasure.py): the sweep will remove it. The transaction
+that inserts the job takes the announcement back. So a gateway that dies at any moment leaves nothing for good, and a
+COMMIT whose answer was lost can be asked about afterwards: the announcement is gone if and only if the job is there.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, NoResultFound
+from uuid_utils.compat import uuid7
+
+from api.parameters import Asked
+from api.views import priority_name
+from shared import erasure, history, jobs
+from shared.db import session
+from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
+from shared.jobs import Outcome, Source
+from shared.models import Artifact, Job
+from shared.options import JobOptions
+from shared.states import JobState
+from shared.storage import MultipartWriter, Storage
+from shared.telemetry import get_logger
+from tasks.app import ring
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """All that a job is made of."""
+
+    job_id: uuid.UUID
+    owner_id: uuid.UUID
+    source: Source
+    asked: Asked
+    request_id: str
+
+
+def announce(owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
+    """Call before the first byte is stored. Raises DatabaseUnavailable."""
+    with session() as work:
+        erasure.announce(work, owner_id, job_id)
+
+
+def withdraw(job_id: uuid.UUID, writer: MultipartWriter) -> None:
+    """The upload will not be a job: remove what was stored, now or, if storage is away, as soon as it is back."""
+    try:
+        writer.abort()
+        tidy_up = erasure.forget
+    except StorageUnavailable:
+        tidy_up = erasure.hasten
+    try:
+        with session() as work:
+            tidy_up(work, job_id)
+    except DatabaseUnavailable:
+        log.warning("upload_stays_announced", job_id=str(job_id))  # the sweep finds it when its time is over
+
+
+def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
+    """Make the stored upload a job and tell the workers.
+
+    Raises DatabaseUnavailable. Then there is no job, or PostgreSQL does not even answer whether there is one: the
+    object stays where it is, the sweep removes it unless the job exists.
+    """
+    try:
+        job, outcome = _insert(order)
+    except _FateUnknown as error:
+        job, outcome = _ask_afterwards(order, writer, error)
+    except BaseException:
+        withdraw(order.job_id, writer)
+        raise
+    ring(outcome.rings)
+    if outcome.duplicate:
+        _delete(storage, order.source.key)
+    return job
+
+
+class _FateUnknown(DatabaseUnavailable):
+    """COMMIT was sent and nobody knows whether it took place."""
+
+
+def _insert(order: Order) -> tuple[Job, Outcome]:
+    try:
+        return _insert_once(order)
+    except (IntegrityError, NoResultFound):
+        # the equal recording that this one was found to repeat has just been erased
+        pass
+    try:
+        return _insert_once(order)
+    except (IntegrityError, NoResultFound) as error:
+        raise DatabaseUnavailable("The same recording is being erased; try again in a moment.") from error
+
+
+def _insert_once(order: Order) -> tuple[Job, Outcome]:
+    is_complete = False
+    try:
+        with session() as work:
+            erasure.keep(work, order.job_id)
+            done = jobs.submit(
+                work,
+                job_id=order.job_id,
+                owner_id=order.owner_id,
+                source=order.source,
+                options=order.asked.options,
+                priority=order.asked.priority,
+                request_id=order.request_id,
+            )
+            is_complete = True
+    except DatabaseUnavailable as error:
+        if is_complete:
+            raise _FateUnknown(error.message) from error
+        raise
+    return done
+
+
+def _ask_afterwards(order: Order, writer: MultipartWriter, cause: _FateUnknown) -> tuple[Job, Outcome]:
+    try:
+        with session() as work:
+            if not erasure.is_announced(work, order.job_id):
+                # it is a job; the sweep rings for it, and a superfluous object goes when the job is deleted
+                return history.get(work, order.owner_id, order.job_id).job, Outcome()
+    except DatabaseUnavailable as error:
+        raise error from cause
+    withdraw(order.job_id, writer)
+    raise cause
+
+
+def _delete(storage: Storage, key: str) -> None:
+    try:
+        storage.delete([key])
+    except StorageUnavailable:
+        log.warning("duplicate_stays", key=key)  # it goes when the job is deleted
+
+
+def again(owner_id: uuid.UUID, job_id: uuid.UUID, request_id: str) -> Job:
+    """A new job over the recording and options of one that failed or was cancelled. Finished stages are reused.
+
+    Raises NotFound, and WrongState unless the old job is in error or cancelled.
+    """
+    with session() as work:
+        # erasing the old job waits for this lock, so its recording stays until the new job holds it too
+        old = jobs.lock(work, job_id)
+        if old is None or old.owner_id != owner_id:
+            raise NotFound("There is no such task.")
+        if old.state not in (JobState.ERROR, JobState.CANCELLED):
+            raise WrongState(
+                f"The task is {old.state}; only a failed or cancelled one can be retried.", status=old.state
+            )
+        key = work.scalars(
+            select(Artifact.key).where(
+                Artifact.owner_id == owner_id, Artifact.stage == "download", Artifact.hash == old.source_sha256
+            )
+        ).one()
+        job, outcome = jobs.submit(
+            work,
+            job_id=uuid7(),
+            owner_id=owner_id,
+            source=Source(key, old.source_sha256, old.source_bytes, old.filename),
+            options=JobOptions.model_validate(old.options),
+            priority=priority_name(old.priority),
+            request_id=request_id,
+            retry_of=job_id,
+        )
+    ring(outcome.rings)
+    return job

@@ -1,0 +1,120 @@
+"""Rows -> response bodies."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import uuid
+from typing import get_args
+
+from shared.errors import InvalidRequest
+from shared.history import View, processing_time
+from shared.models import ApiKey, Job, Stage
+from shared.options import PRIORITIES, JobOptions, Priority
+from shared.schemas import FileInfo, HistoryItem, KeyInfo, StageInfo, TaskDetail, TaskError, TaskStatus
+from shared.states import JobState
+
+
+def task_status(view: View) -> TaskStatus:
+    """Body of GET /status."""
+    job = view.job
+    return TaskStatus(
+        task_id=job.id,
+        status=JobState(job.state),
+        progress=view.progress,
+        eta_seconds=view.eta_seconds,
+        stage=view.stage,
+        stage_detail=view.stage_detail,
+        error=_error(job),
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+    )
+
+
+def task_detail(view: View) -> TaskDetail:
+    """Body of GET /tasks/{id}."""
+    job = view.job
+    return TaskDetail(
+        **dict(task_status(view)),
+        options=JobOptions.model_validate(job.options),
+        priority=priority_name(job.priority),
+        file=FileInfo(name=job.filename, bytes=job.source_bytes, sha256=job.source_sha256),
+        cached=job.cached,
+        retry_of=job.retry_of,
+        language=job.language,
+        duration=job.duration,
+        model=job.model,
+        speakers=job.speakers,
+        processing_time=processing_time(job),
+        started_at=job.started_at,
+        finished_at=job.finished_at,
+        stages=[_stage(row) for row in view.stages],
+    )
+
+
+def history_item(job: Job) -> HistoryItem:
+    """One line of GET /history."""
+    return HistoryItem(
+        task_id=job.id,
+        status=JobState(job.state),
+        filename=job.filename,
+        language=job.language,
+        duration=job.duration,
+        model=job.model,
+        speakers=job.speakers,
+        cached=job.cached,
+        error=_error(job),
+        created_at=job.created_at,
+        updated_at=job.updated_at,
+        finished_at=job.finished_at,
+    )
+
+
+def key_info(row: ApiKey) -> KeyInfo:
+    """A key without the key."""
+    return KeyInfo(
+        id=row.id,
+        name=row.name,
+        prefix=row.prefix,
+        scopes=row.scopes,
+        created_at=row.created_at,
+        revoked_at=row.revoked_at,
+    )
+
+
+def priority_name(number: int) -> Priority:
+    """The priority as the caller named it."""
+    names: tuple[Priority, ...] = get_args(Priority)
+    return next(name for name in names if PRIORITIES[name] == number)
+
+
+def cursor_of(last_id: uuid.UUID | None) -> str | None:
+    """The opaque cursor that goes on after this row."""
+    return base64.urlsafe_b64encode(last_id.bytes).rstrip(b"=").decode() if last_id else None
+
+
+def row_before(cursor: str | None) -> uuid.UUID | None:
+    """The row after which a cursor goes on. Raises InvalidRequest."""
+    if cursor is None:
+        return None
+    try:
+        return uuid.UUID(bytes=base64.b64decode(cursor.encode() + b"==", altchars=b"-_", validate=True))
+    except (binascii.Error, ValueError) as error:
+        raise InvalidRequest("cursor must come from next_cursor of an earlier page.", parameter="cursor") from error
+
+
+def _error(job: Job) -> TaskError | None:
+    return TaskError(code=job.error_code, message=job.error_message or "") if job.error_code else None
+
+
+def _stage(row: Stage) -> StageInfo:
+    return StageInfo(
+        name=row.name,
+        shard=row.shard,
+        state=row.state,
+        progress=row.progress,
+        attempts=row.attempt,
+        error=TaskError(code=row.error_code, message=row.error_message or "") if row.error_code else None,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )

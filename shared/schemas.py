@@ -1,0 +1,326 @@
+"""Bodies of requests and responses of Parley's own API. Times of day are RFC 3339 in UTC, durations are seconds."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+
+from shared.options import JobOptions, Priority
+from shared.states import JobState
+
+TASK_ID = "019aa5c8-7d3e-7a41-9f0b-5d6c2b8e1f4a"
+"""The task of all examples."""
+
+
+class Problem(BaseModel):
+    """Every error, from whatever path."""
+
+    code: str = Field(description="Stable code; docs/errors.md lists them all", examples=["not_found"])
+    message: str = Field(description="For people", examples=["There is no such task."])
+    request_id: str = Field(description="The same as in the X-Request-Id header and in the logs")
+    detail: dict[str, Any] | None = Field(None, description="What the code is about, such as the parameter's name")
+
+
+class TaskError(BaseModel):
+    """Why a task failed."""
+
+    code: str = Field(examples=["no_audio"])
+    message: str
+
+
+# ---- tasks
+
+
+class Accepted(BaseModel):
+    """The answer to a submission."""
+
+    task_id: uuid.UUID = Field(examples=[TASK_ID])
+    job_id: uuid.UUID = Field(description="The same as task_id", examples=[TASK_ID])
+    status: JobState = Field(description="`done` at once when the same recording with the same options is known")
+    message: str = Field(examples=["The recording was accepted."])
+    status_url: str = Field(examples=[f"/status/{TASK_ID}"])
+    result_url: str = Field(examples=[f"/result/{TASK_ID}"])
+    eta_seconds: int | None = Field(description="Seconds until it is done; null until that can be told")
+
+
+class TaskStatus(BaseModel):
+    """Where a task stands."""
+
+    task_id: uuid.UUID = Field(examples=[TASK_ID])
+    status: JobState
+    progress: int = Field(ge=0, le=100, description="Percent; never goes back", examples=[42])
+    eta_seconds: int | None = Field(description="Seconds until it is done; null until that can be told", examples=[31])
+    stage: str | None = Field(description="What is being done now", examples=["transcribe"])
+    stage_detail: str | None = Field(examples=["transcribe 61 %, diarize 48 %"])
+    error: TaskError | None
+    created_at: datetime
+    updated_at: datetime
+
+
+class FileInfo(BaseModel):
+    """The recording as it was sent."""
+
+    name: str | None = Field(examples=["meeting.mp3"])
+    bytes: int = Field(examples=[1_048_576])
+    sha256: str
+
+
+class StageInfo(BaseModel):
+    """One step of the work."""
+
+    name: str = Field(examples=["transcribe"])
+    shard: int
+    state: str
+    progress: float = Field(ge=0, le=1)
+    attempts: int
+    error: TaskError | None
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class TaskDetail(TaskStatus):
+    """All that is known about a task but its text."""
+
+    options: JobOptions
+    priority: Priority
+    file: FileInfo
+    cached: bool = Field(description="Answered from what was known, without any work")
+    retry_of: uuid.UUID | None
+    language: str | None = Field(examples=["en"])
+    duration: float | None = Field(description="Length of the recording in seconds", examples=[61.3])
+    model: str | None = Field(examples=["base"])
+    speakers: int | None = Field(description="Number of speakers found")
+    processing_time: float | None = Field(description="Seconds from the first worker's claim to the end")
+    started_at: datetime | None
+    finished_at: datetime | None
+    stages: list[StageInfo]
+
+
+class HistoryItem(BaseModel):
+    """A task in the list of all tasks."""
+
+    task_id: uuid.UUID
+    status: JobState
+    filename: str | None
+    language: str | None
+    duration: float | None
+    model: str | None
+    speakers: int | None
+    cached: bool
+    error: TaskError | None
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+
+
+class History(BaseModel):
+    """One page of this key's tasks, newest first."""
+
+    items: list[HistoryItem]
+    next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null at the end")
+
+
+class Receipt(BaseModel):
+    """Proof of a deletion."""
+
+    task_id: uuid.UUID = Field(examples=[TASK_ID])
+    erased: Literal[True]
+    objects: int = Field(description="Number of objects removed from storage", examples=[5])
+    erased_at: datetime
+    verified: bool = Field(description="Storage was listed afterwards and is empty; false while it cannot be reached")
+
+
+# ---- results
+
+
+class ResultWord(BaseModel):
+    """One spoken word."""
+
+    word: str
+    start: float
+    end: float
+    confidence: float
+    speaker: str | None
+
+
+class ResultSegment(BaseModel):
+    """A stretch of speech by one speaker."""
+
+    id: int
+    start: float
+    end: float
+    speaker: str | None = Field(examples=["spk_1"])
+    text: str
+    confidence: float
+    words: list[ResultWord] | None = Field(None, description="Only with timestamp_granularity=word")
+
+
+class ResultSpeaker(BaseModel):
+    """A voice and how long it talks."""
+
+    id: str = Field(examples=["spk_1"])
+    seconds: float
+
+
+class ResultWarning(BaseModel):
+    """Something to know before trusting the text."""
+
+    code: str
+    message: str
+    start: float | None
+    end: float | None
+
+
+class Result(BaseModel):
+    """The transcript as JSON."""
+
+    task_id: uuid.UUID = Field(examples=[TASK_ID])
+    status: JobState
+    language: str = Field(examples=["en"])
+    language_probability: float
+    duration: float
+    model: str
+    segments: list[ResultSegment]
+    speakers: list[ResultSpeaker]
+    full_text: str
+    text: str = Field(description="The same as full_text")
+    warnings: list[ResultWarning]
+    processing_time: float | None
+    cached: bool
+
+
+# ---- catalogue
+
+
+class ModelInfo(BaseModel):
+    """A Whisper model that may be asked for."""
+
+    id: str = Field(examples=["base"])
+    english_only: bool
+
+
+class Models(BaseModel):
+    """What `model` may be."""
+
+    default: str = Field(description="`auto` is base on CPU and large-v3-turbo on CUDA", examples=["auto"])
+    models: list[ModelInfo]
+
+
+class Language(BaseModel):
+    """A language that may be asked for."""
+
+    code: str = Field(examples=["de"])
+    name: str = Field(examples=["German"])
+
+
+class Languages(BaseModel):
+    """What `language` may be, besides `auto`."""
+
+    languages: list[Language]
+
+
+# ---- health
+
+
+class Live(BaseModel):
+    """The process answers."""
+
+    status: Literal["ok"] = "ok"
+
+
+class Health(BaseModel):
+    """Each server behind the gateway: `ok`, or what is wrong in a few words."""
+
+    status: Literal["ok", "degraded"]
+    version: str
+    checks: dict[str, str] = Field(examples=[{"database": "ok", "broker": "ok", "storage": "ok", "workers": "ok"}])
+
+
+class QueueHealth(BaseModel):
+    """One Celery queue."""
+
+    workers: int = Field(description="Workers heard from in the last 30 s")
+    queued: int = Field(description="Stages that wait for a worker")
+    running: int
+
+
+class AsyncHealth(BaseModel):
+    """Whether somebody works on each queue."""
+
+    status: Literal["ok", "degraded"]
+    queues: dict[str, QueueHealth]
+
+
+# ---- admin
+
+
+class NewKey(BaseModel):
+    """A key to be made."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "laptop"}})
+
+    name: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
+    ]
+    scopes: list[Literal["transcribe", "admin"]] = Field(["transcribe"], min_length=1)
+
+
+class KeyInfo(BaseModel):
+    """A key without the key."""
+
+    id: uuid.UUID
+    name: str
+    prefix: str = Field(description="First characters of the key, to recognise it by", examples=["pk_8fJ2kQx9z"])
+    scopes: list[str]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class CreatedKey(KeyInfo):
+    """A new key. `key` is shown this once."""
+
+    key: str
+
+
+class Keys(BaseModel):
+    """One page of all keys, newest first."""
+
+    items: list[KeyInfo]
+    next_cursor: str | None
+
+
+class Failure(BaseModel):
+    """A task that failed."""
+
+    task_id: uuid.UUID
+    code: str | None
+    message: str | None
+    finished_at: datetime | None
+
+
+class StageCount(BaseModel):
+    """How many rows of one stage are in one state."""
+
+    stage: str
+    state: str
+    count: int
+
+
+class QueueSummary(BaseModel):
+    """All unfinished work, of all keys."""
+
+    jobs: dict[str, int] = Field(description="Unfinished tasks by status")
+    stages: list[StageCount] = Field(description="Stages that wait for a worker or have one")
+    oldest_queued_seconds: float | None = Field(description="Age of the oldest task that no worker has begun")
+    recent_failures: list[Failure]
+
+
+class Repaired(BaseModel):
+    """What POST /jobs/repair found and put right."""
+
+    expired: int = Field(description="Tasks whose worker had gone silent")
+    rung_again: int = Field(description="Stages whose doorbell had been lost")
+    erased: int = Field(description="Deletions that were finished")
