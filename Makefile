@@ -31,7 +31,7 @@ check: venv-dev ## Lint, formatting, types, and which part may import which
 	@.venv/bin/lint-imports
 
 soak: venv-dev ## Kill processes at random for a long time and check that no job is lost or doubled
-	@$(THREADS) $(VENV) -m scripts.soak
+	@$(THREADS) $(VENV) -m scripts.bench.soak
 
 clean: ## Remove the environment and all caches; data (.parley) and weights (models) stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
