@@ -18,6 +18,7 @@ RECENT_RUNS = 20
 """Runs that the forecast is the mean of: enough to be steady, few enough to follow a change of machine."""
 
 OVER = SETTLED - {StageState.CANCELLED}
+"""States in which a stage counts as wholly done in the progress that users see."""
 
 
 @dataclass(frozen=True, slots=True)
