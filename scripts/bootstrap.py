@@ -107,7 +107,7 @@ def install(wanted: str) -> None:
     for line in pip.stdout:
         said.append(line)
         text = line.strip()
-        if text.startswith(("Requirement already", "Looking in")):
+        if text.startswith(("Requirement already", "Looking in", "WARNING")):
             continue
         if sys.stdout.isatty():
             print(f"\r\033[K  {text[: shutil.get_terminal_size().columns - 3]}", end="", flush=True)

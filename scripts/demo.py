@@ -33,7 +33,7 @@ from scripts.local import (
     reporter,
     stop_on_signals,
 )
-from scripts.local_apps import ROOT
+from scripts.local_apps import API, BEAT, ROOT, WORKERS
 from scripts.local_models import ensure_models
 from shared.errors import ModelUnavailable
 
@@ -76,7 +76,7 @@ class Status:
 
     @property
     def eta(self) -> str:
-        return "" if self.eta_seconds is None else f"about {self.eta_seconds:.0f} s left"
+        return f"about {self.eta_seconds:.0f} s left" if self.eta_seconds else ""
 
 
 class Display(Protocol):
@@ -142,7 +142,8 @@ def main() -> int:
         leave = stop_on_signals()
         console.print("Starting PostgreSQL, Valkey, SeaweedFS, the gateway and the workers")
         begun = time.monotonic()
-        with Stack(home, port=port, environ=os.environ | {"WHISPER_MODEL": model}, report=say) as stack:
+        environ = os.environ | {"WHISPER_MODEL": model}
+        with Stack(home, port=port, apps=(API, *WORKERS, BEAT), environ=environ, report=say) as stack:
             console.print(f"Up after {time.monotonic() - begun:.1f} s at {stack.url}")
             try:
                 transcribe(stack, recording, folder, console, leave)
@@ -227,9 +228,11 @@ def show(result: dict[str, Any], console: Console) -> None:
     speakers = ", ".join(f"{speaker['id']} {speaker['seconds']:.1f} s" for speaker in result["speakers"])
     console.print(
         f"\n{result['duration']:.1f} s of audio, language {result['language']}, model {result['model']}, "
-        f"speakers: {speakers or 'none'}; processed in {result['processing_time']:.1f} s"
-        + (" by an earlier run" if result.get("cached") else "")
+        f"speakers: {speakers or 'none'}, processed in {result['processing_time']:.1f} s",
+        soft_wrap=True,
     )
+    if result["cached"]:
+        console.print("Same recording, same options: this is the transcript that an earlier run stored.")
     for warning in result["warnings"]:
         console.print(Text(f"warning: {warning}"))
 

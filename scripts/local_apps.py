@@ -27,6 +27,9 @@ class App:
     is_public: bool = False
     """Listens on the stack's public port, and the stack is up when it answers there."""
 
+    is_helper: bool = False
+    """Nobody waits for it at start, so it leaves the processor to the others until they are up."""
+
 
 def worker(name: str, queues: str, concurrency: int, threads: int) -> App:
     """A Celery worker process. `threads` bounds the OpenMP threads of each of its `concurrency` children."""
@@ -52,8 +55,12 @@ WORKERS = (
     worker("asr", "asr", concurrency=1, threads=CORES),
     worker("diarize", "diarize", concurrency=1, threads=CORES),
 )
-BEAT = App("beat", ("celery", "-A", "tasks.app", "beat", "-s", "{schedule}", "--pidfile=", "-l", "INFO"))
-FLOWER = App("flower", ("celery", "-A", "tasks.app", "flower", f"--address={LOOPBACK}", "--port={flower_port}"))
+BEAT = App(
+    "beat", ("celery", "-A", "tasks.app", "beat", "-s", "{schedule}", "--pidfile=", "-l", "INFO"), is_helper=True
+)
+FLOWER = App(
+    "flower", ("celery", "-A", "tasks.app", "flower", f"--address={LOOPBACK}", "--port={flower_port}"), is_helper=True
+)
 
 APPS = (API, *WORKERS, BEAT, FLOWER)
 

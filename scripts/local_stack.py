@@ -202,10 +202,13 @@ class Stack:
             "flower_port": str(self._ports["flower"]),
             "schedule": str(self.home.data / "beat-schedule"),
         }
-        for app in self._apps:
-            self._keep(command(app, self.env, places))
-        for app in self._apps:
-            self._running.wait_ready(app.name)
+        urgent = [app for app in self._apps if not app.is_helper]
+        helpers = [app for app in self._apps if app.is_helper]
+        for group in (urgent, helpers):
+            for app in group:
+                self._keep(command(app, self.env, places))
+            for app in group:
+                self._running.wait_ready(app.name)
 
     def _keep(self, process: Command) -> None:
         self._commands[process.name] = process
