@@ -38,6 +38,8 @@ def erase(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Erasure:
     )
     session.delete(job)
     session.flush()
+    # a job that begins to use one of them right now is waited for, so that the next statement sees it
+    session.execute(select(Artifact.id).where(Artifact.id.in_(used)).order_by(Artifact.id).with_for_update())
     unused = delete(Artifact).where(Artifact.id.in_(used), ~exists().where(Stage.artifact_id == Artifact.id))
     keys = list(session.scalars(unused.returning(Artifact.key)))
     erasure = Erasure(job_id=job_id, owner_id=owner_id, prefix=job_prefix(owner_id, job_id), keys=keys)

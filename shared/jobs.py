@@ -72,7 +72,10 @@ def submit(
     known = {
         (row.stage, row.hash): row
         for row in session.scalars(
-            select(Artifact).where(Artifact.owner_id == owner_id, Artifact.hash.in_(hashes.values()))
+            select(Artifact)
+            .where(Artifact.owner_id == owner_id, Artifact.hash.in_(hashes.values()))
+            .order_by(Artifact.id)
+            .with_for_update(read=True, key_share=True)  # none of them is erased before this job refers to it
         )
     }
     upload = known.get(("download", source.sha256))

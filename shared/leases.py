@@ -35,8 +35,21 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Answer:
+    """What a stage produced: an object in storage and what the database should know about it."""
+
+    key: str
+    bytes: int
+    meta: Mapping[str, Any]
+    audio_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:
-    """The right to work on one stage, valid while the lease is renewed and nobody raised the fence."""
+    """The right to work on one stage, valid while the lease is renewed and nobody raised the fence.
+
+    `known` is the answer to this very stage if another job of the same owner has produced it in the meantime.
+    """
 
     job_id: uuid.UUID
     owner_id: uuid.UUID
@@ -49,16 +62,7 @@ class Claim:
     filename: str | None
     request_id: str | None
     inputs: tuple[Input, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a stage produced: an object in storage and what the database should know about it."""
-
-    key: str
-    bytes: int
-    meta: Mapping[str, Any]
-    audio_seconds: float | None = None
+    known: Answer | None
 
 
 def claim(
@@ -105,17 +109,22 @@ def claim(
         filename=job.filename,
         request_id=job.request_id,
         inputs=tuple(Input(name, number, key, meta or {}, code) for name, number, code, key, meta in inputs),
+        known=_known_answer(session, job.owner_id, row),
     )
 
 
-def known_answer(session: Session, claim: Claim) -> Answer | None:
-    """The answer to this very stage if another job of the same owner has produced it in the meantime."""
+def _known_answer(session: Session, owner_id: uuid.UUID, stage: Stage) -> Answer | None:
+    """Held for the stage at once: what a stage refers to is not removed when the job that produced it is erased."""
     row = session.scalars(
-        select(Artifact).where(
-            Artifact.owner_id == claim.owner_id, Artifact.stage == claim.stage, Artifact.hash == claim.hash
-        )
+        select(Artifact)
+        .where(Artifact.owner_id == owner_id, Artifact.stage == stage.name, Artifact.hash == stage.hash)
+        .with_for_update(read=True, key_share=True)
     ).one_or_none()
-    return Answer(row.key, row.bytes, row.meta) if row else None
+    if row is None:
+        return None
+    stage.artifact_id = row.id
+    session.flush()
+    return Answer(row.key, row.bytes, row.meta)
 
 
 def heartbeat(session: Session, claim: Claim, *, progress: float, lease_s: float) -> str | None:
@@ -146,11 +155,11 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
         return Outcome()
     fields = {"stage": claim.stage, "hash": claim.hash, "key": answer.key, "bytes": answer.bytes, "meta": answer.meta}
     given = insert(Artifact).values(owner_id=claim.owner_id, **fields)
-    session.execute(given.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
+    # the update changes nothing; unlike DO NOTHING it locks the row that is there, so that no erasure takes it away now
     artifact = session.scalars(
-        select(Artifact).where(
-            Artifact.owner_id == claim.owner_id, Artifact.stage == claim.stage, Artifact.hash == claim.hash
-        )
+        given.on_conflict_do_update(
+            index_elements=["owner_id", "stage", "hash"], set_={"bytes": Artifact.bytes}
+        ).returning(Artifact)
     ).one()
     _move(
         session,

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from multiprocessing import get_context
+import mmap
 
-_told = get_context("fork").Event()
-"""Made before the pool forks, so parent and children share it."""
+_told = mmap.mmap(-1, 1)
+"""One byte of memory, made before the pool forks, so that parent and children share it. Not an Event: that has a lock,
+and a child that is killed while it holds it would block all others for good."""
 
 
 def tell() -> None:
     """Called in the parent when the shutdown begins."""
-    _told.set()
+    _told[0] = 1
 
 
 def shutting_down() -> bool:
     """True once the worker is to stop: claim nothing, give back what is held."""
-    return _told.is_set()
+    return _told[0] == 1

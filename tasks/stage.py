@@ -20,7 +20,14 @@ from sqlalchemy.orm import Session
 from shared import leases
 from shared.config import Settings, settings
 from shared.db import session
-from shared.errors import DatabaseUnavailable, Interrupted, LeaseLost, ParleyError, UnexpectedError
+from shared.errors import (
+    DatabaseUnavailable,
+    Interrupted,
+    LeaseLost,
+    ParleyError,
+    StorageUnavailable,
+    UnexpectedError,
+)
 from shared.jobs import Outcome
 from shared.leases import Answer, Claim, Input
 from shared.storage import Storage, stage_key, storage
@@ -124,7 +131,7 @@ def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) ->
             KeptLease(claim, config, clean_up=lambda: discard(folder)) as lease,
         ):
             work = Work(claim, folder, storage(), config, lease.progress)
-            outcome = _hand_in(claim, _known(claim) or _answer(claim, function, work), lease.progress)
+            outcome = _hand_in(claim, claim.known or _answer(claim, function, work), lease.progress)
         ring(outcome.rings)
         log.info("stage_done")
     except Interrupted as interruption:
@@ -134,11 +141,6 @@ def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) ->
         log.warning("stage_superseded")
     except Exception as error:  # noqa: BLE001 - whatever a stage or a library raises becomes the stage's cause of death
         _fail(claim, error, config)
-
-
-def _known(claim: Claim) -> Answer | None:
-    with session() as opened:
-        return leases.known_answer(opened, claim)
 
 
 def _answer(claim: Claim, function: Callable[[Work], Output], work: Work) -> Answer:
@@ -155,18 +157,28 @@ def _hand_in(claim: Claim, answer: Answer, progress: Progress) -> Outcome:
     try:
         outcome = _patiently(lambda opened: leases.complete(opened, claim, answer), lambda: progress(1.0))
     except LeaseLost:
-        _forget(claim, answer)
+        _remove(_own_prefix(claim), None)
         raise
     if outcome.duplicate:
-        _forget(claim, answer)
+        _remove(_own_prefix(claim), None)
+    if claim.fence > 1:
+        # workers that held the stage before and were killed could not remove what they had stored
+        _remove(_own_prefix(claim).rpartition(f"{claim.fence}.")[0], None if outcome.duplicate else answer.key)
     return outcome
 
 
-def _forget(claim: Claim, answer: Answer) -> None:
-    """Remove this worker's own object, which nobody refers to."""
-    own = stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, "")
-    if answer.key.startswith(f"{own}."):
-        storage().delete([answer.key])
+def _own_prefix(claim: Claim) -> str:
+    """What the keys of this worker's own objects begin with."""
+    return stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, ".")
+
+
+def _remove(prefix: str, published: str | None) -> None:
+    """Remove objects that no row refers to. Storage that is away keeps them until the job is deleted."""
+    try:
+        storage().abort_uploads(prefix)
+        storage().delete(key for key in storage().list(prefix) if key != published)
+    except StorageUnavailable:
+        log.warning("objects_left_behind", prefix=prefix)
 
 
 def _fail(claim: Claim, error: Exception, config: Settings) -> None:

@@ -34,6 +34,7 @@ def _forked(**_: Any) -> None:
     # sockets that the parent opened must not be used by two processes
     forget_engine()
     storage.cache_clear()
+    sweep_scratch(settings().scratch_dir)  # of the child that this one replaces, if it was killed
 
 
 @signals.worker_ready.connect

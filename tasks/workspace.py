@@ -1,7 +1,8 @@
 """A private folder for the temporary files of one stage. It never outlives the stage, whatever ends it.
 
 Each folder holds a lock file that its process keeps locked; the kernel drops the lock with the process, however it
-dies. A folder whose lock can be taken is therefore nobody's, and `sweep_scratch` removes it.
+dies. A folder that is not locked is therefore nobody's, and `sweep_scratch` removes it. The scratch folder has a lock
+too, so that no folder is met between its making and its locking.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ LOCK = ".lock"
 def workspace(scratch: Path, name: str) -> Iterator[Path]:
     """A new folder below `scratch`, readable by this user only, removed at the end."""
     scratch.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch))
+    with _locked(scratch, fcntl.LOCK_SH):
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=scratch))
+        lock = (folder / LOCK).open("w")
+        fcntl.flock(lock, fcntl.LOCK_EX)
     try:
-        with (folder / LOCK).open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with lock:
             yield folder
     finally:
         discard(folder)
@@ -36,13 +39,25 @@ def discard(folder: Path) -> None:
 
 def sweep_scratch(scratch: Path) -> int:
     """Remove the folders whose process is gone; returns how many there were."""
-    removed = 0
-    for folder in scratch.iterdir() if scratch.is_dir() else ():
-        try:
-            with (folder / LOCK).open() as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                discard(folder)
-                removed += 1
-        except (BlockingIOError, NotADirectoryError, FileNotFoundError):
-            continue  # in use, not ours, or a neighbour was faster
-    return removed
+    if not scratch.is_dir():
+        return 0
+    with _locked(scratch, fcntl.LOCK_EX):
+        stale = [folder for folder in scratch.iterdir() if folder.is_dir() and not _is_held(folder)]
+        for folder in stale:
+            discard(folder)
+    return len(stale)
+
+
+def _is_held(folder: Path) -> bool:
+    try:
+        with _locked(folder, fcntl.LOCK_EX | fcntl.LOCK_NB):
+            return False
+    except BlockingIOError:
+        return True
+
+
+@contextmanager
+def _locked(folder: Path, how: int) -> Iterator[None]:
+    with (folder / LOCK).open("a") as lock:
+        fcntl.flock(lock, how)
+        yield
