@@ -1,0 +1,66 @@
+"""Signals to the processes of a running stack, from outside, as the kernel or an operator would send them."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+
+import psutil
+
+from scripts import local_processes
+from scripts.local_stack import Stack
+
+
+def children(stack: Stack, name: str) -> list[int]:
+    """Process ids of a worker's pool: they do the work, their parent only hands it out."""
+    leader = stack.pid(name)
+    if leader is None:
+        return []
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return [child.pid for child in psutil.Process(leader).children()]
+    return []
+
+
+def decoders(stack: Stack, name: str) -> list[int]:
+    """Process ids of the decoders that a worker's pool has started."""
+    found = []
+    for pid in children(stack, name):
+        with contextlib.suppress(psutil.NoSuchProcess):
+            found += [child.pid for child in psutil.Process(pid).children()]
+    return found
+
+
+def kill(pid: int) -> None:
+    """`kill -9` of one process; it may be gone already."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
+
+
+def kill_tree(stack: Stack, name: str) -> None:
+    """`kill -9` of a process and all its children. The supervisor starts it again."""
+    leader = stack.pid(name)
+    if leader is not None:
+        local_processes.kill_session(leader)
+
+
+def replace(stack: Stack, name: str) -> None:
+    """Start a killed process at once, without the supervisor's growing pause between one death and the next."""
+    stack.stop_process(name)
+    stack.start_process(name)
+
+
+def freeze(stack: Stack, name: str) -> list[int]:
+    """SIGSTOP to a process and all its children; returns their ids for `thaw`."""
+    leader = stack.pid(name)
+    frozen = local_processes.members(leader) if leader is not None else []
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    return frozen
+
+
+def thaw(frozen: list[int]) -> None:
+    """SIGCONT."""
+    for pid in frozen:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)

@@ -1,0 +1,97 @@
+"""The invariants, checked over what callers were told and what the database and the bucket hold afterwards."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from scripts.bench.soak.caller import Task
+from scripts.bench.soak.truth import Truth
+from shared.models import Job, Stage
+from shared.states import FINAL, JOB_MOVES, TERMINAL, JobState, StageState, plan
+
+QUIET_TIMEOUT_S = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One invariant: how many things it was tried on, and those that break it."""
+
+    name: str
+    tried: int
+    broken: tuple[str, ...]
+
+
+def check(tasks: Sequence[Task], truth: Truth) -> tuple[Check, ...]:
+    """All invariants, once nothing runs any more. Every object must belong to an answer or be about to be removed."""
+    wait_until_quiet(truth)
+    kept = [task for task in tasks if not task.is_deleted]
+    jobs, stages = truth.jobs(), truth.stages()
+    answers, objects = {row.key for row in truth.artifacts()}, set(truth.storage.list(""))
+    to_be_removed = tuple(row.prefix for row in truth.erasures() if not row.settled)
+    present = [(task, jobs[task.id]) for task in kept if task.id in jobs]
+    done = [(task, job) for task, job in present if job.state == JobState.DONE]
+    polls = sum(len(task.seen) for task in tasks)
+    missing = [str(task.id) for task in kept if task.id not in jobs]
+    doubled = [str(job.id) for _, job in done if not _has_one_transcript(job, objects)]
+    left_over = [key for key in sorted(objects - answers) if not key.startswith(to_be_removed)]
+    return (
+        Check("acknowledged and there", len(kept), tuple(missing)),
+        Check("ended", len(present), tuple(filter(None, (_unended(job, stages) for _, job in present)))),
+        Check("one transcript in storage", len(done), tuple(doubled)),
+        Check("its own text, always the same", len(done), tuple(filter(None, (_foreign(*pair) for pair in done)))),
+        Check("status never went back", polls, tuple(back for task in tasks for back in _went_back(task))),
+        Check("every answer has its object", len(answers), tuple(sorted(answers - objects))),
+        Check("every object has its answer", len(objects), tuple(left_over)),
+    )
+
+
+def table(checks: Sequence[Check]) -> str:
+    """The checks as lines of text, with the first things that break each."""
+    lines = [f"{'invariant':<32}{'tried':>8}{'broken':>8}"]
+    for done in checks:
+        lines.append(f"{done.name:<32}{done.tried:>8}{len(done.broken):>8}")
+        lines += [f"    {broken}" for broken in done.broken[:10]]
+    return "\n".join(lines)
+
+
+def wait_until_quiet(truth: Truth) -> None:
+    """Return when no stage of any job can run or is running any more, or after a while; the check then says which."""
+    deadline = time.monotonic() + QUIET_TIMEOUT_S
+    live = (StageState.WAITING, StageState.QUEUED, StageState.RUNNING)
+    while any(row.state in live for row in truth.stages()) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(1)  # a worker that was overtaken removes its object after it has been told so
+
+
+def _unended(job: Job, stages: Sequence[Stage]) -> str:
+    live = [row.name for row in stages if row.job_id == job.id and row.state in ("waiting", "queued", "running")]
+    if job.state in TERMINAL and not live:
+        return ""
+    return f"{job.id} is {job.state}, its stages {', '.join(live) or 'settled'}"
+
+
+def _has_one_transcript(job: Job, objects: set[str]) -> bool:
+    """One object, or none for a job that was answered by another's."""
+    return sum(f"/{job.id}/{FINAL}/" in key for key in objects) == (0 if job.cached else 1)
+
+
+def _foreign(task: Task, job: Job) -> str:
+    """What is wrong with the text. The sleeper says a word that follows from the recording and the options."""
+    expected = plan(task.sha256, job.options, diarization=job.options["diarization"])["transcribe"][:12]
+    told = {job.full_text, *task.texts}
+    return "" if told == {expected} else f"{job.id} says {sorted(map(str, told))}, not {expected}"
+
+
+def _went_back(task: Task) -> list[str]:
+    found = []
+    for (old_state, old_share), (new_state, new_share) in pairwise(task.seen):
+        if new_share < old_share or not _reachable(JobState(old_state), JobState(new_state)):
+            found.append(f"{task.id}: {old_state} {old_share} % -> {new_state} {new_share} %")
+    return found
+
+
+def _reachable(old: JobState, new: JobState) -> bool:
+    return old == new or any(_reachable(step, new) for step in JOB_MOVES[old])
