@@ -35,9 +35,7 @@ def upgrade() -> None:
         sa.Column("settled", sa.Boolean(), server_default=sa.text("false"), nullable=False),
         sa.PrimaryKeyConstraint("job_id"),
     )
-    op.create_index("erasures_open", "erasures", ["created_at"],
-        unique=False,
-        postgresql_where=sa.text("NOT settled"))
+    op.create_index("erasures_open", "erasures", ["created_at"], unique=False, postgresql_where=sa.text("NOT settled"))
     op.create_table(
         "workers",
         sa.Column("name", sa.Text(), nullable=False),
