@@ -36,11 +36,11 @@ def _lower(limit: int, value: int) -> None:
 
 
 def close_the_door() -> None:
-    """From here on this process opens no file, no socket and no process, and cannot get its rights back.
+    """From here on this process opens no file and no socket, and cannot get its rights back.
 
     RLIMIT_NOFILE 0 stops every new descriptor, Landlock everything that works on paths (delete, rename) and the reach
-    into other processes, and an empty capability set keeps root from undoing it. Kernels without Landlock (before
-    5.13, or built without it) leave the other two.
+    into other processes, and an empty capability set keeps root from undoing it. Where the kernel has no Landlock
+    (before 5.13, or switched off) the other two hold alone. RLIMIT_NPROC does not bind root; a fork inherits the rest.
     """
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -50,9 +50,14 @@ def close_the_door() -> None:
         _lower(limit, 0)
 
 
+def landlock_abi() -> int:
+    """Version of the Landlock interface, which says what it can forbid; below 1 where there is none."""
+    return int(ctypes.CDLL(None).syscall(_SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1)))
+
+
 def _enter_landlock(libc: ctypes.CDLL) -> None:
-    """Forbid all that this kernel's Landlock knows (see landlock(7)); `abi` says how much that is."""
-    abi = libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint(1))
+    """Forbid all that this kernel's Landlock knows (see landlock(7))."""
+    abi = landlock_abi()
     if abi < 1:
         return
     files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1

@@ -123,10 +123,11 @@ def write_picture_only(path: Path, seconds: int = 2) -> Path:
 
 
 def write_long_silence(path: Path, kind: Kind, hours: float) -> Path:
-    """Hours of silence in a moment: one second is encoded and its packets are muxed again and again."""
+    """Hours of silence in a moment: a few seconds are encoded and one of their packets is muxed again and again."""
     with av.open(str(path), "w", format=kind.muxer) as container:
         stream = container.add_stream(kind.codec, rate=kind.rate, layout=kind.layout)
-        silence = np.zeros(kind.rate, np.int16)
+        stream.codec_context.options = {"frame_size": "16384", "frame_duration": "60"}  # long packets: FLAC, Opus
+        silence = np.zeros(20 * kind.rate, np.int16)
         encoded = stream.encode(_frame(silence, kind, 0))
         steady = bytes(encoded[len(encoded) // 2])
         length = encoded[1].pts - encoded[0].pts
