@@ -203,6 +203,7 @@ def test_interrupted(tmp_path: Path, long_recording: Path) -> None:
 
     def stop(share: float) -> None:
         if share > 0:
+            psutil.Process().children()[0].suspend()  # not even a hanging decoder may survive
             raise Interrupted("cancelled")
 
     with pytest.raises(Interrupted):
@@ -211,10 +212,16 @@ def test_interrupted(tmp_path: Path, long_recording: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wall_limit(tmp_path: Path, long_recording: Path) -> None:
-    """A decoder over its wall limit is killed and the file is decode_failed."""
-    with pytest.raises(DecodeFailed, match="longer than 0"):
-        convert(long_recording, tmp_path / "out.wav", ConvertLimits(36_001, 0.5, LIMITS.memory_bytes), ignore)
+def test_wall_limit(tmp_path: Path) -> None:
+    """A decoder that hangs is killed at its wall limit and the file is decode_failed."""
+    source = write_tone(tmp_path / "tone.wav", KIND["wav"])
+
+    def hang(share: float) -> None:
+        for child in psutil.Process().children():
+            child.suspend()
+
+    with pytest.raises(DecodeFailed, match="longer than 2 seconds"):
+        convert(source, tmp_path / "out.wav", replace(LIMITS, timeout_s=2), hang)
     assert psutil.Process().children() == []
 
 
@@ -262,6 +269,7 @@ def test_killed_parent(tmp_path: Path, long_recording: Path) -> None:
     ) as worker:
         assert worker.stdout is not None
         decoder = psutil.Process(int(worker.stdout.readline()))
+        decoder.suspend()  # else it might end by itself because nobody reads its progress
         worker.send_signal(signal.SIGKILL)
         decoder.wait(timeout=10)
 

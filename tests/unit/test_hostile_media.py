@@ -339,6 +339,7 @@ close_the_door()
 for name, attempt in {
     "open": lambda: os.open(sys.argv[2], os.O_RDONLY),
     "raise": lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)),
+    "chroot": lambda: os.chroot("/"),
     "socket": lambda: socket.socket(),
     "delete": lambda: os.unlink(sys.argv[2]),
     "rename": lambda: os.rename(sys.argv[2], sys.argv[2] + ".gone"),
@@ -358,4 +359,4 @@ def test_sandbox(secret: Path) -> None:
     command = [sys.executable, "-I", "-c", BREAKOUT, str(root), str(secret)]
     outcome = subprocess.run(command, capture_output=True, text=True, timeout=30, env={})
     by_landlock = {"delete", "rename", "directory"} if landlock_abi() >= 1 else set()
-    assert set(outcome.stdout.split()) >= {"open", "raise", "socket", "memory"} | by_landlock, outcome.stderr
+    assert set(outcome.stdout.split()) >= {"open", "raise", "chroot", "socket", "memory"} | by_landlock, outcome.stderr
