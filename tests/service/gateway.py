@@ -1,0 +1,205 @@
+"""A real gateway for the tests of the API, clients for it, and a look at what it left behind."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import socket
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+from sqlalchemy import select
+
+from scripts.local_apps import API
+from scripts.local_stack import Stack
+from shared import keys, leases
+from shared.db import session
+from shared.leases import Answer
+from shared.models import Erasure
+from shared.states import NEEDS
+from shared.storage import Storage
+from shared.transcript import Segment, Speaker, SpeakerTurn, Transcript, Word, to_json
+
+PATIENCE_S = 30
+BOUNDARY = "a-boundary-of-the-tests"
+MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
+
+TRANSCRIPT = Transcript(
+    language="en",
+    language_probability=0.98,
+    duration=2.0,
+    model="base",
+    segments=(
+        Segment(0, 0.0, 1.0, " Hello there.", 0.9, "spk_1", (Word(0.0, 0.4, " Hello", 0.9, "spk_1"),
+                                                            Word(0.5, 1.0, " there.", 0.8, "spk_1"))),
+        Segment(1, 1.2, 2.0, " Good day.", 0.7, "spk_2", (Word(1.2, 2.0, " Good day.", 0.7, "spk_2"),)),
+    ),
+    speakers=(Speaker("spk_1", 1.0), Speaker("spk_2", 0.8)),
+    turns=(SpeakerTurn(0.0, 1.0, "spk_1"), SpeakerTurn(1.2, 2.0, "spk_2")),
+)  # fmt: skip
+SUMMARY = {
+    "language": "en",
+    "language_probability": 0.98,
+    "duration": 2.0,
+    "model": "base",
+    "speakers": 2,
+    "full_text": TRANSCRIPT.text,
+}
+
+
+def eventually(condition: Callable[[], Any], what: str) -> Any:
+    """The condition's first true value."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not (value := condition()):
+        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
+        time.sleep(0.05)
+    return value
+
+
+@dataclass(frozen=True)
+class Caller:
+    """An API key of its own, and a client that sends it."""
+
+    id: uuid.UUID
+    key: str
+    http: httpx.Client
+
+    def submit(self, content: bytes = b"", **fields: str) -> httpx.Response:
+        """Upload `content`, or some bytes that nobody sent before."""
+        files = {"file": ("call.wav", content or os.urandom(64))}
+        return self.http.post("/transcribe", files=files, data=fields)
+
+    def task(self, content: bytes = b"", **fields: str) -> uuid.UUID:
+        answer = self.submit(content, **fields)
+        assert answer.status_code == 202, answer.text
+        return uuid.UUID(answer.json()["task_id"])
+
+    def status(self, task_id: uuid.UUID) -> str:
+        return str(self.http.get(f"/status/{task_id}").json()["status"])
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """A running gateway and what it stores."""
+
+    stack: Stack
+    storage: Storage
+
+    @property
+    def url(self) -> str:
+        return self.stack.url
+
+    def caller(self, *scopes: str) -> Caller:
+        """A new API key, by default with the scope transcribe."""
+        with session() as work:
+            row, key = keys.create(work, "test", scopes or ("transcribe",))
+        http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S)
+        return Caller(row.id, key, http)
+
+    def objects(self, caller: Caller) -> set[str]:
+        """Keys of everything that the caller has in storage."""
+        return set(self.storage.list(f"{caller.id}/"))
+
+    def unfinished_uploads(self, caller: Caller) -> int:
+        """How many multipart uploads of the caller are open."""
+        found = self.storage.client.list_multipart_uploads(Bucket=self.storage.bucket, Prefix=f"{caller.id}/")
+        return len(found.get("Uploads", []))
+
+    def announcements(self, caller: Caller) -> int:
+        """How many uploads of the caller are announced and not yet jobs."""
+        with session() as work:
+            return len(work.scalars(select(Erasure).where(Erasure.owner_id == caller.id, ~Erasure.settled)).all())
+
+    def left_behind(self, caller: Caller) -> tuple[set[str], int, int]:
+        """Objects, open multipart uploads and announcements: what a failed upload must not leave."""
+        return self.objects(caller), self.unfinished_uploads(caller), self.announcements(caller)
+
+    def log(self) -> str:
+        return self.stack.log("api").read_text()
+
+
+NOTHING = (set(), 0, 0)
+
+
+@contextmanager
+def gateway_on(servers: Stack, home: Path, storage: Storage, **env: str) -> Iterator[Gateway]:
+    """A gateway of its own over the shared servers."""
+    environ = {**os.environ, **servers.env, **env}
+    with Stack(home, apps=(API,), environ=environ, migrate=False) as stack:
+        yield Gateway(stack, storage)
+
+
+def sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+# ---- the workers' part, without workers
+
+
+def work_on(task_id: uuid.UUID, stage: str) -> leases.Claim:
+    """Claim a stage as a worker does."""
+    with session() as work:
+        claim = leases.claim(work, task_id, stage, 0, worker="w", device="cpu", lease_s=30)
+    assert claim is not None
+    return claim
+
+
+def hand_in(claim: leases.Claim, storage: Storage) -> None:
+    """Complete a stage with an object, which for the last one is TRANSCRIPT."""
+    key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/0.{claim.fence}.json"
+    size = storage.put(key, to_json(TRANSCRIPT))
+    with session() as work:
+        leases.complete(work, claim, Answer(key, size, SUMMARY))
+
+
+def finish(task_id: uuid.UUID, storage: Storage, *, diarization: bool = False) -> None:
+    """Do everything that is left to do for a fresh task."""
+    for stage in NEEDS:
+        if stage not in ("download", "notify") and (diarization or stage != "diarize"):
+            hand_in(work_on(task_id, stage), storage)
+
+
+# ---- requests that no well-behaved client sends
+
+
+def form_part(name: str, content: bytes, filename: str | None = None) -> bytes:
+    disposition = f'form-data; name="{name}"' + ("" if filename is None else f'; filename="{filename}"')
+    return f"--{BOUNDARY}\r\nContent-Disposition: {disposition}\r\n\r\n".encode() + content + b"\r\n"
+
+
+FORM_END = f"--{BOUNDARY}--\r\n".encode()
+
+
+class RawUpload:
+    """POST /transcribe on a bare socket, for bodies that stop, or arrive bit by bit."""
+
+    def __init__(self, gateway: Gateway, key: str, content_length: int) -> None:
+        host, port = gateway.url.removeprefix("http://").split(":")
+        self._socket = socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+        self.send(
+            f"POST /transcribe HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {key}\r\n"
+            f"Content-Type: {MULTIPART}\r\nContent-Length: {content_length}\r\n\r\n".encode()
+        )
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def answer(self) -> tuple[int, str]:
+        """Status and the rest of the response; the connection is closed afterwards."""
+        received = b""
+        while b"\r\n\r\n" not in received or not received.rstrip().endswith(b"}"):
+            piece = self._socket.recv(65536)
+            if not piece:
+                break
+            received += piece
+        self.drop()
+        return int(received.split(b" ", 2)[1]), received.decode()
+
+    def drop(self) -> None:
+        self._socket.close()
