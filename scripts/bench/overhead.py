@@ -137,9 +137,7 @@ def bare_worker(home: str, broker: str) -> subprocess.Popen[bytes]:
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--pairs", type=int, default=7, help="pairs per row (default 7)")
-    arguments.add_argument(
-        "--lengths", default="10,60", help="seconds of audio (default 10,60; 1800 has a goal too)"
-    )
+    arguments.add_argument("--lengths", default="10,60", help="seconds of audio (default 10,60; 1800 has a goal too)")
     arguments.add_argument("--model", default="base", help="Whisper model (default base)")
     arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both models")
     given = arguments.parse_args()
