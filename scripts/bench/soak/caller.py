@@ -17,7 +17,6 @@ import httpx
 from shared.states import TERMINAL
 from shared.transcript import SAMPLE_RATE
 
-POLL_S = 0.1
 REQUEST_TIMEOUT_S = 30
 
 
@@ -35,7 +34,8 @@ class Task:
 class Caller:
     """One API key. Methods raise httpx.HTTPStatusError for every answer that is not 2xx."""
 
-    def __init__(self, url: str, key: str) -> None:
+    def __init__(self, url: str, key: str, poll_s: float = 0.1) -> None:
+        self._poll_s = poll_s
         self.http = httpx.Client(
             base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=REQUEST_TIMEOUT_S, trust_env=False
         )
@@ -70,7 +70,7 @@ class Caller:
                 return status
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{task.id} is {status}, not {'/'.join(sorted(states))}, after {timeout_s:g} s")
-            time.sleep(POLL_S)
+            time.sleep(self._poll_s)
 
     def read(self, task: Task) -> str:
         """The text of the finished transcript, noted in `task.texts`."""

@@ -48,6 +48,7 @@ PAUSE_S = (0.2, 0.8)
 """Between two kills, so that the survivors get some work done."""
 
 JOB_TIMEOUT_S = 120
+POLL_S = 0.4
 
 TARGETS = {"busy child": 45, "any child": 30, "worker": 12, "beat": 6, "api": 7}
 """What is killed, by weight: the process that holds a lease now, a pool process, a worker with its pool, ..."""
@@ -82,7 +83,7 @@ class _Traffic:
     enough: threading.Event = field(default_factory=threading.Event)
 
     def run(self, number: int) -> None:
-        caller = Caller(self.stack.url, self.stack.api_key)
+        caller = Caller(self.stack.url, self.stack.api_key, POLL_S)
         choice = random.Random(f"{self.seed}/{number}")  # noqa: S311 - a reproducible choice is wanted
         while not self.enough.is_set():
             try:

@@ -1,0 +1,107 @@
+"""A whole stack with sleeping engines, and what tests of failure do to it and want to know of it."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+
+from scripts.bench.soak.caller import Caller, Task
+from scripts.bench.soak.history import check, table
+from scripts.bench.soak.truth import Truth, bare_environment
+from scripts.local_apps import App
+from scripts.local_processes import members
+from scripts.local_stack import Stack
+from shared.models import Stage
+from shared.states import StageState
+
+START_TIMEOUT_S = 60
+
+
+class Rig:
+    """A running stack, a caller of its gateway, and the truth behind it. `tasks` are all that were submitted here."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack, self.truth = stack, Truth(stack)
+        self.caller = Caller(stack.url, stack.api_key)
+        self.tasks: list[Task] = []
+
+    def submit(self, recording: bytes | None = None, **fields: object) -> Task:
+        """A task that the gateway acknowledged."""
+        self.tasks.append(self.caller.submit(recording, **fields))
+        return self.tasks[-1]
+
+    def running(self, task: Task, stage: str, share: float = 0, timeout_s: float = 60) -> Stage:
+        """The row of a stage once a worker has done at least `share` of it."""
+        return self.reached(task, stage, StageState.RUNNING, share, timeout_s)
+
+    def reached(self, task: Task, stage: str, state: str, share: float = 0, timeout_s: float = 60) -> Stage:
+        """The row of a stage once it is in `state`."""
+        eventually(lambda: self._is(task, stage, state, share), f"{stage} {state} {share:.0%}", timeout_s)
+        return self.truth.stage(task.id, stage)
+
+    def worker_of(self, row: Stage) -> tuple[str, int]:
+        """The worker, by its name in the stack, and the pool process that hold the lease of a stage."""
+        pid = int((row.worker or "").rpartition(":")[2])
+
+        return next(name for name in self.stack.names() if pid in members(self.stack.pid(name) or 0)), pid
+
+    def check_history(self) -> None:
+        """Every task so far: ended, one transcript of its own, nothing left over."""
+        checks = check(self.tasks, self.truth)
+        assert not any(done.broken for done in checks), table(checks)
+
+    def _is(self, task: Task, stage: str, state: str, share: float) -> bool:
+        row = self.truth.stage(task.id, stage)
+        return row.state == state and row.progress >= share
+
+
+@contextmanager
+def start(home: Path, apps: Iterable[App], **settings: object) -> Iterator[Rig]:
+    """A stack with sleeping engines, up when every worker is."""
+    given = {name.upper(): str(value) for name, value in settings.items()}
+    apps = tuple(apps)
+    served = [app.arguments[app.arguments.index("-Q") + 1] for app in apps if "-Q" in app.arguments]
+    queues = set(",".join(served).split(","))
+    with Stack(home, apps=apps, environ={**bare_environment(), "ENGINE": "sleeper", **given}) as stack:
+        rig = Rig(stack)
+        eventually(lambda: queues <= rig.truth.queues(), "every queue has a worker", START_TIMEOUT_S)
+        yield rig
+
+
+def asleep(app: App, seconds: float) -> App:
+    """A worker whose engine sleeps so long, in ten pieces; between two of them it listens."""
+    return replace(app, env={**app.env, "SLEEPER_SECONDS": str(seconds)})
+
+
+def eventually(condition: Callable[[], bool], what: str, timeout_s: float) -> float:
+    """Seconds until the condition held. Fails when it does not within `timeout_s`."""
+    began = time.monotonic()
+    while not condition():
+        assert time.monotonic() - began < timeout_s, f"not within {timeout_s:g} s: {what}"
+        time.sleep(0.02)
+    return time.monotonic() - began
+
+
+def long_recording(hours: float = 3) -> bytes:
+    """About a minute of work for the decoder in 5 MB: silence with eight channels at 192 kHz, one packet many times."""
+    rate, content = 192_000, io.BytesIO()
+    with av.open(content, "w", format="matroska") as container:
+        stream = container.add_stream("flac", rate=rate, layout="7.1")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 8 * rate), np.int16), format="s16", layout="7.1")
+        frame.sample_rate, frame.pts, frame.time_base = rate, 0, Fraction(1, rate)
+        encoded = stream.encode(frame)
+        steady, length = bytes(encoded[1]), encoded[1].pts - encoded[0].pts
+        for number in range(int(hours * 3600 * rate / length)):
+            packet = av.Packet(steady)
+            packet.stream, packet.time_base, packet.duration = stream, Fraction(1, rate), length
+            packet.pts = packet.dts = number * length
+            container.mux(packet)
+    return content.getvalue()

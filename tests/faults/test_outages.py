@@ -1,0 +1,177 @@
+"""A server is away for a while: nothing is lost, nothing is promised that does not hold."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import httpx
+import pytest
+import redis
+from sqlalchemy.exc import OperationalError
+
+from scripts.bench.soak import chaos
+from scripts.bench.soak.caller import Caller, Task
+from tests.faults.rig import Rig, eventually
+
+RESUME_S = 30
+
+
+def test_what_is_submitted_without_a_broker_is_done_when_it_is_back(rig: Rig) -> None:
+    """202 while Valkey is stopped; afterwards the sweep rings, and no worker is deaf."""
+    rig.stack.stop_process("valkey")
+    began = time.monotonic()
+    tasks = [rig.submit() for _ in range(2)]
+    print(f"two submissions without a broker took {time.monotonic() - began:.2f} s")
+    time.sleep(5)  # long enough for every connection to notice
+    assert {rig.caller.look(task)["status"] for task in tasks} == {"queued"}
+    rig.stack.start_process("valkey")
+    back = time.monotonic()
+    for task in tasks:
+        assert rig.caller.wait(task, timeout_s=60) == "done"
+    print(f"both done {time.monotonic() - back:.1f} s after the broker was back")
+    _nobody_is_deaf(rig)
+
+
+def test_a_killed_broker_leaves_no_worker_deaf(rig: Rig) -> None:
+    """`kill -9` of Valkey while workers wait for messages: after its restart each of them takes work again."""
+    task = rig.submit()
+    rig.running(task, "transcribe")
+    chaos.kill_tree(rig.stack, "valkey")
+    assert rig.caller.wait(task, timeout_s=60) == "done"
+    _nobody_is_deaf(rig)
+
+
+def test_an_emptied_broker_loses_no_job(rig: Rig) -> None:
+    """FLUSHALL while jobs run and others wait for their turn: every doorbell is lost, every job is done."""
+    tasks = [rig.submit() for _ in range(4)]
+    for task in tasks[:2]:
+        rig.running(task, "transcribe")
+    for task in tasks[2:]:
+        rig.reached(task, "transcribe", "queued")
+    redis.Redis.from_url(rig.stack.env["REDIS_URL"], socket_timeout=5).flushall()
+    emptied = time.monotonic()
+    for task in tasks:
+        assert rig.caller.wait(task, timeout_s=90) == "done"
+    print(f"four jobs done {time.monotonic() - emptied:.1f} s after FLUSHALL")
+
+
+def test_without_the_database_nothing_is_promised(rig: Rig) -> None:
+    """Every call is a clean 503; whatever got a 2xx before or after exists; work goes on within 30 s of its return."""
+    done, running = rig.submit(), rig.submit()
+    assert rig.caller.wait(done) == "done"
+    rig.running(running, "transcribe")
+    waiting = rig.submit()
+    with _submitting(rig) as (acknowledged, statuses):
+        rig.stack.stop_process("postgres")
+        for method, path, arguments in _calls(done):
+            answer = rig.caller.http.request(method, path, **arguments)
+            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable"), (method, path)
+        time.sleep(3)
+        rig.stack.start_process("postgres")
+        back = time.monotonic()
+        resumed = eventually(lambda: _started_since(rig, running, waiting), "work goes on", RESUME_S)
+        for task in (running, waiting):
+            assert rig.caller.wait(task, timeout_s=RESUME_S + 15) == "done"
+        print(f"work went on {resumed:.1f} s after the database was back, done after {time.monotonic() - back:.1f} s")
+    assert set(statuses) <= {202, 503}, statuses
+    assert {202, 503} <= set(statuses)
+    jobs = rig.truth.jobs()
+    assert [task.id for task in acknowledged if task.id not in jobs] == []
+    for task in acknowledged:
+        assert rig.caller.wait(task, timeout_s=120) == "done"
+
+
+def test_without_storage_work_waits(rig: Rig) -> None:
+    """Before a download and before an upload: tried again, not counted, done when S3 is back; no new task meanwhile."""
+    uploading = rig.submit()
+    rig.running(uploading, "transcribe")
+    frozen = chaos.freeze(rig.stack, "worker-io")
+    downloading = rig.submit()
+    before = set(rig.truth.jobs())
+    rig.stack.stop_process("seaweedfs")
+    chaos.thaw(frozen)
+    with pytest.raises(httpx.HTTPStatusError) as refused:
+        rig.caller.submit()
+    assert refused.value.response.status_code == 503
+    assert refused.value.response.json()["code"] == "storage_unavailable"
+    for task, stage in ((uploading, "transcribe"), (downloading, "convert")):
+        row = rig.truth.stage(task.id, stage)
+        eventually(lambda: rig.truth.stage(task.id, stage).error_code == "storage_unavailable", f"{stage} fails", 60)  # noqa: B023
+    rig.stack.start_process("seaweedfs")
+    back = time.monotonic()
+    for task in (uploading, downloading):
+        assert rig.caller.wait(task, timeout_s=60) == "done"
+    print(f"both done {time.monotonic() - back:.1f} s after storage was back")
+    for task, stage in ((uploading, "transcribe"), (downloading, "convert")):
+        row = rig.truth.stage(task.id, stage)
+        assert (row.attempt, row.fence > 1) == (1, True)
+    assert set(rig.truth.jobs()) == before
+
+
+def _nobody_is_deaf(rig: Rig) -> None:
+    """Two jobs at once are taken by both workers in less time than a lost doorbell would need."""
+    tasks = [rig.submit() for _ in range(2)]
+    rows = [rig.running(task, "transcribe", timeout_s=8) for task in tasks]
+    assert {rig.worker_of(row)[0] for row in rows} == {"worker-asr", "worker-asr-2"}
+    for task in tasks:
+        assert rig.caller.wait(task) == "done"
+
+
+def _calls(task: Task) -> list[tuple[str, str, dict[str, object]]]:
+    """One call of every route that a key is needed for."""
+    return [
+        ("POST", "/transcribe", {"files": {"file": ("call.wav", b"RIFF")}}),
+        ("GET", f"/status/{task.id}", {}),
+        ("GET", f"/result/{task.id}", {}),
+        ("GET", "/history", {}),
+        ("GET", f"/tasks/{task.id}", {}),
+        ("POST", f"/tasks/{task.id}/cancel", {}),
+        ("POST", f"/tasks/{task.id}/retry", {}),
+        ("DELETE", f"/tasks/{task.id}", {}),
+        ("GET", "/models", {}),
+        ("GET", "/languages", {}),
+        ("GET", "/admin/keys", {}),
+        ("POST", "/admin/keys", {"json": {"name": "laptop"}}),
+        ("DELETE", f"/admin/keys/{task.id}", {}),
+        ("GET", "/admin/queue", {}),
+        ("POST", "/jobs/repair", {}),
+    ]
+
+
+@contextmanager
+def _submitting(rig: Rig) -> Iterator[tuple[list[Task], list[int]]]:
+    """Somebody who submits all the while, twice a second: the tasks that were acknowledged, and every status."""
+    caller, enough = Caller(rig.stack.url, rig.stack.api_key), threading.Event()
+    acknowledged: list[Task] = []
+    statuses: list[int] = []
+
+    def submit() -> None:
+        while not enough.wait(0.5):
+            try:
+                acknowledged.append(caller.submit())
+                statuses.append(202)
+            except httpx.HTTPStatusError as error:
+                statuses.append(error.response.status_code)
+
+    with ThreadPoolExecutor(1) as pool:
+        done = pool.submit(submit)
+        try:
+            yield acknowledged, statuses
+        finally:
+            enough.set()
+            done.result()
+            rig.tasks += acknowledged
+
+
+def _started_since(rig: Rig, running: Task, waiting: Task) -> bool:
+    """The job that ran has got on and the one that waited has been taken up."""
+    try:
+        return (
+            rig.truth.stage(running.id, "merge").attempt > 0 and rig.truth.stage(waiting.id, "transcribe").attempt > 0
+        )
+    except OperationalError:
+        return False
