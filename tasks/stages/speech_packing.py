@@ -36,12 +36,12 @@ class Packing:
         marks = [(round((s.start - start) * SAMPLE_RATE), round((s.end - start) * SAMPLE_RATE)) for s in self.spans]
         return np.concatenate([recording[a:b] for a, b in marks])
 
-    def chunks(self) -> list[Packing]:
-        """The same stretches in parts of at most `CHUNK_S`; a longer stretch is a part by itself."""
+    def chunks(self, max_s: float = CHUNK_S) -> list[Packing]:
+        """The same stretches in parts of at most `max_s`; a longer stretch is a part by itself."""
         groups: list[list[Span]] = []
         filled = 0.0
         for span in self.spans:
-            if not groups or filled + span.duration > CHUNK_S:
+            if not groups or filled + span.duration > max_s:
                 groups.append([])
                 filled = 0.0
             groups[-1].append(span)

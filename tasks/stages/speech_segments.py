@@ -78,7 +78,7 @@ def _bounds(times: Sequence[tuple[float, float]], low: float, high: float) -> li
     starts: list[float] = []
     for time, _ in times:
         starts.append(min(max(round(time, MS), low, starts[-1] if starts else low), high))
-    limits = [*starts[1:], high]
+    limits = [*starts, high][1:]  # each word may last until the next begins
     return [
         (start, max(start, min(round(end, MS), limit)))
         for start, (_, end), limit in zip(starts, times, limits, strict=True)

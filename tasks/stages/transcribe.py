@@ -1,8 +1,8 @@
 """Speech recognition: 16 kHz audio in, words with times and confidences out.
 
-The recording is gone through twice: once by the voice activity detector (about 0.2 % of the audio's duration on one
-core), then, silence left out, by Whisper (Radford et al. 2022, https://arxiv.org/abs/2212.04356) as faster-whisper
-runs it. Both work in windows, so memory does not grow with the recording.
+The recording is gone through twice: once by the voice activity detector (0.2 % of the audio's duration on one core),
+then, silence left out, by Whisper (Radford et al. 2022, https://arxiv.org/abs/2212.04356) as faster-whisper runs it.
+Both work in windows, so memory does not grow with the recording.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from shared.transcript import Progress, Transcription, Word
 from tasks.stages import speech_checks
 from tasks.stages.speech import Read, Samples, Span, close_gaps, find_speech, pad
 from tasks.stages.speech_errors import engine_errors
-from tasks.stages.speech_language import Language, check_language, detect_language
+from tasks.stages.speech_language import VOTE_S, Language, check_language, detect_language
 from tasks.stages.speech_packing import Packing, windows
 from tasks.stages.speech_segments import Utterance, to_segments
 
 WINDOW_S = 600.0
-"""Seconds of audio held at once: 38 MB of samples. The spectrogram of that is the peak: 380 MB in accurate mode, whose
-decoder takes it in one go. A window ends in a pause; at 10 minutes such seams are too rare to cost time."""
+"""Seconds of audio held at once: 38 MB of samples. The accurate mode needs 550 MB more while it makes the spectrogram,
+in one go; batches make theirs 30 s at a time. A window ends in a pause, and every ten minutes that costs nothing."""
 
 SCAN_SHARE = 0.02
 """Part of the progress that finding speech takes: 0.04 s of 2 s for 30 s of audio with base on one core."""
@@ -77,8 +77,8 @@ def transcribe(
     progress : called after every decoded segment with a share that never goes back; what it raises gets out at once
 
     All times of the result are of the recording, in order and within the part; `duration` is that of the part. With
-    nothing said, the result has no segments and the warning `no_speech`. Other warnings: `repetition_loop`,
-    `text_on_silence`, `language_uncertain`.
+    nothing said, the result has no segments, the warning `no_speech` and, unless a language was given, the language
+    "". Other warnings: `repetition_loop`, `text_on_silence`, `language_uncertain`.
 
     Raises InvalidRequest when the model cannot do what is asked, TranscriptionError when the engine fails.
     """
@@ -94,7 +94,7 @@ def transcribe(
     if code:
         language = Language(code, 1.0)
     else:
-        chunks = [chunk for packing in packings for chunk in packing.chunks()]
+        chunks = [chunk for packing in packings for chunk in packing.chunks(VOTE_S)]
         language = detect_language(chunks, read, model, lambda: progress(SCAN_SHARE))
     said = tuple(_decode(read, packings, replace(options, language=language.code), model, progress))
     segments = to_segments(said, whole.start, whole.end)
@@ -198,9 +198,9 @@ def _guarded(segments: Iterator[Any]) -> Iterator[Any]:
 def _utterance(segment: Any, packing: Packing) -> Utterance:
     words = []
     for word in segment.words or ():
-        span = packing.restore(word.start, word.end)
+        span = packing.restore(float(word.start), float(word.end))
         words.append(Word(span.start, span.end, word.word, min(1.0, max(0.0, float(word.probability)))))
-    span = Span(words[0].start, words[-1].end) if words else packing.restore(segment.start, segment.end)
+    span = Span(words[0].start, words[-1].end) if words else packing.restore(float(segment.start), float(segment.end))
     return Utterance(
         span.start,
         span.end,
