@@ -48,6 +48,8 @@ def make_app() -> Celery:
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
             "health_check_interval": 10,
+            # of the connection behind a single ring, which would else be tried for 6 s; workers have their own loop
+            "max_retries": 0,
         },
         beat_schedule={
             "sweep": {

@@ -60,7 +60,7 @@ class KeptLease:
     def _keep(self) -> None:
         next_beat = time.monotonic() + self._config.heartbeat_s
         while self._reason is None:
-            if self._over.wait(TICK_S):
+            if self._over.wait(min(TICK_S, max(0.0, next_beat - time.monotonic()))):
                 return
             now = time.monotonic()
             if shutting_down():

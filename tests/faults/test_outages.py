@@ -25,7 +25,9 @@ def test_what_is_submitted_without_a_broker_is_done_when_it_is_back(rig: Rig) ->
     rig.stack.stop_process("valkey")
     began = time.monotonic()
     tasks = [rig.submit() for _ in range(2)]
-    print(f"two submissions without a broker took {time.monotonic() - began:.2f} s")
+    submitted_s = time.monotonic() - began
+    print(f"two submissions without a broker took {submitted_s:.2f} s")
+    assert submitted_s < 5  # the client is not made to wait for attempts to reach it
     time.sleep(5)  # long enough for every connection to notice
     assert {rig.caller.look(task)["status"] for task in tasks} == {"queued"}
     rig.stack.start_process("valkey")
@@ -61,8 +63,9 @@ def test_an_emptied_broker_loses_no_job(rig: Rig) -> None:
 
 def test_without_the_database_nothing_is_promised(rig: Rig) -> None:
     """Every call is a clean 503; whatever got a 2xx before or after exists; work goes on within 30 s of its return."""
-    done, running = rig.submit(), rig.submit()
+    done = rig.submit()
     assert rig.caller.wait(done) == "done"
+    running = rig.submit()
     rig.running(running, "transcribe")
     waiting = rig.submit()
     with _submitting(rig) as (acknowledged, statuses):
