@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 import subprocess
 import sys
@@ -205,7 +207,20 @@ def test_repair_takes_a_stage_from_a_silent_worker(gateway: Gateway, admin: Call
         assert work.get_one(Stage, (task_id, "convert", 0)).state == "queued"
 
 
-# ---- documents
+# ---- the page and documents
+
+
+def test_the_page_needs_nothing_from_elsewhere(gateway: Gateway) -> None:
+    """GET / is one file without foreign addresses; its policy lets only its own script and style run, by their hash."""
+    answer = httpx.get(f"{gateway.url}/", timeout=30)
+    assert (answer.status_code, answer.headers["Content-Type"]) == (200, "text/html; charset=utf-8")
+    assert not re.search(r"(https?:)?//\w", answer.text)
+    policy = answer.headers["Content-Security-Policy"]
+    assert "default-src 'none'" in policy and "unsafe" not in policy
+    for tag in ("script", "style"):
+        [content] = re.findall(f"<{tag}>(.*?)</{tag}>", answer.text, re.DOTALL)
+        digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
 
 
 def test_the_api_document_lists_every_call(gateway: Gateway) -> None:
