@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
-from boto3.exceptions import S3UploadFailedError
+from boto3.exceptions import Boto3Error
 from boto3.s3.transfer import TransferConfig
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -58,7 +58,7 @@ def _translated() -> Iterator[None]:
         if code in ("NoSuchKey", "404", "NoSuchUpload"):
             raise NotFound("The object is not in storage.") from error
         raise StorageUnavailable("The object store refused a request; try again in a moment.") from error
-    except (BotoCoreError, HTTPClientError, S3UploadFailedError) as error:
+    except (BotoCoreError, HTTPClientError, Boto3Error) as error:
         raise StorageUnavailable("The object store does not answer; try again in a moment.") from error
 
 
