@@ -157,6 +157,22 @@ def test_without_a_database_nothing_is_taken(servers: Stack, gateway: Gateway, c
     assert gateway.left_behind(caller) == NOTHING
 
 
+def test_a_gateway_may_start_before_its_database(
+    servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Without PostgreSQL the process comes up and is alive; the operator's key works soon after PostgreSQL does."""
+    key = f"pk_{uuid.uuid4().hex}"
+    with contextlib.ExitStack() as stack:
+        with stopped(servers, "postgres"):
+            home = tmp_path_factory.mktemp("early")
+            early = stack.enter_context(gateway_on(servers, home, Storage(environment), API_KEY=key))
+            assert httpx.get(f"{early.url}/health/live", timeout=30).status_code == 200
+        eventually(
+            lambda: httpx.get(f"{early.url}/history", headers={"X-API-Key": key}, timeout=30).status_code == 200,
+            "the key is valid",
+        )
+
+
 def test_a_database_that_dies_during_an_upload(servers: Stack, gateway: Gateway, caller: Caller) -> None:
     """When PostgreSQL goes away before the job is inserted the answer is 503 and no byte stays."""
     upload, rest = began(gateway, caller)
