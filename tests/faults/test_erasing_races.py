@@ -1,0 +1,130 @@
+"""A job is deleted at the very moment at which another begins to live on its answers."""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from collections.abc import Callable
+
+from sqlalchemy import select
+from uuid_utils.compat import uuid7
+
+from shared import erasure, jobs, leases
+from shared.db import session
+from shared.jobs import Source
+from shared.leases import Answer, Claim
+from shared.models import Artifact, Stage
+from shared.options import JobOptions
+from shared.storage import stage_key, upload_key
+
+RACES = 30
+
+
+def submit(owner: uuid.UUID, sha256: str) -> uuid.UUID:
+    """A job over the recording `sha256`."""
+    job_id = uuid7()
+    with session() as opened:
+        source = Source(upload_key(owner, job_id), sha256, 1, None)
+        jobs.submit(opened, job_id=job_id, owner_id=owner, source=source, options=JobOptions())
+    return job_id
+
+
+def claim(job_id: uuid.UUID) -> Claim | None:
+    """The right to convert."""
+    with session() as opened:
+        return leases.claim(opened, job_id, "convert", 0, worker="w", device="", lease_s=30)
+
+
+def complete(held: Claim) -> None:
+    """Hand in the known answer, or one of its own."""
+    own = Answer(stage_key(held.owner_id, held.job_id, "convert", 0, held.fence, ".wav"), 1, {"duration": 1.0})
+    with session() as opened:
+        leases.complete(opened, held, held.known or own)
+
+
+def erase(owner: uuid.UUID, job_id: uuid.UUID) -> list[str]:
+    """The keys that the erasure will remove from storage."""
+    with session() as opened:
+        return list(erasure.erase(opened, owner, job_id).keys)
+
+
+def at_once(*works: Callable[[], None]) -> None:
+    """Run all of them on threads that start together; the first error is raised."""
+    barrier, errors = threading.Barrier(len(works)), list[BaseException]()
+
+    def run(work: Callable[[], None]) -> None:
+        barrier.wait(timeout=10)
+        try:
+            work()
+        except BaseException as error:  # noqa: BLE001 - raised again below
+            errors.append(error)
+
+    threads = [threading.Thread(target=run, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(timeout=30)
+    if errors:
+        raise errors[0]
+
+
+def keys_used_by(job_id: uuid.UUID) -> set[str]:
+    """Objects that the stages of a job refer to."""
+    with session() as opened:
+        rows = select(Artifact.key).join(Stage, Stage.artifact_id == Artifact.id).where(Stage.job_id == job_id)
+        return set(opened.scalars(rows))
+
+
+def test_claiming_a_known_answer_while_its_job_is_erased(owner: uuid.UUID) -> None:
+    """Either the answer is kept for the claim or the claim does not know of it; never is it known and gone."""
+    for _ in range(RACES):
+        sha256 = uuid.uuid4().hex
+        first, second = submit(owner, sha256), submit(owner, sha256)
+        given = claim(first)
+        assert given is not None
+        complete(given)
+        claims: list[Claim | None] = []
+        erased: list[str] = []
+        at_once(
+            lambda claims=claims, second=second: claims.append(claim(second)),
+            lambda erased=erased, first=first: erased.extend(erase(owner, first)),
+        )
+        (held,) = claims
+        assert held is not None
+        complete(held)
+        assert keys_used_by(second).isdisjoint(erased)
+        assert len(keys_used_by(second)) == 2
+
+
+def test_handing_in_the_same_answer_while_the_first_is_erased(owner: uuid.UUID) -> None:
+    """The second of two equal answers is published when the first one goes, and dropped when it stays."""
+    for _ in range(RACES):
+        sha256 = uuid.uuid4().hex
+        first, second = submit(owner, sha256), submit(owner, sha256)
+        mine, other = claim(first), claim(second)
+        assert mine is not None
+        assert other is not None
+        complete(mine)
+        erased: list[str] = []
+        at_once(
+            lambda other=other: complete(other),
+            lambda erased=erased, first=first: erased.extend(erase(owner, first)),
+        )
+        assert keys_used_by(second).isdisjoint(erased)
+        assert len(keys_used_by(second)) == 2
+
+
+def test_submitting_the_same_recording_while_it_is_erased(owner: uuid.UUID) -> None:
+    """The new job keeps the upload or brings its own."""
+    for _ in range(RACES):
+        sha256 = uuid.uuid4().hex
+        first = submit(owner, sha256)
+        submitted: list[uuid.UUID] = []
+        erased: list[str] = []
+        at_once(
+            lambda submitted=submitted, sha256=sha256: submitted.append(submit(owner, sha256)),
+            lambda erased=erased, first=first: erased.extend(erase(owner, first)),
+        )
+        (second,) = submitted
+        assert len(keys_used_by(second)) == 1
+        assert keys_used_by(second).isdisjoint(erased)
