@@ -124,6 +124,8 @@ def submit(
             )
         )
     session.flush()
+    if converted := known.get(("convert", hashes["convert"])):
+        job.duration = converted.meta["duration"]
     final = known.get((FINAL, hashes[FINAL]))
     if final:
         job.cached = True

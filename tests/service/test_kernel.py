@@ -286,6 +286,8 @@ def test_another_speaker_count_costs_no_second_recognition(owner: uuid.UUID) -> 
     job_id, outcome = submit(owner, content, diarization=True)
     finish(job_id, outcome)
     again, outcome = submit(owner, content, diarization=True, num_speakers=3)
+    with session() as opened:
+        assert history.get(opened, owner, again).job.duration == 2.0
     assert [bell.stage for bell in outcome.rings] == ["diarize"]
     assert [bell.stage for bell in complete(held(again, "diarize")).rings] == ["merge"]
     shown, _ = submit(owner, content, diarization=True, format="srt", timestamp_granularity="word")
