@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,7 +21,6 @@ from tasks.stages.transcribe import TranscribeOptions, context, transcribe
 JFK = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
 LIBRIVOX = ("0870", "0880", "0890", "0920", "0930")
 MODES = ("batched", "accurate")
-ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -302,26 +298,3 @@ def test_what_the_model_cannot_do_is_refused(tiny: WhisperModel, base: WhisperMo
         with pytest.raises(InvalidRequest) as caught:
             recognise(np.zeros(SAMPLE_RATE, np.float32), model, options)
         assert caught.value.detail == {"parameter": parameter}
-
-
-# ---- the engine
-
-
-def test_a_model_is_loaded_once_and_few_are_kept(config: Settings, tiny: WhisperModel) -> None:
-    """The same model is the same object; with two kept, a third load lets the oldest go."""
-    assert engines.whisper(config, "tiny.en") is tiny
-    for threads in (1, 2, 3):
-        engines.whisper(config.model_copy(update={"cpu_threads": threads}), "tiny.en")
-    assert engines.whisper(config, "tiny.en") is not tiny
-
-
-def test_recognition_never_imports_torch() -> None:
-    """A process that loads a Whisper model and recognises speech has no torch in memory."""
-    program = (
-        "import sys, numpy as np\n"
-        "from tasks import engines\n"
-        "from tasks.stages.transcribe import transcribe\n"
-        "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'pyannote')])"
-    )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
-    assert (done.returncode, done.stdout.strip()) == (0, "[]")

@@ -1,0 +1,49 @@
+"""Loading the real models."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from scripts.weights.fixtures import default_model_dir
+from shared.config import Settings
+from tasks import engines
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def config() -> Settings:
+    urls = {"database_url": "postgresql+psycopg://x@localhost/x", "redis_url": "redis://localhost:1/0"}
+    return Settings.model_validate({**urls, "model_dir": default_model_dir(), "device": "cpu", "cpu_threads": 1})
+
+
+def test_a_model_is_loaded_once_and_few_are_kept(config: Settings) -> None:
+    """The same model is the same object; with two kept, a third load lets the oldest go."""
+    tiny = engines.whisper(config, "tiny.en")
+    assert engines.whisper(config, "tiny.en") is tiny
+    for threads in (1, 2, 3):
+        engines.whisper(config.model_copy(update={"cpu_threads": threads}), "tiny.en")
+    assert engines.whisper(config, "tiny.en") is not tiny
+
+
+def test_recognition_never_imports_torch() -> None:
+    """A process that loads a Whisper model and recognises speech has no torch in memory."""
+    program = (
+        "import sys, numpy as np\n"
+        "from tasks import engines\n"
+        "from tasks.stages.transcribe import transcribe\n"
+        "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'pyannote')])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout.strip()) == (0, "[]")
+
+
+def test_the_diarization_pipeline_is_loaded_once(config: Settings) -> None:
+    """The same settings give the same pipeline; another mode gives another."""
+    pipeline = engines.diarization(config)
+    assert engines.diarization(config) is pipeline
+    assert engines.diarization(config.model_copy(update={"diarization_mode": "exact"})) is not pipeline
