@@ -1,4 +1,4 @@
-"""What a worker process does beside its tasks: logs, a clean scratch folder, a sign of life, an orderly end."""
+"""What a worker process does beside its tasks: logs, a clean scratch folder, a watch over all jobs, an orderly end."""
 
 from __future__ import annotations
 
@@ -11,16 +11,18 @@ from sqlalchemy.dialects.postgresql import insert
 
 from shared.config import settings
 from shared.db import forget_engine, session
-from shared.errors import DatabaseUnavailable
 from shared.models import Worker
 from shared.storage import storage
 from shared.telemetry import configure_logging, get_logger
 from tasks import shutdown
+from tasks.sweep import sweep
 from tasks.workspace import sweep_scratch
 
 log = get_logger(__name__)
 
-SIGN_OF_LIFE_S = 10.0
+WATCH_S = 5.0
+"""Interval of the sign of life, which /health believes for 30 s, and of the worker's own sweep."""
+
 _ended = threading.Event()
 
 
@@ -42,7 +44,7 @@ def _ready(sender: Any, **_: Any) -> None:
     removed = sweep_scratch(settings().scratch_dir)
     queues = sorted(queue.name for queue in sender.task_consumer.queues)
     log.info("worker_ready", queues=queues, stale_folders_removed=removed)
-    threading.Thread(target=_show_life, args=(sender.hostname, queues), daemon=True, name="sign-of-life").start()
+    threading.Thread(target=_watch, args=(sender.hostname, queues), daemon=True, name="watch").start()
 
 
 @signals.worker_shutting_down.connect
@@ -51,17 +53,27 @@ def _shutting_down(**_: Any) -> None:
     _ended.set()
 
 
-def _show_life(name: str, queues: list[str]) -> None:
+def _watch(name: str, queues: list[str]) -> None:
+    """Until the worker ends: show that it lives, and sweep, beside whatever its pool does.
+
+    The sweep that beat rings for needs a free process. Were it the only one, a job whose worker was killed would wait
+    until the long recordings of others are done.
+    """
     while True:
         try:
-            with session() as opened:
-                row = insert(Worker).values(name=name, queues=queues)
-                opened.execute(
-                    row.on_conflict_do_update(
-                        index_elements=["name"], set_={"queues": queues, "seen_at": func.clock_timestamp()}
-                    )
-                )
-        except DatabaseUnavailable:
-            log.warning("sign_of_life_failed")
-        if _ended.wait(SIGN_OF_LIFE_S):
+            _show_life(name, queues)
+            sweep()
+        except Exception as error:  # noqa: BLE001 - whatever is away may be back the next time
+            log.warning("watch_failed", reason=type(error).__name__)
+        if _ended.wait(WATCH_S):
             return
+
+
+def _show_life(name: str, queues: list[str]) -> None:
+    row = insert(Worker).values(name=name, queues=queues)
+    with session() as opened:
+        opened.execute(
+            row.on_conflict_do_update(
+                index_elements=["name"], set_={"queues": queues, "seen_at": func.clock_timestamp()}
+            )
+        )

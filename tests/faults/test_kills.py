@@ -32,6 +32,24 @@ def test_kills_of_a_child_a_worker_and_beat_delay_jobs_by_45_s_at_most(rig: Rig)
         assert rig.truth.stage(task.id, "transcribe").attempt == 2
 
 
+def test_busy_converters_do_not_hold_up_a_recovery(rig: Rig) -> None:
+    """The sweep does not wait for a free process: with every converter busy for long, a killed worker's job goes on."""
+    task = rig.submit()
+    _, child = rig.worker_of(rig.running(task, "transcribe"))
+    recording = long_recording()
+    busy = [rig.submit(recording), rig.submit(recording)]
+    for other in busy:
+        rig.running(other, "convert")
+    chaos.kill(child)
+    killed = time.monotonic()
+    eventually(lambda: rig.truth.stage(task.id, "transcribe").fence == 2, "another process has it", RECOVERY_S)
+    assert {rig.truth.stage(other.id, "convert").state for other in busy} == {"running"}
+    print(f"taken over {time.monotonic() - killed:.1f} s after the kill, converters busy")
+    for other in busy:
+        rig.caller.delete(other)
+    assert rig.caller.wait(task) == "done"
+
+
 def test_no_temporary_file_outlives_a_killed_worker(rig: Rig) -> None:
     """Killed while it decodes, alone or with its worker: decoder and folder are gone when the next process is there."""
     scratch = rig.stack.home.scratch
