@@ -68,7 +68,7 @@ class Settings(BaseSettings):
     # the kernel
     lease_s: float = Field(30, gt=0, description="A stage whose worker is silent this long is given to another")
     heartbeat_s: float = Field(2, gt=0, description="Interval at which a worker renews its lease and reads cancel")
-    grace_s: float = Field(2, gt=0, description="Time the work gets to stop by itself before its process is killed")
+    grace_s: float = Field(1.5, gt=0, description="Time the work gets to stop by itself before its process is killed")
     max_attempts: int = Field(3, gt=0, description="Attempts per stage before it is dead")
     stall_timeout_s: float = Field(900, gt=0, description="A stage without progress this long is stopped")
     sweep_interval_s: float = Field(5, gt=0, description="Interval of the sweep")
