@@ -20,7 +20,7 @@ from shared import erasure, history, jobs
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
 from shared.jobs import Outcome, Source
-from shared.models import Artifact, Job
+from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.states import JobState
 from shared.storage import MultipartWriter, Storage
@@ -151,16 +151,14 @@ def again(owner_id: uuid.UUID, job_id: uuid.UUID, request_id: str) -> Job:
             raise WrongState(
                 f"The task is {old.state}; only a failed or cancelled one can be retried.", status=old.state
             )
-        key = work.scalars(
-            select(Artifact.key).where(
-                Artifact.owner_id == owner_id, Artifact.stage == "download", Artifact.hash == old.source_sha256
-            )
+        recording = work.scalars(
+            select(Artifact).join(Stage).where(Stage.job_id == job_id, Stage.name == "download")
         ).one()
         job, outcome = jobs.submit(
             work,
             job_id=uuid7(),
             owner_id=owner_id,
-            source=Source(key, old.source_sha256, old.source_bytes, old.filename),
+            source=Source(recording.key, recording.hash, recording.bytes, old.filename),
             options=JobOptions.model_validate(old.options),
             priority=priority_name(old.priority),
             request_id=request_id,

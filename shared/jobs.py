@@ -116,6 +116,8 @@ def submit(
                 job_id=job_id,
                 name=stage,
                 shard=0,
+                owner_id=owner_id,
+                priority=job.priority,
                 state=state,
                 queue=QUEUES[stage],
                 hash=hashes.get(stage, ""),

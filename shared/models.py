@@ -13,6 +13,7 @@ from sqlalchemy import (
     Float,
     ForeignKey,
     ForeignKeyConstraint,
+    Identity,
     Index,
     Integer,
     SmallInteger,
@@ -51,6 +52,11 @@ class ApiKey(Base):
     prefix: Mapped[str]
     digest: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[str]]
+    # limits of this key; null means the server's own
+    requests_per_minute: Mapped[int | None]
+    max_running: Mapped[int | None]
+    max_queued: Mapped[int | None]
+    minutes_per_day: Mapped[int | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     revoked_at: Mapped[datetime | None]
 
@@ -65,8 +71,9 @@ class Job(Base):
     state: Mapped[str]
     priority: Mapped[int] = mapped_column(SmallInteger)
     filename: Mapped[str | None]
-    source_sha256: Mapped[str]
-    source_bytes: Mapped[int] = mapped_column(BigInteger)
+    source_url: Mapped[str | None]
+    source_sha256: Mapped[str | None]  # of a recording that is still to be fetched, both are unknown
+    source_bytes: Mapped[int | None] = mapped_column(BigInteger)
     options: Mapped[dict[str, Any]]
     cached: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
     retry_of: Mapped[uuid.UUID | None]
@@ -90,6 +97,34 @@ class Job(Base):
         Index("jobs_by_owner_state", "owner_id", "state", "id"),
         Index("jobs_by_state", "state", "id"),
     )
+
+
+class IdempotencyKey(Base):
+    """A request that must not be carried out twice, by the name that its sender gave it."""
+
+    __tablename__ = "idempotency_keys"
+
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(primary_key=True)
+    request_hash: Mapped[str]
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("idempotency_keys_by_job", "job_id"), Index("idempotency_keys_by_age", "created_at"))
+
+
+class Event(Base):
+    """Something that a follower of a job is told: a change of state, progress, a finished segment."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("events_by_job", "job_id", "id"),)
 
 
 class Artifact(Base):
@@ -117,6 +152,8 @@ class Stage(Base):
     job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
     name: Mapped[str] = mapped_column(primary_key=True)
     shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True, server_default=text("0"))
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"))
+    priority: Mapped[int] = mapped_column(SmallInteger)
     state: Mapped[str]
     queue: Mapped[str]
     hash: Mapped[str]
