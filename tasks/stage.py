@@ -115,6 +115,8 @@ def run(
             structlog.contextvars.bind_contextvars(request_id=claim.request_id, attempt=claim.attempt)
             log.info("stage_started")
             _work(claim, function, config)
+    except DatabaseUnavailable:
+        log.warning("database_away")  # unclaimed, the stage is rung again; claimed, it is when its lease has run out
     finally:
         structlog.contextvars.clear_contextvars()
 

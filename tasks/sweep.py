@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict
 
 from shared.config import settings
+from shared.errors import DatabaseUnavailable
 from shared.repair import repair
 from shared.storage import storage
 from shared.telemetry import get_logger
@@ -16,6 +17,10 @@ log = get_logger(__name__)
 @app.task(name="parley.sweep")
 def sweep() -> None:
     """Safe to run at any time, twice at once too."""
-    done = repair(settings(), storage(), ring)
+    try:
+        done = repair(settings(), storage(), ring)
+    except DatabaseUnavailable:
+        log.warning("database_away")
+        return
     if any(asdict(done).values()):
         log.info("swept", **asdict(done))

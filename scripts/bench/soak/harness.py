@@ -44,13 +44,13 @@ SETTINGS = {
     "MAX_ATTEMPTS": "50",
 }
 
-PAUSE_S = (0.2, 0.8)
+PAUSE_S = (0.1, 0.6)
 """Between two kills, so that the survivors get some work done."""
 
 JOB_TIMEOUT_S = 120
 POLL_S = 0.4
 
-TARGETS = {"busy child": 45, "any child": 30, "worker": 12, "beat": 6, "api": 7}
+TARGETS = {"busy child": 50, "any child": 30, "worker": 8, "beat": 4, "api": 4, "valkey": 4}
 """What is killed, by weight: the process that holds a lease now, a pool process, a worker with its pool, ..."""
 
 
