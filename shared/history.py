@@ -48,9 +48,9 @@ def get(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> View:
     return View(
         job=job,
         stages=stages,
-        progress=100 if job.state == JobState.DONE else min(99, int(100 * _share_done(stages))),
+        progress=100 if job.state == JobState.DONE else min(99, int(100 * share_done(stages))),
         stage=current.name if current and not ended else None,
-        stage_detail=None if ended else _detail(stages),
+        stage_detail=None if ended else detail(stages),
         eta_seconds=0 if job.state == JobState.DONE else None if ended else _eta(session, job, stages),
     )
 
@@ -97,7 +97,7 @@ def processing_time(job: Job) -> float | None:
     return round((job.finished_at - job.started_at).total_seconds(), 3)
 
 
-def _share_done(stages: Sequence[Stage]) -> float:
+def share_done(stages: Sequence[Stage]) -> float:
     counted = [row for row in stages if row.state != StageState.SKIPPED]
     shards = {row.name: sum(other.name == row.name for other in counted) for row in counted}
     total = sum(WEIGHTS[name] for name in shards)
@@ -109,7 +109,7 @@ def _share_done(stages: Sequence[Stage]) -> float:
     return done / total if total else 0.0
 
 
-def _detail(stages: Sequence[Stage]) -> str | None:
+def detail(stages: Sequence[Stage]) -> str | None:
     running = [f"{row.name} {int(100 * row.progress)} %" for row in stages if row.state == StageState.RUNNING]
     queued = [f"{row.name} queued" for row in stages if row.state == StageState.QUEUED]
     return ", ".join(running + queued) or None

@@ -1,0 +1,169 @@
+"""Waiting for jobs to end, and following them, whatever the number of waiters.
+
+One task per gateway process looks into the database for all of them, with one thread and one connection. A waiter is
+an entry in a set: it holds neither.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from anyio import CapacityLimiter, to_thread
+
+from shared.db import session
+from shared.errors import DatabaseUnavailable, NotFound
+from shared.events import Heard, Look, Standing, look
+from shared.states import JobState
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+SHORTEST_INTERVAL_S = 0.25
+LONGEST_INTERVAL_S = 1.0
+GROWTH = 1.1
+"""While nothing happens the interval grows by a tenth each time: an end is seen late by a tenth of the wait at most."""
+
+REST = 4
+"""Between two looks the poller rests at least four times as long as the last one took: a fifth of one core at most."""
+
+GAP_S = 0.05
+"""Newcomers do not wait for the interval; those that come this close together share a look."""
+
+
+@dataclass(frozen=True, slots=True)
+class News:
+    """What changed for a follower: where the job stands, and the segments that were heard since the last news."""
+
+    standing: Standing
+    heard: tuple[Heard, ...]
+
+
+async def until_ended(job_id: uuid.UUID, owner_id: uuid.UUID, timeout_s: float) -> JobState | None:
+    """Wait for a job; its terminal state, or None when it has none after `timeout_s`.
+
+    Raises NotFound when the owner has no such job or deletes it meanwhile. A database that is away is waited for.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            with _poller.waiter(job_id, owner_id) as waiter:
+                while True:
+                    news = await waiter.next()
+                    if news.standing.has_ended:
+                        return news.standing.state
+    except TimeoutError:
+        return None
+
+
+class Waiter:
+    """One who waits for a job. With `after` also one who follows it, from that event id on."""
+
+    def __init__(self, job_id: uuid.UUID, owner_id: uuid.UUID, after: int | None) -> None:
+        self.job_id, self.owner_id, self.after = job_id, owner_id, after
+        self._standing: Standing | None = None
+        self._news: News | NotFound | None = None
+        self._arrived = asyncio.Event()
+
+    @property
+    def is_hungry(self) -> bool:
+        """Whether the last news were taken. Until then nothing is read for this waiter: it is never behind by more."""
+        return self._news is None
+
+    async def next(self) -> News:
+        """The next news; the first come at once. Raises NotFound."""
+        await self._arrived.wait()
+        self._arrived.clear()
+        news, self._news = self._news, None
+        if isinstance(news, NotFound):
+            raise news
+        assert news is not None
+        return news
+
+    def tell(self, found: Look) -> bool:
+        """Keep what is new in `found`; whether anything was."""
+        standing = found.standings.get(self.job_id)
+        if standing is None or standing.owner_id != self.owner_id:
+            self._news = NotFound("There is no such task.")
+        else:
+            heard = self._unheard(found)
+            if standing.has_ended and self.after is not None and not found.is_whole:
+                standing = self._standing or standing  # its end is told with the last of its segments
+            if standing == self._standing and not heard:
+                return False
+            self._news, self._standing = News(standing, heard), standing
+        self._arrived.set()
+        return True
+
+    def _unheard(self, found: Look) -> tuple[Heard, ...]:
+        if self.after is None:
+            return ()
+        after = self.after
+        heard = tuple(one for one in found.heard.get(self.job_id, ()) if one.id > after)
+        self.after = heard[-1].id if heard else self.after
+        return heard
+
+
+class Poller:
+    """The one that looks. It runs while there are waiters."""
+
+    def __init__(self) -> None:
+        self._waiters: set[Waiter] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    @contextmanager
+    def waiter(self, job_id: uuid.UUID, owner_id: uuid.UUID, after: int | None = None) -> Iterator[Waiter]:
+        """Register for the time of the block."""
+        waiter = Waiter(job_id, owner_id, after)
+        self._waiters.add(waiter)
+        if self._task is None or self._task.done():
+            self._newcomer = asyncio.Event()
+            self._task = asyncio.create_task(self._run(), name="waiting")
+        self._newcomer.set()
+        try:
+            yield waiter
+        finally:
+            self._waiters.discard(waiter)
+
+    async def _run(self) -> None:
+        thread = CapacityLimiter(1)
+        interval_s = SHORTEST_INTERVAL_S
+        while self._waiters:
+            self._newcomer.clear()
+            hungry = [waiter for waiter in self._waiters if waiter.is_hungry]
+            began = time.monotonic()
+            try:
+                found = await to_thread.run_sync(partial(_look, hungry), limiter=thread)
+            except DatabaseUnavailable:
+                found, interval_s = None, LONGEST_INTERVAL_S
+            except Exception as error:  # nobody else would look for those who wait
+                log.exception("look_failed", reason=type(error).__name__)
+                found, interval_s = None, LONGEST_INTERVAL_S
+            took_s = time.monotonic() - began
+            if found:
+                changed = [waiter.tell(found) for waiter in hungry]
+                interval_s = SHORTEST_INTERVAL_S if any(changed) else min(interval_s * GROWTH, LONGEST_INTERVAL_S)
+            await asyncio.sleep(max(GAP_S, REST * took_s))
+            try:
+                async with asyncio.timeout(interval_s):
+                    await self._newcomer.wait()
+            except TimeoutError:
+                pass
+            else:
+                interval_s = SHORTEST_INTERVAL_S
+
+
+def _look(waiters: list[Waiter]) -> Look:
+    after: dict[uuid.UUID, int] = {}
+    for waiter in waiters:
+        if waiter.after is not None:
+            after[waiter.job_id] = min(waiter.after, after.get(waiter.job_id, waiter.after))
+    with session() as work:
+        return look(work, frozenset(waiter.job_id for waiter in waiters), after)
+
+
+_poller = Poller()

@@ -1,0 +1,106 @@
+"""What the followers of jobs are told: where a job stands, read from its rows, and the segments heard so far.
+
+Only segments are kept as events, and only until the sweep removes them. A job's status and progress are in its own
+rows, so that following costs the kernel nothing and the end of a job is told at any time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Uuid, any_, func, literal, select
+from sqlalchemy.orm import Session, load_only
+
+from shared.history import detail, share_done
+from shared.models import Event, Job, Stage
+from shared.states import TERMINAL, JobState
+
+SEGMENT = "segment"
+
+MAX_SEGMENTS = 2000
+"""Segments read in one look: about 0.5 MB. Whoever is behind gets the rest from the next look."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a job stands. `progress` is percent."""
+
+    owner_id: uuid.UUID
+    state: JobState
+    progress: int = 0
+    stage_detail: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A finished segment. `id` grows within a job, in the order in which readers can see the segments."""
+
+    id: int
+    segment: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found: a job that is not in `standings` was deleted. `is_whole` unless segments were left out."""
+
+    standings: Mapping[uuid.UUID, Standing]
+    heard: Mapping[uuid.UUID, Sequence[Heard]]
+    is_whole: bool
+
+
+def look(session: Session, job_ids: frozenset[uuid.UUID], after: Mapping[uuid.UUID, int]) -> Look:
+    """Where these jobs stand; for those in `after` also their progress, and their segments behind that event id.
+
+    Jobs are read before segments, so that whoever sees a job ended here sees all of its segments too.
+    """
+    columns = (Job.id, Job.owner_id, Job.state, Job.error_code, Job.error_message)
+    jobs = session.execute(select(*columns).where(Job.id == any_(literal(list(job_ids), ARRAY(Uuid))))).all()
+    stages = _stages(session, [row.id for row in jobs if row.id in after and row.state != JobState.DONE])
+    standings = {
+        row.id: Standing(
+            row.owner_id,
+            JobState(row.state),
+            100 if row.state == JobState.DONE else min(99, int(100 * share_done(stages.get(row.id, ())))),
+            None if row.state in TERMINAL else detail(stages.get(row.id, ())),
+            row.error_code,
+            row.error_message,
+        )
+        for row in jobs
+    }
+    heard = _heard(session, {job_id: after[job_id] for job_id in standings if job_id in after})
+    return Look(standings, heard, is_whole=sum(map(len, heard.values())) < MAX_SEGMENTS)
+
+
+def _stages(session: Session, job_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[Stage]]:
+    found: dict[uuid.UUID, list[Stage]] = {job_id: [] for job_id in job_ids}
+    if job_ids:
+        wanted = select(Stage).where(Stage.job_id == any_(literal(job_ids, ARRAY(Uuid))))
+        for row in session.scalars(wanted.options(load_only(Stage.state, Stage.progress))):
+            found[row.job_id].append(row)
+    return found
+
+
+def _heard(session: Session, after: Mapping[uuid.UUID, int]) -> dict[uuid.UUID, list[Heard]]:
+    heard: dict[uuid.UUID, list[Heard]] = {}
+    if after:
+        arrays = literal(list(after), ARRAY(Uuid)), literal(list(after.values()), ARRAY(BigInteger))
+        wanted = func.unnest(*arrays).table_valued("job_id", "id", name="wanted").render_derived()
+        rows = session.execute(
+            select(Event.job_id, Event.id, Event.data)
+            .join(wanted, (Event.job_id == wanted.c.job_id) & (Event.id > wanted.c.id))
+            .where(Event.kind == SEGMENT)
+            .order_by(Event.id)
+            .limit(MAX_SEGMENTS)
+        )
+        for job_id, number, segment in rows:
+            heard.setdefault(job_id, []).append(Heard(number, segment))
+    return heard
