@@ -29,7 +29,9 @@ FILE = "file"
 class Form:
     """Feed the body's bytes to `write`, then call `close`.
 
-    `on_data` gets the file's bytes in order. `fields` holds the other parts by name, `filename` the file's name.
+    `on_data` gets the bytes of the part `file_field` in order, and `filename` is that file's name. `fields` holds the
+    other parts by name; those in `repeatable` may come more than once and are in `lists` instead.
+
     Methods raise InvalidRequest, FileTooLarge and IncompleteUpload.
     """
 
@@ -40,12 +42,17 @@ class Form:
         *,
         known: Collection[str],
         max_file_bytes: int,
+        file_field: str = FILE,
+        repeatable: Collection[str] = (),
     ) -> None:
         self.fields: dict[str, str] = {}
+        self.lists: dict[str, list[str]] = {}
         self.filename: str | None = None
         self.file_bytes = 0
         self._has_file = False
         self._on_data, self._known, self._max_file_bytes = on_data, known, max_file_bytes
+        self._file_field, self._repeatable = file_field, repeatable
+        self._parts = 0
         self._total_bytes = 0
         self._has_ended = False
         # of the part that is being read
@@ -90,7 +97,8 @@ class Form:
         if not self._has_ended:
             raise IncompleteUpload("The body ended before its last boundary.")
         if not self._has_file:
-            raise InvalidRequest("The form has no field `file` with the recording.", parameter=FILE)
+            name = self._file_field
+            raise InvalidRequest(f"The form has no field `{name}` with the recording.", parameter=name)
 
     def check_length(self, content_length: str | None) -> None:
         """Refuse a body that announces itself as too large, before any of it is read."""
@@ -114,21 +122,23 @@ class Form:
         if kind != b"form-data" or b"name" not in options:
             raise InvalidRequest("A part of the form has no name.")
         self._name = _decoded(options[b"name"], "a name")
-        if self._name == FILE:
+        if self._name == self._file_field:
             if self._has_file:
-                raise InvalidRequest("Send exactly one file.", parameter=FILE)
+                raise InvalidRequest("Send exactly one file.", parameter=self._file_field)
             self._has_file = True
             sent = options.get(b"filename", b"").decode("utf-8", "replace")
             self.filename = safe_filename(sent.replace("%22", '"'))  # how HTML's form encoding writes the quote
-        elif self._name not in self._known:
+        elif self._name not in self._known and self._name not in self._repeatable:
             raise InvalidRequest(f"There is no parameter {self._name[:100]!r}.", parameter=self._name[:100])
         elif self._name in self.fields:
             raise InvalidRequest(f"{self._name} is given twice.", parameter=self._name)
-        elif len(self.fields) >= MAX_FIELDS:
-            raise InvalidRequest(f"The form has more than {MAX_FIELDS} fields.")
+        else:
+            self._parts += 1
+            if self._parts > MAX_FIELDS:
+                raise InvalidRequest(f"The form has more than {MAX_FIELDS} fields.")
 
     def _on_part_data(self, data: bytes, start: int, end: int) -> None:
-        if self._name == FILE:
+        if self._name == self._file_field:
             self.file_bytes += end - start
             if self.file_bytes > self._max_file_bytes:
                 raise self._too_large()
@@ -139,7 +149,9 @@ class Form:
             self._text += data[start:end]
 
     def _on_part_end(self) -> None:
-        if self._name != FILE:
+        if self._name in self._repeatable:
+            self.lists.setdefault(self._name, []).append(_decoded(bytes(self._text), self._name))
+        elif self._name != self._file_field:
             self.fields[self._name] = _decoded(bytes(self._text), self._name)
 
     def _on_end(self) -> None:

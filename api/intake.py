@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 
-from api.form import Form
+from api.form import FILE, Form
 from shared.errors import IncompleteUpload, NoAudio
 from shared.storage import MultipartWriter
 
@@ -24,12 +24,13 @@ connections of the S3 client."""
 
 @dataclass(frozen=True, slots=True)
 class Upload:
-    """What arrived: the object's digest and size in bytes, and the other fields of the form."""
+    """What arrived: the object's digest and size in bytes, and the other fields of the form, repeatable ones apart."""
 
     sha256: str
     bytes: int
     filename: str | None
     fields: Mapping[str, str]
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
 
 async def in_thread(work: Callable[..., T], *arguments: object) -> T:
@@ -37,9 +38,19 @@ async def in_thread(work: Callable[..., T], *arguments: object) -> T:
     return await to_thread.run_sync(partial(work, *arguments), limiter=THREADS)
 
 
-async def receive(request: Request, writer: MultipartWriter, *, known: Collection[str], max_bytes: int) -> Upload:
+async def receive(
+    request: Request,
+    writer: MultipartWriter,
+    *,
+    known: Collection[str],
+    max_bytes: int,
+    file_field: str = FILE,
+    repeatable: Collection[str] = (),
+    preamble: bytes = b"",
+) -> Upload:
     """Store the form's one file through `writer`; `known` names the other fields that the form may hold.
 
+    `preamble` is stored before the file's own bytes, for files that lack the header by which they could be read.
     Raises InvalidRequest, FileTooLarge, NoAudio for an empty file, IncompleteUpload when the client goes away, and
     StorageUnavailable. Whoever made the writer aborts it then.
     """
@@ -51,8 +62,16 @@ async def receive(request: Request, writer: MultipartWriter, *, known: Collectio
         digest.update(data)
         is_part_full = writer.write(data)
 
-    form = Form(request.headers.get("content-type"), take, known=known, max_file_bytes=max_bytes)
+    form = Form(
+        request.headers.get("content-type"),
+        take,
+        known=known,
+        max_file_bytes=max_bytes,
+        file_field=file_field,
+        repeatable=repeatable,
+    )
     form.check_length(request.headers.get("content-length"))
+    take(preamble)
     try:
         async for chunk in request.stream():
             form.write(chunk)
@@ -65,4 +84,5 @@ async def receive(request: Request, writer: MultipartWriter, *, known: Collectio
     if form.file_bytes == 0:
         raise NoAudio("The file is empty.")
     await in_thread(writer.close)
-    return Upload(digest.hexdigest(), form.file_bytes, form.filename, form.fields)
+    size = len(preamble) + form.file_bytes
+    return Upload(digest.hexdigest(), size, form.filename, form.fields, form.lists)
