@@ -17,6 +17,13 @@ WHISPER_MODELS = (
 )  # fmt: skip
 """Whisper models that may be asked for, by the names faster-whisper gives them."""
 
+URL_EXTRACTORS = (
+    "generic", "html5", "youtube", "tiktok", "vm.tiktok", "vimeo", "soundcloud", "dailymotion", "twitch:vod",
+    "twitch:clips", "twitter", "twitter:spaces", "facebook", "facebook:reel", "instagram", "tedtalk", "archive.org",
+    "mixcloud", "bandcamp", "apple:podcasts", "spreaker", "podbayfm", "rumble", "rumbleembed", "peertube",
+)  # fmt: skip
+"""yt-dlp extractors that are offered unless URL_EXTRACTORS says otherwise: large public sites, and plain web pages."""
+
 
 class Settings(BaseSettings):
     """One instance per process, read once by `settings()`. Durations end in `_s`, sizes in `_bytes`."""
@@ -37,6 +44,25 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="First API key (all scopes), created at start when it is new")
     max_upload_bytes: int = Field(5 * 1024**3, gt=0, description="Largest upload accepted, in bytes")
     max_wait_s: float = Field(300, ge=0, description="Longest time that `wait=` holds a request open")
+
+    # recordings by URL
+    allow_url_adapter: bool = Field(True, description="Take recordings by URL; off also stops those that wait")
+    allow_tiktok_adapter: bool = Field(True, description="Take TikTok URLs")
+    allow_upload_adapter: bool = Field(True, description="Take uploaded files")
+    url_extractors: str = Field(
+        ",".join(URL_EXTRACTORS), description="yt-dlp extractors that may be used (yt-dlp --list-extractors), or all"
+    )
+    ytdlp_cookies_file: Path | None = Field(None, description="Cookies for yt-dlp, in Netscape's format")
+    s3_source_buckets: str = Field("", description="Buckets that s3:// URLs may name, read with the credentials above")
+    download_timeout_s: float = Field(3600, gt=0, description="Time that fetching one recording may take")
+    download_idle_timeout_s: float = Field(30, gt=0, description="Silence after which a server is given up")
+    egress_ports: str = Field("80,443", description="Ports that outbound URLs may name")
+    egress_allow_hosts: str = Field(
+        "", description="Hosts (or host:port) that may have private addresses: media servers of your own, and tests"
+    )
+    egress_nameserver: str | None = Field(
+        None, description="DNS server (address or address:port) for outbound URLs; empty means the system's"
+    )
 
     # recordings
     max_duration: float = Field(8 * 3600, gt=0, le=36 * 3600, description="Longest recording accepted, in seconds")

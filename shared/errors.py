@@ -82,7 +82,7 @@ class IncompleteUpload(ParleyError):
 
 
 class FileTooLarge(ParleyError):
-    """The upload is larger than `MAX_UPLOAD_BYTES`."""
+    """The recording is larger than `MAX_UPLOAD_BYTES`."""
 
     code, status = "file_too_large", 413
 
@@ -91,6 +91,39 @@ class ModelNotAllowed(ParleyError):
     """The model is not on this server's list; GET /models shows it."""
 
     code, status = "model_not_allowed", 422
+
+
+# ---- recordings by URL
+
+
+class InvalidUrl(ParleyError):
+    """The URL is not one, or not of a kind that is fetched: http, https, or s3 where the operator allows it."""
+
+    code, status = "invalid_url", 422
+
+
+class BlockedAddress(ParleyError):
+    """The URL, a redirect or something it refers to leads to an address, port or bucket that is not allowed."""
+
+    code, status = "blocked_address", 422
+
+
+class AdapterDisabled(ParleyError):
+    """This server does not take recordings that way: an `ALLOW_..._ADAPTER` setting is off."""
+
+    code, status = "adapter_disabled", 403
+
+
+class ExtractionError(ParleyError):
+    """There is no recording to be had at the URL; the message has the site's or yt-dlp's reason."""
+
+    code, status = "extraction_error", 422
+
+
+class SourceUnavailable(ParleyError):
+    """The server behind the URL cannot be reached, fails or is too slow."""
+
+    code, status, retryable = "source_unavailable", 502, True
 
 
 # ---- the recording
