@@ -10,6 +10,7 @@ from typing import Any
 
 import av
 import numpy as np
+import psutil
 
 VIDEO_RATE = 25
 """Frames per second of the small picture that goes with some of the tones."""
@@ -164,3 +165,8 @@ def _picture(index: int) -> Any:
     frame = av.VideoFrame.from_ndarray(np.full((48, 64, 3), index * 7 % 256, np.uint8), format="rgb24")
     frame.pts, frame.time_base = index, Fraction(1, VIDEO_RATE)
     return frame
+
+
+def decoders() -> list[psutil.Process]:
+    """The decoder children of this process. Other tests' servers may be its children too."""
+    return [child for child in psutil.Process().children() if any("decoder" in part for part in child.cmdline())]

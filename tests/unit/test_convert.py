@@ -20,6 +20,7 @@ from tests.unit.media import (
     KIND,
     KINDS,
     Kind,
+    decoders,
     dominant_frequency,
     read_wav,
     write_long_silence,
@@ -203,12 +204,12 @@ def test_interrupted(tmp_path: Path, long_recording: Path) -> None:
 
     def stop(share: float) -> None:
         if share > 0:
-            psutil.Process().children()[0].suspend()  # not even a hanging decoder may survive
+            decoders()[0].suspend()  # not even a hanging decoder may survive
             raise Interrupted("cancelled")
 
     with pytest.raises(Interrupted):
         convert(long_recording, tmp_path / "out.wav", replace(LIMITS, max_duration_s=36_001), stop)
-    assert psutil.Process().children() == []
+    assert decoders() == []
     assert list(tmp_path.iterdir()) == []
 
 
@@ -217,19 +218,19 @@ def test_wall_limit(tmp_path: Path) -> None:
     source = write_tone(tmp_path / "tone.wav", KIND["wav"])
 
     def hang(share: float) -> None:
-        for child in psutil.Process().children():
+        for child in decoders():
             child.suspend()
 
     with pytest.raises(DecodeFailed, match="longer than 2 seconds"):
         convert(source, tmp_path / "out.wav", replace(LIMITS, timeout_s=2), hang)
-    assert psutil.Process().children() == []
+    assert decoders() == []
 
 
 def test_killed_decoder(tmp_path: Path, long_recording: Path) -> None:
     """A decoder killed from outside is decode_failed, with nothing internal in the message."""
 
     def kill(share: float) -> None:
-        for child in psutil.Process().children():
+        for child in decoders():
             child.kill()
 
     with pytest.raises(DecodeFailed) as failure:

@@ -23,13 +23,12 @@ from pathlib import Path
 
 import av
 import numpy as np
-import psutil
 import pytest
 
 from shared.errors import MediaTooLong, NoAudio, ParleyError, UnsupportedMedia
 from tasks.decoder.sandbox import landlock_abi
 from tasks.stages.convert import ConvertLimits, convert
-from tests.unit.media import KIND, VIDEO_RATE, dominant_frequency, read_wav, write_long_silence, write_tone
+from tests.unit.media import KIND, VIDEO_RATE, decoders, dominant_frequency, read_wav, write_long_silence, write_tone
 
 LIMITS = ConvertLimits(max_duration_s=3600, timeout_s=60, memory_bytes=300 * 1024**2)
 
@@ -320,7 +319,7 @@ def test_environment_of_the_decoder(folder: Path) -> None:
     environments: list[bytes] = []
 
     def look(share: float) -> None:
-        for child in psutil.Process().children():
+        for child in decoders():
             environments.append(Path(f"/proc/{child.pid}/environ").read_bytes())
 
     assert os.environ

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import ctranslate2
@@ -15,7 +16,7 @@ from shared.transcript import Caveat, Segment, Word
 from tasks import engines
 from tasks.stages.speech import Span
 from tasks.stages.speech_checks import compressible, joined, loops, on_silence, repeats, unlikely
-from tasks.stages.speech_segments import MAX_SEGMENT_S, Utterance, to_segments
+from tasks.stages.speech_segments import MAX_SEGMENT_S, Segmenter, Utterance, to_segments
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -86,6 +87,26 @@ def test_no_word_is_lost_or_doubled(utterances: list[Utterance]) -> None:
     assert [word.text for segment in segments for word in segment.words] == given_words
     wordless = [said for said in utterances if not said.words]
     assert sum(not segment.words for segment in segments) == len(wordless)
+
+
+@given(st.lists(wild_words, min_size=1, max_size=30), st.data())
+def test_segments_are_the_same_in_whatever_portions_they_come(words: list[Word], data: st.DataObject) -> None:
+    """What is given out early is never taken back: portion by portion the segments are those of the whole."""
+    cuts = sorted(data.draw(st.sets(st.integers(1, len(words) - 1))) if len(words) > 1 else ())
+    segmenter = Segmenter(0, DURATION)
+    given_out = []
+    for first, last in pairwise([0, *cuts, len(words)]):
+        given_out += segmenter.add(utterance(words[first:last]))
+    given_out += segmenter.close()
+    assert tuple(given_out) == tuple(segmenter.segments) == to_segments([utterance(words)], 0, DURATION)
+
+
+def test_a_sentence_is_given_out_when_the_next_one_begins() -> None:
+    """Nobody has to wait for the end of the recording to read its beginning."""
+    segmenter = Segmenter(0, DURATION)
+    assert segmenter.add(utterance(spoken("I am here."))) == ()
+    assert [segment.text for segment in segmenter.add(utterance(spoken("And you", start=2)))] == ["I am here."]
+    assert [segment.text for segment in segmenter.close()] == ["And you"]
 
 
 def test_a_segment_is_a_sentence() -> None:
