@@ -6,7 +6,7 @@ Every class is frozen and plain, so a value can be hashed, compared and stored a
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -41,6 +41,10 @@ class Segment:
     confidence: float
     speaker: str | None = None
     words: tuple[Word, ...] = ()
+
+
+Finished = Callable[[Sequence[Segment]], None]
+"""Called by a stage with segments that nothing will change any more, in order, each once."""
 
 
 @dataclass(frozen=True, slots=True)

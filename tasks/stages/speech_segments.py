@@ -37,24 +37,58 @@ class Utterance:
 
 
 def to_segments(utterances: Iterable[Utterance], start: float, end: float) -> tuple[Segment, ...]:
-    """Segments numbered from 0, times in milliseconds, in order and within `start`..`end`.
-
-    A segment is a sentence, or what lies between two pauses of `PAUSE_S`, whatever the decoder's own segments were:
-    in batches those are merely 30 s long. Its confidence is the mean probability of its words; where the decoder
-    gave no words, the geometric mean of its tokens' probabilities. Every word of `utterances` is in the result.
-    """
-    pieces: list[Segment] = []
-    pending: list[Word] = []
+    """All that `Segmenter` makes of the utterances."""
+    segmenter = Segmenter(start, end)
     for utterance in utterances:
+        segmenter.add(utterance)
+    segmenter.close()
+    return tuple(segmenter.segments)
+
+
+class Segmenter:
+    """Utterances in, segments out, each as soon as nothing that is said later can change it.
+
+    `segments` are numbered from 0, their times in milliseconds, in order and within `start`..`end`. A segment is a
+    sentence, or what lies between two pauses of `PAUSE_S`, whatever the decoder's own segments were: in batches those
+    are merely 30 s long. Its confidence is the mean probability of its words; where the decoder gave no words, the
+    geometric mean of its tokens' probabilities. Every word that went in comes out.
+    """
+
+    def __init__(self, start: float, end: float) -> None:
+        self.segments: list[Segment] = []
+        self._low, self._end = start, end
+        self._words: list[Word] = []  # of a sentence that may go on
+        self._last: Segment | None = None  # without words, and its end may have to yield to what follows
+
+    def add(self, utterance: Utterance) -> tuple[Segment, ...]:
+        """The segments that are finished now."""
+        pieces = [self._last] if self._last else []
         if utterance.words:
-            pending += utterance.words
-            continue
-        pieces += _sentences(pending)
-        pending = []
+            self._last = None
+            self._words += utterance.words
+            ends = (i for i in range(len(self._words) - 1, 0, -1) if _ends(self._words[i - 1], self._words[i]))
+            cut = next(ends, 0)
+            pieces += _sentences(self._words[:cut])
+            del self._words[:cut]
+            return self._finish(pieces, Segment(0, self._words[0].start, self._words[-1].end, "", 0.0))
+        pieces += _sentences(self._words)
+        self._words.clear()
         confidence = min(1.0, exp(utterance.avg_logprob))
-        pieces.append(Segment(0, utterance.start, utterance.end, utterance.text.strip(), confidence))
-    pieces += _sentences(pending)
-    return in_order(pieces, start, end)
+        self._last = Segment(0, utterance.start, utterance.end, utterance.text.strip(), confidence)
+        return self._finish(pieces, self._last)
+
+    def close(self) -> tuple[Segment, ...]:
+        """The segments that were not finished yet."""
+        pieces = [self._last] if self._last else []
+        return self._finish([*pieces, *_sentences(self._words)])
+
+    def _finish(self, pieces: list[Segment], following: Segment | None = None) -> tuple[Segment, ...]:
+        tidied = in_order([*pieces, following] if following else pieces, self._low, self._end)[: len(pieces)]
+        finished = tuple(replace(segment, id=len(self.segments) + i) for i, segment in enumerate(tidied))
+        self.segments += finished
+        if finished:
+            self._low = (finished[-1].words or finished)[-1].start
+        return finished
 
 
 def in_order(segments: Sequence[Segment], start: float, end: float) -> tuple[Segment, ...]:

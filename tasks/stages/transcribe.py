@@ -13,13 +13,13 @@ from typing import Any, Literal
 
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-from shared.transcript import Progress, Transcription, Word
+from shared.transcript import Finished, Progress, Transcription, Word
 from tasks.stages import speech_checks
 from tasks.stages.speech import Read, Samples, Span, close_gaps, find_speech, pad
 from tasks.stages.speech_errors import engine_errors
 from tasks.stages.speech_language import VOTE_S, Language, check_language, detect_language
 from tasks.stages.speech_packing import Packing, windows
-from tasks.stages.speech_segments import Utterance, to_segments
+from tasks.stages.speech_segments import Segmenter, Utterance
 
 WINDOW_S = 600.0
 """Seconds of audio held at once: 38 MB of samples. The accurate mode needs 550 MB more while it makes the spectrogram,
@@ -68,6 +68,7 @@ def transcribe(
     model: WhisperModel,
     progress: Progress,
     *,
+    finished: Finished = lambda _: None,
     offset: float = 0.0,
     window_s: float = WINDOW_S,
 ) -> Transcription:
@@ -75,6 +76,7 @@ def transcribe(
 
     read : gives the samples between two times of the recording, asked for at most `window_s` seconds at once
     progress : called after every decoded segment with a share that never goes back; what it raises gets out at once
+    finished : called with segments of the result as soon as they are certain
 
     All times of the result are of the recording, in order and within the part; `duration` is that of the part. With
     nothing said, the result has no segments, the warning `no_speech` and, unless a language was given, the language
@@ -96,8 +98,13 @@ def transcribe(
     else:
         chunks = [chunk for packing in packings for chunk in packing.chunks(VOTE_S)]
         language = detect_language(chunks, read, model, lambda: progress(SCAN_SHARE))
-    said = tuple(_decode(read, packings, replace(options, language=language.code), model, progress))
-    segments = to_segments(said, whole.start, whole.end)
+    said: list[Utterance] = []
+    segmenter = Segmenter(whole.start, whole.end)
+    for utterance in _decode(read, packings, replace(options, language=language.code), model, progress):
+        said.append(utterance)
+        finished(segmenter.add(utterance))
+    finished(segmenter.close())
+    segments = tuple(segmenter.segments)
     progress(1.0)
     warnings = [
         *speech_checks.language_doubt(language),
