@@ -44,6 +44,14 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="First API key (all scopes), created at start when it is new")
     max_upload_bytes: int = Field(5 * 1024**3, gt=0, description="Largest upload accepted, in bytes")
     max_wait_s: float = Field(300, ge=0, description="Longest time that `wait=` holds a request open")
+    contract_wait_s: float = Field(
+        3600, gt=0, description="Longest time that a call of another API that answers with the transcript is held open"
+    )
+    openai_models: str = Field(
+        "whisper-1=auto,gpt-transcribe=auto,gpt-4o-transcribe=auto,gpt-4o-mini-transcribe=auto,"
+        "gpt-4o-mini-transcribe-2025-12-15=auto,gpt-4o-transcribe-diarize=auto",
+        description="OpenAI's names of models and ours that answer to them; auto is the default model",
+    )
 
     # recordings by URL
     allow_url_adapter: bool = Field(True, description="Take recordings by URL; off also stops those that wait")
@@ -103,6 +111,12 @@ class Settings(BaseSettings):
     # logs
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "text"] = Field("json", description="json for machines, text for a terminal")
+
+    @property
+    def openai_aliases(self) -> dict[str, str]:
+        """`openai_models` as a dict from OpenAI's names to ours."""
+        pairs = (pair.partition("=") for pair in self.openai_models.split(",") if pair.strip())
+        return {name.strip(): model.strip() or "auto" for name, _, model in pairs}
 
     @property
     def allowed_models(self) -> tuple[str, ...]:
