@@ -184,13 +184,14 @@ class Guard:
 def guard(config: Settings) -> Guard:
     """The guard as the settings want it."""
     return Guard(
-        ports=frozenset(int(port) for port in _items(config.egress_ports)),
-        allow_hosts=frozenset(_items(config.egress_allow_hosts)),
+        ports=frozenset(int(port) for port in items(config.egress_ports)),
+        allow_hosts=frozenset(items(config.egress_allow_hosts)),
         nameserver=config.egress_nameserver,
     )
 
 
-def _items(listed: str) -> list[str]:
+def items(listed: str) -> list[str]:
+    """The entries of a setting that is a list with commas, in lower case."""
     return [item.strip().lower() for item in listed.split(",") if item.strip()]
 
 

@@ -45,6 +45,14 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True)
+class RemoteSource:
+    """A recording that the download stage is still to fetch. `hash` stands for its bytes, which nobody knows yet."""
+
+    url: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
 class Outcome:
     """The rings that follow from a change, and whether the answer's object is a duplicate to be deleted."""
 
@@ -57,7 +65,7 @@ def submit(
     *,
     job_id: uuid.UUID,
     owner_id: uuid.UUID,
-    source: Source,
+    source: Source | RemoteSource,
     options: JobOptions,
     priority: Priority = "normal",
     request_id: str | None = None,
@@ -68,7 +76,8 @@ def submit(
     When even the transcript is known the job is born done and `cached`. `Outcome.duplicate` says that the same bytes
     were stored before, so that the object of this upload is not needed.
     """
-    hashes = plan(source.sha256, options.model_dump(), diarization=options.diarization)
+    source_hash = source.hash if isinstance(source, RemoteSource) else source.sha256
+    hashes = plan(source_hash, options.model_dump(), diarization=options.diarization)
     known = {
         (row.stage, row.hash): row
         for row in session.scalars(
@@ -78,34 +87,26 @@ def submit(
             .with_for_update(read=True, key_share=True)  # none of them is erased before this job refers to it
         )
     }
-    upload = known.get(("download", source.sha256))
-    duplicate = upload is not None and upload.key != source.key
-    if upload is None:
-        # two equal uploads at once: the second finds the row that the first is about to commit
-        given = insert(Artifact).values(
-            owner_id=owner_id, stage="download", hash=source.sha256, key=source.key, bytes=source.bytes, meta={}
-        )
-        session.execute(given.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
-        upload = session.scalars(
-            select(Artifact).where(
-                Artifact.owner_id == owner_id, Artifact.stage == "download", Artifact.hash == source.sha256
-            )
-        ).one()
-        duplicate = upload.key != source.key
+    duplicate = False
+    if isinstance(source, Source):
+        upload = known.get(("download", source.sha256)) or _stored(session, owner_id, source)
         known["download", source.sha256] = upload
+        duplicate = upload.key != source.key
 
     job = Job(
         id=job_id,
         owner_id=owner_id,
         state=JobState.QUEUED,
         priority=PRIORITIES[priority],
-        filename=source.filename,
-        source_sha256=source.sha256,
-        source_bytes=source.bytes,
+        source_url=source.url if isinstance(source, RemoteSource) else None,
         options=options.model_dump(),
         request_id=request_id,
         retry_of=retry_of,
     )
+    if isinstance(source, Source):
+        job.filename, job.source_sha256, job.source_bytes = source.filename, source.sha256, source.bytes
+    elif fetched := known.get(("download", source.hash)):
+        note_fetched(job, fetched.bytes, fetched.meta)
     session.add(job)
     session.flush()
     for stage in NEEDS:
@@ -134,6 +135,26 @@ def submit(
         finish(session, job, JobState.DONE, summary=final.meta)
         return job, Outcome(duplicate=duplicate)
     return job, Outcome(advance(session, job), duplicate)
+
+
+def _stored(session: Session, owner_id: uuid.UUID, source: Source) -> Artifact:
+    """The object that holds the recording: this one, or that of an equal upload before it."""
+    # two equal uploads at once: the second finds the row that the first is about to commit
+    given = insert(Artifact).values(
+        owner_id=owner_id, stage="download", hash=source.sha256, key=source.key, bytes=source.bytes, meta={}
+    )
+    session.execute(given.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
+    return session.scalars(
+        select(Artifact).where(
+            Artifact.owner_id == owner_id, Artifact.stage == "download", Artifact.hash == source.sha256
+        )
+    ).one()
+
+
+def note_fetched(job: Job, size: int, meta: Mapping[str, Any]) -> None:
+    """What was unknown of a recording by URL until it was there. `meta` is what the download stage left."""
+    job.source_bytes = size
+    job.source_sha256, job.filename = meta.get("sha256"), meta.get("filename")
 
 
 def cancel(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Job:

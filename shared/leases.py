@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.errors import LeaseLost, ParleyError
-from shared.jobs import Outcome, Ring, advance, bury, finish, lock
+from shared.jobs import Outcome, Ring, advance, bury, finish, lock, note_fetched
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
@@ -59,7 +59,7 @@ class Claim:
     attempt: int
     hash: str
     options: JobOptions
-    filename: str | None
+    source_url: str | None
     request_id: str | None
     inputs: tuple[Input, ...]
     known: Answer | None
@@ -106,7 +106,7 @@ def claim(
         attempt=row.attempt,
         hash=row.hash,
         options=JobOptions.model_validate(job.options),
-        filename=job.filename,
+        source_url=job.source_url,
         request_id=job.request_id,
         inputs=tuple(Input(name, number, key, meta or {}, code) for name, number, code, key, meta in inputs),
         known=_known_answer(session, job.owner_id, row),
@@ -143,6 +143,11 @@ def heartbeat(session: Session, claim: Claim, *, progress: float, lease_s: float
     return None if job_state == JobState.PROCESSING else "cancelled"
 
 
+def holds(session: Session, claim: Claim) -> bool:
+    """Whether the stage is still this claim's. With the job's row locked that stays so until the transaction ends."""
+    return session.scalar(select(Stage.fence).where(*_mine(claim))) is not None
+
+
 def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
     """Publish the answer and advance the job, in one transaction. Raises LeaseLost when the fence has moved on.
 
@@ -169,7 +174,9 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
         artifact_id=artifact.id,
         audio_seconds=answer.audio_seconds,
     )
-    if claim.stage == "convert":
+    if claim.stage == "download":
+        note_fetched(job, answer.bytes, answer.meta)
+    elif claim.stage == "convert":
         job.duration = answer.meta.get("duration")
     if claim.stage == FINAL and job.state == JobState.PROCESSING:
         finish(session, job, JobState.DONE, summary=answer.meta)
