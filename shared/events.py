@@ -9,19 +9,65 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, Uuid, any_, func, literal, select
+from sqlalchemy import ARRAY, BigInteger, Uuid, any_, delete, func, insert, literal, select
 from sqlalchemy.orm import Session, load_only
 
 from shared.history import detail, share_done
+from shared.jobs import lock
+from shared.leases import Claim, holds
 from shared.models import Event, Job, Stage
 from shared.states import TERMINAL, JobState
+from shared.transcript import Segment
 
 SEGMENT = "segment"
 
+KEPT = timedelta(hours=1)
+"""How long after a job's end its segments can still be followed. Later the transcript has them anyway."""
+
 MAX_SEGMENTS = 2000
 """Segments read in one look: about 0.5 MB. Whoever is behind gets the rest from the next look."""
+
+
+# ---- telling
+
+
+def publish(session: Session, claim: Claim, segments: Sequence[Segment]) -> None:
+    """Show finished segments to followers, in the name of a claim: a stale one shows nothing.
+
+    Readers never see a part of the recording twice: what lies before the last published segment is left out, because
+    an earlier attempt, or an earlier COMMIT whose answer was lost, has published it. The job's row is locked, so that
+    the ids of its events are in the order in which readers can see them.
+    """
+    if not segments or lock(session, claim.job_id) is None or not holds(session, claim):
+        return
+    last = session.scalar(
+        select(Event.data).where(Event.job_id == claim.job_id).order_by(Event.id.desc()).limit(1)
+    ) or {"start": 0.0, "end": 0.0}
+    fresh = [
+        {"job_id": claim.job_id, "kind": SEGMENT, "data": _data(segment)}
+        for segment in segments
+        if segment.start >= last["end"] and (segment.start, segment.end) != (last["start"], last["end"])
+    ]
+    if fresh:
+        session.execute(insert(Event), fresh)
+
+
+def _data(segment: Segment) -> dict[str, Any]:
+    return {"start": segment.start, "end": segment.end, "text": segment.text.replace("\0", "")}  # jsonb knows no NUL
+
+
+def sweep(session: Session) -> None:
+    """Forget the events of jobs that ended long ago."""
+    # ids begin with the time of submission, so that the younger jobs are not even looked at
+    youngest = uuid.UUID(int=int((datetime.now(UTC) - KEPT).timestamp() * 1000) << 80)
+    over = (Job.id == Event.job_id, Event.job_id < youngest, Job.finished_at < func.now() - KEPT)
+    session.execute(delete(Event).where(*over).execution_options(synchronize_session=False))
+
+
+# ---- following
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,15 +7,16 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from shared import leases
+from shared import events, leases
 from shared.config import Settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable, Interrupted, LeaseLost, StageStalled
 from shared.leases import Claim
 from shared.telemetry import get_logger
+from shared.transcript import Segment
 from tasks.app import ring
 from tasks.shutdown import shutting_down
 
@@ -26,7 +27,7 @@ TICK_S = 0.25
 
 
 class KeptLease:
-    """Use as a context manager round the work of one stage; pass `progress` to the work.
+    """Use as a context manager round the work of one stage; pass `progress` and `finished` to the work.
 
     When the work is not wanted any more `progress` raises Interrupted. Work that does not call it within `grace_s`
     (native code, a hung decode) is ended with its process: the pool starts another, nobody else's job is touched.
@@ -36,7 +37,9 @@ class KeptLease:
         self._claim, self._config, self._clean_up = claim, config, clean_up
         self._share = 0.0
         self._moved_at = time.monotonic()
+        self._unpublished: tuple[Segment, ...] = ()
         self._reason: str | None = None
+        self._lock = threading.Lock()
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._keep, name=f"lease-{claim.stage}", daemon=True)
 
@@ -57,6 +60,15 @@ class KeptLease:
         if self._reason:
             raise Interrupted(self._reason)
 
+    def finished(self, segments: Sequence[Segment]) -> None:
+        """Take note of finished segments; followers are shown them with the next heartbeat."""
+        with self._lock:
+            self._unpublished += tuple(segments)
+
+    def unpublished(self) -> tuple[Segment, ...]:
+        """Segments that followers have not been shown yet, or at least not for certain."""
+        return self._unpublished
+
     def _keep(self) -> None:
         next_beat = time.monotonic() + self._config.heartbeat_s
         while self._reason is None:
@@ -70,6 +82,7 @@ class KeptLease:
             elif now >= next_beat:
                 next_beat = now + self._config.heartbeat_s
                 self._reason = self._beat()
+                self._publish()
         if not self._over.wait(self._config.grace_s):
             self._end_process()
 
@@ -79,6 +92,19 @@ class KeptLease:
                 return leases.heartbeat(beat, self._claim, progress=self._share, lease_s=self._config.lease_s)
         except DatabaseUnavailable:
             return None  # go on: if the stage is given to somebody else meanwhile, the fence keeps the two apart
+
+    def _publish(self) -> None:
+        """In a transaction of its own, so that nobody who holds the job's row can delay a heartbeat."""
+        segments = self._unpublished
+        if not segments:
+            return
+        try:
+            with session() as work:
+                events.publish(work, self._claim, segments)
+        except DatabaseUnavailable:
+            return  # the next heartbeat tries again
+        with self._lock:
+            self._unpublished = self._unpublished[len(segments) :]
 
     def _end_process(self) -> None:
         log.warning("stage_killed", reason=self._reason)

@@ -50,6 +50,7 @@ def transcribe(work: Work) -> Output:
     duration = float(audio.meta["duration"])
     if config.engine == "sleeper":
         said = sleeper.transcribe(work.claim.hash[:12], duration, config.sleeper_seconds, work.progress)
+        work.finished(said.segments)
     else:
         name = engines.model_name(config, options.model)
         wanted = TranscribeOptions(
@@ -63,7 +64,8 @@ def transcribe(work: Work) -> Output:
             batch_size=config.asr_batch_size,
         )
         read = pcm.reader(work.storage, key_of(audio))
-        said = recognise(read, duration, wanted, engines.whisper(config, name), work.progress)
+        model = engines.whisper(config, name)
+        said = recognise(read, duration, wanted, model, work.progress, finished=work.finished)
     return Output(to_json(said), ".json", audio_seconds=duration)
 
 

@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
-from shared import leases
+from shared import events, leases
 from shared.config import Settings, settings
 from shared.db import session
 from shared.errors import (
@@ -32,7 +32,7 @@ from shared.jobs import Outcome
 from shared.leases import Answer, Claim, Input
 from shared.storage import Storage, stage_key, storage
 from shared.telemetry import get_logger
-from shared.transcript import Progress, from_json
+from shared.transcript import Finished, Progress, from_json
 from tasks.app import app, ring
 from tasks.lease import KeptLease, settle
 from tasks.shutdown import shutting_down
@@ -47,13 +47,14 @@ PATIENCE_S = 300
 
 @dataclass(frozen=True)
 class Work:
-    """What a stage is given: its claim, a folder of its own, its inputs in storage, and where to tell its progress."""
+    """What a stage is given: its claim, a folder of its own, its inputs in storage, and where to tell how far it is."""
 
     claim: Claim
     folder: Path
     storage: Storage
     config: Settings
     progress: Progress
+    finished: Finished
 
     def input(self, stage: str, shard: int = 0) -> Input:
         """The answer of a stage that this one needs."""
@@ -132,8 +133,8 @@ def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) ->
             workspace(config.scratch_dir, claim.stage) as folder,
             KeptLease(claim, config, clean_up=lambda: discard(folder)) as lease,
         ):
-            work = Work(claim, folder, storage(), config, lease.progress)
-            outcome = _hand_in(claim, claim.known or _answer(claim, function, work), lease.progress)
+            work = Work(claim, folder, storage(), config, lease.progress, lease.finished)
+            outcome = _hand_in(claim, claim.known or _answer(claim, function, work), lease)
         ring(outcome.rings)
         log.info("stage_done")
     except Interrupted as interruption:
@@ -155,9 +156,13 @@ def _answer(claim: Claim, function: Callable[[Work], Output], work: Work) -> Ans
     return Answer(key, size, output.meta, output.audio_seconds)
 
 
-def _hand_in(claim: Claim, answer: Answer, progress: Progress) -> Outcome:
+def _hand_in(claim: Claim, answer: Answer, lease: KeptLease) -> Outcome:
+    def complete(opened: Session) -> Outcome:
+        events.publish(opened, claim, lease.unpublished())
+        return leases.complete(opened, claim, answer)
+
     try:
-        outcome = _patiently(lambda opened: leases.complete(opened, claim, answer), lambda: progress(1.0))
+        outcome = _patiently(complete, lambda: lease.progress(1.0))
     except LeaseLost:
         _remove(_own_prefix(claim), None)
         raise
