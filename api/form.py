@@ -30,7 +30,8 @@ class Form:
     """Feed the body's bytes to `write`, then call `close`.
 
     `on_data` gets the bytes of the part `file_field` in order, and `filename` is that file's name. `fields` holds the
-    other parts by name; those in `repeatable` may come more than once and are in `lists` instead.
+    other parts by name; those in `repeatable` may come more than once and are in `lists` instead. A field in `instead`
+    takes the file's place: there must be exactly one of them all.
 
     Methods raise InvalidRequest, FileTooLarge and IncompleteUpload.
     """
@@ -44,14 +45,15 @@ class Form:
         max_file_bytes: int,
         file_field: str = FILE,
         repeatable: Collection[str] = (),
+        instead: Collection[str] = (),
     ) -> None:
         self.fields: dict[str, str] = {}
         self.lists: dict[str, list[str]] = {}
         self.filename: str | None = None
         self.file_bytes = 0
-        self._has_file = False
+        self.has_file = False
         self._on_data, self._known, self._max_file_bytes = on_data, known, max_file_bytes
-        self._file_field, self._repeatable = file_field, repeatable
+        self._file_field, self._repeatable, self._instead = file_field, repeatable, instead
         self._parts = 0
         self._total_bytes = 0
         self._has_ended = False
@@ -93,11 +95,14 @@ class Form:
             raise InvalidRequest("The body is not valid multipart/form-data.") from error
 
     def close(self) -> None:
-        """The body is over: it must have been complete and have held one file that is not empty."""
+        """The body is over: it must have been complete and have held one file, or what takes its place."""
         if not self._has_ended:
             raise IncompleteUpload("The body ended before its last boundary.")
-        if not self._has_file:
-            name = self._file_field
+        name = self._file_field
+        others = [other for other in self._instead if self.fields.get(other, "").strip()]
+        if self.has_file + len(others) > 1:
+            raise InvalidRequest(f"Send only one of {', '.join((name, *self._instead))}.", parameter=name)
+        if not self.has_file and not others:
             raise InvalidRequest(f"The form has no field `{name}` with the recording.", parameter=name)
 
     def check_length(self, content_length: str | None) -> None:
@@ -123,9 +128,9 @@ class Form:
             raise InvalidRequest("A part of the form has no name.")
         self._name = _decoded(options[b"name"], "a name")
         if self._name == self._file_field:
-            if self._has_file:
+            if self.has_file:
                 raise InvalidRequest("Send exactly one file.", parameter=self._file_field)
-            self._has_file = True
+            self.has_file = True
             sent = options.get(b"filename", b"").decode("utf-8", "replace")
             self.filename = safe_filename(sent.replace("%22", '"'))  # how HTML's form encoding writes the quote
         elif self._name not in self._known and self._name not in self._repeatable:

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from starlette.requests import ClientDisconnect, Request
 
 from api.form import FILE, Form
-from shared.errors import IncompleteUpload, NoAudio
+from shared.errors import AdapterDisabled, IncompleteUpload, NoAudio
 from shared.storage import MultipartWriter
 
 T = TypeVar("T")
@@ -47,18 +47,23 @@ async def receive(
     file_field: str = FILE,
     repeatable: Collection[str] = (),
     preamble: bytes = b"",
+    instead: Collection[str] = (),
+    takes_files: bool = True,
 ) -> Upload:
     """Store the form's one file through `writer`; `known` names the other fields that the form may hold.
 
-    `preamble` is stored before the file's own bytes, for files that lack the header by which they could be read.
-    Raises InvalidRequest, FileTooLarge, NoAudio for an empty file, IncompleteUpload when the client goes away, and
-    StorageUnavailable. Whoever made the writer aborts it then.
+    One of `instead` may take the file's place; then nothing is stored. `preamble` is stored before the file's own
+    bytes, for files that lack the header by which they could be read.
+    Raises InvalidRequest, FileTooLarge, NoAudio for an empty file, IncompleteUpload when the client goes away,
+    AdapterDisabled for a file unless `takes_files`, and StorageUnavailable. Whoever made the writer aborts it then.
     """
     digest = hashlib.sha256()
     is_part_full = False
 
     def take(data: bytes) -> None:
         nonlocal is_part_full
+        if data and not takes_files:
+            raise AdapterDisabled("This server does not take uploaded files.")
         digest.update(data)
         is_part_full = writer.write(data)
 
@@ -69,6 +74,7 @@ async def receive(
         max_file_bytes=max_bytes,
         file_field=file_field,
         repeatable=repeatable,
+        instead=instead,
     )
     form.check_length(request.headers.get("content-length"))
     take(preamble)
@@ -81,8 +87,9 @@ async def receive(
     except ClientDisconnect as error:
         raise IncompleteUpload("The connection ended before the whole body had arrived.") from error
     form.close()
-    if form.file_bytes == 0:
-        raise NoAudio("The file is empty.")
-    await in_thread(writer.close)
+    if form.has_file:
+        if form.file_bytes == 0:
+            raise NoAudio("The file is empty.")
+        await in_thread(writer.close)
     size = len(preamble) + form.file_bytes
     return Upload(digest.hexdigest(), size, form.filename, form.fields, form.lists)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import uuid
 from dataclasses import dataclass
 
-from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError, NoResultFound
+from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from api.parameters import Asked
@@ -19,7 +19,7 @@ from api.views import priority_name
 from shared import erasure, history, jobs
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
-from shared.jobs import Outcome, Source
+from shared.jobs import Outcome, RemoteSource, Source
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.states import JobState
@@ -36,7 +36,7 @@ class Order:
 
     job_id: uuid.UUID
     owner_id: uuid.UUID
-    source: Source
+    source: Source | RemoteSource
     asked: Asked
     request_id: str
 
@@ -75,8 +75,22 @@ def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
         withdraw(order.job_id, writer)
         raise
     ring(outcome.rings)
-    if outcome.duplicate:
+    if outcome.duplicate and isinstance(order.source, Source):
         _delete(storage, order.source.key)
+    return job
+
+
+def place_remote(order: Order) -> Job:
+    """Make a recording that is still to be fetched a job and tell the workers. Raises DatabaseUnavailable."""
+    try:
+        job, outcome = _insert(order)
+    except _FateUnknown as error:
+        with session() as work:
+            try:
+                return history.get(work, order.owner_id, order.job_id).job  # the sweep rings for it
+            except NotFound:
+                raise error from None
+    ring(outcome.rings)
     return job
 
 
@@ -100,7 +114,8 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
     is_complete = False
     try:
         with session() as work:
-            erasure.keep(work, order.job_id)
+            if isinstance(order.source, Source):
+                erasure.keep(work, order.job_id)
             done = jobs.submit(
                 work,
                 job_id=order.job_id,
@@ -151,14 +166,11 @@ def again(owner_id: uuid.UUID, job_id: uuid.UUID, request_id: str) -> Job:
             raise WrongState(
                 f"The task is {old.state}; only a failed or cancelled one can be retried.", status=old.state
             )
-        recording = work.scalars(
-            select(Artifact).join(Stage).where(Stage.job_id == job_id, Stage.name == "download")
-        ).one()
         job, outcome = jobs.submit(
             work,
             job_id=uuid7(),
             owner_id=owner_id,
-            source=Source(recording.key, recording.hash, recording.bytes, old.filename),
+            source=_recording(work, old),
             options=JobOptions.model_validate(old.options),
             priority=priority_name(old.priority),
             request_id=request_id,
@@ -166,3 +178,12 @@ def again(owner_id: uuid.UUID, job_id: uuid.UUID, request_id: str) -> Job:
         )
     ring(outcome.rings)
     return job
+
+
+def _recording(work: Session, job: Job) -> Source | RemoteSource:
+    """What a job was made from. The hash of one by URL stays, so that what was fetched is not fetched again."""
+    download = work.get_one(Stage, (job.id, "download", 0))
+    if job.source_url is not None:
+        return RemoteSource(job.source_url, download.hash)
+    stored = work.get_one(Artifact, download.artifact_id)
+    return Source(stored.key, stored.hash, stored.bytes, job.filename)

@@ -38,7 +38,7 @@ def task_detail(view: View) -> TaskDetail:
         **dict(task_status(view)),
         options=JobOptions.model_validate(job.options),
         priority=priority_name(job.priority),
-        file=FileInfo(name=job.filename, bytes=job.source_bytes, sha256=job.source_sha256),
+        file=FileInfo(name=job.filename, bytes=job.source_bytes, sha256=job.source_sha256, url=job.source_url),
         cached=job.cached,
         retry_of=job.retry_of,
         language=job.language,

@@ -61,11 +61,12 @@ class TaskStatus(BaseModel):
 
 
 class FileInfo(BaseModel):
-    """The recording as it was sent."""
+    """The recording as it was sent, or as it was found behind its URL; before it is fetched only `url` is known."""
 
     name: str | None = Field(examples=["meeting.mp3"])
-    bytes: int = Field(examples=[1_048_576])
-    sha256: str
+    bytes: int | None = Field(examples=[1_048_576])
+    sha256: str | None
+    url: str | None = Field(None, examples=["https://media.example/meeting.mp3"])
 
 
 class StageInfo(BaseModel):
