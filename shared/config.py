@@ -108,6 +108,16 @@ class Settings(BaseSettings):
     sweep_interval_s: float = Field(5, gt=0, description="Interval of the sweep")
     ring_again_s: float = Field(10, gt=0, description="A queued stage nobody claimed is rung again after this long")
 
+    # fairness, and limits of every API key that has none of its own; 0 = none
+    ring_window: int = Field(
+        0, ge=0, description="Doorbells per key, queue and priority that may wait in Redis; 0 = two per worker slot"
+    )
+    requests_per_minute: int = Field(0, ge=0, description="Requests per key and minute; 0 = any number")
+    max_running: int = Field(0, ge=0, description="Model stages that one key runs at once; 0 = any number")
+    max_queued: int = Field(0, ge=0, description="Tasks of one key that may wait for a worker; 0 = any number")
+    minutes_per_day: int = Field(0, ge=0, description="Minutes of audio per key and day (UTC); 0 = any number")
+    max_queued_tasks: int = Field(100_000, gt=0, description="Tasks of all keys that may wait; more are refused")
+
     # logs
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "text"] = Field("json", description="json for machines, text for a terminal")

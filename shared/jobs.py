@@ -20,18 +20,9 @@ from shared.errors import NotFound, WrongState
 from shared.models import Artifact, Job, Stage
 from shared.options import PRIORITIES, JobOptions, Priority
 from shared.states import FINAL, NEEDS, OPTIONAL, QUEUES, SETTLED, TERMINAL, JobState, StageState, after, plan
+from shared.window import Ring, ring_next
 
 LIVE = (StageState.WAITING, StageState.QUEUED)
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """A doorbell for the workers of `queue`: this stage may be claimed."""
-
-    job_id: uuid.UUID
-    stage: str
-    shard: int
-    queue: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,21 +173,19 @@ def lock(session: Session, job_id: uuid.UUID) -> Job | None:
     return session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
 
 
-def advance(session: Session, job: Job) -> tuple[Ring, ...]:
-    """Queue the stages whose needs are settled; end a cancelling job when nobody runs a stage of it any more."""
+def advance(session: Session, job: Job, ended: str | None = None) -> tuple[Ring, ...]:
+    """Queue the stages whose needs are settled; end a cancelling job when nobody runs a stage of it any more.
+
+    `ended` is the stage that has just left its worker. What is rung may be of other jobs: see shared/window.py.
+    """
     rows = session.scalars(select(Stage).where(Stage.job_id == job.id).execution_options(populate_existing=True)).all()
     if job.state == JobState.CANCELLING and not any(row.state == StageState.RUNNING for row in rows):
         finish(session, job, JobState.CANCELLED)
-    if job.state not in (JobState.QUEUED, JobState.PROCESSING):
-        return ()
-    open_stages = {row.name for row in rows if row.state not in SETTLED}
-    rings = []
-    for row in rows:
-        if row.state == StageState.WAITING and open_stages.isdisjoint(NEEDS[row.name]):
-            row.state, row.rung_at, row.rings = StageState.QUEUED, func.now(), 1
-            rings.append(Ring(row.job_id, row.name, row.shard, row.queue))
-    session.flush()
-    return tuple(rings)
+    ready: list[Stage] = []
+    if job.state in (JobState.QUEUED, JobState.PROCESSING):
+        unsettled = {row.name for row in rows if row.state not in SETTLED}
+        ready = [row for row in rows if row.state == StageState.WAITING and unsettled.isdisjoint(NEEDS[row.name])]
+    return ring_next(session, job.owner_id, job.priority, ready, QUEUES[ended] if ended else None)
 
 
 def bury(session: Session, job: Job, stage: str, code: str, message: str) -> tuple[Ring, ...]:
@@ -213,7 +202,7 @@ def bury(session: Session, job: Job, stage: str, code: str, message: str) -> tup
         job.error_code, job.error_message = code, message
         finish(session, job, JobState.ERROR)
         _drop_the_rest(session, job)
-    return advance(session, job)
+    return advance(session, job, ended=stage)
 
 
 def _drop_the_rest(session: Session, job: Job) -> None:

@@ -17,10 +17,11 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.errors import LeaseLost, ParleyError
-from shared.jobs import Outcome, Ring, advance, bury, finish, lock, note_fetched
+from shared.jobs import Outcome, advance, bury, finish, lock, note_fetched
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
+from shared.window import Ring, is_at_limit, level
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +69,20 @@ class Claim:
 def claim(
     session: Session, job_id: uuid.UUID, stage: str, shard: int, *, worker: str, device: str, lease_s: float
 ) -> Claim | None:
-    """Take a queued stage. None when there is nothing to take: done, cancelled, deleted or somebody else's."""
+    """Take a queued stage. None when there is nothing to take: done, cancelled, deleted or somebody else's.
+
+    Neither is there while its key runs as many stages as it may. Then the stage waits for its next ring.
+    """
     job = lock(session, job_id)
     if job is None or job.state not in (JobState.QUEUED, JobState.PROCESSING):
+        return None
+    if is_at_limit(session, job.owner_id, QUEUES[stage]):
+        session.execute(
+            update(Stage)
+            .where(Stage.job_id == job_id, Stage.name == stage, Stage.shard == shard, Stage.state == StageState.QUEUED)
+            .values(rung_at=None, rings=0)
+            .execution_options(synchronize_session=False)
+        )
         return None
     row = session.scalars(
         update(Stage)
@@ -83,6 +95,7 @@ def claim(
             worker=worker,
             profile=profile(stage, job.options, device),
             started_at=func.now(),
+            rung_at=func.coalesce(Stage.rung_at, func.now()),  # whoever runs was rung, as the index of the window says
         )
         .returning(Stage)
     ).one_or_none()
@@ -180,7 +193,7 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
         job.duration = answer.meta.get("duration")
     if claim.stage == FINAL and job.state == JobState.PROCESSING:
         finish(session, job, JobState.DONE, summary=answer.meta)
-    return Outcome(advance(session, job), duplicate=artifact.key != answer.key)
+    return Outcome(advance(session, job, ended=claim.stage), duplicate=artifact.key != answer.key)
 
 
 def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: int) -> Outcome:
@@ -199,7 +212,7 @@ def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: in
     _move(session, claim, StageState.QUEUED if again else StageState.DEAD, **values)
     if not again:
         return Outcome(bury(session, job, claim.stage, error.code, error.message))
-    return Outcome() if error.blameless else Outcome((_bell(claim),))
+    return Outcome() if error.blameless else Outcome((_bell(job, claim.stage, claim.shard),))
 
 
 def give_back(session: Session, claim: Claim) -> Outcome:
@@ -217,8 +230,8 @@ def give_back(session: Session, claim: Claim) -> Outcome:
         rings=1,
     )
     if wanted:
-        return Outcome((_bell(claim),))
-    return Outcome(advance(session, job))
+        return Outcome((_bell(job, claim.stage, claim.shard),))
+    return Outcome(advance(session, job, ended=claim.stage))
 
 
 def expire(session: Session, job_id: uuid.UUID, *, max_attempts: int) -> Outcome:
@@ -243,16 +256,19 @@ def expire(session: Session, job_id: uuid.UUID, *, max_attempts: int) -> Outcome
             row.error_message = f"The worker vanished during {row.name}, {row.attempt} times in a row."
         else:
             row.state, row.rung_at, row.rings = StageState.QUEUED, func.now(), 1
-            rings.append(Ring(job_id, row.name, row.shard, row.queue))
+            rings.append(_bell(job, row.name, row.shard))
     session.flush()
     for row in expired:
         if row.state == StageState.DEAD:
             rings += bury(session, job, row.name, row.error_code or "", row.error_message or "")
+        elif row.state == StageState.CANCELLED:
+            rings += advance(session, job, ended=row.name)
     return Outcome((*rings, *advance(session, job)))
 
 
-def _bell(claim: Claim) -> Ring:
-    return Ring(claim.job_id, claim.stage, claim.shard, QUEUES[claim.stage])
+def _bell(job: Job, stage: str, shard: int) -> Ring:
+    """Of a stage that was running already: it is rung at once, outside the window, behind the first ones of others."""
+    return Ring(job.id, stage, shard, QUEUES[stage], level(job.priority, is_first=False))
 
 
 def _same_fence(claim: Claim) -> tuple[Any, ...]:

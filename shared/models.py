@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import (
     BigInteger,
     Boolean,
+    Date,
     DateTime,
     Float,
     ForeignKey,
@@ -99,6 +100,16 @@ class Job(Base):
     )
 
 
+class AudioDay(Base):
+    """How much audio a key has had transcribed on one day (UTC). Deleting tasks does not change it."""
+
+    __tablename__ = "audio_days"
+
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
+    day: Mapped[date] = mapped_column(Date, primary_key=True)
+    seconds: Mapped[float]
+
+
 class IdempotencyKey(Base):
     """A request that must not be carried out twice, by the name that its sender gave it."""
 
@@ -176,6 +187,24 @@ class Stage(Base):
         ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
         # lease_until and progress stay out of every index, so that a heartbeat is a cheap in-page update
         Index("stages_live", "state", "queue", postgresql_where=text("state IN ('queued', 'running')")),
+        # the two sides of the ring window (shared/window.py): who has a place, and who waits for one, in order
+        Index(
+            "stages_rung",
+            "queue",
+            "owner_id",
+            "priority",
+            postgresql_where=text("rung_at IS NOT NULL AND state IN ('queued', 'running')"),
+        ),
+        Index(
+            "stages_backlog",
+            "queue",
+            "owner_id",
+            "priority",
+            "job_id",
+            "name",
+            "shard",
+            postgresql_where=text("rung_at IS NULL AND state = 'queued'"),
+        ),
         Index("stages_by_artifact", "artifact_id"),
         Index(
             "stages_speed", "name", "profile", "finished_at", postgresql_where=text("state = 'done' AND attempt > 0")
@@ -207,5 +236,6 @@ class Worker(Base):
 
     name: Mapped[str] = mapped_column(primary_key=True)
     queues: Mapped[list[str]]
+    slots: Mapped[int] = mapped_column(server_default=text("1"))  # stages that it runs at once
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -10,21 +10,23 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from sqlalchemy import func, select, tuple_, update
+from sqlalchemy import exists, func, select, tuple_, update
+from sqlalchemy.orm import Session, aliased
 
 from shared.config import Settings
 from shared.db import session
 from shared.erasure import purge, unfinished
 from shared.errors import StorageUnavailable
-from shared.jobs import Ring
 from shared.leases import expire
-from shared.models import Stage
-from shared.states import StageState
+from shared.models import Stage, Worker
+from shared.states import QUEUES, StageState
 from shared.storage import Storage
+from shared.window import LIVE_S, Ring, level, refill
 
 BATCH = 500
 MAX_DOUBLINGS = 6
-"""A stage that waits long is rung ever more rarely, at most every `ring_again_s` * 2^6 (about 11 minutes)."""
+"""While all workers of its queue are busy, a stage is rung ever more rarely, at most every `ring_again_s` * 2^6 (about
+11 minutes). A worker that is free would have answered: then the ring was lost and is repeated after `ring_again_s`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,8 @@ class Repaired:
 
 
 def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], None]) -> Repaired:
-    """Expired leases go back to the queue or die, lost doorbells are rung again, deletions are finished."""
+    """Expired leases go back to the queue or die, lost doorbells are rung again, windows are filled, deletions are
+    finished."""
     overdue = _overdue()
     for job_id in overdue:
         with session() as work:
@@ -45,6 +48,9 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
         ring(outcome.rings)
     again = _ring_again(config.ring_again_s)
     ring(again)
+    with session() as work:
+        next_ones = refill(work)
+    ring(next_ones)
     return Repaired(len(overdue), len(again), _finish_erasures(storage))
 
 
@@ -56,23 +62,51 @@ def _overdue() -> list[uuid.UUID]:
 
 def _ring_again(ring_again_s: float) -> list[Ring]:
     key = (Stage.job_id, Stage.name, Stage.shard)
-    wait = timedelta(seconds=ring_again_s) * func.power(2, func.least(Stage.rings, MAX_DOUBLINGS + 1) - 1)
-    silent = (
-        select(*key)
-        .where(Stage.state == StageState.QUEUED, Stage.rung_at < func.now() - wait)
-        .order_by(Stage.rung_at)
-        .limit(BATCH)
-        .with_for_update(skip_locked=True)
+    wait = timedelta(seconds=ring_again_s)
+    doubled = wait * func.power(2, func.least(Stage.rings, MAX_DOUBLINGS + 1) - 1)
+    other = aliased(Stage)
+    has_running = exists().where(
+        other.owner_id == Stage.owner_id, other.queue == Stage.queue, other.state == StageState.RUNNING
     )
     with session() as work:
+        silent = (
+            select(*key)
+            .where(
+                Stage.state == StageState.QUEUED,
+                Stage.rung_at < func.now() - wait,
+                Stage.queue.in_(_idle_queues(work)) | (Stage.rung_at < func.now() - doubled),
+            )
+            .order_by(Stage.rung_at)
+            .limit(BATCH)
+            .with_for_update(skip_locked=True)
+        )
         rows = work.execute(
             update(Stage)
             .where(tuple_(*key).in_(silent))
             .values(rings=func.least(Stage.rings + 1, MAX_DOUBLINGS + 1), rung_at=func.now())
-            .returning(*key, Stage.queue)
+            .returning(*key, Stage.queue, Stage.priority, Stage.owner_id, has_running)
             .execution_options(synchronize_session=False)
         ).all()
-    return [Ring(*row) for row in rows]
+    bells, served = [], set()
+    for job_id, stage, shard, queue, priority, owner_id, is_served in sorted(rows):
+        is_first = not is_served and (owner_id, queue) not in served
+        served.add((owner_id, queue))
+        bells.append(Ring(job_id, stage, shard, queue, level(priority, is_first=is_first)))
+    return bells
+
+
+def _idle_queues(work: Session) -> list[str]:
+    """Queues with a free slot: their live workers have more slots than stages of any queue that they serve run."""
+    counts = select(Stage.queue, func.count()).where(Stage.state == StageState.RUNNING).group_by(Stage.queue)
+    running = dict(work.execute(counts).all())
+    live = work.scalars(select(Worker).where(Worker.seen_at > func.now() - timedelta(seconds=LIVE_S))).all()
+    idle = []
+    for queue in set(QUEUES.values()):
+        serving = [worker for worker in live if queue in worker.queues]
+        busy = sum(running.get(other, 0) for other in {name for worker in serving for name in worker.queues})
+        if sum(worker.slots for worker in serving) > busy:
+            idle.append(queue)
+    return idle
 
 
 def _finish_erasures(storage: Storage) -> int:

@@ -84,6 +84,9 @@ QUEUES: Mapping[str, str] = {
 }
 """The Celery queue of each stage; a pool of workers serves one queue or several."""
 
+HEAVY = frozenset({"asr", "diarize"})
+"""The queues whose stages run models; `max_running` counts these."""
+
 WEIGHTS: Mapping[str, float] = {
     "download": 2,
     "convert": 5,

@@ -10,9 +10,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from shared.config import settings
-from shared.jobs import Ring
 from shared.states import QUEUES
 from shared.telemetry import get_logger
+from shared.window import LEVELS, Ring
 
 log = get_logger(__name__)
 
@@ -48,6 +48,9 @@ def make_app() -> Celery:
             "socket_connect_timeout": 3,
             "socket_keepalive": True,
             "health_check_interval": 10,
+            # lists per queue, `asr`, `asr:1` .. `asr:5`, of which workers empty the first ones first
+            "priority_steps": list(range(LEVELS)),
+            "sep": ":",
             # of the connection behind a single ring, which would else be tried for 6 s; workers have their own loop
             "max_retries": 0,
         },
@@ -74,7 +77,13 @@ def ring(rings: Sequence[Ring]) -> None:
     """
     for bell in rings:
         try:
-            app.send_task(f"parley.{bell.stage}", args=[str(bell.job_id), bell.shard], queue=bell.queue, retry=False)
+            app.send_task(
+                f"parley.{bell.stage}",
+                args=[str(bell.job_id), bell.shard],
+                queue=bell.queue,
+                priority=bell.level,
+                retry=False,
+            )
         except (OperationalError, RedisError, OSError) as error:
             log.warning("ring_failed", job_id=str(bell.job_id), stage=bell.stage, reason=type(error).__name__)
             return

@@ -43,8 +43,9 @@ def _forked(**_: Any) -> None:
 def _ready(sender: Any, **_: Any) -> None:
     removed = sweep_scratch(settings().scratch_dir)
     queues = sorted(queue.name for queue in sender.task_consumer.queues)
-    log.info("worker_ready", queues=queues, stale_folders_removed=removed)
-    threading.Thread(target=_watch, args=(sender.hostname, queues), daemon=True, name="watch").start()
+    slots = sender.pool.limit or 1
+    log.info("worker_ready", queues=queues, slots=slots, stale_folders_removed=removed)
+    threading.Thread(target=_watch, args=(sender.hostname, queues, slots), daemon=True, name="watch").start()
 
 
 @signals.worker_shutting_down.connect
@@ -53,7 +54,7 @@ def _shutting_down(**_: Any) -> None:
     _ended.set()
 
 
-def _watch(name: str, queues: list[str]) -> None:
+def _watch(name: str, queues: list[str], slots: int) -> None:
     """Until the worker ends: show that it lives, and sweep, beside whatever its pool does.
 
     The sweep that beat rings for needs a free process. Were it the only one, a job whose worker was killed would wait
@@ -61,7 +62,7 @@ def _watch(name: str, queues: list[str]) -> None:
     """
     while True:
         try:
-            _show_life(name, queues)
+            _show_life(name, queues, slots)
             sweep()
         except Exception as error:  # noqa: BLE001 - whatever is away may be back the next time
             log.warning("watch_failed", reason=type(error).__name__)
@@ -69,11 +70,8 @@ def _watch(name: str, queues: list[str]) -> None:
             return
 
 
-def _show_life(name: str, queues: list[str]) -> None:
-    row = insert(Worker).values(name=name, queues=queues)
+def _show_life(name: str, queues: list[str], slots: int) -> None:
+    row = insert(Worker).values(name=name, queues=queues, slots=slots)
+    news = {"queues": queues, "slots": slots, "seen_at": func.clock_timestamp()}
     with session() as opened:
-        opened.execute(
-            row.on_conflict_do_update(
-                index_elements=["name"], set_={"queues": queues, "seen_at": func.clock_timestamp()}
-            )
-        )
+        opened.execute(row.on_conflict_do_update(index_elements=["name"], set_=news))

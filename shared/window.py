@@ -1,0 +1,243 @@
+"""The ring window: how many doorbells of one API key wait in Redis at once, and which stage is rung next.
+
+A stage that is ready waits in PostgreSQL (`queued`, `rung_at` null) until its key has a place: `RING_WINDOW` rings per
+key, queue and priority. A claim frees the place, the end of the stage fills it again. So Redis holds a bounded number
+of messages whatever the backlog, each still names its job, and the choice of the next is made late.
+
+Who is heard first is the level of the message, a list of its own in Redis: the next task of a key that has nothing
+running or rung there goes before every further task of the others; among equals priority decides, then age. So a key
+that floods the queue delays another key's next task by what runs already, and no more.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import TextClause, func, select, text
+from sqlalchemy.orm import Session
+
+from shared.config import settings
+from shared.models import ApiKey, Stage
+from shared.options import PRIORITIES
+from shared.states import HEAVY, StageState
+
+RINGS_PER_SLOT = 2
+"""One that is taken up now and one that lies ready, so that no worker waits for the database between two stages."""
+
+LEAST_WINDOW = 2
+"""While no worker lives: the first that starts finds something to do."""
+
+LIVE_S = 30.0
+"""A worker that was not heard from for so long has no slots."""
+
+LEVELS = 2 * len(PRIORITIES)
+"""Lists per queue in Redis, smaller first: the first task of each key, by priority, then their further ones."""
+
+REFILL_LOCK = 7_275_540
+"""Advisory lock, any constant: one sweep at a time, or several would fill the same window."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """A doorbell for the workers of `queue`: this stage may be claimed. A smaller `level` is heard first."""
+
+    job_id: uuid.UUID
+    stage: str
+    shard: int
+    queue: str
+    level: int
+
+
+@dataclass(slots=True)
+class _Place:
+    """One key's window for one queue and priority, as it stands."""
+
+    owner_id: uuid.UUID
+    queue: str
+    priority: int
+    slots: int  # of the workers that were heard of
+    rung: int  # waiting in Redis
+    ahead: int  # running or rung, at this priority or a more urgent one
+    running: int  # of those
+    oldest: uuid.UUID | None  # job at the head of the backlog
+    contested: bool  # another key has rung here too
+    allowance: int | None  # heavy stages that the key may still have; None is any number
+
+    @property
+    def free(self) -> int:
+        """How many may be rung now."""
+        # fewer rings than slots would leave slots idle until somebody rings again
+        window = max(settings().ring_window or RINGS_PER_SLOT * self.slots, self.slots, LEAST_WINDOW)
+        return max(0, min(window - self.rung, window if self.allowance is None else self.allowance))
+
+
+def level(priority: int, *, is_first: bool) -> int:
+    """The level at which a stage is rung. `is_first`: its key has nothing running or rung there that is as urgent."""
+    return priority if is_first else len(PRIORITIES) + priority
+
+
+def ring_next(
+    session: Session, owner_id: uuid.UUID, priority: int, ready: Sequence[Stage], ended: str | None
+) -> tuple[Ring, ...]:
+    """Queue the stages that became ready and ring what the windows allow, theirs and that of the queue where a stage
+    `ended`. Call last in the transaction: rows of other jobs are locked, so nothing may be waited for afterwards.
+    """
+    queues = {row.queue for row in ready}
+    if ended:
+        queues |= HEAVY if ended in HEAVY else {ended}
+    if not queues:
+        return ()
+    places = _places(session, _OF_ONE_KEY, owner=owner_id, priority=priority, queues=sorted(queues))
+    bells: list[Ring] = []
+    for place in places:
+        fresh = [row for row in ready if row.queue == place.queue and priority == place.priority]
+        bells += _fill(session, place, fresh, rung_already=sum(bell.queue in HEAVY for bell in bells))
+    session.flush()
+    return tuple(bells)
+
+
+def refill(session: Session) -> tuple[Ring, ...]:
+    """Ring for every backlog whose window has room: what lost rings, cancelled tasks and new workers left open."""
+    if not session.scalar(select(func.pg_try_advisory_xact_lock(REFILL_LOCK))):
+        return ()
+    open_places = [place for place in _places(session, _OF_ALL_BACKLOGS) if place.free]
+    heavy: dict[uuid.UUID, int] = {}
+    bells: list[Ring] = []
+    for place in sorted(open_places, key=lambda place: (place.priority, place.running, place.oldest)):
+        added = _fill(session, place, (), rung_already=heavy.get(place.owner_id, 0))
+        if place.queue in HEAVY:
+            heavy[place.owner_id] = heavy.get(place.owner_id, 0) + len(added)
+        bells += added
+    return tuple(bells)
+
+
+def is_at_limit(session: Session, owner_id: uuid.UUID, queue: str) -> bool:
+    """Whether the key runs as many heavy stages as it may. A key with a limit is locked until the claim is committed.
+
+    The window already keeps to the limit; this holds it when several workers answer at the same moment.
+    """
+    if queue not in HEAVY:
+        return False
+    limit = _limit(session.scalar(select(ApiKey.max_running).where(ApiKey.id == owner_id)))
+    if limit is None:
+        return False
+    session.execute(select(ApiKey.id).where(ApiKey.id == owner_id).with_for_update(key_share=True))
+    running = select(func.count()).where(
+        Stage.owner_id == owner_id, Stage.queue.in_(HEAVY), Stage.state == StageState.RUNNING, text(_RUNG)
+    )
+    return (session.scalar(running) or 0) >= limit
+
+
+def _limit(own: int | None) -> int | None:
+    return (settings().max_running if own is None else own) or None
+
+
+def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_already: int) -> list[Ring]:
+    """Ring as many as there is room for, the oldest first; `fresh` stages join the backlog when there is one."""
+    for row in fresh:
+        row.state = StageState.QUEUED
+    if place.allowance is not None and place.queue in HEAVY:
+        place.allowance -= rung_already
+    chosen: list[tuple[uuid.UUID, str, int]] = []
+    if place.oldest is None:
+        for row in fresh[: place.free]:
+            row.rung_at, row.rings = func.now(), 1
+            chosen.append((row.job_id, row.name, row.shard))
+    elif place.free:
+        session.flush()
+        chosen = _take(session, _TAKE, place, place.free)
+    if not chosen and place.rung and not place.running and place.contested:
+        # its own rings stand behind those of others, and it is its turn: one of them is rung again at the front
+        place.ahead = 0
+        chosen = _take(session, _OLDEST_RUNG, place, 1)
+    return [
+        Ring(*key, place.queue, level(place.priority, is_first=place.ahead + number == 0))
+        for number, key in enumerate(chosen)
+    ]
+
+
+def _take(session: Session, statement: TextClause, place: _Place, limit: int) -> list[tuple[uuid.UUID, str, int]]:
+    given = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority, "limit": limit}
+    return sorted((row.job_id, row.name, row.shard) for row in session.execute(statement, given))
+
+
+def _places(session: Session, statement: TextClause, **given: object) -> list[_Place]:
+    given |= {"heavy": sorted(HEAVY), "max_running": settings().max_running, "live_s": LIVE_S}
+    return [_Place(**row._mapping) for row in session.execute(statement, given)]
+
+
+# ---- SQL. The conditions on state and rung_at are constants, word for word those of the partial indexes in models.py:
+# ---- as parameters they could not be matched with an index.
+
+_RUNG = "rung_at IS NOT NULL AND state IN ('queued', 'running')"
+_BACKLOG = "rung_at IS NULL AND state = 'queued'"
+
+
+def _window(wanted: str) -> TextClause:
+    """The windows of `wanted`, a relation of owner_id, queue and priority, joined to its key's limit."""
+    return text(f"""
+        WITH wanted AS ({wanted})
+        SELECT owner_id, queue, priority, slots, rung, ahead, running, oldest,
+               EXISTS (
+                   SELECT FROM stages
+                   WHERE queue = wanted.queue AND owner_id <> wanted.owner_id AND state = 'queued' AND {_RUNG}
+               ) AS contested,
+               CASE WHEN max_running > 0 AND queue = ANY(:heavy) THEN max_running - (
+                   SELECT count(*) FROM stages
+                   WHERE owner_id = wanted.owner_id AND queue = ANY(:heavy) AND {_RUNG}
+                     AND (state = 'running' OR priority <= wanted.priority)
+               ) END AS allowance
+        FROM wanted
+        CROSS JOIN LATERAL (
+            SELECT count(*) FILTER (WHERE state = 'queued' AND priority = wanted.priority) AS rung,
+                   count(*) AS ahead,
+                   count(*) FILTER (WHERE state = 'running') AS running
+            FROM stages
+            WHERE queue = wanted.queue AND owner_id = wanted.owner_id AND priority <= wanted.priority AND {_RUNG}
+        ) AS own
+        CROSS JOIN LATERAL (
+            SELECT coalesce(sum(slots), 0) AS slots FROM workers
+            WHERE wanted.queue = ANY(queues) AND seen_at > now() - make_interval(secs => :live_s)
+        ) AS fleet
+        LEFT JOIN LATERAL (
+            SELECT job_id AS oldest FROM stages
+            WHERE queue = wanted.queue AND owner_id = wanted.owner_id AND priority = wanted.priority AND {_BACKLOG}
+            ORDER BY job_id, name, shard LIMIT 1
+        ) AS backlog ON true
+        ORDER BY priority, oldest, queue
+    """)  # noqa: S608 - made of constants
+
+
+_OF_ONE_KEY = _window("""
+    SELECT api_keys.id AS owner_id, queue, priority, coalesce(max_running, :max_running) AS max_running
+    FROM api_keys, unnest(CAST(:queues AS text[])) AS queue, generate_series(0, 2) AS priority
+    WHERE api_keys.id = :owner
+      -- what a key with a limit may run next can be of any priority
+      AND (priority = :priority OR (coalesce(max_running, :max_running) > 0 AND queue = ANY(:heavy)))
+""")
+
+_OF_ALL_BACKLOGS = _window(f"""
+    SELECT owner_id, queue, priority, coalesce(max_running, :max_running) AS max_running
+    FROM (SELECT DISTINCT owner_id, queue, priority FROM stages WHERE {_BACKLOG}) AS waiting
+    JOIN api_keys ON api_keys.id = waiting.owner_id
+""")  # noqa: S608
+
+_TAKE = text(f"""
+    WITH chosen AS MATERIALIZED (
+        SELECT job_id, name, shard FROM stages
+        WHERE queue = :queue AND owner_id = :owner AND priority = :priority AND {_BACKLOG}
+        ORDER BY job_id, name, shard LIMIT :limit
+        FOR UPDATE SKIP LOCKED
+    )
+    UPDATE stages SET rung_at = now(), rings = 1 FROM chosen
+    WHERE (stages.job_id, stages.name, stages.shard) = (chosen.job_id, chosen.name, chosen.shard)
+    RETURNING stages.job_id, stages.name, stages.shard
+""")  # noqa: S608
+
+_OLDEST_RUNG = text(f"""
+    SELECT job_id, name, shard FROM stages
+    WHERE queue = :queue AND owner_id = :owner AND priority = :priority AND state = 'queued' AND {_RUNG}
+    ORDER BY job_id, name, shard LIMIT :limit
+""")  # noqa: S608
