@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Callable, Collection
-from pathlib import PurePosixPath
 
 from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
 from shared.errors import FileTooLarge, IncompleteUpload, InvalidRequest
+from shared.filenames import safe_filename
 
 MAX_FIELDS = 64
 MAX_FIELD_BYTES = 64 * 1024
@@ -18,10 +17,6 @@ MAX_FIELD_BYTES = 64 * 1024
 
 MAX_FORM_BYTES = 1024**2
 """What a body may hold besides the file: fields, headers, boundaries and what follows them."""
-
-MAX_FILENAME_CHARS = 255
-BIDI_CONTROLS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Invisible characters that make a name read as another (exe.3pm for mp3.exe)."""
 
 FILE = "file"
 
@@ -166,21 +161,6 @@ class Form:
         return FileTooLarge(
             f"The file is larger than {self._max_file_bytes} bytes.", max_upload_bytes=self._max_file_bytes
         )
-
-
-def safe_filename(given: str) -> str | None:
-    """The last part of a path, without control characters, at most MAX_FILENAME_CHARS long; None when nothing is left.
-
-    For display only: no path and no object key is made of it.
-    """
-    name = given.replace("\\", "/").rsplit("/", 1)[-1]
-    name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cs") and c not in BIDI_CONTROLS).strip()
-    if name in ("", ".", ".."):
-        return None
-    if len(name) > MAX_FILENAME_CHARS:
-        suffix = PurePosixPath(name).suffix[:16]
-        name = name[: MAX_FILENAME_CHARS - len(suffix)] + suffix
-    return name
 
 
 def _decoded(value: bytes, name: str) -> str:

@@ -77,11 +77,15 @@ class Target:
     """Path and query, as sent in the request line."""
 
     @property
+    def netloc(self) -> str:
+        """Host and port as in the URL and the Host header."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == DEFAULT_PORTS[self.scheme] else f"{host}:{self.port}"
+
+    @property
     def url(self) -> str:
         """The whole URL."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        port = "" if self.port == DEFAULT_PORTS[self.scheme] else f":{self.port}"
-        return f"{self.scheme}://{host}{port}{self.path}"
+        return f"{self.scheme}://{self.netloc}{self.path}"
 
 
 def parse(url: str) -> Target:

@@ -8,11 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.form import MAX_FIELD_BYTES, MAX_FORM_BYTES, Form, safe_filename
+from api.form import MAX_FIELD_BYTES, MAX_FORM_BYTES, Form
 from api.parameters import NAMES, parse
 from api.routes.results import content_disposition
 from shared.config import Settings
 from shared.errors import FileTooLarge, IncompleteUpload, InvalidRequest, ModelNotAllowed
+from shared.filenames import safe_filename
 
 BOUNDARY = "limit"
 CONTENT_TYPE = f"multipart/form-data; boundary={BOUNDARY}"
