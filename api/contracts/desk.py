@@ -1,0 +1,165 @@
+"""What every contract is made of: submit a form as a job, wait for the job, fetch its transcript."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any, TypeVar
+
+import anyio
+from anyio import to_thread
+from fastapi import Depends, Request
+from uuid_utils.compat import uuid7
+
+from api import intake, submission
+from api.dependencies import DetachedCallerDep, SettingsDep, StorageDep
+from api.errors import stored
+from api.form import FILE
+from api.intake import Upload
+from api.parameters import Asked
+from api.waiting import until_ended
+from shared import db, history
+from shared.config import Settings
+from shared.errors import (
+    Cancelled,
+    DatabaseUnavailable,
+    FileTooLarge,
+    Forbidden,
+    IncompleteUpload,
+    InvalidRequest,
+    ModelNotAllowed,
+    NoAudio,
+    NotReady,
+    ParleyError,
+    StorageUnavailable,
+    Unauthorized,
+)
+from shared.jobs import Source
+from shared.keys import Caller
+from shared.models import Job
+from shared.states import JobState
+from shared.storage import Storage, upload_key
+from shared.transcript import Transcript, from_json
+
+T = TypeVar("T")
+
+SUBMITTING = (
+    InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio,
+    DatabaseUnavailable, StorageUnavailable,
+)  # fmt: skip
+"""What can go wrong when a recording is sent, for OpenAPI."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """A job that is done, and what it found."""
+
+    job: Job
+    transcript: Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """One request of a contract, and what can be done for its caller."""
+
+    request: Request
+    caller: Caller
+    config: Settings
+    storage: Storage
+
+    async def submit(
+        self,
+        read: Callable[[Upload], tuple[Asked, T]],
+        *,
+        known: Collection[str],
+        repeatable: Collection[str] = (),
+        file_field: str = FILE,
+        preamble: bytes = b"",
+    ) -> tuple[Job, T]:
+        """Store the form's file and make it a job. `read` says what the fields ask for, in our words and in its own.
+
+        Raises what `read` raises, and the errors in SUBMITTING.
+        """
+        job_id = uuid7()
+        self.request.state.task_id = job_id
+        await intake.in_thread(submission.announce, self.caller.id, job_id)
+        key = upload_key(self.caller.id, job_id)
+        writer = self.storage.writer(key)
+        try:
+            upload = await intake.receive(
+                self.request,
+                writer,
+                known=known,
+                repeatable=repeatable,
+                file_field=file_field,
+                preamble=preamble,
+                max_bytes=self.config.max_upload_bytes,
+            )
+            asked, wanted = read(upload)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await intake.in_thread(submission.withdraw, job_id, writer)
+            raise
+        source = Source(key, upload.sha256, upload.bytes, upload.filename)
+        order = submission.Order(job_id, self.caller.id, source, asked, self.request.state.request_id)
+        return await intake.in_thread(submission.place, order, writer, self.storage), wanted
+
+    async def until_ended(self, job_id: uuid.UUID) -> bool:
+        """Wait for the job's end, `CONTRACT_WAIT_S` at most; whether it has come. Also over when the client leaves."""
+        waiting = asyncio.ensure_future(until_ended(job_id, self.caller.id, self.config.contract_wait_s))
+        leaving = asyncio.ensure_future(self._client_leaves())
+        try:
+            await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            return waiting.done() and waiting.result() is not None
+        finally:
+            waiting.cancel()
+            leaving.cancel()
+
+    async def finished(self, job_id: uuid.UUID) -> Finished:
+        """The job when it is done, waited for. Raises the error that ended it, and NotReady when it takes too long."""
+        if not await self.until_ended(job_id):
+            raise NotReady(
+                f"The recording takes longer than {self.config.contract_wait_s:g} s. The task goes on: ask for its "
+                f"result at /result/{job_id}.",
+                task_id=str(job_id),
+            )
+        return await to_thread.run_sync(self.fetch, job_id)
+
+    def fetch(self, job_id: uuid.UUID) -> Finished:
+        """The job and its transcript. Raises NotFound, NotReady, and the error that ended the job."""
+        with db.session() as work:
+            job = history.get(work, self.caller.id, job_id).job
+            if error := failure(job):
+                raise error
+            if job.state != JobState.DONE:
+                raise NotReady("The transcript is not ready yet.", status=job.state)
+            key = history.transcript_key(work, job_id)
+        return Finished(job, from_json(Transcript, self.storage.get(key)))
+
+    async def _client_leaves(self) -> None:
+        while (await self.request.receive())["type"] != "http.disconnect":
+            pass
+
+
+def failure(job: Job) -> ParleyError | None:
+    """Why the job ended without a transcript; None when it did not."""
+    if job.state == JobState.ERROR:
+        return stored(job.error_code, job.error_message, status=job.state)
+    return Cancelled("The task was cancelled.", status=job.state) if job.state == JobState.CANCELLED else None
+
+
+def form(fields: Mapping[str, dict[str, Any]], file_field: str = FILE) -> dict[str, Any]:
+    """A multipart body for OpenAPI, which FastAPI cannot derive, because the stream is read by ourselves."""
+    file = {"type": "string", "format": "binary", "description": "Any audio or video file"}
+    schema = {"type": "object", "required": [file_field], "additionalProperties": False,
+              "properties": {file_field: file, **fields}}  # fmt: skip
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+
+
+async def _desk(request: Request, caller: DetachedCallerDep, config: SettingsDep, storage: StorageDep) -> Desk:
+    return Desk(request, caller, config, storage)
+
+
+DeskDep = Annotated[Desk, Depends(_desk)]

@@ -1,0 +1,94 @@
+"""OpenAI's audio API: its SDKs work with nothing but another base URL and key."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse, StreamingResponse
+
+from api.contracts import openai_answers, openai_request, openai_stream
+from api.contracts.desk import DeskDep, form
+from api.contracts.openai_errors import OpenAIRoute
+from api.contracts.openai_request import Task, form_fields
+from api.dependencies import CallerDep, SettingsDep
+from shared.config import Settings
+from shared.errors import ModelNotAllowed
+
+router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
+
+OWNER = "parley"
+
+
+@router.post(
+    "/v1/audio/transcriptions",
+    response_model=None,
+    summary="Transcribe a recording, as OpenAI's API does",
+    openapi_extra=form(form_fields("transcribe")),
+)
+async def transcriptions(desk: DeskDep) -> Response:
+    """Waits for the transcript, or streams it with stream=true. If the client goes away the task goes on.
+
+    curl -H "Authorization: Bearer $API_KEY" -F file=@meeting.mp3 -F model=whisper-1 $URL/v1/audio/transcriptions
+    """
+    return await _answer(desk, "transcribe")
+
+
+@router.post(
+    "/v1/audio/translations",
+    response_model=None,
+    summary="Translate a recording into English, as OpenAI's API does",
+    openapi_extra=form(form_fields("translate")),
+)
+async def translations(desk: DeskDep) -> Response:
+    """The same with English text, whatever is spoken.
+
+    curl -H "Authorization: Bearer $API_KEY" -F file=@rede.mp3 -F model=whisper-1 $URL/v1/audio/translations
+    """
+    return await _answer(desk, "translate")
+
+
+@router.get("/v1/models", response_model=None, summary="Models, as OpenAI's API lists them")
+def models(caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
+    """OpenAI's own names that are understood, and all of ours."""
+    return {"object": "list", "data": [_model(name) for name in _names(config)]}
+
+
+@router.get("/v1/models/{model}", response_model=None, summary="One model, as OpenAI's API shows it")
+def model(model: str, caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
+    """404 `model_not_found` for one that this server does not offer."""
+    if model not in _names(config):
+        raise ModelNotAllowed(f"This server does not offer the model {model[:100]!r}.", parameter="model")
+    return _model(model)
+
+
+async def _answer(desk: DeskDep, task: Task) -> Response:
+    job, wanted = await desk.submit(
+        lambda upload: openai_request.read(upload, task, desk.config),
+        known=openai_request.FIELDS[task],
+        repeatable=openai_request.REPEATABLE[task],
+    )
+    headers = {"X-Task-Id": str(job.id)}
+    if wanted.stream:
+        body = openai_stream.events(desk, job.id, wanted)
+        return StreamingResponse(body, media_type="text/event-stream", headers=headers)
+    transcript = (await desk.finished(job.id)).transcript
+    match wanted.format:
+        case "json":
+            return JSONResponse(openai_answers.json_body(transcript, wanted), headers=headers)
+        case "verbose_json":
+            return JSONResponse(openai_answers.verbose_body(transcript, wanted), headers=headers)
+        case "diarized_json":
+            return JSONResponse(openai_answers.diarized_body(transcript), headers=headers)
+        case _:
+            # text/plain also for subtitles, as OpenAI answers
+            return Response(openai_answers.text(transcript, wanted), media_type="text/plain", headers=headers)
+
+
+def _names(config: Settings) -> dict[str, None]:
+    return dict.fromkeys((*config.openai_aliases, *config.allowed_models))
+
+
+def _model(name: str) -> dict[str, Any]:
+    """`created` is not known of any model; clients need a number."""
+    return {"id": name, "object": "model", "created": 0, "owned_by": OWNER}

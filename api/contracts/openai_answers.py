@@ -1,0 +1,155 @@
+"""A finished transcript in OpenAI's shapes. Times are seconds."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from math import log
+from string import ascii_uppercase
+from typing import Any
+
+from api.contracts.openai_request import Wanted
+from shared import formats
+from shared.languages import LANGUAGES
+from shared.transcript import Segment, Transcript, Word
+
+FRAMES_PER_S = 100
+"""Whisper counts `seek` in frames of its spectrogram, 10 ms each."""
+
+LEAST_PROBABILITY = 1e-10
+"""In place of 0, which has no logarithm."""
+
+
+def json_body(transcript: Transcript, wanted: Wanted) -> dict[str, Any]:
+    """The answer to response_format=json."""
+    body: dict[str, Any] = {"text": transcript.text}
+    if wanted.task == "transcribe":
+        body["languages"] = [{"code": transcript.language}]
+        body["usage"] = usage(transcript)
+    if wanted.logprobs:
+        body["logprobs"] = logprobs(words_of(transcript))
+    return body
+
+
+def verbose_body(transcript: Transcript, wanted: Wanted) -> dict[str, Any]:
+    """The answer to response_format=verbose_json. A translation's language is the one that it is in."""
+    spoken = LANGUAGES.get(transcript.language, transcript.language)
+    body: dict[str, Any] = {
+        "task": wanted.task,
+        "language": ("English" if wanted.task == "translate" else spoken).lower(),
+        "duration": _rounded(transcript.duration),
+        "text": transcript.text,
+    }
+    if wanted.segments:
+        body["segments"] = [verbose_segment(segment, wanted.temperature) for segment in transcript.segments]
+    if wanted.words:
+        body["words"] = [_word(word) for word in words_of(transcript)]
+    if wanted.task == "transcribe":
+        body["usage"] = usage(transcript)
+    return body
+
+
+def verbose_segment(segment: Segment, temperature: float) -> dict[str, Any]:
+    """A segment as openai-whisper shows it.
+
+    Sentences are not the decoder's own segments, so what belongs to those is derived: `seek` is the start,
+    `avg_logprob` is over words, `compression_ratio` is that of the text. `tokens` is empty, and `no_speech_prob` is 0,
+    because only what was found to be speech has been decoded.
+    """
+    return {
+        "id": segment.id,
+        "seek": round(segment.start * FRAMES_PER_S),
+        "start": _rounded(segment.start),
+        "end": _rounded(segment.end),
+        "text": segment.text,
+        "tokens": [],
+        "temperature": temperature,
+        "avg_logprob": _avg_logprob(segment),
+        "compression_ratio": _compression_ratio(segment.text),
+        "no_speech_prob": 0.0,
+    }
+
+
+def diarized_body(transcript: Transcript) -> dict[str, Any]:
+    """The answer to response_format=diarized_json."""
+    return {
+        "task": "transcribe",
+        "duration": _rounded(transcript.duration),
+        "text": transcript.text,
+        "segments": list(diarized_segments(transcript)),
+        "usage": usage(transcript),
+    }
+
+
+def diarized_segments(transcript: Transcript) -> Iterator[dict[str, Any]]:
+    """Segments with their speakers, which are also the events of a stream."""
+    letters = speaker_letters(transcript)
+    for segment in transcript.segments:
+        yield {
+            "type": "transcript.text.segment",
+            "id": f"seg_{segment.id}",
+            "start": _rounded(segment.start),
+            "end": _rounded(segment.end),
+            "text": segment.text,
+            "speaker": letters.get(segment.speaker, UNKNOWN),
+        }
+
+
+UNKNOWN = "unknown"
+"""The speaker of a segment that was given to nobody."""
+
+
+def speaker_letters(transcript: Transcript) -> Mapping[str | None, str]:
+    """Our speakers' names in OpenAI's: A to Z, then AA, AB and so on, in the order of their first words."""
+    found = dict.fromkeys(segment.speaker for segment in transcript.segments if segment.speaker)
+    return {speaker: _letters(place) for place, speaker in enumerate(found)}
+
+
+def text(transcript: Transcript, wanted: Wanted) -> str:
+    """The answer to the formats that are not JSON."""
+    return transcript.text + "\n" if wanted.format == "text" else formats.render(transcript, wanted.format)
+
+
+def usage(transcript: Transcript) -> dict[str, Any]:
+    """What the request is counted as: seconds of audio."""
+    return {"type": "duration", "seconds": _rounded(transcript.duration)}
+
+
+def logprobs(words: Iterable[Word]) -> list[dict[str, Any]]:
+    """OpenAI gives these per token; here each word is one, since words are what has a confidence."""
+    return [
+        {"token": word.text, "logprob": _logprob(word.confidence), "bytes": list(word.text.encode())} for word in words
+    ]
+
+
+def words_of(transcript: Transcript) -> Iterator[Word]:
+    """All words in order."""
+    return (word for segment in transcript.segments for word in segment.words)
+
+
+def _word(word: Word) -> dict[str, Any]:
+    return {"word": word.text.strip(), "start": _rounded(word.start), "end": _rounded(word.end)}
+
+
+def _avg_logprob(segment: Segment) -> float:
+    confidences: Sequence[float] = [word.confidence for word in segment.words] or [segment.confidence]
+    return round(sum(_logprob(confidence) for confidence in confidences) / len(confidences), 4)
+
+
+def _logprob(probability: float) -> float:
+    return round(log(max(probability, LEAST_PROBABILITY)), 4)
+
+
+def _compression_ratio(text: str) -> float:
+    """As openai-whisper computes it: above 2.4 the text repeats itself."""
+    encoded = text.encode()
+    return round(len(encoded) / len(zlib.compress(encoded)), 4)
+
+
+def _letters(place: int) -> str:
+    rest, letter = divmod(place, len(ascii_uppercase))
+    return (_letters(rest - 1) if rest else "") + ascii_uppercase[letter]
+
+
+def _rounded(value: float) -> float:
+    return round(value, 3)

@@ -1,0 +1,69 @@
+"""Errors as OpenAI's clients expect them: {"error": {"message", "type", "param", "code"}}, on OpenAI's paths only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from fastapi import Request, Response
+from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
+
+from api import errors
+from shared.errors import ModelNotAllowed, NotReady, ParleyError, Unauthorized, UnexpectedError
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+CODES: dict[type[ParleyError], tuple[int, str]] = {
+    Unauthorized: (401, "invalid_api_key"),
+    ModelNotAllowed: (404, "model_not_found"),
+    NotReady: (504, "not_ready"),
+}
+"""Status and code where OpenAI's differ from ours. Besides these, 422 becomes 400."""
+
+
+class OpenAIRoute(APIRoute):
+    """A route whose every error has OpenAI's shape."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handle = super().get_route_handler()
+
+        async def answer(request: Request) -> Response:
+            try:
+                return await handle(request)
+            except ParleyError as error:
+                return response(error, request.state.request_id)
+            except Exception:
+                log.exception("unexpected_error")
+                message = "Something went wrong; the log has the details under this request id."
+                return response(UnexpectedError(message), request.state.request_id)
+
+        return answer
+
+
+def response(error: ParleyError, request_id: str) -> JSONResponse:
+    """The answer to a request that failed, in OpenAI's shape, with the headers that ours has."""
+    ours = errors.response(error, request_id)
+    status, _ = _status_and_code(error)
+    theirs = JSONResponse(body(error), status)
+    for name, value in ours.headers.items():
+        if name not in ("content-length", "content-type"):
+            theirs.headers[name] = value
+    if "status" in error.detail:
+        # the task has ended, or goes on: OpenAI's clients would otherwise send the whole recording again
+        theirs.headers["x-should-retry"] = "false"
+    return theirs
+
+
+def body(error: ParleyError) -> dict[str, Any]:
+    """OpenAI's error object, of an answer or of an event in a stream."""
+    status, code = _status_and_code(error)
+    kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
+    parameter = error.detail.get("parameter")
+    return {"error": {"message": error.message, "type": kind, "param": parameter, "code": code}}
+
+
+def _status_and_code(error: ParleyError) -> tuple[int, str]:
+    status = 400 if error.status == 422 else error.status
+    return CODES.get(type(error), (status, error.code))
