@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,7 +30,10 @@ GROWTH = 1.1
 """While nothing happens the interval grows by a tenth each time: an end is seen late by a tenth of the wait at most."""
 
 REST = 4
-"""Between two looks the poller rests at least four times as long as the last one took: a fifth of one core at most."""
+"""Between two looks the poller rests four times as long as the last one took: a fifth of one core at most."""
+
+FIRST_NEWS_TIMEOUT_S = 10.0
+"""How long a follower waits for the first news, which only a database that does not answer keeps back."""
 
 GAP_S = 0.05
 """Newcomers do not wait for the interval; those that come this close together share a look."""
@@ -58,6 +61,31 @@ async def until_ended(job_id: uuid.UUID, owner_id: uuid.UUID, timeout_s: float) 
                         return news.standing.state
     except TimeoutError:
         return None
+
+
+async def follow(
+    job_id: uuid.UUID, owner_id: uuid.UUID, *, after: int, heartbeat_s: float
+) -> AsyncIterator[News | None]:
+    """All news of a job until its end, from behind the event `after` on; None whenever `heartbeat_s` pass without any.
+
+    Raises NotFound when the owner has no such job or deletes it meanwhile, and DatabaseUnavailable when there is no
+    first news. Later a database that is away is waited for.
+    """
+    with _poller.waiter(job_id, owner_id, after) as waiter:
+        try:
+            async with asyncio.timeout(FIRST_NEWS_TIMEOUT_S):
+                news = await waiter.next()
+        except TimeoutError as error:
+            raise DatabaseUnavailable("The database does not answer; try again in a moment.") from error
+        yield news
+        while not news.standing.has_ended:
+            try:
+                async with asyncio.timeout(heartbeat_s):
+                    news = await waiter.next()
+            except TimeoutError:
+                yield None
+            else:
+                yield news
 
 
 class Waiter:
@@ -92,7 +120,8 @@ class Waiter:
         else:
             heard = self._unheard(found)
             if standing.has_ended and self.after is not None and not found.is_whole:
-                standing = self._standing or standing  # its end is told with the last of its segments
+                # its end is told with the last of its segments
+                standing = self._standing or Standing(self.owner_id, JobState.PROCESSING)
             if standing == self._standing and not heard:
                 return False
             self._news, self._standing = News(standing, heard), standing
@@ -114,6 +143,7 @@ class Poller:
     def __init__(self) -> None:
         self._waiters: set[Waiter] = set()
         self._task: asyncio.Task[None] | None = None
+        self._newcomer = asyncio.Event()
 
     @contextmanager
     def waiter(self, job_id: uuid.UUID, owner_id: uuid.UUID, after: int | None = None) -> Iterator[Waiter]:
@@ -121,7 +151,7 @@ class Poller:
         waiter = Waiter(job_id, owner_id, after)
         self._waiters.add(waiter)
         if self._task is None or self._task.done():
-            self._newcomer = asyncio.Event()
+            self._newcomer = asyncio.Event()  # of this event loop
             self._task = asyncio.create_task(self._run(), name="waiting")
         self._newcomer.set()
         try:
@@ -138,23 +168,19 @@ class Poller:
             began = time.monotonic()
             try:
                 found = await to_thread.run_sync(partial(_look, hungry), limiter=thread)
-            except DatabaseUnavailable:
-                found, interval_s = None, LONGEST_INTERVAL_S
-            except Exception as error:  # nobody else would look for those who wait
-                log.exception("look_failed", reason=type(error).__name__)
-                found, interval_s = None, LONGEST_INTERVAL_S
-            took_s = time.monotonic() - began
-            if found:
-                changed = [waiter.tell(found) for waiter in hungry]
-                interval_s = SHORTEST_INTERVAL_S if any(changed) else min(interval_s * GROWTH, LONGEST_INTERVAL_S)
-            await asyncio.sleep(max(GAP_S, REST * took_s))
-            try:
+            except Exception as error:  # whatever is wrong may be right the next time, and nobody else would look
+                is_foreseen = isinstance(error, DatabaseUnavailable)
+                log.warning("look_failed", reason=type(error).__name__, exc_info=not is_foreseen)
+                await asyncio.sleep(LONGEST_INTERVAL_S)
+                continue
+            rest_s = min(REST * (time.monotonic() - began), LONGEST_INTERVAL_S)
+            told = [waiter.tell(found) for waiter in hungry]
+            interval_s = SHORTEST_INTERVAL_S if any(told) else min(interval_s * GROWTH, LONGEST_INTERVAL_S)
+            await asyncio.sleep(max(GAP_S, rest_s))
+            with suppress(TimeoutError):
                 async with asyncio.timeout(interval_s):
                     await self._newcomer.wait()
-            except TimeoutError:
-                pass
-            else:
-                interval_s = SHORTEST_INTERVAL_S
+                    interval_s = SHORTEST_INTERVAL_S
 
 
 def _look(waiters: list[Waiter]) -> Look:

@@ -13,6 +13,7 @@ from datetime import timedelta
 from sqlalchemy import exists, func, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
+from shared import events
 from shared.config import Settings
 from shared.db import session
 from shared.erasure import purge, unfinished
@@ -51,6 +52,8 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
     with session() as work:
         next_ones = refill(work)
     ring(next_ones)
+    with session() as work:
+        events.sweep(work)
     return Repaired(len(overdue), len(again), _finish_erasures(storage))
 
 
