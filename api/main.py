@@ -11,7 +11,7 @@ from fastapi_offline import FastAPIOffline
 
 from api import VERSION, errors, startup
 from api.middleware import RequestContext
-from api.routes import admin, catalog, health, history, page, results, tasks, transcribe
+from api.routes import admin, catalog, events, health, history, page, results, tasks, transcribe
 from shared.config import settings
 from shared.storage import storage
 from shared.telemetry import configure_logging
@@ -48,7 +48,7 @@ def create_app() -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
     )
-    for module in (transcribe, tasks, results, history, catalog, health, admin, page):
+    for module in (transcribe, tasks, events, results, history, catalog, health, admin, page):
         app.include_router(module.router)
     errors.install(app)
     app.add_middleware(RequestContext)
