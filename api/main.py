@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import VERSION, errors, startup
+from api.contracts import openai
 from api.middleware import RequestContext
 from api.routes import admin, catalog, events, health, history, page, results, tasks, transcribe
 from shared.config import settings
@@ -32,6 +33,7 @@ TAGS = [
     {"name": "tasks", "description": "Follow a task, fetch its transcript, stop, repeat or delete it"},
     {"name": "catalogue", "description": "What can be asked for"},
     {"name": "health", "description": "For load balancers, orchestrators and people; no key needed"},
+    {"name": "OpenAI", "description": "For clients of OpenAI's audio API; errors have its shape"},
     {"name": "admin", "description": "For operators: keys, the queue, repair"},
 ]
 
@@ -50,6 +52,8 @@ def create_app() -> FastAPI:
     )
     for module in (transcribe, tasks, events, results, history, catalog, health, admin, page):
         app.include_router(module.router)
+    for contract in (openai,):
+        app.include_router(contract.router)
     errors.install(app)
     app.add_middleware(RequestContext)
     return app

@@ -96,6 +96,7 @@ class Desk:
                 file_field=file_field,
                 preamble=preamble,
                 max_bytes=self.config.max_upload_bytes,
+                takes_files=self.config.allow_upload_adapter,
             )
             asked, wanted = read(upload)
         except BaseException:

@@ -71,7 +71,7 @@ async def _answer(desk: DeskDep, task: Task) -> Response:
     headers = {"X-Task-Id": str(job.id)}
     if wanted.stream:
         body = openai_stream.events(desk, job.id, wanted)
-        return StreamingResponse(body, media_type="text/event-stream", headers=headers)
+        return StreamingResponse(body, media_type="text/event-stream", headers=headers | openai_stream.HEADERS)
     transcript = (await desk.finished(job.id)).transcript
     match wanted.format:
         case "json":

@@ -2,45 +2,55 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
+from anyio import to_thread
+
 from api.contracts import openai_answers, openai_errors
 from api.contracts.desk import Desk
 from api.contracts.openai_request import Wanted
+from api.waiting import follow
 from shared.errors import ParleyError
+from shared.transcript import Transcript
 
 HEARTBEAT_S = 10.0
-"""Proxies commonly drop a connection after 60 s of silence, some after 30 s."""
+"""Proxies commonly end a connection that is silent for 30 to 60 s."""
 
 HEARTBEAT = ": ping\n\n"
 """A comment: OpenAI's clients read every data line as an event."""
 
+HEADERS = {"X-Accel-Buffering": "no"}
+"""nginx would hold the events back."""
+
 
 async def events(desk: Desk, job_id: uuid.UUID, wanted: Wanted) -> AsyncIterator[str]:
     """The answer's body. When the client leaves, it ends and the job goes on."""
-    yield HEARTBEAT  # the headers go out with the first bytes
-    waiting = asyncio.ensure_future(desk.finished(job_id))
+    heard = ""
     try:
-        while not (await asyncio.wait({waiting}, timeout=HEARTBEAT_S))[0]:
-            yield HEARTBEAT
-        transcript = waiting.result().transcript
+        async for news in follow(job_id, desk.caller.id, after=0, heartbeat_s=HEARTBEAT_S):
+            yield HEARTBEAT  # also the first of all bytes, with which the headers go out
+            for segment in news.heard if news else ():
+                if piece := _piece(heard, segment.segment["text"]):
+                    heard += piece
+                    yield _delta(piece)
+        transcript = (await to_thread.run_sync(desk.fetch, job_id)).transcript
     except ParleyError as error:
         yield _data(openai_errors.body(error))
         return
-    finally:
-        waiting.cancel()
-    for place, segment in enumerate(transcript.segments):
-        delta: dict[str, Any] = {"type": "transcript.text.delta", "delta": " " * bool(place) + segment.text.strip()}
-        if wanted.logprobs:
-            delta["logprobs"] = openai_answers.logprobs(segment.words)
-        yield _data(delta)
+    for event in _ending(transcript, heard, wanted):
+        yield event
+
+
+def _ending(transcript: Transcript, heard: str, wanted: Wanted) -> list[str]:
+    """What is left to be said when the transcript is there: all of it, if it was known before."""
+    # speech recognition that had to begin anew may have heard otherwise: then the last event alone has the whole text
+    rest = transcript.text.removeprefix(heard) if transcript.text.startswith(heard) else ""
+    ending = [_delta(rest)] if rest else []
     if wanted.format == "diarized_json":
-        for event in openai_answers.diarized_segments(transcript):
-            yield _data(event)
+        ending += [_data(event) for event in openai_answers.diarized_segments(transcript)]
     done = {
         "type": "transcript.text.done",
         "text": transcript.text,
@@ -49,8 +59,17 @@ async def events(desk: Desk, job_id: uuid.UUID, wanted: Wanted) -> AsyncIterator
     }
     if wanted.logprobs:
         done["logprobs"] = openai_answers.logprobs(openai_answers.words_of(transcript))
-    yield _data(done)
-    yield "data: [DONE]\n\n"
+    return [*ending, _data(done), "data: [DONE]\n\n"]
+
+
+def _piece(heard: str, text: str) -> str:
+    """A segment's text as it goes on from what was heard."""
+    text = text.strip()
+    return f" {text}" if heard and text else text
+
+
+def _delta(text: str) -> str:
+    return _data({"type": "transcript.text.delta", "delta": text})
 
 
 def _data(event: dict[str, Any]) -> str:

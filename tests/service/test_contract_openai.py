@@ -13,6 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
+import shared.events
 from scripts.local_stack import Stack
 from shared import leases
 from shared.config import Settings
@@ -174,6 +175,27 @@ def test_a_diarized_stream_has_segments_with_speakers(caller: Caller, known: byt
     found = events(ask(caller, known, stream="true", response_format="diarized_json"))
     segments = [event for event in found if event["type"] == "transcript.text.segment"]
     assert [(event["speaker"], event["start"]) for event in segments] == [("A", 0.0), ("B", 1.2)]
+
+
+def test_a_stream_tells_what_is_heard_at_once(gateway: Gateway, caller: Caller) -> None:
+    """Segments come as deltas before the task is done, and none of them comes again at its end."""
+    with caller.http.stream("POST", TRANSCRIPTIONS, files={"file": b"new"}, data={"stream": "true"}) as answer:
+        task_id = uuid.UUID(answer.headers["x-task-id"])
+        hand_in(work_on(task_id, "convert"), gateway.storage)
+        claim = work_on(task_id, "transcribe")
+        with session() as work:
+            shared.events.publish(work, claim, TRANSCRIPT.segments[:1])
+        found = (json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line.startswith("data: {"))
+        first = next(found)
+        assert caller.status(task_id) == "processing"
+        hand_in(claim, gateway.storage)
+        for stage in ("merge", "store"):
+            hand_in(work_on(task_id, stage), gateway.storage)
+        assert [first, next(found)] == [
+            {"type": "transcript.text.delta", "delta": "Hello there."},
+            {"type": "transcript.text.delta", "delta": " Good day."},
+        ]
+        assert next(found)["text"] == "Hello there. Good day."
 
 
 def test_a_stream_tells_of_a_failure_as_an_event(gateway: Gateway, caller: Caller) -> None:
