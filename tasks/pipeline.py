@@ -12,14 +12,16 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 
+from shared import sources
 from shared.config import Settings
 from shared.transcript import Caveat, Diarization, Transcript, Transcription, to_json
-from tasks import engines, pcm, sleeper
+from tasks import engines, fetch, pcm, sleeper
 from tasks.stage import Output, Work, key_of, stage
 from tasks.stages.convert import ConvertLimits
 from tasks.stages.convert import convert as decode
 from tasks.stages.diarize import DiarizeOptions
 from tasks.stages.diarize import diarize as find_speakers
+from tasks.stages.download import download as get
 from tasks.stages.merge import merge as join
 from tasks.stages.transcribe import TranscribeOptions
 from tasks.stages.transcribe import transcribe as recognise
@@ -31,6 +33,15 @@ def _device(config: Settings) -> str:
 
 def _no_speakers(cause: str | None) -> Caveat:
     return Caveat("diarization_failed", f"Speakers could not be told apart ({cause}); the words are complete.")
+
+
+@stage("download")
+def download(work: Work) -> Output:
+    """The URL of a recording -> its bytes."""
+    url = sources.check(work.claim.source_url or "", work.config)
+    ways, limits = fetch.ways(work.config, work.storage), fetch.limits(work.config)
+    done = get(url, work.folder, ways, limits, work.progress)
+    return Output(done.path, ".media", {"sha256": done.sha256, "filename": done.filename})
 
 
 @stage("convert")

@@ -201,8 +201,8 @@ def test_an_empty_file_has_no_audio(gateway: Gateway, caller: Caller) -> None:
 
 
 def test_another_body_than_a_form_is_refused(gateway: Gateway, caller: Caller) -> None:
-    """JSON, raw bytes and no body at all are invalid requests."""
-    for options in ({"json": {"url": "http://example.org"}}, {"content": b"RIFF"}, {}):
+    """JSON that is no object, raw bytes and no body at all are invalid requests."""
+    for options in ({"json": ["RIFF"]}, {"content": b"RIFF"}, {}):
         assert problem(caller.http.post("/transcribe", **options)) == (422, "invalid_request")
     assert gateway.left_behind(caller) == NOTHING
 

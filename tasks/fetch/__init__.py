@@ -1,0 +1,33 @@
+"""The ways to a recording that is named by its URL. Each takes what it knows and leaves the rest to the next.
+
+bucket.py   s3://bucket/key, from a bucket that the operator listed
+direct.py   a media file behind http or https
+page.py     a page: YouTube, TikTok, a podcast, an article with a player; by yt-dlp in a sandboxed child
+"""
+
+from __future__ import annotations
+
+from functools import partial
+
+from shared import egress
+from shared.config import Settings
+from shared.storage import Storage
+from tasks.fetch import bucket, direct, page
+from tasks.stages.download import Fetch, FetchLimits
+
+
+def ways(config: Settings, storage: Storage) -> tuple[Fetch, ...]:
+    """All of them, in the order in which they are asked."""
+    guard = egress.guard(config)
+    return (
+        partial(bucket.fetch, config, storage),
+        partial(direct.fetch, guard),
+        partial(page.fetch, guard, page.PageOptions.of(config)),
+    )
+
+
+def limits(config: Settings) -> FetchLimits:
+    """What one recording may cost by the settings."""
+    return FetchLimits(
+        config.max_upload_bytes, config.max_duration, config.download_timeout_s, config.download_idle_timeout_s
+    )

@@ -1,0 +1,210 @@
+"""A page with a recording on it, by yt-dlp in a sandboxed child that can reach nothing but the egress proxy."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import selectors
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from pydantic import ValidationError
+
+from shared.config import Settings
+from shared.egress import Guard
+from shared.errors import ExtractionError, FileTooLarge, MediaTooLong, ParleyError, SourceUnavailable
+from shared.filenames import safe_filename
+from shared.transcript import Progress, from_json
+from tasks.egress_proxy import EgressProxy
+from tasks.stages.download import Fetched, FetchLimits, too_large
+
+EXTRACTOR = Path(__file__).parent.parent / "extractor" / "__main__.py"
+RECORDING, COOKIES = "recording", "cookies.txt"
+
+TICK_S = 0.25
+"""How often the folder is measured and progress reported, so that a cancel is heard while yt-dlp is silent."""
+
+MAX_LINE_BYTES = 65_536
+MEMORY_BYTES = 1 << 30
+"""Address space of the child; Python and all of yt-dlp's extractors take about 200 MB of it."""
+
+CPU_S = 600
+"""Processor time of the child. An hour of HLS in two-second fragments takes some 20 s."""
+
+SPARE_BYTES = 4 << 20
+"""What the folder may hold beside the recording: cookies, and the fragment that is being written."""
+
+REFUSALS: dict[str, type[ParleyError]] = {
+    kind.code: kind for kind in (ExtractionError, MediaTooLong, FileTooLarge, SourceUnavailable)
+}
+
+
+@dataclass(frozen=True, slots=True)
+class PageOptions:
+    """Which of yt-dlp's extractors may be used, and the operator's cookies for them."""
+
+    extractors: tuple[str, ...]
+    cookies: Path | None
+
+    @classmethod
+    def of(cls, config: Settings) -> PageOptions:
+        """As the settings want it. TikTok's own leave the list with ALLOW_TIKTOK_ADAPTER."""
+        names = [name.strip() for name in config.url_extractors.split(",") if name.strip()]
+        if not config.allow_tiktok_adapter:
+            names = [name for name in names if "tiktok" not in name.lower()]
+        return cls(tuple(names), config.ytdlp_cookies_file)
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    title: str | None
+    ext: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One line of the child: exactly one field is set."""
+
+    progress: float | None = None
+    found: _Found | None = None
+    error: _Refusal | None = None
+
+
+def fetch(
+    guard: Guard, options: PageOptions, url: str, folder: Path, limits: FetchLimits, progress: Progress
+) -> Fetched | None:
+    """The recording that yt-dlp finds; None for a URL that is not http or https.
+
+    Raises ExtractionError with yt-dlp's reason, BlockedAddress when anything it needed lies where the guard forbids,
+    MediaTooLong, FileTooLarge, SourceUnavailable, and what `progress` raises; the child has ended by then.
+    """
+    if not url.startswith(("http://", "https://")):
+        return None
+    if not options.extractors:
+        raise ExtractionError("This server takes media files only, not pages.")
+    with (
+        EgressProxy(guard, limits.idle_timeout_s) as proxy,
+        _child(url, proxy, options, folder, limits) as (child, log),
+    ):
+        try:
+            found = _follow(child, folder, limits, progress)
+            if found is None:
+                raise _silent_end(child, log)
+        except (ExtractionError, SourceUnavailable) as error:
+            if proxy.refused:
+                raise proxy.refused[0] from error
+            raise
+    if not (folder / RECORDING).is_file():
+        raise ExtractionError("There is no recording at this URL.")
+    title = safe_filename((found.title or "").replace("/", "-"))
+    return Fetched(folder / RECORDING, f"{title}.{found.ext}" if title and found.ext else title)
+
+
+@contextmanager
+def _child(
+    url: str, proxy: EgressProxy, options: PageOptions, folder: Path, limits: FetchLimits
+) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
+    """The running child and the file with its stderr. At the end of the block it and its descendants are dead."""
+    if options.cookies:
+        shutil.copyfile(options.cookies, folder / COOKIES)
+    job = {
+        "url": url,
+        "proxy": proxy.address,
+        "parent_pid": os.getpid(),
+        "extractors": options.extractors,
+        "cookies": COOKIES if options.cookies else None,
+        "max_bytes": limits.max_bytes,
+        "max_duration_s": limits.max_duration_s,
+        "idle_timeout_s": limits.idle_timeout_s,
+        "cpu_s": min(CPU_S, math.ceil(limits.timeout_s)),
+        "memory_bytes": MEMORY_BYTES,
+    }
+    with tempfile.TemporaryFile() as log:
+        child = subprocess.Popen(  # noqa: S603 - our own interpreter and file
+            [sys.executable, "-I", str(EXTRACTOR), json.dumps(job)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=log,
+            cwd=folder,
+            env={},
+            start_new_session=True,
+        )
+        with child:
+            try:
+                yield child, log
+            finally:
+                # not yet waited for, so its process group cannot be anybody else's
+                os.killpg(child.pid, signal.SIGKILL)
+
+
+def _follow(child: subprocess.Popen[bytes], folder: Path, limits: FetchLimits, progress: Progress) -> _Found | None:
+    """Read the child's lines until it ends; None when it ended without an answer. Raises what it answered."""
+    assert child.stdout is not None
+    deadline, share, pending = time.monotonic() + limits.timeout_s, 0.0, b""
+    found: _Found | None = None
+    with selectors.DefaultSelector() as selector:
+        selector.register(child.stdout, selectors.EVENT_READ)
+        while time.monotonic() < deadline:
+            size = _size(folder)
+            # what it says of its progress is not believed where the file itself shows more
+            progress(share := max(share, min(size / limits.max_bytes, 1.0)))
+            if size > limits.max_bytes + SPARE_BYTES:
+                raise too_large(limits)
+            if not selector.select(TICK_S):
+                continue
+            chunk = os.read(child.stdout.fileno(), MAX_LINE_BYTES)
+            if not chunk:
+                return found
+            *lines, pending = (pending + chunk).split(b"\n")
+            if len(pending) > MAX_LINE_BYTES:
+                raise ExtractionError("yt-dlp gave an answer that makes no sense.")
+            for line in lines:
+                message = _parse(line)
+                if message.error is not None:
+                    raise REFUSALS.get(message.error.code, ExtractionError)(message.error.message)
+                share = max(share, min(message.progress or 0.0, 1.0))
+                found = message.found or found
+    raise SourceUnavailable(f"Fetching the recording took longer than {limits.timeout_s:g} seconds.")
+
+
+def _size(folder: Path) -> int:
+    total = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                total += entry.stat(follow_symlinks=False).st_size
+            except FileNotFoundError:  # renamed or removed this moment
+                continue
+    return total
+
+
+def _parse(line: bytes) -> _Message:
+    try:
+        return from_json(_Message, line)
+    except ValidationError as problem:
+        raise ExtractionError("yt-dlp gave an answer that makes no sense.") from problem
+
+
+def _silent_end(child: subprocess.Popen[bytes], log: IO[bytes]) -> ExtractionError:
+    """The error for a child that ended without an answer; what it said goes to the logs as the cause, no further."""
+    os.killpg(child.pid, signal.SIGKILL)
+    log.seek(0)
+    error = ExtractionError("yt-dlp stopped before it was done with this page.")
+    error.__cause__ = RuntimeError(log.read(MAX_LINE_BYTES).decode(errors="replace"))
+    return error

@@ -1,0 +1,73 @@
+"""download: a URL in, the recording behind it out, as bytes that nobody has looked into yet.
+
+How the bytes are had is the business of tasks/fetch; here they are asked for, counted and hashed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import ExtractionError, FileTooLarge, NoAudio
+from shared.transcript import Progress
+
+
+@dataclass(frozen=True, slots=True)
+class FetchLimits:
+    """What one recording may cost. `timeout_s` bounds the whole of it, `idle_timeout_s` each silence of a server."""
+
+    max_bytes: int
+    max_duration_s: float
+    timeout_s: float
+    idle_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """A file in the given folder, and what its source calls it."""
+
+    path: Path
+    filename: str | None
+
+
+Fetch = Callable[[str, Path, FetchLimits, Progress], Fetched | None]
+"""One way to a recording: takes a URL in its normal form and an empty folder; None means that it knows no such URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A recording that was fetched; `bytes` and `sha256` (in hex) are those of the file at `path`."""
+
+    path: Path
+    bytes: int
+    sha256: str
+    filename: str | None
+
+
+def download(url: str, folder: Path, ways: Sequence[Fetch], limits: FetchLimits, progress: Progress) -> Download:
+    """Fetch by the first way that knows the URL.
+
+    Raises ExtractionError, FileTooLarge, NoAudio for an empty file, and what the ways raise.
+    """
+    for number, fetch in enumerate(ways):
+        own = folder / f"way-{number}"
+        own.mkdir(mode=0o700)
+        fetched = fetch(url, own, limits, progress)
+        if fetched is None:
+            continue
+        size = fetched.path.stat().st_size
+        if size == 0:
+            raise NoAudio("The file behind the URL is empty.")
+        if size > limits.max_bytes:
+            raise too_large(limits)
+        with fetched.path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        return Download(fetched.path, size, sha256, fetched.filename)
+    raise ExtractionError("There is no recording at this URL.")
+
+
+def too_large(limits: FetchLimits) -> FileTooLarge:
+    """The error for more bytes than are allowed."""
+    return FileTooLarge(f"The recording is larger than {limits.max_bytes} bytes.", max_upload_bytes=limits.max_bytes)
