@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, get_args
@@ -16,16 +17,17 @@ from shared.options import JobOptions, Priority
 ALIASES: Mapping[str, str] = {"lang": "language", "response_format": "format"}
 """Other names of an option."""
 
-NAMES = frozenset({*JobOptions.model_fields, "priority", *ALIASES})
+NAMES = frozenset({*JobOptions.model_fields, "priority", "wait", *ALIASES})
 """Every form field but the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """A checked request for a transcription."""
+    """A checked request for a transcription. `wait_s` is how long the answer may wait for the result, if given."""
 
     options: JobOptions
     priority: Priority
+    wait_s: float | None = None
 
 
 def parse(fields: Mapping[str, str], config: Settings) -> Asked:
@@ -34,6 +36,7 @@ def parse(fields: Mapping[str, str], config: Settings) -> Asked:
     priority = given.pop("priority", "normal")
     if priority not in get_args(Priority):
         raise InvalidRequest(f"priority must be one of {', '.join(get_args(Priority))}.", parameter="priority")
+    wait_s = _seconds(given.pop("wait")) if "wait" in given else None
     given["language"] = _language(given.get("language", "auto"))
     given.setdefault("mode", config.asr_mode)
     if given.get("model", "auto") == "auto":
@@ -43,7 +46,16 @@ def parse(fields: Mapping[str, str], config: Settings) -> Asked:
     except ValidationError as error:
         raise invalid(error) from error
     _check_model(options, config)
-    return Asked(options, priority)
+    return Asked(options, priority, wait_s)
+
+
+def preferred_wait_s(header: str) -> float | None:
+    """The seconds of `Prefer: wait=N` (RFC 7240). A preference that makes no sense is ignored, as it is to be."""
+    for preference in header.split(","):
+        name, _, value = preference.partition(";")[0].partition("=")
+        if name.strip().lower() == "wait" and value.strip(' "').isdecimal():
+            return float(value.strip(' "'))
+    return None
 
 
 def invalid(error: ValidationError) -> InvalidRequest:
@@ -62,6 +74,16 @@ def _without_aliases(fields: Mapping[str, str]) -> dict[str, Any]:
             raise InvalidRequest(f"{option} is given twice, under two names.", parameter=option)
         given[option] = value
     return given
+
+
+def _seconds(given: str) -> float:
+    try:
+        seconds = float(given)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InvalidRequest("wait must be a number of seconds.", parameter="wait")
+    return seconds
 
 
 def _language(given: str) -> str | None:

@@ -16,9 +16,10 @@ from uuid_utils.compat import uuid7
 
 from api.parameters import Asked
 from api.views import priority_name
-from shared import erasure, history, jobs
+from shared import erasure, history, idempotency, jobs
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
+from shared.idempotency import Once
 from shared.jobs import Outcome, RemoteSource, Source
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
@@ -32,13 +33,20 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """All that a job is made of."""
+    """All that a job is made of. A request with an `idempotency_key` makes one job however often it is sent."""
 
     job_id: uuid.UUID
     owner_id: uuid.UUID
     source: Source | RemoteSource
     asked: Asked
     request_id: str
+    idempotency_key: str | None = None
+
+    @property
+    def once(self) -> Once | None:
+        """The request as one that must not be carried out twice."""
+        key, asked = self.idempotency_key, self.asked
+        return idempotency.once(self.owner_id, key, self.source, asked.options, asked.priority) if key else None
 
 
 def announce(owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
@@ -62,10 +70,10 @@ def withdraw(job_id: uuid.UUID, writer: MultipartWriter) -> None:
 
 
 def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
-    """Make the stored upload a job and tell the workers.
+    """Make the stored upload a job and tell the workers. A repeated request is answered with its first job.
 
-    Raises DatabaseUnavailable. Then there is no job, or PostgreSQL does not even answer whether there is one: the
-    object stays where it is, the sweep removes it unless the job exists.
+    Raises IdempotencyConflict, and DatabaseUnavailable. Then there is no job, or PostgreSQL does not even answer
+    whether there is one: the object stays where it is, the sweep removes it unless the job exists.
     """
     try:
         job, outcome = _insert(order)
@@ -74,6 +82,8 @@ def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
     except BaseException:
         withdraw(order.job_id, writer)
         raise
+    if job.id != order.job_id:
+        withdraw(order.job_id, writer)
     ring(outcome.rings)
     if outcome.duplicate and isinstance(order.source, Source):
         _delete(storage, order.source.key)
@@ -81,7 +91,10 @@ def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
 
 
 def place_remote(order: Order) -> Job:
-    """Make a recording that is still to be fetched a job and tell the workers. Raises DatabaseUnavailable."""
+    """Make a recording that is still to be fetched a job and tell the workers. A repeated request has its first job.
+
+    Raises IdempotencyConflict and DatabaseUnavailable.
+    """
     try:
         job, outcome = _insert(order)
     except _FateUnknown as error:
@@ -111,9 +124,11 @@ def _insert(order: Order) -> tuple[Job, Outcome]:
 
 
 def _insert_once(order: Order) -> tuple[Job, Outcome]:
-    is_complete = False
+    is_complete, once = False, order.once
     try:
         with session() as work:
+            if once and (job := idempotency.first(work, once)):
+                return job, Outcome()
             if isinstance(order.source, Source):
                 erasure.keep(work, order.job_id)
             done = jobs.submit(
@@ -125,6 +140,8 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
                 priority=order.asked.priority,
                 request_id=order.request_id,
             )
+            if once:
+                idempotency.note(work, once, done[0])
             is_complete = True
     except DatabaseUnavailable as error:
         if is_complete:

@@ -75,6 +75,12 @@ class WrongState(ParleyError):
     code, status = "wrong_state", 409
 
 
+class IdempotencyConflict(ParleyError):
+    """The `Idempotency-Key` was used in the last 24 hours for another request; `detail.task_id` is what that made."""
+
+    code, status = "idempotency_conflict", 409
+
+
 class IncompleteUpload(ParleyError):
     """The connection ended before the whole body had arrived; nothing was kept."""
 

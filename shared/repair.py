@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import exists, func, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from shared import events
+from shared import events, idempotency
 from shared.config import Settings
 from shared.db import session
 from shared.erasure import purge, unfinished
@@ -54,6 +54,7 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
     ring(next_ones)
     with session() as work:
         events.sweep(work)
+        idempotency.sweep(work)
     return Repaired(len(overdue), len(again), _finish_erasures(storage))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from dataclasses import dataclass
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 from urllib.parse import quote
@@ -33,6 +34,8 @@ from shared.transcript import Transcript, from_json
 
 router = APIRouter(tags=["tasks"])
 
+Granularity = Literal["segment", "word"]
+
 DEFAULTS = FormatOptions()
 
 
@@ -59,7 +62,7 @@ def result(
     format: Annotated[Format | None, Query(description="Default: what the task was submitted with")] = None,
     response_format: Annotated[Format | None, Query(description="The same as format")] = None,
     timestamp_granularity: Annotated[
-        Literal["segment", "word"] | None, Query(description="word puts each word's times into json")
+        Granularity | None, Query(description="word puts each word's times into json")
     ] = None,
     max_line_length: Annotated[int, Query(description="Columns of a line in srt and vtt")] = DEFAULTS.max_line_length,
     max_lines: Annotated[int, Query(description="Lines of a cue in srt and vtt")] = DEFAULTS.max_lines,
@@ -73,16 +76,32 @@ def result(
     """
     if format and response_format and format != response_format:
         raise InvalidRequest("format is given twice, under two names.", parameter="format")
+    shown = Shown(format or response_format, timestamp_granularity, max_line_length, max_lines)
+    return deliver(caller.id, task_id, storage, shown)
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """How a transcript is to be shown; None means as the task was submitted with."""
+
+    format: Format | None = None
+    timestamp_granularity: Granularity | None = None
+    max_line_length: int = DEFAULTS.max_line_length
+    max_lines: int = DEFAULTS.max_lines
+
+
+def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, shown: Shown) -> Response:
+    """The transcript of a task. Raises NotFound, NotReady, the error that ended it, and StorageUnavailable."""
     with db.session() as work:
-        job = history.get(work, caller.id, task_id).job
+        job = history.get(work, owner_id, task_id).job
         _check_is_done(job)
         key = history.transcript_key(work, task_id)
     asked = JobOptions.model_validate(job.options)
-    wanted = format or response_format or asked.format
+    wanted = shown.format or asked.format
     options = FormatOptions(
-        words=(timestamp_granularity or asked.timestamp_granularity) == "word",
-        max_line_length=max_line_length,
-        max_lines=max_lines,
+        words=(shown.timestamp_granularity or asked.timestamp_granularity) == "word",
+        max_line_length=shown.max_line_length,
+        max_lines=shown.max_lines,
         uri=_stem(job),
     )
     transcript = _load(storage, key)

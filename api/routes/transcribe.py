@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Annotated, Any
 
 import anyio
-from fastapi import APIRouter, Request, Response
+from anyio import to_thread
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
 from api import fields, intake, parameters, remote, submission
 from api.dependencies import DetachedCallerDep, SettingsDep, StorageDep
 from api.errors import responses
+from api.parameters import Asked
+from api.routes import results
+from api.waiting import until_ended
 from shared.config import Settings
 from shared.errors import (
     AdapterDisabled,
@@ -20,6 +26,7 @@ from shared.errors import (
     DatabaseUnavailable,
     FileTooLarge,
     Forbidden,
+    IdempotencyConflict,
     IncompleteUpload,
     InvalidRequest,
     InvalidUrl,
@@ -32,7 +39,7 @@ from shared.jobs import Source
 from shared.keys import Caller
 from shared.models import Job
 from shared.options import JobOptions
-from shared.schemas import Accepted
+from shared.schemas import Accepted, Result
 from shared.states import JobState
 from shared.storage import Storage, upload_key
 
@@ -47,6 +54,13 @@ OPTIONS: dict[str, Any] = {
     "lang": {"type": "string", "description": "The same as language"},
     "response_format": {"type": "string", "description": "The same as format"},
     "priority": {"type": "string", "enum": ["interactive", "normal", "batch"], "default": "normal"},
+    "wait": {
+        "type": "number",
+        "minimum": 0,
+        "default": 0,
+        "description": "Answer with the result if it is there in "
+        "so many seconds; the same as the header Prefer: wait=N",
+    },
 }
 
 FORM: dict[str, Any] = {
@@ -89,38 +103,66 @@ BODIES: dict[str, Any] = {
 @router.post(
     "/transcribe",
     status_code=202,
-    response_model=Accepted,
+    response_model=None,
     summary="Transcribe a recording",
     openapi_extra={"requestBody": {"required": True, "content": BODIES}},
-    responses=responses(
-        InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio,
-        InvalidUrl, BlockedAddress, AdapterDisabled, DatabaseUnavailable, StorageUnavailable,
-    ),
+    responses={
+        200: {"model": Result, "description": "With `wait`: the transcript in the task's format, as of GET /result"},
+        202: {"model": Accepted, "description": "The task, to be followed"},
+        **responses(
+            InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio,
+            InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, DatabaseUnavailable, StorageUnavailable,
+        ),
+    },
 )  # fmt: skip
 async def transcribe(
-    request: Request, response: Response, caller: DetachedCallerDep, config: SettingsDep, storage: StorageDep
-) -> Accepted:
+    request: Request,
+    caller: DetachedCallerDep,
+    config: SettingsDep,
+    storage: StorageDep,
+    _idempotency_key: Annotated[
+        str | None,
+        Header(
+            alias="Idempotency-Key",
+            max_length=255,
+            pattern="^[ -~]+$",
+            description="For 24 hours the same key with the same request gives the same task",
+        ),
+    ] = None,
+    prefer: Annotated[str, Header(description="`wait=N`: answer with the result if it is there in N seconds")] = "",
+) -> Response:
     """Send a file or a URL, and what to do with it; poll `status_url`, then fetch `result_url`.
 
         curl -H "Authorization: Bearer $API_KEY" -F file=@meeting.mp3 -F diarization=true $URL/transcribe
         curl -H "Authorization: Bearer $API_KEY" -F url=https://media.example/meeting.mp3 $URL/transcribe
 
     The same recording, or the same URL, with the same options is answered at once from what is known: `status` is
-    `done`.
+    `done`. With `wait` the answer is the result itself if it is there in time, or the error that ended the task.
     """
     _refuse_misplaced(request)
     job_id = uuid7()
     request.state.task_id = job_id
     if fields.is_short(request):
-        job = await _by_url(request, job_id, caller, config, await fields.read(request, known=NAMES))
+        given = await fields.read(request, known=NAMES)
+        job, asked = await _by_url(request, job_id, caller, config, given)
     else:
-        job = await _by_form(request, job_id, caller, config, storage)
-    answer = accepted(job.id, JobState(job.state))
-    response.headers["Location"] = answer.status_url
-    return answer
+        job, asked = await _by_form(request, job_id, caller, config, storage)
+    headers = {"Location": f"/status/{job.id}"}
+    if job.id != job_id:
+        headers["Idempotent-Replayed"] = "true"
+    wait_s = asked.wait_s if asked.wait_s is not None else parameters.preferred_wait_s(prefer) or 0
+    if wait_s and await until_ended(job.id, caller.id, min(wait_s, config.max_wait_s)):
+        answer = await to_thread.run_sync(results.deliver, caller.id, job.id, storage, results.Shown())
+        answer.headers.update({**headers, "Content-Location": f"/result/{job.id}"})
+        return answer
+    # as it was at first, so that a repeated request gets the same answer
+    state = JobState.DONE if job.cached else JobState.QUEUED
+    return JSONResponse(accepted(job.id, state).model_dump(mode="json"), 202, headers)
 
 
-async def _by_form(request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, storage: Storage) -> Job:
+async def _by_form(
+    request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, storage: Storage
+) -> tuple[Job, Asked]:
     await intake.in_thread(submission.announce, caller.id, job_id)
     key = upload_key(caller.id, job_id)
     writer = storage.writer(key)
@@ -142,15 +184,20 @@ async def _by_form(request: Request, job_id: uuid.UUID, caller: Caller, config: 
         await intake.in_thread(submission.withdraw, job_id, writer)
         return await _by_url(request, job_id, caller, config, upload.fields)
     source = Source(key, upload.sha256, upload.bytes, upload.filename)
-    order = submission.Order(job_id, caller.id, source, asked, request.state.request_id)
-    return await intake.in_thread(submission.place, order, writer, storage)
+    order = submission.Order(job_id, caller.id, source, asked, request.state.request_id, _key(request))
+    return await intake.in_thread(submission.place, order, writer, storage), asked
 
 
 async def _by_url(
     request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, given: Mapping[str, str]
-) -> Job:
+) -> tuple[Job, Asked]:
     order = remote.order(given, config, job_id=job_id, owner_id=caller.id, request_id=request.state.request_id)
-    return await intake.in_thread(submission.place_remote, order)
+    order = replace(order, idempotency_key=_key(request))
+    return await intake.in_thread(submission.place_remote, order), order.asked
+
+
+def _key(request: Request) -> str | None:
+    return request.headers.get("idempotency-key")
 
 
 def accepted(task_id: Any, status: JobState) -> Accepted:
@@ -172,5 +219,3 @@ def _refuse_misplaced(request: Request) -> None:
     if request.query_params:
         name = next(iter(request.query_params))[:100]
         raise InvalidRequest(f"Send {name!r} as a field of the form, not in the address.", parameter=name)
-    if "idempotency-key" in request.headers:
-        raise InvalidRequest("There is no parameter 'Idempotency-Key'.", parameter="Idempotency-Key")

@@ -1,22 +1,31 @@
-"""Many who wait for jobs in one process."""
+"""Waiting for jobs: many in one process, and over HTTP with `wait`."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
+import time
 import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import httpx
 import pytest
 from sqlalchemy import func, select, text
 from uuid_utils.compat import uuid7
 
 from api.waiting import until_ended
-from shared import erasure, jobs
+from scripts.local_stack import Stack
+from shared import erasure, jobs, leases
+from shared.config import Settings
 from shared.db import session
-from shared.errors import NotFound
+from shared.errors import NoAudio, NotFound
 from shared.jobs import Source
 from shared.options import JobOptions
 from shared.states import JobState
+from shared.storage import Storage
+from tests.service.gateway import PATIENCE_S, Caller, Gateway, eventually, finish, gateway_on, work_on
 
 WAITERS = 1000
 
@@ -95,3 +104,94 @@ def test_a_thousand_wait_as_cheaply_as_one(owner: uuid.UUID) -> None:
     states, during, threads = asyncio.run(wait())
     assert states == [JobState.CANCELLED] * WAITERS
     assert (during - before[0], threads - before[1]) <= (2, 2)
+
+
+# ---- over HTTP
+
+
+@pytest.fixture(scope="module")
+def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    home = tmp_path_factory.mktemp("gateway")
+    with gateway_on(servers, home, Storage(environment), MAX_WAIT_S="5") as running:
+        yield running
+
+
+@pytest.fixture
+def caller(gateway: Gateway) -> Iterator[Caller]:
+    made = gateway.caller()
+    with made.http:
+        yield made
+
+
+def newest(caller: Caller) -> uuid.UUID:
+    """The task of a submission that has not been answered yet."""
+    items = eventually(lambda: caller.http.get("/history").json()["items"], "the task is there")
+    return uuid.UUID(items[0]["task_id"])
+
+
+def while_waiting(submit: Callable[[], httpx.Response], work: Callable[[], None]) -> httpx.Response:
+    """The answer to a submission that waits, while `work` is done."""
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(submit)
+        work()
+        return answer.result(PATIENCE_S)
+
+
+def test_who_waits_gets_the_result(gateway: Gateway, caller: Caller) -> None:
+    """With the field `wait` the answer is 200 with the transcript in the task's format, and says where it is."""
+    answer = while_waiting(
+        lambda: caller.submit(wait="5", format="srt"), lambda: finish(newest(caller), gateway.storage)
+    )
+    task_id = newest(caller)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-subrip; charset=utf-8")
+    assert answer.text == caller.http.get(f"/result/{task_id}").text
+    assert answer.headers["content-location"] == f"/result/{task_id}"
+
+
+def test_a_preference_to_wait_is_honoured(gateway: Gateway, caller: Caller) -> None:
+    """`Prefer: wait=N` is the same as the field; a preference that means nothing is ignored."""
+    content = os.urandom(64)
+
+    def submit() -> httpx.Response:
+        files = {"file": ("call.wav", content)}
+        return caller.http.post("/transcribe", files=files, headers={"Prefer": "respond-async, wait=5"})
+
+    assert while_waiting(submit, lambda: finish(newest(caller), gateway.storage)).json()["status"] == "done"
+    assert submit().json()["cached"] is True
+    files = {"file": ("call.wav", content)}
+    ignored = caller.http.post("/transcribe", files=files, headers={"Prefer": "wait=long"})
+    assert (ignored.status_code, ignored.json()["status"]) == (202, "done")
+
+
+def test_who_waits_is_told_of_a_failure(caller: Caller) -> None:
+    """A task that fails in time is answered with the error that ended it, and that error's status."""
+
+    def fail() -> None:
+        with session() as work:
+            leases.fail(work, claim, NoAudio("There is no sound."), max_attempts=3)
+
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(lambda: caller.submit(wait="5"))
+        claim = work_on(newest(caller), "convert")
+        fail()
+    assert (answer.result().status_code, answer.result().json()["code"]) == (422, "no_audio")
+
+
+def test_what_takes_longer_is_accepted(caller: Caller) -> None:
+    """202 when the time is over, which MAX_WAIT_S bounds; a number that is none is refused."""
+    began = time.monotonic()
+    answer = caller.submit(wait="3600")
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    assert time.monotonic() - began < PATIENCE_S
+    for wrong in ("-1", "soon", "nan"):
+        refused = caller.submit(wait=wrong)
+        assert (refused.status_code, refused.json()["detail"]) == (422, {"parameter": "wait"})
+
+
+def test_a_task_outlives_the_client_that_waited(gateway: Gateway, caller: Caller) -> None:
+    """A client that goes away while it waits takes nothing with it."""
+    with pytest.raises(httpx.ReadTimeout):
+        caller.http.post("/transcribe", files={"file": ("a.wav", os.urandom(64))}, data={"wait": "5"}, timeout=1)
+    task_id = newest(caller)
+    finish(task_id, gateway.storage)
+    assert caller.status(task_id) == "done"
