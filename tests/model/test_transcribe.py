@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
@@ -13,7 +13,7 @@ from scripts.weights.fixtures import default_model_dir, fixture
 from shared.config import Settings
 from shared.errors import Interrupted, InvalidRequest, TranscriptionError
 from shared.scoring import word_error_rate
-from shared.transcript import SAMPLE_RATE, Transcription
+from shared.transcript import SAMPLE_RATE, Segment, Transcription
 from tasks import engines
 from tasks.stages.speech import Samples
 from tasks.stages.transcribe import TranscribeOptions, context, transcribe
@@ -161,7 +161,7 @@ def test_a_scrap_of_sound_is_no_crash(base: WhisperModel, jfk: Samples) -> None:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_windows_neither_lose_nor_double_words(mode: str, base: WhisperModel, talk: Samples, talk_text: str) -> None:
-    """Two and a half minutes are recognised 50 s at a time; never more samples than that are asked for."""
+    """Two and a half minutes are recognised, and given out, 50 s at a time; never more samples are asked for."""
     samples = np.tile(talk, 4)
     asked: list[int] = []
 
@@ -172,7 +172,10 @@ def test_windows_neither_lose_nor_double_words(mode: str, base: WhisperModel, ta
 
     duration = len(samples) / SAMPLE_RATE
     options = TranscribeOptions("base", "en", mode=mode)
-    result = transcribe(read, duration, options, base, ignore, window_s=50)
+    given_out: list[Sequence[Segment]] = []
+    result = transcribe(read, duration, options, base, ignore, finished=given_out.append, window_s=50)
+    assert tuple(segment for some in given_out for segment in some) == result.segments
+    assert sum(map(bool, given_out)) >= 3
     assert max(asked) <= 50 * SAMPLE_RATE
     assert word_error_rate(" ".join([talk_text] * 4), text(result)) <= 0.08
     assert duration - 2 <= result.segments[-1].end <= duration
