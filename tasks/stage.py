@@ -30,7 +30,7 @@ from shared.errors import (
 )
 from shared.jobs import Outcome
 from shared.leases import Answer, Claim, Input
-from shared.storage import Storage, stage_key, storage
+from shared.storage import Storage, job_prefix, stage_key, storage
 from shared.telemetry import get_logger
 from shared.transcript import Finished, Progress, from_json
 from tasks.app import app, ring
@@ -133,6 +133,8 @@ def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) ->
             workspace(config.scratch_dir, claim.stage) as folder,
             KeptLease(claim, config, clean_up=lambda: discard(folder)) as lease,
         ):
+            if claim.fence > 1:
+                _clear(claim)
             work = Work(claim, folder, storage(), config, lease.progress, lease.finished)
             outcome = _hand_in(claim, claim.known or _answer(claim, function, work), lease)
         ring(outcome.rings)
@@ -164,28 +166,32 @@ def _hand_in(claim: Claim, answer: Answer, lease: KeptLease) -> Outcome:
     try:
         outcome = _patiently(complete, lambda: lease.progress(1.0))
     except LeaseLost:
-        _remove(_own_prefix(claim), None)
+        _forget(claim, answer)
         raise
     if outcome.duplicate:
-        _remove(_own_prefix(claim), None)
-    if claim.fence > 1:
-        # workers that held the stage before and were killed could not remove what they had stored
-        _remove(_own_prefix(claim).rpartition(f"{claim.fence}.")[0], None if outcome.duplicate else answer.key)
+        _forget(claim, answer)
     return outcome
 
 
-def _own_prefix(claim: Claim) -> str:
-    """What the keys of this worker's own objects begin with."""
-    return stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, ".")
+def _clear(claim: Claim) -> None:
+    """Remove what workers that held this stage before had stored when they were killed.
+
+    Nothing is published under these keys while the stage is unfinished. It is done before the work, as a worker can be
+    killed right after it, too.
+    """
+    keys = job_prefix(claim.owner_id, claim.job_id) + f"{claim.stage}/{claim.shard}."
+    storage().abort_uploads(keys)
+    storage().delete(storage().list(keys))
 
 
-def _remove(prefix: str, published: str | None) -> None:
-    """Remove objects that no row refers to. Storage that is away keeps them until the job is deleted."""
+def _forget(claim: Claim, answer: Answer) -> None:
+    """Remove this worker's own object, to which no row refers. Storage that is away keeps it until the job goes."""
+    own = stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, ".")
     try:
-        storage().abort_uploads(prefix)
-        storage().delete(key for key in storage().list(prefix) if key != published)
+        if answer.key.startswith(own):
+            storage().delete([answer.key])
     except StorageUnavailable:
-        log.warning("objects_left_behind", prefix=prefix)
+        log.warning("object_left_behind", key=answer.key)
 
 
 def _fail(claim: Claim, error: Exception, config: Settings) -> None:
