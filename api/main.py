@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import VERSION, errors, startup
-from api.contracts import openai
+from api.contracts import asr, jobs, links, openai, whisper_service
 from api.middleware import RequestContext
 from api.routes import admin, catalog, events, health, history, page, results, tasks, transcribe
 from shared.config import settings
@@ -34,6 +34,10 @@ TAGS = [
     {"name": "catalogue", "description": "What can be asked for"},
     {"name": "health", "description": "For load balancers, orchestrators and people; no key needed"},
     {"name": "OpenAI", "description": "For clients of OpenAI's audio API; errors have its shape"},
+    {"name": "whisper-asr-webservice", "description": "For its clients, such as subtitle tools"},
+    {"name": "service v1", "description": "Below /api/v1: waiting for a transcript, or polling for it"},
+    {"name": "links", "description": "After POST /transcribe with a URL: the job, its transcript and its files"},
+    {"name": "jobs", "description": "A recording as a job, told apart by speakers"},
     {"name": "admin", "description": "For operators: keys, the queue, repair"},
 ]
 
@@ -52,7 +56,7 @@ def create_app() -> FastAPI:
     )
     for module in (transcribe, tasks, events, results, history, catalog, health, admin, page):
         app.include_router(module.router)
-    for contract in (openai,):
+    for contract in (openai, asr, whisper_service, links, jobs):  # links before jobs: /jobs/all is not an id
         app.include_router(contract.router)
     errors.install(app)
     app.add_middleware(RequestContext)

@@ -1,0 +1,91 @@
+"""Jobs: post a recording, poll until `completed`, find the transcript in the answer."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Response
+
+from api import parameters
+from api.contracts.desk import SUBMITTING, DeskDep, form
+from api.contracts.whisper_service import FIELDS, NAMES, USUAL
+from api.dependencies import DetachedCallerDep, StorageDep
+from api.errors import responses
+from api.intake import Upload
+from api.parameters import Asked
+from api.routes import tasks
+from shared import db, history
+from shared.formats import as_dict
+from shared.history import View
+from shared.states import JobState
+
+router = APIRouter(prefix="/jobs", tags=["jobs"])
+
+DEFAULTS = {"diarization": "true"}
+"""A job of this API says who spoke when unless the form says otherwise."""
+
+DOING = {"download": "downloading", "convert": "converting", "transcribe": "transcribing", "diarize": "diarizing"}
+ENDED = {JobState.DONE: "completed", JobState.ERROR: "failed", JobState.CANCELLED: "cancelled"}
+
+
+@router.post(
+    "",
+    status_code=202,
+    response_model=None,
+    summary="Transcribe a recording as a job",
+    openapi_extra=form(FIELDS),
+    responses=responses(*SUBMITTING),
+)
+async def submit(desk: DeskDep) -> dict[str, str]:
+    """Speakers are told apart unless `diarization=false`.
+
+    curl -H "Authorization: Bearer $API_KEY" -F file=@long_audio.wav $URL/jobs
+    """
+
+    def read(upload: Upload) -> tuple[Asked, None]:
+        return parameters.parse(DEFAULTS | dict(upload.fields), desk.config), None
+
+    job, _ = await desk.submit(read, known=NAMES)
+    return {"job_id": str(job.id)}
+
+
+@router.get("/{job_id}", response_model=None, summary="Where a job stands, and its transcript",
+            responses=responses(*USUAL))  # fmt: skip
+def status(job_id: uuid.UUID, desk: DeskDep) -> dict[str, Any]:
+    """`status` is what is being done; with `completed`, `result` is the transcript.
+
+    curl -H "Authorization: Bearer $API_KEY" $URL/jobs/$JOB_ID
+    """
+    with db.session() as work:
+        view = history.get(work, desk.caller.id, job_id)
+    job = view.job
+    is_done = job.state == JobState.DONE
+    words = job.options["timestamp_granularity"] == "word"
+    return {
+        "id": str(job.id),
+        "status": _status(view),
+        "progress": float(view.progress),
+        "stage_detail": view.stage_detail,
+        "result": as_dict(desk.fetch(job_id).transcript, words=words) if is_done else None,
+        "error": job.error_message,
+        "created_at": job.created_at,
+        "updated_at": job.updated_at,
+    }
+
+
+@router.delete("/{job_id}", response_model=None, summary="Delete a job", responses=responses(*USUAL))
+def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> dict[str, Any]:
+    """Removes the recording and everything made of it, as DELETE /tasks/{task_id} does.
+
+    curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/jobs/$JOB_ID
+    """
+    receipt = tasks.delete(job_id, response, caller, storage)
+    return {"id": str(job_id), "deleted": receipt.erased}
+
+
+def _status(view: View) -> str:
+    state = JobState(view.job.state)
+    if state == JobState.QUEUED:
+        return "queued"
+    return ENDED.get(state) or DOING.get(view.stage or "", "processing")

@@ -1,0 +1,209 @@
+"""Service v1: transcription below /api/v1, waited for or as a job.
+
+Two older APIs share these paths. What a request looks like decides which of them answers:
+a form with `lang`, `format` or `diarization` makes a task, as POST /transcribe does, and so does an id with dashes.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import JSONResponse
+
+from api import parameters, views
+from api.contracts.desk import SUBMITTING, Desk, DeskDep, Finished, form
+from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
+from api.errors import responses
+from api.intake import Upload
+from api.parameters import Asked
+from api.routes import catalog, results, tasks
+from api.routes.history import Cursor, Limit
+from api.routes.transcribe import OPTIONS, accepted
+from shared import db, history, jobs
+from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, NotFound, Unauthorized, WrongState
+from shared.formats import FORMATS, as_dict, render
+from shared.models import Job
+from shared.schemas import Languages, Models, Result, TaskStatus
+from shared.states import JobState
+
+router = APIRouter(prefix="/api/v1", tags=["service v1"])
+
+OF_TASKS = frozenset({"lang", "format", "diarization"})
+"""Fields that only the API of tasks has."""
+
+NAMES = parameters.NAMES - {"wait"}
+FIELDS = {name: shown for name, shown in OPTIONS.items() if name in NAMES}
+
+Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
+
+STATUS: Mapping[JobState, Status] = {
+    JobState.QUEUED: "pending",
+    JobState.PROCESSING: "processing",
+    JobState.CANCELLING: "processing",
+    JobState.DONE: "completed",
+    JobState.ERROR: "failed",
+    JobState.CANCELLED: "cancelled",
+}
+STATES: Mapping[Status, JobState] = {status: state for state, status in STATUS.items() if state != JobState.CANCELLING}
+USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
+
+
+@router.post(
+    "/transcribe",
+    response_model=None,
+    summary="Transcribe a recording and wait for it",
+    openapi_extra=form(FIELDS),
+    responses=responses(*SUBMITTING),
+)
+async def transcribe(desk: DeskDep) -> Response:
+    """Answers with the transcript, as JSON or what `response_format` names; with 202 and a job when it takes too long.
+
+    With `lang`, `format` or `diarization` in the form it answers 202 with a task at once.
+
+        curl -H "Authorization: Bearer $API_KEY" -F file=@audio.mp3 -F language=en $URL/api/v1/transcribe
+    """
+    job, is_task = await _submit(desk)
+    if is_task:
+        answer = accepted(job.id, JobState(job.state))
+        urls = {"status_url": f"/api/v1/status/{job.id}", "result_url": f"/api/v1/result/{job.id}"}
+        return JSONResponse(answer.model_copy(update=urls).model_dump(mode="json"), 202)
+    if not await desk.until_ended(job.id):
+        return JSONResponse(_accepted(job), 202)
+    done = await desk.finished(job.id)
+    wanted = str(done.job.options["format"])
+    if wanted == "json":
+        return JSONResponse(_result(done))
+    return Response(render(done.transcript, wanted), media_type=FORMATS[wanted].media_type)
+
+
+@router.post(
+    "/transcribe-async",
+    status_code=202,
+    response_model=None,
+    summary="Transcribe a recording as a job",
+    openapi_extra=form(FIELDS),
+    responses=responses(*SUBMITTING),
+)
+async def transcribe_async(desk: DeskDep) -> dict[str, Any]:
+    """Poll `status_url`; a finished job's status holds the transcript.
+
+    curl -H "Authorization: Bearer $API_KEY" -F file=@audio.mp3 -F model=base $URL/api/v1/transcribe-async
+    """
+    job, _ = await _submit(desk)
+    return _accepted(job)
+
+
+@router.get(
+    "/status/{job_id}", response_model=None, summary="Where a job stands, and its transcript",
+    responses={200: {"model": TaskStatus}, **responses(*USUAL)},
+)  # fmt: skip
+def status(job_id: uuid.UUID, request: Request, desk: DeskDep) -> dict[str, Any] | TaskStatus:
+    """`pending`, `processing`, `completed`, `failed` or `cancelled`, with the transcript in `result`.
+
+    For an id as tasks have them, which is one with dashes, the same as GET /status/{task_id}.
+
+        curl -H "Authorization: Bearer $API_KEY" $URL/api/v1/status/$JOB_ID
+    """
+    with db.session() as work:
+        view = history.get(work, desk.caller.id, job_id)
+    if "-" in request.path_params["job_id"]:
+        return views.task_status(view)
+    is_done = view.job.state == JobState.DONE
+    return {
+        **_summary(view.job),
+        "progress": view.progress,
+        "estimated_time": view.eta_seconds,
+        "result": _result(desk.fetch(job_id)) if is_done else None,
+        "error": view.job.error_message,
+        "error_code": view.job.error_code,
+    }
+
+
+@router.get("/jobs", response_model=None, summary="All jobs of this key", responses=responses(*USUAL, InvalidRequest))
+def listing(
+    caller: CallerDep,
+    session: SessionDep,
+    status: Annotated[Status | None, Query(description="Only jobs in this state")] = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> dict[str, Any]:
+    """Newest first, a page at a time.
+
+    curl -H "Authorization: Bearer $API_KEY" "$URL/api/v1/jobs?status=processing"
+    """
+    state = STATES[status] if status else None
+    found, last = history.page(session, caller.id, limit=limit, before=views.row_before(cursor), state=state)
+    return {"jobs": [_summary(job) for job in found], "next_cursor": views.cursor_of(last)}
+
+
+@router.post(
+    "/jobs/{job_id}/cancel", response_model=None, summary="Stop a job", responses=responses(*USUAL, WrongState)
+)
+def cancel(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dict[str, Any]:
+    """It is cancelled at once, or within seconds when a worker has it.
+
+    curl -X POST -H "Authorization: Bearer $API_KEY" $URL/api/v1/jobs/$JOB_ID/cancel
+    """
+    jobs.cancel(session, caller.id, job_id)
+    return {"job_id": job_id.hex, "status": "cancelled", "message": "The job is being stopped."}
+
+
+@router.delete("/jobs/{job_id}", response_model=None, summary="Delete a job", responses=responses(*USUAL))
+def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> dict[str, Any]:
+    """Removes the recording and everything made of it, as DELETE /tasks/{task_id} does.
+
+    curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/api/v1/jobs/$JOB_ID
+    """
+    receipt = tasks.delete(job_id, response, caller, storage)
+    return {"job_id": job_id.hex, "deleted": receipt.erased, "message": "The job has been deleted."}
+
+
+# the same as without the prefix
+router.add_api_route("/result/{task_id}", results.result, response_model=None, summary="The transcript of a task",
+                     responses={200: {"model": Result}, **responses(*USUAL)})  # fmt: skip
+router.add_api_route("/models", catalog.models, response_model=Models, summary="Models that may be asked for",
+                     responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
+router.add_api_route("/languages", catalog.languages, response_model=Languages,
+                     summary="Languages that may be asked for",
+                     responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
+
+
+async def _submit(desk: Desk) -> tuple[Job, bool]:
+    """The job, and whether the form was one of tasks."""
+
+    def read(upload: Upload) -> tuple[Asked, bool]:
+        return parameters.parse(upload.fields, desk.config), not OF_TASKS.isdisjoint(upload.fields)
+
+    return await desk.submit(read, known=NAMES)
+
+
+def _accepted(job: Job) -> dict[str, Any]:
+    is_done = job.state == JobState.DONE
+    return {
+        "job_id": job.id.hex,
+        "status": STATUS[JobState(job.state)],
+        "message": "The transcript is ready." if is_done else "Transcription job accepted and queued for processing",
+        "status_url": f"/api/v1/status/{job.id.hex}",
+        "estimated_time": 0 if is_done else None,
+    }
+
+
+def _summary(job: Job) -> dict[str, Any]:
+    return {
+        "job_id": job.id.hex,
+        "status": STATUS[JobState(job.state)],
+        "filename": job.filename,
+        "created_at": job.created_at,
+        "completed_at": job.finished_at,
+    }
+
+
+def _result(done: Finished) -> dict[str, Any]:
+    words = done.job.options["timestamp_granularity"] == "word"
+    return {
+        **as_dict(done.transcript, words=words),
+        "processing_time": history.processing_time(done.job),
+    }
