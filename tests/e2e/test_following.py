@@ -1,0 +1,52 @@
+"""Following a real recording through the whole stack, and waiting for it."""
+
+from __future__ import annotations
+
+import io
+import json
+import wave
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from scripts.bench.recordings import sample_call
+
+TIMEOUT_S = 300
+
+
+def three_times(recording: Path) -> bytes:
+    """A WAV file that goes on long enough to be watched: the recording, three times over."""
+    with wave.open(str(recording)) as source:
+        parameters, frames = source.getparams(), source.readframes(source.getnframes())
+    made = io.BytesIO()
+    with wave.open(made, "wb") as target:
+        target.setparams(parameters)
+        target.writeframes(frames * 3)
+    return made.getvalue()
+
+
+def test_a_recording_can_be_read_while_it_is_recognised(http: httpx.Client) -> None:
+    """The segments on the stream are the words of the result, and the first of them come before the work is done."""
+    files = {"file": ("calls.wav", three_times(sample_call()))}
+    sent = http.post("/transcribe", files=files, data={"model": "base", "mode": "accurate", "language": "en"})
+    task_id = sent.json()["task_id"]
+    lines = {"Accept": "application/x-ndjson"}
+    with http.stream("GET", f"/tasks/{task_id}/events", headers=lines, timeout=TIMEOUT_S) as answer:
+        events: list[dict[str, Any]] = [json.loads(line) for line in answer.iter_lines()]
+    assert events[-1]["status"] == "done"
+    heard = [event for event in events if event["event"] == "segment"]
+    result = http.get(f"/result/{task_id}").json()
+    assert " ".join(event["text"] for event in heard).split() == result["full_text"].split()
+    assert [event["start"] for event in heard] == sorted(event["start"] for event in heard)
+    progress = [event["progress"] for event in events if event["event"] == "status"]
+    assert progress == sorted(progress)
+    running = [event for event in events if event.get("status") == "processing"]
+    assert events.index(heard[0]) < events.index(running[-1]) < events.index(heard[-1])
+
+
+def test_one_request_is_enough(http: httpx.Client) -> None:
+    """With `wait` the transcript is the answer to the upload."""
+    files = {"file": (sample_call().name, sample_call().read_bytes())}
+    answer = http.post("/transcribe", files=files, data={"model": "base", "wait": "200"}, timeout=TIMEOUT_S)
+    assert (answer.status_code, answer.json()["status"]) == (200, "done")
