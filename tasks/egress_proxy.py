@@ -100,7 +100,7 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_OPTIONS = _pass_on  # noqa: N815
 
     def _connect(self, host: str, port: int) -> socket.socket:
-        return self._own.guard.connect(host, port, CONNECT_TIMEOUT_S)
+        return self._own.guard.connect(host, port, min(CONNECT_TIMEOUT_S, self._own.idle_timeout_s))
 
     def _refuse(self, error: Exception) -> None:
         is_forbidden = isinstance(error, BlockedAddress | InvalidUrl)

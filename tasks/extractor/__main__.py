@@ -97,7 +97,7 @@ def fetch(job: Job) -> dict[str, Any]:
             if len(entries) != 1:
                 raise Refused("extraction_error", "This is a list of recordings; send the URL of one.")
             info = ytdl.extract_info(entries[0]["url"], download=False) if "formats" not in entries[0] else entries[0]
-        if not info or not info.get("formats"):
+        if not info or not (info.get("formats") or info.get("url")):
             raise Refused("extraction_error", "There is no recording at this URL.")
         if info.get("live_status") in ("is_live", "is_upcoming") or info.get("is_live"):
             raise Refused("extraction_error", "This is a live stream; send its URL when it is over.")

@@ -17,7 +17,6 @@ from tasks.fetch.budget import Budget
 from tasks.stages.download import Fetched, FetchLimits
 
 MAX_REDIRECTS = 8
-CHUNK_BYTES = 1 << 16
 
 PAGES = frozenset(
     {
@@ -74,7 +73,7 @@ def _save(response: httpx.Response, target: Path, limits: FetchLimits, progress:
     budget = Budget(limits, int(length) if length.isdecimal() and is_plain else None, progress)
     is_first = True
     with target.open("wb") as file:
-        for chunk in response.iter_bytes(CHUNK_BYTES):
+        for chunk in response.iter_bytes():  # as it arrives: a chunk size would wait for a server that drips
             if is_first and chunk.lstrip().startswith(PAGE_STARTS):
                 return None
             is_first = False

@@ -1,0 +1,209 @@
+"""The world outside, on loopback: a media server with good and bad manners, a DNS server, and a canary."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import math
+import socket
+import struct
+import threading
+import time
+import wave
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import cast
+from urllib.parse import parse_qs, urlsplit
+
+import dns.message
+import dns.rdatatype
+import dns.rrset
+
+LOOPBACK = "127.0.0.1"
+
+
+def tone(seconds: float, rate: int = 8000) -> bytes:
+    """A WAV file with a tone of 440 Hz."""
+    samples = (round(8000 * math.sin(2 * math.pi * 440 * n / rate)) for n in range(round(seconds * rate)))
+    content = io.BytesIO()
+    with wave.open(content, "wb") as out:
+        out.setnchannels(1)
+        out.setsampwidth(2)
+        out.setframerate(rate)
+        out.writeframes(b"".join(struct.pack("<h", sample) for sample in samples))
+    return content.getvalue()
+
+
+TONE = tone(2.0)
+
+
+class Canary:
+    """Listens on one port of 127.0.0.1 and of ::1, and counts whoever connects."""
+
+    def __init__(self) -> None:
+        self.hits = 0
+        self._four = socket.create_server((LOOPBACK, 0))
+        self.port = int(self._four.getsockname()[1])
+        self._all = [self._four]
+        if socket.has_ipv6:
+            self._all.append(socket.create_server(("::1", self.port), family=socket.AF_INET6))
+        for listener in self._all:
+            threading.Thread(target=self._count, args=(listener,), daemon=True).start()
+
+    def close(self) -> None:
+        for listener in self._all:
+            listener.close()
+
+    def _count(self, listener: socket.socket) -> None:
+        while True:
+            try:
+                visitor, _ = listener.accept()
+            except OSError:  # closed
+                return
+            self.hits += 1
+            visitor.close()
+
+
+class NameServer:
+    """A DNS server. `names` maps a name to the answers of its first, second, ... lookup; the last one stays.
+
+    An answer is a list of addresses. The A and the AAAA query of one lookup get the same one.
+    """
+
+    def __init__(self, names: dict[str, Sequence[Sequence[str]]]) -> None:
+        self._names = names
+        self.queries: Counter[tuple[str, str]] = Counter()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._socket.bind((LOOPBACK, 0))
+        self.address = f"{LOOPBACK}:{self._socket.getsockname()[1]}"
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def close(self) -> None:
+        self._socket.close()
+
+    def lookups(self, name: str) -> int:
+        return self.queries[name, "A"]
+
+    def _serve(self) -> None:
+        while True:
+            try:
+                wire, client = self._socket.recvfrom(4096)
+            except OSError:  # closed
+                return
+            query = dns.message.from_wire(wire)
+            asked = query.question[0]
+            name, kind = asked.name.to_text().rstrip("."), dns.rdatatype.to_text(asked.rdtype)
+            answers = self._names.get(name, [[]])
+            addresses = answers[min(self.queries[name, kind], len(answers) - 1)]
+            self.queries[name, kind] += 1
+            reply = dns.message.make_response(query)
+            fitting = [address for address in addresses if (":" in address) == (kind == "AAAA")]
+            if fitting:
+                reply.answer.append(dns.rrset.from_text_list(asked.name, 0, "IN", kind, fitting))
+            self._socket.sendto(reply.to_wire(), client)
+
+
+class MediaServer(ThreadingHTTPServer):
+    """Serves what `pages` maps to a path, as (content type, body), and the manners of _Media. `seen` counts paths."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__((LOOPBACK, 0), _Media)
+        self.host = f"{LOOPBACK}:{self.server_port}"
+        self.url = f"http://{self.host}"
+        self.pages: dict[str, tuple[str, bytes]] = {}
+        self.seen: Counter[str] = Counter()
+        self.over = threading.Event()
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+
+    def close(self) -> None:
+        self.over.set()
+        self.shutdown()
+        self.server_close()
+
+
+class _Media(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        server = cast(MediaServer, self.server)
+        path, query = urlsplit(self.path).path, parse_qs(urlsplit(self.path).query)
+        server.seen[path] += 1
+        first, *rest = path.strip("/").split("/")
+        if path in server.pages:
+            kind, body = server.pages[path]
+            self._send(body, kind)
+        elif first == "to":  # redirects to the URL in the query, by way of as many others as the path says
+            left = int(rest[0]) if rest else 0
+            self._redirect(f"/to/{left - 1}?{urlsplit(self.path).query}" if left else query["url"][0])
+        elif first == "circle":
+            self._redirect(path)
+        elif first == "status":
+            self.send_error(int(rest[0]))
+        elif first == "named":
+            self._send(TONE, "audio/wav", {"Content-Disposition": query["as"][0]})
+        elif first == "gzip":
+            self._send(gzip.compress(TONE), "audio/wav", {"Content-Encoding": "gzip"})
+        elif first == "bomb":
+            self._send(gzip.compress(bytes(50_000_000)), "audio/wav", {"Content-Encoding": "gzip"})
+        elif first == "short":  # ends before the announced length
+            self._head({"Content-Type": "audio/wav", "Content-Length": str(2 * len(TONE))})
+            self.wfile.write(TONE)
+            self.close_connection = True
+        elif first == "large":  # announces more than anybody would take
+            self._head({"Content-Type": "audio/wav", "Content-Length": str(10**12)})
+            self.close_connection = True
+        elif first == "chunked":
+            self._chunks(TONE[at : at + 5000] for at in range(0, len(TONE), 5000))
+        elif first == "endless":
+            self._chunks(iter(lambda: bytes(65536), b""))
+        elif first == "silent":  # a head, then nothing for as long as the client waits
+            self._head({"Content-Type": "audio/wav", "Content-Length": "1000"})
+            server.over.wait(30)
+            self.close_connection = True
+        elif first == "drip":  # never silent, never done
+            self._chunks(self._drops())
+        elif path.endswith(".wav"):
+            self._send(TONE, "audio/wav")
+        else:
+            self.send_error(404)
+
+    def _drops(self) -> Iterator[bytes]:
+        while not cast(MediaServer, self.server).over.wait(0.05):
+            yield b"\x00"
+
+    def _send(self, body: bytes, kind: str, extra: dict[str, str] | None = None) -> None:
+        self._head({"Content-Type": kind, "Content-Length": str(len(body)), **(extra or {})})
+        self.wfile.write(body)
+
+    def _redirect(self, url: str) -> None:
+        self.send_response(302)
+        self.send_header("Location", url)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _head(self, headers: dict[str, str]) -> None:
+        self.send_response(200)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        self.end_headers()
+
+    def _chunks(self, chunks: Iterator[bytes]) -> None:
+        self._head({"Content-Type": "audio/wav", "Transfer-Encoding": "chunked"})
+        try:
+            for chunk in chunks:
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))
+            self.wfile.write(b"0\r\n\r\n")
+        except OSError:  # the client has had enough
+            self.close_connection = True
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+def hits(canary: Canary) -> int:
+    """How often it was found, after a moment in which a connection that was made would be counted."""
+    time.sleep(0.02)
+    return canary.hits
