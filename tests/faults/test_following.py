@@ -1,0 +1,43 @@
+"""Who follows a task or waits for it does not notice that the database was away."""
+
+from __future__ import annotations
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from scripts.bench.soak.caller import Task, noise
+from tests.faults.rig import Rig
+
+TIMEOUT_S = 120
+
+
+def test_followers_outlast_an_outage_of_the_database(rig: Rig) -> None:
+    """A stream and a waiting request that were open before PostgreSQL stopped are served when it is back."""
+    with ThreadPoolExecutor(2) as pool:
+        waiting = pool.submit(wait, rig, noise())
+        task = rig.submit()
+        rig.running(task, "transcribe")
+        following = pool.submit(follow, rig, task)
+        time.sleep(1)
+        rig.stack.stop_process("postgres")
+        time.sleep(3)
+        rig.stack.start_process("postgres")
+        events = following.result(TIMEOUT_S)
+        assert waiting.result(TIMEOUT_S) == (200, "done")
+    assert [event["event"] for event in events].count("segment") == 1
+    assert (events[-1]["id"], events[-1]["status"]) == ("end", "done")
+    assert rig.caller.wait(task) == "done"
+
+
+def follow(rig: Rig, task: Task) -> list[dict[str, Any]]:
+    lines = {"Accept": "application/x-ndjson"}
+    with rig.caller.http.stream("GET", f"/tasks/{task.id}/events", headers=lines, timeout=TIMEOUT_S) as answer:
+        return [json.loads(line) for line in answer.iter_lines()]
+
+
+def wait(rig: Rig, recording: bytes) -> tuple[int, str]:
+    files = {"file": ("call.wav", recording)}
+    answer = rig.caller.http.post("/transcribe", files=files, data={"wait": "100"}, timeout=TIMEOUT_S)
+    return answer.status_code, str(answer.json().get("status"))
