@@ -10,7 +10,7 @@ from typing import Annotated, Any, TypeVar
 
 import anyio
 from anyio import to_thread
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from uuid_utils.compat import uuid7
 
 from api import intake, submission
@@ -68,6 +68,7 @@ class Desk:
     caller: Caller
     config: Settings
     storage: Storage
+    idempotency_key: str | None
 
     async def submit(
         self,
@@ -104,7 +105,9 @@ class Desk:
                 await intake.in_thread(submission.withdraw, job_id, writer)
             raise
         source = Source(key, upload.sha256, upload.bytes, upload.filename)
-        order = submission.Order(job_id, self.caller.id, source, asked, self.request.state.request_id)
+        order = submission.Order(
+            job_id, self.caller.id, source, asked, self.request.state.request_id, self.idempotency_key
+        )
         return await intake.in_thread(submission.place, order, writer, self.storage), wanted
 
     async def until_ended(self, job_id: uuid.UUID) -> bool:
@@ -159,8 +162,14 @@ def form(fields: Mapping[str, dict[str, Any]], file_field: str = FILE) -> dict[s
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
 
 
-async def _desk(request: Request, caller: DetachedCallerDep, config: SettingsDep, storage: StorageDep) -> Desk:
-    return Desk(request, caller, config, storage)
+async def _desk(
+    request: Request,
+    caller: DetachedCallerDep,
+    config: SettingsDep,
+    storage: StorageDep,
+    idempotency_key: Annotated[str | None, Header(max_length=255, pattern="^[ -~]+$", include_in_schema=False)] = None,
+) -> Desk:
+    return Desk(request, caller, config, storage, idempotency_key)
 
 
 DeskDep = Annotated[Desk, Depends(_desk)]

@@ -6,11 +6,12 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 from fastapi import Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
 
 from api import errors
-from shared.errors import ModelNotAllowed, NotReady, ParleyError, Unauthorized, UnexpectedError
+from shared.errors import InvalidRequest, ModelNotAllowed, NotReady, ParleyError, Unauthorized, UnexpectedError
 from shared.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -34,6 +35,10 @@ class OpenAIRoute(APIRoute):
                 return await handle(request)
             except ParleyError as error:
                 return response(error, request.state.request_id)
+            except RequestValidationError as error:
+                first = error.errors()[0]
+                name = str(first["loc"][-1])
+                return response(InvalidRequest(f"{name}: {first['msg']}", parameter=name), request.state.request_id)
             except Exception:
                 log.exception("unexpected_error")
                 message = "Something went wrong; the log has the details under this request id."

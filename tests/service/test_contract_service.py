@@ -143,6 +143,17 @@ def test_jobs_are_cancelled_and_deleted(gateway: Gateway, caller: Caller) -> Non
     assert gateway.objects(caller) == set()
 
 
+def test_a_request_with_a_key_makes_one_job(caller: Caller) -> None:
+    """Idempotency-Key works as on our own paths: the same job again, and 409 for another request."""
+    headers = {"Idempotency-Key": "once"}
+    first, again, other = (
+        caller.http.post(f"{V1}/transcribe-async", files={"file": content}, headers=headers)
+        for content in (b"one", b"one", b"two")
+    )
+    assert first.json()["job_id"] == again.json()["job_id"]
+    assert (other.status_code, other.json()["code"]) == (409, "idempotency_conflict")
+
+
 def test_the_catalogue_is_ours(caller: Caller) -> None:
     """Models and languages are those of /models and /languages."""
     for path in ("/models", "/languages"):
