@@ -13,9 +13,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ARRAY, BigInteger, Uuid, any_, delete, func, insert, literal, select
-from sqlalchemy.orm import Session, load_only
+from sqlalchemy.orm import Session
 
-from shared.history import detail, share_done
+from shared.history import detail, percent
 from shared.jobs import lock
 from shared.leases import Claim, holds
 from shared.models import Event, Job, Stage
@@ -115,7 +115,7 @@ def look(session: Session, job_ids: frozenset[uuid.UUID], after: Mapping[uuid.UU
         row.id: Standing(
             row.owner_id,
             JobState(row.state),
-            100 if row.state == JobState.DONE else min(99, int(100 * share_done(stages.get(row.id, ())))),
+            percent(row.state, stages.get(row.id, ())),
             None if row.state in TERMINAL else detail(stages.get(row.id, ())),
             row.error_code,
             row.error_message,
@@ -126,12 +126,21 @@ def look(session: Session, job_ids: frozenset[uuid.UUID], after: Mapping[uuid.UU
     return Look(standings, heard, is_whole=sum(map(len, heard.values())) < MAX_SEGMENTS)
 
 
-def _stages(session: Session, job_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[Stage]]:
-    found: dict[uuid.UUID, list[Stage]] = {job_id: [] for job_id in job_ids}
+@dataclass(frozen=True, slots=True)
+class _Step:
+    name: str
+    state: str
+    progress: float
+
+
+def _stages(session: Session, job_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[_Step]]:
+    found: dict[uuid.UUID, list[_Step]] = {job_id: [] for job_id in job_ids}
     if job_ids:
-        wanted = select(Stage).where(Stage.job_id == any_(literal(job_ids, ARRAY(Uuid))))
-        for row in session.scalars(wanted.options(load_only(Stage.state, Stage.progress))):
-            found[row.job_id].append(row)
+        # columns, not objects, with which a look takes more than twice as long
+        columns = select(Stage.job_id, Stage.name, Stage.state, Stage.progress)
+        rows = session.execute(columns.where(Stage.job_id == any_(literal(job_ids, ARRAY(Uuid)))))
+        for job_id, name, state, progress in rows:
+            found[job_id].append(_Step(name, state, progress))
     return found
 
 

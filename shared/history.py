@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Protocol
 
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session, defer
@@ -48,7 +49,7 @@ def get(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> View:
     return View(
         job=job,
         stages=stages,
-        progress=100 if job.state == JobState.DONE else min(99, int(100 * share_done(stages))),
+        progress=percent(job.state, stages),
         stage=current.name if current and not ended else None,
         stage_detail=None if ended else detail(stages),
         eta_seconds=0 if job.state == JobState.DONE else None if ended else _eta(session, job, stages),
@@ -97,7 +98,23 @@ def processing_time(job: Job) -> float | None:
     return round((job.finished_at - job.started_at).total_seconds(), 3)
 
 
-def share_done(stages: Sequence[Stage]) -> float:
+class Progressing(Protocol):
+    """What the progress of a job is told by: the row of a stage, or the three columns of it that matter."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def progress(self) -> float: ...
+
+
+def percent(state: str, stages: Sequence[Progressing]) -> int:
+    """Progress of a job as users see it, 0..100."""
+    return 100 if state == JobState.DONE else min(99, int(100 * _share_done(stages)))
+
+
+def _share_done(stages: Sequence[Progressing]) -> float:
     counted = [row for row in stages if row.state != StageState.SKIPPED]
     shards = {row.name: sum(other.name == row.name for other in counted) for row in counted}
     total = sum(WEIGHTS[name] for name in shards)
@@ -109,7 +126,8 @@ def share_done(stages: Sequence[Stage]) -> float:
     return done / total if total else 0.0
 
 
-def detail(stages: Sequence[Stage]) -> str | None:
+def detail(stages: Sequence[Progressing]) -> str | None:
+    """What is being done now, in words."""
     running = [f"{row.name} {int(100 * row.progress)} %" for row in stages if row.state == StageState.RUNNING]
     queued = [f"{row.name} queued" for row in stages if row.state == StageState.QUEUED]
     return ", ".join(running + queued) or None
