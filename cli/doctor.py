@@ -1,0 +1,115 @@
+"""`parley doctor`: is the server there, does it take the key, can it work, and what to do where not."""
+
+from __future__ import annotations
+
+import json
+import time
+from argparse import Namespace
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from cli import VERSION
+from cli.client import Server, is_loopback
+from cli.failures import Exit, Failure, NotAccepted, Unreachable
+from cli.findings import Finding
+from cli.machine import on_this_machine
+
+COLOURS = {"ok": "green", "note": "yellow", "fail": "red"}
+
+ADVICE = {
+    "database": "Start PostgreSQL, or correct DATABASE_URL of the server.",
+    "broker": "Start Valkey or Redis, or correct REDIS_URL of the server. Nothing is lost, tasks wait.",
+    "storage": "Start the S3 server, or correct S3_ENDPOINT_URL and its credentials.",
+    "workers": "Start workers; tasks wait until one is there. `make run` starts all of them.",
+}
+
+
+def doctor(server: Server, given: Namespace) -> Exit:
+    """All findings; the exit code is 3 when the server or the key is the trouble, 1 for anything else that fails."""
+    remote = list(_server(server, bool(given.api_key)))
+    local = list(on_this_machine(Path()))
+    if given.json:
+        print(json.dumps([asdict(finding) for finding in (*remote, *local)], ensure_ascii=False))
+    else:
+        _show(remote, local)
+    failed = {finding.name for finding in (*remote, *local) if finding.verdict == "fail"}
+    return Exit.NO_SERVER if failed & {"server", "key"} else Exit.FAILED if failed else Exit.DONE
+
+
+def _server(server: Server, has_key: bool) -> Iterator[Finding]:
+    began = time.monotonic()
+    try:
+        server.health("/health/live")
+    except Unreachable as error:
+        yield Finding("server", "fail", error.message, "Start it (`make run`), or set PARLEY_URL to where it is.")
+        return
+    except Failure as error:
+        yield Finding("server", "fail", f"{error.code}: {error.message}", "Is PARLEY_URL the address of a Parley?")
+        return
+    yield Finding("server", "ok", f"{server.url} answers in {1000 * (time.monotonic() - began):.0f} ms")
+    if server.url.startswith("http://") and not is_loopback(server.url):
+        yield Finding("transport", "note", "http: key and recordings go over the network in the clear",
+                      "Put a reverse proxy with TLS in front of it, and use https.")  # fmt: skip
+    try:
+        yield from _health(server)
+        yield from _key(server, has_key)
+    except Failure as error:
+        yield Finding("server", "fail", f"{error.code}: {error.message}", "Look at the gateway's log.")
+
+
+def _health(server: Server) -> Iterator[Finding]:
+    _, health = server.health("/health")
+    theirs = str(health.get("version"))
+    if theirs.split(".")[:2] == VERSION.split(".")[:2]:
+        yield Finding("version", "ok", f"{theirs}, this command is {VERSION}")
+    else:
+        yield Finding(
+            "version", "note", f"{theirs}, but this command is {VERSION}", "Install the same version of both."
+        )
+    checks: dict[str, str] = health.get("checks", {})
+    for name, said in checks.items():
+        is_ok = said == "ok"
+        advice = "" if is_ok else ADVICE.get(name, "Look at the gateway's log.")
+        yield Finding(name, "ok" if is_ok else "fail", said, advice)
+    _, queues = server.health("/health/async")
+    by_queue: dict[str, dict[str, Any]] = queues.get("queues", {})
+    for name, queue in by_queue.items():
+        said = f"{queue['workers']} workers, {queue['queued']} waiting, {queue['running']} running"
+        if queue["workers"]:
+            yield Finding(f"queue {name}", "ok", said)
+        else:
+            yield Finding(f"queue {name}", "fail", said, f"Start a worker with -Q {name}; its tasks wait.")
+
+
+def _key(server: Server, has_key: bool) -> Iterator[Finding]:
+    if not has_key:
+        yield Finding("key", "fail", "none is given", "Set PARLEY_API_KEY; `make run` prints the key of its server.")
+        return
+    try:
+        offered = server.models()
+    except NotAccepted as error:
+        advice = "Set PARLEY_API_KEY to a key of this server with the scope transcribe; its operator makes one with "
+        yield Finding("key", "fail", f"{error.code}: {error.message}",
+                      advice + "python scripts/create_api_key.py NAME.")  # fmt: skip
+        return
+    yield Finding("key", "ok", "is valid")
+    names = [model["id"] for model in offered["models"]]
+    yield Finding("models", "ok" if names else "fail", f"{', '.join(names) or 'none'}; default {offered['default']}",
+                  "" if names else "Correct WHISPER_MODELS of the server.")  # fmt: skip
+
+
+def _show(remote: list[Finding], local: list[Finding]) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    for title, findings in (("The server", remote), ("This machine", local)):
+        if findings:
+            console.print(f"[bold]{title}[/bold]")
+        for finding in findings:
+            colour = COLOURS[finding.verdict]
+            console.print(f"  [{colour}]{finding.verdict:4}[/{colour}]  {finding.name:12}  {escape(finding.said)}")
+            if finding.advice:
+                console.print(f"        {'':12}  → {escape(finding.advice)}")

@@ -1,0 +1,95 @@
+"""Where Parley itself runs: are its weights complete, is there room, is the GPU seen?"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+from cli.findings import Finding
+
+WHISPER_FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
+"""What faster-whisper opens, as glob patterns."""
+
+DIARIZATION_FILES = (
+    "config.yaml", "segmentation/pytorch_model.bin", "embedding/pytorch_model.bin", "plda/plda.npz",
+    "plda/xvec_transform.npz",
+)  # fmt: skip
+"""What pyannote opens."""
+
+ROOM_BYTES = 10 * 1024**3
+"""An upload of the largest size that is accepted by default (5 GiB), once in storage and once while it is decoded."""
+
+GPU_TIMEOUT_S = 20
+"""A driver that has to wake its cards takes seconds."""
+
+TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
+"""The form of Hugging Face's access tokens."""
+
+
+def on_this_machine(folder: Path) -> Iterator[Finding]:
+    """Findings, if `folder` is a Parley's, or MODEL_DIR says where its weights are; else none."""
+    home = Path(os.environ.get("PARLEY_HOME") or folder / ".parley")
+    models = Path(os.environ.get("MODEL_DIR") or folder / "models")
+    if not home.is_dir() and not any((models / name).is_dir() for name in ("whisper", "diarization")):
+        return
+    yield from _weights(models)
+    yield from _room({"weights": models, "data": home})
+    yield _gpu()
+    yield _token()
+
+
+def _weights(models: Path) -> Iterator[Finding]:
+    whisper = models / "whisper"
+    found = sorted(path for path in whisper.iterdir() if path.is_dir()) if whisper.is_dir() else []
+    advice = "python scripts/download_models.py fetches what is missing."
+    if not found:
+        yield Finding("weights", "fail", f"no Whisper model in {whisper}", advice)
+    for folder, patterns in [*((path, WHISPER_FILES) for path in found), (models / "diarization", DIARIZATION_FILES)]:
+        lacking = [name for name in patterns if not any(path.stat().st_size for path in folder.glob(name))]
+        name = str(folder.relative_to(models))
+        if lacking:
+            yield Finding("weights", "fail", f"{name} lacks {', '.join(lacking)}", advice)
+        else:
+            yield Finding("weights", "ok", f"{name} is complete")
+
+
+def _room(places: dict[str, Path]) -> Iterator[Finding]:
+    for name, place in places.items():
+        if not place.is_dir():
+            continue
+        free = shutil.disk_usage(place).free
+        said = f"{free / 1024**3:.1f} GiB free for {name} in {place}"
+        if free >= ROOM_BYTES:
+            yield Finding("disk", "ok", said)
+        else:
+            yield Finding("disk", "fail", said, f"Make room: a large upload needs {ROOM_BYTES / 1024**3:.0f} GiB.")
+
+
+def _gpu() -> Finding:
+    on_cpu = "none seen; the CPU is used, with smaller models"
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return Finding("gpu", "ok", on_cpu)
+    command = (program, "--query-gpu=name,memory.total", "--format=csv,noheader")
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=GPU_TIMEOUT_S, check=False)  # noqa: S603 - found on PATH
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return Finding("gpu", "note", f"nvidia-smi does not answer: {error}", "Look at the NVIDIA driver.")
+    if done.returncode != 0 or not done.stdout.strip():
+        said = (done.stdout + done.stderr).strip().partition("\n")[0]
+        return Finding("gpu", "note", f"nvidia-smi: {said or 'no card'}", "Look at the NVIDIA driver.")
+    return Finding("gpu", "ok", "; ".join(done.stdout.strip().splitlines()))
+
+
+def _token() -> Finding:
+    token = os.environ.get("HF_TOKEN", "").strip()
+    if not token:
+        return Finding("hf token", "ok", "none; diarization uses the weights that need no account")
+    if TOKEN.fullmatch(token) is None:
+        return Finding("hf token", "fail", "HF_TOKEN does not look like a token",
+                       "It begins with hf_; copy it again from huggingface.co/settings/tokens.")  # fmt: skip
+    return Finding("hf token", "ok", "HF_TOKEN has the form of a token")

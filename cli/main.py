@@ -1,0 +1,157 @@
+"""The arguments of `parley`, and what each command is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from cli import VERSION, doctor, recordings, tasks
+from cli.client import Server
+from cli.failures import Exit, Failure, Refused, UsageError
+from cli.recordings import SUFFIXES
+from cli.screen import Screen, complain
+from cli.transcribe import Run, Wanted, exit_code
+
+DEFAULT_URL = "http://127.0.0.1:8000"
+
+EPILOG = """\
+PARLEY_URL and PARLEY_API_KEY say which server, and as whom.
+Exit codes: 0 all done, 1 something failed, 2 wrong usage, 3 server unreachable or key refused, 130 interrupted."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; its exit code."""
+    given = _parser().parse_args(arguments)
+    given.url = (given.url or os.environ.get("PARLEY_URL") or DEFAULT_URL).rstrip("/")
+    given.api_key = given.api_key or os.environ.get("PARLEY_API_KEY") or None
+    command: Callable[[Server, Namespace], Exit] = given.run
+    try:
+        with Server(given.url, given.api_key) as server:
+            return command(server, given)
+    except Failure as failure:
+        known_as = f" (request {failure.request_id})" if isinstance(failure, Refused) and failure.request_id else ""
+        complain(f"parley: {failure.code}: {failure.message}{known_as}")
+        return failure.exit
+    except BrokenPipeError:  # `parley history | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except OSError as error:
+        complain(f"parley: {error}")
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        complain("Interrupted. What runs on the server goes on.")
+        return Exit.INTERRUPTED
+
+
+def _transcribe(server: Server, given: Namespace) -> Exit:
+    """Exit code 1 when a recording failed, after all others were tried."""
+    found = recordings.find(given.recordings, given.output)
+    _check_model(server, given.model)  # and with it that somebody is there and takes the key
+    fields = {
+        "diarization": "true" if given.diarize or given.num_speakers else None,
+        "model": given.model,
+        "language": given.language,
+        "num_speakers": str(given.num_speakers) if given.num_speakers else None,
+    }
+    wanted = Wanted({name: value for name, value in fields.items() if value}, given.format, given.force)
+    with Screen(quiet=given.quiet) as screen:
+        run = Run(given.url, given.api_key, wanted, screen)
+        try:
+            outcomes = run(found, given.jobs)
+        except KeyboardInterrupt:
+            left = run.on_server()
+            for recording, task_id in left.items():
+                screen.say(f"{recording.name}: goes on as task {task_id}")
+            complain(
+                f"Interrupted. {len(set(left.values()))} of its tasks go on on the server; the same command picks them up, "
+                "`parley cancel TASK` stops one."
+            )
+            return Exit.INTERRUPTED
+    if given.json:
+        for outcome in outcomes:
+            print(json.dumps(outcome.as_dict(), ensure_ascii=False))
+    elif given.quiet:
+        for outcome in outcomes:
+            if outcome.failure:
+                complain(f"{outcome.recording.name}: {outcome.failure.code}: {outcome.failure.message}")
+    return exit_code(outcomes)
+
+
+def _check_model(server: Server, wanted: str | None) -> None:
+    offered = server.models()
+    names = [model["id"] for model in offered["models"]]
+    if wanted not in (None, "auto", offered["default"], *names):
+        raise UsageError(f"{server.url} does not offer the model {wanted}, but {', '.join(names)}.")
+
+
+def _formats(given: str) -> list[str]:
+    wanted = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    wrong = [name for name in wanted if name not in SUFFIXES]
+    if wrong or not wanted:
+        raise argparse.ArgumentTypeError(f"formats are {', '.join(SUFFIXES)}")
+    return wanted
+
+
+def _positive(given: str) -> int:
+    if not given.isdecimal() or int(given) < 1:
+        raise argparse.ArgumentTypeError("a number of at least 1 is needed")
+    return int(given)
+
+
+def _parser() -> ArgumentParser:
+    shared = ArgumentParser(add_help=False)
+    shared.add_argument("--url", help=f"the server (PARLEY_URL, default {DEFAULT_URL})")
+    shared.add_argument("--api-key", metavar="KEY", help="visible to others in `ps`; better PARLEY_API_KEY")
+    shared.add_argument("--json", action="store_true", help="machine-readable output, a JSON object per line")
+    parser = ArgumentParser(
+        "parley", description="Recordings to transcripts that say who spoke when.", epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    parser.add_argument("--version", action="version", version=f"parley {VERSION}")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, run: Callable[[Server, Namespace], Exit], does: str) -> ArgumentParser:
+        made = commands.add_parser(name, help=does, description=does, parents=[shared])
+        made.set_defaults(run=run)
+        return made
+
+    transcribe = command("transcribe", _transcribe, "transcribe files, folders and URLs, and write the transcripts")
+    transcribe.add_argument("recordings", nargs="+", metavar="FILE|FOLDER|URL")
+    transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="write here, not beside the recording")
+    transcribe.add_argument("-f", "--format", type=_formats, default=["json"], metavar="F,F", help=", ".join(SUFFIXES))
+    transcribe.add_argument("--diarize", action="store_true", help="say who spoke when")
+    transcribe.add_argument("--num-speakers", type=_positive, metavar="N", help="how many speak, if that is known")
+    transcribe.add_argument("--model", help="one that the server offers; `parley doctor` lists them")
+    transcribe.add_argument("--language", help="code or English name; found out by default")
+    transcribe.add_argument("--force", action="store_true", help="replace transcripts that are there")
+    transcribe.add_argument("-j", "--jobs", type=_positive, default=4, metavar="N", help="at once (default 4)")
+    transcribe.add_argument("-q", "--quiet", action="store_true", help="say only what goes wrong")
+
+    for name, run, does in (
+        ("status", tasks.status, "where tasks stand"),
+        ("cancel", tasks.cancel, "stop tasks"),
+        ("delete", tasks.delete, "erase tasks with all that belongs to them"),
+    ):
+        command(name, run, does).add_argument("tasks", nargs="+", metavar="TASK")
+
+    result = command("result", tasks.result, "print a transcript")
+    result.add_argument("task", metavar="TASK")
+    result.add_argument("-f", "--format", choices=list(SUFFIXES), default="json")
+    result.add_argument("-o", "--output", metavar="FILE", help="write it here")
+    result.add_argument("--force", action="store_true", help="replace the file")
+
+    history = command("history", tasks.history, "the tasks of this key, newest first")
+    history.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="how many (default 20)")
+    history.add_argument("--status", choices=["queued", "processing", "cancelling", "done", "error", "cancelled"])
+
+    command("watch", tasks.watch, "follow a task, with its text as it is recognised").add_argument(
+        "task", metavar="TASK"
+    )
+    command("doctor", doctor.doctor, "check server, key and machine, and say what to do")
+    return parser

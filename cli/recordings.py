@@ -1,0 +1,105 @@
+"""What is to be transcribed, and which files its transcripts go to."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from cli.failures import UsageError
+
+SUFFIXES = {"json": ".json", "text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv", "rttm": ".rttm"}
+"""Formats and the endings of their files."""
+
+MEDIA = frozenset(
+    (".3gp", ".aac", ".aif", ".aiff", ".amr", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4b", ".m4v", ".mka", ".mkv",
+     ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".ogv", ".opus", ".ts", ".wav", ".weba",
+     ".webm", ".wma", ".wmv")
+)  # fmt: skip
+"""Endings by which recordings are found in a folder. A file that is named itself may have any."""
+
+MAX_NAME = 100
+"""Characters of a name made from a URL; file systems allow 255 bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """A file or a URL. `stem` is the path of its transcripts without their suffix."""
+
+    source: Path | str
+    stem: Path
+
+    @property
+    def name(self) -> str:
+        """What to call it on the screen."""
+        return self.source.name if isinstance(self.source, Path) else self.source
+
+    def target(self, format: str) -> Path:
+        return self.stem.with_name(self.stem.name + SUFFIXES[format])
+
+
+def find(given: Iterable[str], folder: Path | None) -> list[Recording]:
+    """The recordings that files, folders (with all below them) and URLs stand for, each once.
+
+    Transcripts go beside the recording, or into `folder`, where those of a folder keep their place in it. Raises
+    UsageError for what is not there, and for two recordings that would have the same transcript.
+    """
+    found: dict[str, Recording] = {}
+    for item in given:
+        for recording in _url(item, folder) if "://" in item else _path(item, folder):
+            source = recording.source
+            found.setdefault(str(source.resolve()) if isinstance(source, Path) else source, recording)
+    if not found:
+        raise UsageError("There is no recording in what was given.")
+    return _distinct(list(found.values()))
+
+
+def _url(url: str, folder: Path | None) -> Iterator[Recording]:
+    if re.fullmatch(r"(https?|s3)://[^\s/]+(/\S*)?", url, re.IGNORECASE) is None:
+        raise UsageError(f"{url} is neither an http, https or s3 URL nor a file.")
+    parts = urlsplit(url)
+    stem = Path(unquote(parts.path)).stem or parts.netloc
+    # watch?v=... : what tells two of them apart is in the query
+    words = re.findall(r"\w+", f"{stem} {unquote(parts.query)}")
+    yield Recording(url, (folder or Path()) / ("-".join(words)[:MAX_NAME] or "recording"))
+
+
+def _path(given: str, folder: Path | None) -> Iterator[Recording]:
+    path = Path(given)
+    if path.is_dir():
+        for below in _media(path):
+            home = folder / below.parent.relative_to(path) if folder else below.parent
+            yield Recording(below, home / below.stem)
+    elif path.is_file():
+        yield Recording(path, (folder or path.parent) / path.stem)
+    else:
+        raise UsageError(f"There is no file {given}.")
+
+
+def _media(folder: Path) -> list[Path]:
+    found: list[Path] = []
+    for here, folders, files in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(here, n) for n in files if not n.startswith(".") and Path(n).suffix.lower() in MEDIA]
+    return sorted(found)
+
+
+def _distinct(found: list[Recording]) -> list[Recording]:
+    """call.mp3 beside call.wav: both keep their suffix, so that neither takes the other's place."""
+    uses = Counter(recording.stem for recording in found)
+    apart = [
+        replace(one, stem=one.stem.with_name(one.source.name))
+        if uses[one.stem] > 1 and isinstance(one.source, Path)
+        else one
+        for one in found
+    ]
+    taken: dict[Path, Recording] = {}
+    for recording in apart:
+        other = taken.setdefault(recording.stem, recording)
+        if other is not recording:
+            raise UsageError(f"{other.source} and {recording.source} would both be written to {recording.stem}.*.")
+    return apart
