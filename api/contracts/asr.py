@@ -10,18 +10,18 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Query, Response
 
 from api import parameters
-from api.contracts.desk import SUBMITTING, Desk, DeskDep, Finished, form
+from api.contracts.desk import WAITING, Desk, DeskDep, Finished, form
 from api.contracts.openai_answers import verbose_segment
 from api.errors import responses
 from api.intake import Upload
 from api.parameters import Asked
 from api.routes.results import content_disposition
-from shared.errors import InvalidRequest, NotReady
+from shared.errors import InvalidRequest
 from shared.formats import render
 from shared.languages import LANGUAGES
 from shared.transcript import SAMPLE_RATE, Segment, Transcript
 
-router = APIRouter(tags=["whisper-asr-webservice"], responses=responses(*SUBMITTING, NotReady))
+router = APIRouter(tags=["whisper-asr-webservice"], responses=responses(*WAITING))
 
 FILE_FIELD = "audio_file"
 

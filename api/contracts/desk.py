@@ -23,18 +23,28 @@ from api.waiting import until_ended
 from shared import db, history
 from shared.config import Settings
 from shared.errors import (
+    AdapterDisabled,
     Cancelled,
     DatabaseUnavailable,
+    DecodeFailed,
     FileTooLarge,
     Forbidden,
+    IdempotencyConflict,
     IncompleteUpload,
     InvalidRequest,
+    MediaTooLong,
     ModelNotAllowed,
+    ModelUnavailable,
     NoAudio,
+    NotFound,
     NotReady,
     ParleyError,
+    StageStalled,
     StorageUnavailable,
+    TranscriptionError,
     Unauthorized,
+    UnsupportedMedia,
+    WorkerLost,
 )
 from shared.jobs import Source
 from shared.keys import Caller
@@ -46,10 +56,16 @@ from shared.transcript import Transcript, from_json
 T = TypeVar("T")
 
 SUBMITTING = (
-    InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio,
-    DatabaseUnavailable, StorageUnavailable,
+    InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio, AdapterDisabled,
+    IdempotencyConflict, DatabaseUnavailable, StorageUnavailable,
 )  # fmt: skip
 """What can go wrong when a recording is sent, for OpenAPI."""
+
+WAITING = (
+    *SUBMITTING, NotFound, NotReady, Cancelled, UnsupportedMedia, MediaTooLong, DecodeFailed, ModelUnavailable,
+    TranscriptionError, WorkerLost, StageStalled,
+)  # fmt: skip
+"""What can go wrong when its transcript is waited for as well."""
 
 
 @dataclass(frozen=True, slots=True)

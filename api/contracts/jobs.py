@@ -16,6 +16,7 @@ from api.intake import Upload
 from api.parameters import Asked
 from api.routes import tasks
 from shared import db, history
+from shared.errors import StorageUnavailable
 from shared.formats import as_dict
 from shared.history import View
 from shared.states import JobState
@@ -51,7 +52,7 @@ async def submit(desk: DeskDep) -> dict[str, str]:
 
 
 @router.get("/{job_id}", response_model=None, summary="Where a job stands, and its transcript",
-            responses=responses(*USUAL))  # fmt: skip
+            responses=responses(*USUAL, StorageUnavailable))  # fmt: skip
 def status(job_id: uuid.UUID, desk: DeskDep) -> dict[str, Any]:
     """`status` is what is being done; with `completed`, `result` is the transcript.
 
@@ -74,7 +75,9 @@ def status(job_id: uuid.UUID, desk: DeskDep) -> dict[str, Any]:
     }
 
 
-@router.delete("/{job_id}", response_model=None, summary="Delete a job", responses=responses(*USUAL))
+@router.delete("/{job_id}", response_model=None, summary="Delete a job",
+               responses={202: {"description": "Deleted; storage will be emptied when it answers again"},
+                          **responses(*USUAL)})  # fmt: skip
 def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> dict[str, Any]:
     """Removes the recording and everything made of it, as DELETE /tasks/{task_id} does.
 

@@ -8,12 +8,12 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from api.contracts import openai_answers, openai_request, openai_stream
-from api.contracts.desk import DeskDep, form
-from api.contracts.openai_errors import OpenAIRoute
+from api.contracts.desk import WAITING, DeskDep, form
+from api.contracts.openai_errors import OpenAIRoute, responses
 from api.contracts.openai_request import Task, form_fields
 from api.dependencies import CallerDep, SettingsDep
 from shared.config import Settings
-from shared.errors import ModelNotAllowed
+from shared.errors import DatabaseUnavailable, Forbidden, ModelNotAllowed, Unauthorized
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 
@@ -25,6 +25,7 @@ OWNER = "parley"
     response_model=None,
     summary="Transcribe a recording, as OpenAI's API does",
     openapi_extra=form(form_fields("transcribe")),
+    responses=responses(*WAITING),
 )
 async def transcriptions(desk: DeskDep) -> Response:
     """Waits for the transcript, or streams it with stream=true. If the client goes away the task goes on.
@@ -39,6 +40,7 @@ async def transcriptions(desk: DeskDep) -> Response:
     response_model=None,
     summary="Translate a recording into English, as OpenAI's API does",
     openapi_extra=form(form_fields("translate")),
+    responses=responses(*WAITING),
 )
 async def translations(desk: DeskDep) -> Response:
     """The same with English text, whatever is spoken.
@@ -48,13 +50,15 @@ async def translations(desk: DeskDep) -> Response:
     return await _answer(desk, "translate")
 
 
-@router.get("/v1/models", response_model=None, summary="Models, as OpenAI's API lists them")
+@router.get("/v1/models", response_model=None, summary="Models, as OpenAI's API lists them",
+            responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
 def models(caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
     """OpenAI's own names that are understood, and all of ours."""
     return {"object": "list", "data": [_model(name) for name in _names(config)]}
 
 
-@router.get("/v1/models/{model}", response_model=None, summary="One model, as OpenAI's API shows it")
+@router.get("/v1/models/{model}", response_model=None, summary="One model, as OpenAI's API shows it",
+            responses=responses(Unauthorized, Forbidden, ModelNotAllowed, DatabaseUnavailable))  # fmt: skip
 def model(model: str, caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
     """404 `model_not_found` for one that this server does not offer."""
     if model not in _names(config):

@@ -9,6 +9,7 @@ from fastapi import Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from fastapi.routing import APIRoute
+from pydantic import BaseModel, Field
 
 from api import errors
 from shared.errors import InvalidRequest, ModelNotAllowed, NotReady, ParleyError, Unauthorized, UnexpectedError
@@ -22,6 +23,21 @@ CODES: dict[type[ParleyError], tuple[int, str]] = {
     NotReady: (504, "not_ready"),
 }
 """Status and code where OpenAI's differ from ours. Besides these, 422 becomes 400."""
+
+
+class ErrorDetail(BaseModel):
+    """What is wrong."""
+
+    message: str
+    type: str = Field(examples=["invalid_request_error"])
+    param: str | None = Field(description="Name of the field that is wrong")
+    code: str | None = Field(examples=["model_not_found"])
+
+
+class ErrorBody(BaseModel):
+    """Every error on OpenAI's paths."""
+
+    error: ErrorDetail
 
 
 class OpenAIRoute(APIRoute):
@@ -47,10 +63,16 @@ class OpenAIRoute(APIRoute):
         return answer
 
 
+def responses(*kinds: type[ParleyError]) -> dict[int | str, dict[str, Any]]:
+    """The errors of a route for OpenAPI, by status."""
+    statuses = {_status_and_code(kind)[0] for kind in (*kinds, UnexpectedError)}
+    return {status: {"model": ErrorBody} for status in sorted(statuses)}
+
+
 def response(error: ParleyError, request_id: str) -> JSONResponse:
     """The answer to a request that failed, in OpenAI's shape, with the headers that ours has."""
     ours = errors.response(error, request_id)
-    status, _ = _status_and_code(error)
+    status, _ = _status_and_code(type(error))
     theirs = JSONResponse(body(error), status)
     for name, value in ours.headers.items():
         if name not in ("content-length", "content-type"):
@@ -63,12 +85,12 @@ def response(error: ParleyError, request_id: str) -> JSONResponse:
 
 def body(error: ParleyError) -> dict[str, Any]:
     """OpenAI's error object, of an answer or of an event in a stream."""
-    status, code = _status_and_code(error)
+    status, code = _status_and_code(type(error))
     kind = "server_error" if status >= 500 else "rate_limit_error" if status == 429 else "invalid_request_error"
     parameter = error.detail.get("parameter")
     return {"error": {"message": error.message, "type": kind, "param": parameter, "code": code}}
 
 
-def _status_and_code(error: ParleyError) -> tuple[int, str]:
-    status = 400 if error.status == 422 else error.status
-    return CODES.get(type(error), (status, error.code))
+def _status_and_code(kind: type[ParleyError]) -> tuple[int, str]:
+    status = 400 if kind.status == 422 else kind.status
+    return CODES.get(kind, (status, kind.code))

@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from api import parameters, views
-from api.contracts.desk import SUBMITTING, Desk, DeskDep, Finished, form
+from api.contracts.desk import SUBMITTING, WAITING, Desk, DeskDep, Finished, form
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from api.intake import Upload
@@ -23,10 +23,18 @@ from api.routes import catalog, results, tasks
 from api.routes.history import Cursor, Limit
 from api.routes.transcribe import OPTIONS, accepted
 from shared import db, history, jobs
-from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, NotFound, Unauthorized, WrongState
+from shared.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    InvalidRequest,
+    NotFound,
+    StorageUnavailable,
+    Unauthorized,
+    WrongState,
+)
 from shared.formats import FORMATS, as_dict, render
 from shared.models import Job
-from shared.schemas import Languages, Models, Result, TaskStatus
+from shared.schemas import Accepted, Languages, Models, Result, TaskStatus
 from shared.states import JobState
 
 router = APIRouter(prefix="/api/v1", tags=["service v1"])
@@ -56,7 +64,7 @@ USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
     response_model=None,
     summary="Transcribe a recording and wait for it",
     openapi_extra=form(FIELDS),
-    responses=responses(*SUBMITTING),
+    responses={202: {"model": Accepted, "description": "A task, or a job that takes too long"}, **responses(*WAITING)},
 )
 async def transcribe(desk: DeskDep) -> Response:
     """Answers with the transcript, as JSON or what `response_format` names; with 202 and a job when it takes too long.
@@ -98,7 +106,7 @@ async def transcribe_async(desk: DeskDep) -> dict[str, Any]:
 
 @router.get(
     "/status/{job_id}", response_model=None, summary="Where a job stands, and its transcript",
-    responses={200: {"model": TaskStatus}, **responses(*USUAL)},
+    responses={200: {"model": TaskStatus}, **responses(*USUAL, StorageUnavailable)},
 )  # fmt: skip
 def status(job_id: uuid.UUID, request: Request, desk: DeskDep) -> dict[str, Any] | TaskStatus:
     """`pending`, `processing`, `completed`, `failed` or `cancelled`, with the transcript in `result`.
@@ -151,7 +159,9 @@ def cancel(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dict[st
     return {"job_id": job_id.hex, "status": "cancelled", "message": "The job is being stopped."}
 
 
-@router.delete("/jobs/{job_id}", response_model=None, summary="Delete a job", responses=responses(*USUAL))
+@router.delete("/jobs/{job_id}", response_model=None, summary="Delete a job",
+               responses={202: {"description": "Deleted; storage will be emptied when it answers again"},
+                          **responses(*USUAL)})  # fmt: skip
 def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> dict[str, Any]:
     """Removes the recording and everything made of it, as DELETE /tasks/{task_id} does.
 
@@ -163,7 +173,7 @@ def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, sto
 
 # the same as without the prefix
 router.add_api_route("/result/{task_id}", results.result, response_model=None, summary="The transcript of a task",
-                     responses={200: {"model": Result}, **responses(*USUAL)})  # fmt: skip
+                     responses={200: {"model": Result}, **responses(*WAITING)})  # fmt: skip
 router.add_api_route("/models", catalog.models, response_model=Models, summary="Models that may be asked for",
                      responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
 router.add_api_route("/languages", catalog.languages, response_model=Languages,

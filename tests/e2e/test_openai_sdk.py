@@ -22,7 +22,7 @@ from scripts.bench.recordings import sample_call
 from scripts.local_stack import Stack
 from scripts.weights import fixture
 from shared.scoring import word_error_rate
-from tests.service.gateway import eventually
+from tests.e2e.polling import until
 
 MODEL = "tiny.en"
 SPOKEN = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
@@ -144,5 +144,5 @@ def test_a_client_that_hangs_up_finds_its_transcript_later(stack: Stack, http: h
     ):
         hasty.audio.transcriptions.create(file=clip, model=MODEL, prompt="never asked before")
     task = http.get("/history", params={"limit": 1}).json()["items"][0]
-    eventually(lambda: http.get(f"/status/{task['task_id']}").json()["status"] == "done", "the task")
+    until(lambda: http.get(f"/status/{task['task_id']}").json()["status"] == "done", "the task")
     assert word_error_rate(SPOKEN, http.get(f"/result/{task['task_id']}").json()["text"]) <= 0.10
