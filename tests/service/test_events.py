@@ -121,6 +121,7 @@ def test_a_stream_goes_on_where_it_broke_off(gateway: Gateway, caller: Caller) -
     assert rest[0]["text"] == "Sentence 2."
     again = caller.http.get(f"/tasks/{claim.job_id}/events", headers={"Last-Event-ID": rest[-1]["id"]})
     assert (again.status_code, again.content) == (204, b"")
+    assert "unexpected_error" not in gateway.log()
 
 
 def test_server_sent_events_have_their_form(gateway: Gateway, caller: Caller) -> None:
