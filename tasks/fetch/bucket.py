@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
@@ -32,7 +33,7 @@ def fetch(
     target = folder / "recording"
     try:
         found = storage.client.get_object(Bucket=bucket, Key=key)
-        with target.open("wb") as file, found["Body"] as body:
+        with target.open("wb") as file, closing(found["Body"]) as body:
             budget = Budget(limits, found["ContentLength"], progress)
             for chunk in body.iter_chunks(CHUNK_BYTES):
                 budget.spend(len(chunk))
