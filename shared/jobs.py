@@ -100,24 +100,25 @@ def submit(
         note_fetched(job, fetched.bytes, fetched.meta)
     session.add(job)
     session.flush()
+    rows: list[dict[str, Any]] = []
     for stage in NEEDS:
         artifact = known.get((stage, hashes.get(stage, "")))
         state = StageState.SKIPPED if stage not in hashes else StageState.DONE if artifact else StageState.WAITING
-        session.add(
-            Stage(
-                job_id=job_id,
-                name=stage,
-                shard=0,
-                owner_id=owner_id,
-                priority=job.priority,
-                state=state,
-                queue=QUEUES[stage],
-                hash=hashes.get(stage, ""),
-                progress=1.0 if artifact else 0.0,
-                artifact_id=artifact.id if artifact else None,
-            )
+        rows.append(
+            {
+                "job_id": job_id,
+                "name": stage,
+                "shard": 0,
+                "owner_id": owner_id,
+                "priority": job.priority,
+                "state": state,
+                "queue": QUEUES[stage],
+                "hash": hashes.get(stage, ""),
+                "progress": 1.0 if artifact else 0.0,
+                "artifact_id": artifact.id if artifact else None,
+            }
         )
-    session.flush()
+    session.execute(insert(Stage), rows)  # at once: as objects they would be inserted one by one
     if converted := known.get(("convert", hashes["convert"])):
         job.duration = converted.meta["duration"]
     final = known.get((FINAL, hashes[FINAL]))

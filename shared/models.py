@@ -193,7 +193,7 @@ class Stage(Base):
             "queue",
             "owner_id",
             "priority",
-            postgresql_where=text("rung_at IS NOT NULL AND state IN ('queued', 'running')"),
+            postgresql_where=text("CASE WHEN rung_at IS NOT NULL THEN state END IN ('queued', 'running')"),
         ),
         Index(
             "stages_backlog",

@@ -14,6 +14,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 
 from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session
@@ -59,8 +60,9 @@ class _Place:
     priority: int
     slots: int  # of the workers that were heard of
     rung: int  # waiting in Redis
-    ahead: int  # running or rung, at this priority or a more urgent one
-    running: int  # of those
+    ahead: int  # rung or running, at this priority or a more urgent one
+    rung_at_all: int  # whatever the priority
+    running: int  # whatever the priority
     oldest: uuid.UUID | None  # job at the head of the backlog
     contested: bool  # another key has rung here too
     allowance: int | None  # heavy stages that the key may still have; None is any number
@@ -89,11 +91,15 @@ def ring_next(
         queues |= HEAVY if ended in HEAVY else {ended}
     if not queues:
         return ()
-    places = _places(session, _OF_ONE_KEY, owner=owner_id, priority=priority, queues=sorted(queues))
+    asked = {f"queue_{number}": queue for number, queue in enumerate(sorted(queues))}
+    places = _places(session, _of_one_key(len(asked)), owner=owner_id, priority=priority, **asked)
     bells: list[Ring] = []
     for place in places:
         fresh = [row for row in ready if row.queue == place.queue and priority == place.priority]
         bells += _fill(session, place, fresh, rung_already=sum(bell.queue in HEAVY for bell in bells))
+        is_its_turn = place.queue == ended and place.priority == priority and not place.running
+        if is_its_turn and place.rung_at_all and place.contested:
+            bells += _to_the_front(session, place)
     session.flush()
     return tuple(bells)
 
@@ -147,55 +153,58 @@ def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_alrea
             chosen.append((row.job_id, row.name, row.shard))
     elif place.free:
         session.flush()
-        chosen = _take(session, _TAKE, place, place.free)
-    if not chosen and place.rung and not place.running and place.contested:
-        # its own rings stand behind those of others, and it is its turn: one of them is rung again at the front
-        place.ahead = 0
-        chosen = _take(session, _OLDEST_RUNG, place, 1)
+        given = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority, "free": place.free}
+        chosen = sorted((row.job_id, row.name, row.shard) for row in session.execute(_TAKE, given))
     return [
         Ring(*key, place.queue, level(place.priority, is_first=place.ahead + number == 0))
         for number, key in enumerate(chosen)
     ]
 
 
-def _take(session: Session, statement: TextClause, place: _Place, limit: int) -> list[tuple[uuid.UUID, str, int]]:
-    given = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority, "limit": limit}
-    return sorted((row.job_id, row.name, row.shard) for row in session.execute(statement, given))
+def _to_the_front(session: Session, place: _Place) -> list[Ring]:
+    """Nothing of the key runs any more and what it has rung stands behind the rings of others: its first is rung again.
+
+    The earlier message finds nothing to claim when its turn comes.
+    """
+    rows = session.execute(_FIRST_RUNG, {"owner": place.owner_id, "queue": place.queue})
+    return [Ring(row.job_id, row.name, row.shard, place.queue, level(row.priority, is_first=True)) for row in rows]
 
 
 def _places(session: Session, statement: TextClause, **given: object) -> list[_Place]:
-    given |= {"heavy": sorted(HEAVY), "max_running": settings().max_running, "live_s": LIVE_S}
-    return [_Place(**row._mapping) for row in session.execute(statement, given)]
+    given |= {"max_running": settings().max_running, "live_s": LIVE_S}
+    return [_Place(*row) for row in session.execute(statement, given)]
 
 
 # ---- SQL. The conditions on state and rung_at are constants, word for word those of the partial indexes in models.py:
-# ---- as parameters they could not be matched with an index.
+# ---- as parameters they could not be matched with an index. CASE, because then no other index fits: the planner, which
+# ---- does not know how few are rung, would prefer that of all live stages and read the whole backlog.
 
-_RUNG = "rung_at IS NOT NULL AND state IN ('queued', 'running')"
+_RUNG = "CASE WHEN rung_at IS NOT NULL THEN state END IN ('queued', 'running')"
 _BACKLOG = "rung_at IS NULL AND state = 'queued'"
+_IS_HEAVY = f"queue IN ({', '.join(repr(queue) for queue in sorted(HEAVY))})"
 
 
 def _window(wanted: str) -> TextClause:
     """The windows of `wanted`, a relation of owner_id, queue and priority, joined to its key's limit."""
     return text(f"""
         WITH wanted AS ({wanted})
-        SELECT owner_id, queue, priority, slots, rung, ahead, running, oldest,
+        SELECT owner_id, wanted.queue, priority, slots, rung, ahead, rung_at_all, running, oldest,
                EXISTS (
                    SELECT FROM stages
-                   WHERE queue = wanted.queue AND owner_id <> wanted.owner_id AND state = 'queued' AND {_RUNG}
+                   WHERE queue = wanted.queue AND owner_id <> wanted.owner_id AND state <> 'running' AND {_RUNG}
                ) AS contested,
-               CASE WHEN max_running > 0 AND queue = ANY(:heavy) THEN max_running - (
+               CASE WHEN max_running > 0 AND {_IS_HEAVY} THEN max_running - (
                    SELECT count(*) FROM stages
-                   WHERE owner_id = wanted.owner_id AND queue = ANY(:heavy) AND {_RUNG}
+                   WHERE owner_id = wanted.owner_id AND {_IS_HEAVY} AND {_RUNG}
                      AND (state = 'running' OR priority <= wanted.priority)
                ) END AS allowance
         FROM wanted
         CROSS JOIN LATERAL (
             SELECT count(*) FILTER (WHERE state = 'queued' AND priority = wanted.priority) AS rung,
-                   count(*) AS ahead,
+                   count(*) FILTER (WHERE priority <= wanted.priority) AS ahead,
+                   count(*) FILTER (WHERE state = 'queued') AS rung_at_all,
                    count(*) FILTER (WHERE state = 'running') AS running
-            FROM stages
-            WHERE queue = wanted.queue AND owner_id = wanted.owner_id AND priority <= wanted.priority AND {_RUNG}
+            FROM stages WHERE queue = wanted.queue AND owner_id = wanted.owner_id AND {_RUNG}
         ) AS own
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(slots), 0) AS slots FROM workers
@@ -210,13 +219,19 @@ def _window(wanted: str) -> TextClause:
     """)  # noqa: S608 - made of constants
 
 
-_OF_ONE_KEY = _window("""
-    SELECT api_keys.id AS owner_id, queue, priority, coalesce(max_running, :max_running) AS max_running
-    FROM api_keys, unnest(CAST(:queues AS text[])) AS queue, generate_series(0, 2) AS priority
-    WHERE api_keys.id = :owner
-      -- what a key with a limit may run next can be of any priority
-      AND (priority = :priority OR (coalesce(max_running, :max_running) > 0 AND queue = ANY(:heavy)))
-""")
+@cache
+def _of_one_key(queues: int) -> TextClause:
+    """VALUES, because PostgreSQL cannot guess the length of an array: it would plan this statement every time."""
+    return _window(f"""
+        SELECT api_keys.id AS owner_id, queue, priority, coalesce(max_running, :max_running) AS max_running
+        FROM api_keys,
+             (VALUES {", ".join(f"(:queue_{number})" for number in range(queues))}) AS queues(queue),
+             (VALUES (0), (1), (2)) AS priorities(priority)
+        WHERE api_keys.id = :owner
+          -- what a key with a limit may run next can be of any priority
+          AND (priority = :priority OR (coalesce(max_running, :max_running) > 0 AND {_IS_HEAVY}))
+    """)  # noqa: S608
+
 
 _OF_ALL_BACKLOGS = _window(f"""
     SELECT owner_id, queue, priority, coalesce(max_running, :max_running) AS max_running
@@ -228,7 +243,7 @@ _TAKE = text(f"""
     WITH chosen AS MATERIALIZED (
         SELECT job_id, name, shard FROM stages
         WHERE queue = :queue AND owner_id = :owner AND priority = :priority AND {_BACKLOG}
-        ORDER BY job_id, name, shard LIMIT :limit
+        ORDER BY job_id, name, shard LIMIT :free
         FOR UPDATE SKIP LOCKED
     )
     UPDATE stages SET rung_at = now(), rings = 1 FROM chosen
@@ -236,8 +251,8 @@ _TAKE = text(f"""
     RETURNING stages.job_id, stages.name, stages.shard
 """)  # noqa: S608
 
-_OLDEST_RUNG = text(f"""
-    SELECT job_id, name, shard FROM stages
-    WHERE queue = :queue AND owner_id = :owner AND priority = :priority AND state = 'queued' AND {_RUNG}
-    ORDER BY job_id, name, shard LIMIT :limit
+_FIRST_RUNG = text(f"""
+    SELECT job_id, name, shard, priority FROM stages
+    WHERE queue = :queue AND owner_id = :owner AND state = 'queued' AND {_RUNG}
+    ORDER BY priority, job_id, name, shard LIMIT 1
 """)  # noqa: S608

@@ -15,7 +15,7 @@ def upgrade() -> None:
         "stages_rung",
         "stages",
         ["queue", "owner_id", "priority"],
-        postgresql_where=sa.text("rung_at IS NOT NULL AND state IN ('queued', 'running')"),
+        postgresql_where=sa.text("CASE WHEN rung_at IS NOT NULL THEN state END IN ('queued', 'running')"),
     )
     op.create_index(
         "stages_backlog",
