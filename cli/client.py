@@ -54,6 +54,8 @@ class Server:
         self.url = url.rstrip("/")
         self._pause = pause
         self._was_there = False
+        if key and not (key.isascii() and key.isprintable()):
+            raise NotAccepted(401, "unauthorized", "The API key has characters that no key has.", None)
         headers = {"User-Agent": f"parley-cli/{VERSION}"} | ({"Authorization": f"Bearer {key}"} if key else {})
         # a proxy of the environment cannot know this machine's loopback
         self._http = httpx.Client(headers=headers, timeout=TIMEOUT, trust_env=not is_loopback(self.url))

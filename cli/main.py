@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import uuid
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -29,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
     given = _parser().parse_args(arguments)
     given.url = (given.url or os.environ.get("PARLEY_URL") or DEFAULT_URL).rstrip("/")
-    given.api_key = given.api_key or os.environ.get("PARLEY_API_KEY") or None
+    given.api_key = (given.api_key or os.environ.get("PARLEY_API_KEY") or "").strip() or None
     command: Callable[[Server, Namespace], Exit] = given.run
     try:
         with Server(given.url, given.api_key) as server:
@@ -69,8 +70,8 @@ def _transcribe(server: Server, given: Namespace) -> Exit:
             for recording, task_id in left.items():
                 screen.say(f"{recording.name}: goes on as task {task_id}")
             complain(
-                f"Interrupted. {len(set(left.values()))} of its tasks go on on the server; the same command picks them up, "
-                "`parley cancel TASK` stops one."
+                f"Interrupted. Tasks that go on on the server: {len(set(left.values()))}. "
+                "The same command picks them up, `parley cancel TASK` stops one."
             )
             return Exit.INTERRUPTED
     if given.json:
@@ -104,6 +105,13 @@ def _positive(given: str) -> int:
     return int(given)
 
 
+def _task(given: str) -> str:
+    try:
+        return str(uuid.UUID(given))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{given!r} is not a task's id") from None
+
+
 def _parser() -> ArgumentParser:
     shared = ArgumentParser(add_help=False)
     shared.add_argument("--url", help=f"the server (PARLEY_URL, default {DEFAULT_URL})")
@@ -126,7 +134,7 @@ def _parser() -> ArgumentParser:
     transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="write here, not beside the recording")
     transcribe.add_argument("-f", "--format", type=_formats, default=["json"], metavar="F,F", help=", ".join(SUFFIXES))
     transcribe.add_argument("--diarize", action="store_true", help="say who spoke when")
-    transcribe.add_argument("--num-speakers", type=_positive, metavar="N", help="how many speak, if that is known")
+    transcribe.add_argument("--num-speakers", type=_positive, metavar="N", help="so many speak; implies --diarize")
     transcribe.add_argument("--model", help="one that the server offers; `parley doctor` lists them")
     transcribe.add_argument("--language", help="code or English name; found out by default")
     transcribe.add_argument("--force", action="store_true", help="replace transcripts that are there")
@@ -138,10 +146,10 @@ def _parser() -> ArgumentParser:
         ("cancel", tasks.cancel, "stop tasks"),
         ("delete", tasks.delete, "erase tasks with all that belongs to them"),
     ):
-        command(name, run, does).add_argument("tasks", nargs="+", metavar="TASK")
+        command(name, run, does).add_argument("tasks", nargs="+", type=_task, metavar="TASK")
 
     result = command("result", tasks.result, "print a transcript")
-    result.add_argument("task", metavar="TASK")
+    result.add_argument("task", type=_task, metavar="TASK")
     result.add_argument("-f", "--format", choices=list(SUFFIXES), default="json")
     result.add_argument("-o", "--output", metavar="FILE", help="write it here")
     result.add_argument("--force", action="store_true", help="replace the file")
@@ -151,7 +159,7 @@ def _parser() -> ArgumentParser:
     history.add_argument("--status", choices=["queued", "processing", "cancelling", "done", "error", "cancelled"])
 
     command("watch", tasks.watch, "follow a task, with its text as it is recognised").add_argument(
-        "task", metavar="TASK"
+        "task", type=_task, metavar="TASK"
     )
     command("doctor", doctor.doctor, "check server, key and machine, and say what to do")
     return parser

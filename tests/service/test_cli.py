@@ -17,12 +17,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from scripts.local_apps import API, ROOT, worker
 from tests.faults.rig import Rig, eventually, long_recording, start
 
 PATIENCE_S = 30
+MAX_UPLOAD_BYTES = 16 * 1024**2
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +44,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, site: tuple[Path, str]) -> Ite
     port = site[1].rpartition(":")[2]
     with start(
         tmp_path_factory.mktemp("cli"), (API, *workers), sleeper_seconds=0.1, egress_allow_hosts="127.0.0.1",
-        egress_ports=port,
+        egress_ports=port, max_upload_bytes=MAX_UPLOAD_BYTES,
     ) as running:  # fmt: skip
         yield running
 
@@ -70,9 +72,11 @@ class User:
         return program.returncode, out, err
 
     def history(self) -> list[dict[str, Any]]:
-        code, out, err = self.run("history", "--json", "-n", 200)
-        assert code == 0, err
-        return [json.loads(line) for line in out.splitlines()]
+        """What the gateway says of this user's tasks."""
+        headers = {"Authorization": f"Bearer {self.env['PARLEY_API_KEY']}"}
+        answer = httpx.get(f"{self.env['PARLEY_URL']}/history", headers=headers, timeout=PATIENCE_S, trust_env=False)
+        items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+        return items
 
 
 @pytest.fixture
@@ -176,6 +180,14 @@ def test_one_that_fails_does_not_stop_the_others(user: User) -> None:
     assert "bad.json" not in names(user.home)
 
 
+def test_a_refusal_in_the_middle_of_an_upload_is_understood(user: User) -> None:
+    """A server that stops reading a file that is too large is quoted with its code."""
+    with (user.home / "large.wav").open("wb") as file:
+        file.truncate(8 * MAX_UPLOAD_BYTES)
+    code, _, err = user.run("transcribe", "large.wav")
+    assert (code, "failed: file_too_large" in err) == (1, True), err
+
+
 def test_a_url_is_fetched_by_the_server(user: User, site: tuple[Path, str]) -> None:
     """A URL goes to the server as it is, and its transcript is named after it."""
     folder, address = site
@@ -188,11 +200,13 @@ def test_an_interrupted_run_is_picked_up(user: User) -> None:
     """Ctrl-C ends with 130 and leaves the task running; the next run joins it; cancel, retry and delete act on it."""
     (user.home / "long.mka").write_bytes(long_recording())
     first = user.start("transcribe", "long.mka")
-    eventually(lambda: [item["status"] for item in user.history()] == ["processing"], "it is being worked on")
+    eventually(
+        lambda: [item["status"] for item in user.history()] == ["processing"], "it is being worked on", PATIENCE_S
+    )
     first.send_signal(signal.SIGINT)
     _, err = first.communicate(timeout=PATIENCE_S)
     (task,) = (item["task_id"] for item in user.history())
-    assert (first.returncode, task in err, "same command" in err) == (130, True, True), err
+    assert (first.returncode, task in err, "The same command" in err) == (130, True, True), err
     code, out, _ = user.run("status", task, "--json")
     assert (code, json.loads(out)["status"]) == (0, "processing")
 
@@ -224,6 +238,8 @@ def test_a_finished_task_is_shown(user: User) -> None:
     assert user.run("result", task, "-f", "srt", "-o", "a.srt")[0] == 0
     code, out, _ = user.run("history", "--status", "done")
     assert (code, task in out, "a.wav" in out) == (0, True, True)
+    code, out, _ = user.run("history", "--json", "-n", 1)
+    assert (code, json.loads(out)["task_id"]) == (0, task)
     code, out, _ = user.run("watch", task, "--json")
     assert (code, json.loads(out.splitlines()[-1])["status"]) == (0, "done")
 
@@ -238,6 +254,7 @@ def test_server_and_key_have_an_exit_code_of_their_own(user: User) -> None:
     assert user.run("transcribe", "nothing.wav")[0] == 2
     assert user.run("transcribe", "a.wav", "-f", "docx")[0] == 2
     assert user.run("transcribe", "a.wav", "--model", "huge")[0] == 2
+    assert user.run("status", "../health")[0] == 2
     assert names(user.home) == ["a.wav"]
 
 
