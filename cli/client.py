@@ -7,7 +7,6 @@ import ipaddress
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -109,17 +108,9 @@ class Server:
                 key, lambda: {"data": fields, "files": {"file": (name, counted, "application/octet-stream")}}
             )
 
-    @contextmanager
-    def result(self, task_id: str, format: str) -> Iterator[Iterator[bytes]]:
-        """The transcript, as chunks."""
-        try:
-            with self._http.stream("GET", f"{self.url}/result/{task_id}", params={"format": format}) as response:
-                if not response.is_success:
-                    response.read()
-                    raise _refusal(response)
-                yield response.iter_bytes()
-        except httpx.TransportError as error:
-            raise self._unreachable(error) from error
+    def result(self, task_id: str, format: str) -> bytes:
+        """The transcript as a file's content."""
+        return self._send("GET", f"/result/{task_id}", request=lambda: {"params": {"format": format}}).content
 
     def events(self, task_id: str) -> Iterator[dict[str, Any]]:
         """Status and segments until the task has ended, also past a connection that breaks; no segment comes twice."""

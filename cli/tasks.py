@@ -42,15 +42,15 @@ def delete(server: Server, given: Namespace) -> Exit:
 
 def result(server: Server, given: Namespace) -> Exit:
     """The transcript to stdout, or to a file."""
-    with server.result(given.task, given.format) as chunks:
-        if given.output is not None:
-            if Path(given.output).exists() and not given.force:
-                raise Failure("file_exists", f"{given.output} is there already; --force replaces it.")
-            written.write(Path(given.output), chunks, force=given.force)
-        else:
-            for chunk in chunks:
-                sys.stdout.buffer.write(chunk)
-            sys.stdout.buffer.flush()
+    target = Path(given.output) if given.output else None
+    if target and target.exists() and not given.force:
+        raise written.exists(target)
+    content = server.result(given.task, given.format)
+    if target:
+        written.write(target, content, force=given.force)
+    else:
+        sys.stdout.buffer.write(content)
+        sys.stdout.buffer.flush()
     return Exit.DONE
 
 

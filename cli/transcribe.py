@@ -121,8 +121,7 @@ class Run:
         del self._on_server[outcome.recording]
         for format in missing:
             target = outcome.recording.target(format)
-            with server.result(task_id, format) as chunks:
-                written.write(target, chunks, force=self._wanted.force)
+            written.write(target, server.result(task_id, format), force=self._wanted.force)
             outcome.files.append(target)
 
     def _missing(self, outcome: Outcome) -> list[str]:
@@ -135,7 +134,7 @@ class Run:
             if not target.exists():
                 missing.append(format)
             elif isinstance(source, Path) and target.stat().st_mtime < source.stat().st_mtime:
-                raise written.exists(target)
+                raise Failure("file_exists", f"{target} is older than the recording; --force replaces it.")
             else:
                 outcome.skipped.append(target)
         return missing

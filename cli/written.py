@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Iterable
 from pathlib import Path
 
 from cli.failures import Failure
 
 
-def write(target: Path, chunks: Iterable[bytes], *, force: bool) -> None:
+def write(target: Path, content: bytes, *, force: bool) -> None:
     """Write a file in one step. Raises Failure when there is one already and not `force`, and OSError."""
     target.parent.mkdir(parents=True, exist_ok=True)
     # opened like any new file, so that it gets the rights that the user's umask gives
     draft = target.with_name(f".parley-{secrets.token_hex(8)}")
     try:
         with draft.open("xb") as file:
-            for chunk in chunks:
-                file.write(chunk)
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         if force:
@@ -42,4 +40,4 @@ def _place(draft: Path, target: Path) -> None:
 
 def exists(target: Path) -> Failure:
     """The refusal to overwrite."""
-    return Failure("file_exists", f"{target} is there already and older than the recording; --force replaces it.")
+    return Failure("file_exists", f"{target} is there already; --force replaces it.")
