@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -255,7 +256,8 @@ class SeaweedFS:
         except botocore.exceptions.ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
                 raise
-            client.create_bucket(Bucket=self.bucket)
+            with contextlib.suppress(client.exceptions.BucketAlreadyOwnedByYou):  # an answer lost, a retry too many
+                client.create_bucket(Bucket=self.bucket)
 
     def _answers(self) -> bool:
         url = f"{self.env['S3_ENDPOINT_URL']}/healthz"
