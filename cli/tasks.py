@@ -128,9 +128,8 @@ def _standing(body: dict[str, Any]) -> str:
 
 
 def _clock(seconds: float) -> str:
-    minutes, rest = divmod(seconds, 60)
-    hours, minutes = divmod(int(minutes), 60)
-    return f"{hours:02}:{minutes:02}:{rest:04.1f}"
+    whole, tenths = divmod(round(10 * seconds), 10)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{tenths}"
 
 
 def _json(body: dict[str, Any]) -> None:
