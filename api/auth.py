@@ -8,6 +8,7 @@ from fastapi import Depends, Request
 from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.orm import Session
 
+from api import limits
 from shared import keys
 from shared.errors import Forbidden
 from shared.keys import Caller
@@ -28,9 +29,10 @@ PresentedKey = Annotated[str | None, Depends(presented_key)]
 
 
 def identify(session: Session, request: Request, key: str | None, scope: str) -> Caller:
-    """The caller, noted for the log. Raises Unauthorized, and Forbidden when the key lacks `scope`."""
+    """The caller, noted for the log. Raises Unauthorized, Forbidden when the key lacks `scope`, and RateLimited."""
     caller = keys.authenticate(session, key)
     request.state.caller_id = caller.id
     if scope not in caller.scopes:
         raise Forbidden(f"This API key lacks the scope {scope}.", scope=scope)
+    limits.spend_request(request, caller)
     return caller

@@ -12,6 +12,7 @@ from api.auth import PresentedKey, identify
 from shared import db
 from shared.config import Settings, settings
 from shared.keys import Caller
+from shared.limits import check_room
 from shared.storage import Storage, storage
 
 
@@ -37,6 +38,13 @@ def _detached_caller(request: Request, key: PresentedKey) -> Caller:
         return identify(opened, request, key, "transcribe")
 
 
+def _submitter(request: Request, key: PresentedKey) -> Caller:
+    with db.session() as opened:
+        caller = identify(opened, request, key, "transcribe")
+        check_room(opened, caller.id, caller.limits, settings())
+        return caller
+
+
 def _detached_admin(request: Request, key: PresentedKey) -> Caller:
     with db.session() as opened:
         return identify(opened, request, key, "admin")
@@ -47,6 +55,9 @@ AdminDep = Annotated[Caller, Depends(_admin, scope="function")]
 DetachedCallerDep = Annotated[Caller, Depends(_detached_caller)]
 DetachedAdminDep = Annotated[Caller, Depends(_detached_admin)]
 """As those above, but no transaction stays open, for routes that take long or commit by themselves."""
+
+SubmitterDep = Annotated[Caller, Depends(_submitter)]
+"""A detached caller that may submit a task now. It is asked before the body is read."""
 
 
 async def _settings() -> Settings:  # async, as it never blocks: a plain function would cost a hop to a thread

@@ -9,7 +9,16 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from shared.errors import InvalidRequest, MethodNotAllowed, NotFound, ParleyError, UnexpectedError, catalogue
+from shared.errors import (
+    InvalidRequest,
+    MethodNotAllowed,
+    NotFound,
+    ParleyError,
+    RateLimited,
+    Unauthorized,
+    UnexpectedError,
+    catalogue,
+)
 from shared.schemas import Problem
 
 RETRY_AFTER_S = 5
@@ -31,8 +40,8 @@ def response(error: ParleyError, request_id: str, headers: dict[str, str] | None
     extra = dict(headers or {})
     if error.status == 401:
         extra["WWW-Authenticate"] = "Bearer"
-    elif error.status == 503:
-        extra["Retry-After"] = str(RETRY_AFTER_S)
+    elif error.status in (429, 503):
+        extra["Retry-After"] = str(error.detail.get("retry_after_s", RETRY_AFTER_S))
     return JSONResponse(body, error.status, extra)
 
 
@@ -46,6 +55,8 @@ def responses(*kinds: type[ParleyError]) -> dict[int | str, dict[str, Any]]:
     """The errors of a route for OpenAPI, by status, each with its codes and an example."""
     listed: dict[int | str, dict[str, Any]] = {}
     all_kinds: set[type[ParleyError]] = {*kinds, UnexpectedError}
+    if Unauthorized in kinds:
+        all_kinds.add(RateLimited)  # where a key is needed, its requests are counted
     for kind in sorted(all_kinds, key=lambda kind: (kind.status, kind.code)):
         entry = listed.setdefault(
             kind.status, {"model": Problem, "description": "", "content": {"application/json": {"examples": {}}}}

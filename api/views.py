@@ -5,10 +5,12 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
+from dataclasses import asdict
 from typing import get_args
 
 from shared.errors import InvalidRequest
 from shared.history import View, processing_time
+from shared.limits import Limits
 from shared.models import ApiKey, Job, Stage
 from shared.options import PRIORITIES, JobOptions, Priority
 from shared.schemas import FileInfo, HistoryItem, KeyInfo, StageInfo, TaskDetail, TaskError, TaskStatus
@@ -79,6 +81,7 @@ def key_info(row: ApiKey) -> KeyInfo:
         scopes=row.scopes,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        **asdict(Limits.of(row)),
     )
 
 

@@ -132,6 +132,33 @@ class SourceUnavailable(ParleyError):
     code, status, retryable = "source_unavailable", 502, True
 
 
+# ---- limits
+
+
+class RateLimited(ParleyError):
+    """The API key sent more requests in a minute than it may; `Retry-After` says when the next one is let through."""
+
+    code, status = "rate_limited", 429
+
+
+class TooManyQueued(ParleyError):
+    """The API key has as many tasks waiting as it may have."""
+
+    code, status = "too_many_queued", 429
+
+
+class QuotaExceeded(ParleyError):
+    """The API key has used its minutes of audio for today; `detail.resets_at` says when the next day begins."""
+
+    code, status = "quota_exceeded", 429
+
+
+class ServiceBusy(ParleyError):
+    """The queue of all keys is full; `Retry-After` follows from how fast tasks end."""
+
+    code, status = "service_busy", 503
+
+
 # ---- the recording
 
 

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.errors import NotFound, WrongState
+from shared.limits import note_audio
 from shared.models import Artifact, Job, Stage
 from shared.options import PRIORITIES, JobOptions, Priority
 from shared.states import FINAL, NEEDS, OPTIONAL, QUEUES, SETTLED, TERMINAL, JobState, StageState, after, plan
@@ -126,6 +127,8 @@ def submit(
         job.cached = True
         finish(session, job, JobState.DONE, summary=final.meta)
         return job, Outcome(duplicate=duplicate)
+    if converted:
+        note_audio(session, owner_id, converted.meta["duration"])
     return job, Outcome(advance(session, job), duplicate)
 
 

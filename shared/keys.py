@@ -5,14 +5,15 @@ from __future__ import annotations
 import hashlib
 import secrets
 import uuid
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 
 from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.errors import InvalidRequest, NotFound, Unauthorized
+from shared.limits import Limits
 from shared.models import ApiKey
 
 SCOPES = ("transcribe", "admin")
@@ -31,6 +32,7 @@ class Caller:
     id: uuid.UUID
     name: str
     scopes: frozenset[str]
+    limits: Limits
 
 
 def digest(key: str) -> str:
@@ -38,12 +40,16 @@ def digest(key: str) -> str:
     return hashlib.sha256(key.encode()).hexdigest()
 
 
-def create(session: Session, name: str, scopes: tuple[str, ...] = ("transcribe",)) -> tuple[ApiKey, str]:
+def create(
+    session: Session, name: str, scopes: tuple[str, ...] = ("transcribe",), limits: Limits | None = None
+) -> tuple[ApiKey, str]:
     """A new key: its row and the key itself, which is not to be had again."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise InvalidRequest(f"scopes are {', '.join(SCOPES)}", parameter="scopes")
     key = "pk_" + secrets.token_urlsafe(KEY_BYTES)
-    row = ApiKey(name=name, prefix=key[:PREFIX_CHARS], digest=digest(key), scopes=list(scopes))
+    row = ApiKey(
+        name=name, prefix=key[:PREFIX_CHARS], digest=digest(key), scopes=list(scopes), **asdict(limits or Limits())
+    )
     session.add(row)
     session.flush()
     return row, key
@@ -64,7 +70,7 @@ def authenticate(session: Session, key: str | None) -> Caller:
             select(ApiKey).where(ApiKey.digest == digest(key), ApiKey.revoked_at.is_(None))
         ).one_or_none()
         if found:
-            return Caller(found.id, found.name, frozenset(found.scopes))
+            return Caller(found.id, found.name, frozenset(found.scopes), Limits.of(found))
     raise Unauthorized("Send a valid API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
 
 
@@ -75,6 +81,17 @@ def page(session: Session, *, limit: int, before: uuid.UUID | None = None) -> tu
         wanted = wanted.where(ApiKey.id < before)
     rows = session.scalars(wanted).all()
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
+
+
+def change_limits(session: Session, key_id: uuid.UUID, changes: Mapping[str, int | None]) -> ApiKey:
+    """Set some limits of a key; the others stay. They hold for its next request. Raises NotFound."""
+    row = session.get(ApiKey, key_id, with_for_update={"key_share": True})
+    if row is None:
+        raise NotFound("There is no such key.")
+    for name, value in changes.items():
+        setattr(row, name, value)
+    session.flush()
+    return row
 
 
 def revoke(session: Session, key_id: uuid.UUID) -> None:

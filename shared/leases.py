@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from shared.errors import LeaseLost, ParleyError
 from shared.jobs import Outcome, advance, bury, finish, lock, note_fetched
+from shared.limits import note_audio
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
@@ -191,6 +192,7 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
         note_fetched(job, answer.bytes, answer.meta)
     elif claim.stage == "convert":
         job.duration = answer.meta.get("duration")
+        note_audio(session, job.owner_id, job.duration or 0.0)
     if claim.stage == FINAL and job.state == JobState.PROCESSING:
         finish(session, job, JobState.DONE, summary=answer.meta)
     return Outcome(advance(session, job, ended=claim.stage), duplicate=artifact.key != answer.key)

@@ -257,8 +257,25 @@ class AsyncHealth(BaseModel):
 
 # ---- admin
 
+KeyLimit = Annotated[int, Field(ge=0, le=2_147_483_647)] | None
 
-class NewKey(BaseModel):
+
+class KeyLimits(BaseModel):
+    """What a key may use. Null means the server's own setting, 0 any amount."""
+
+    requests_per_minute: KeyLimit = Field(None, description="Requests that need a key; more are 429 rate_limited")
+    max_running: KeyLimit = Field(None, description="Model stages that run at once; further tasks wait")
+    max_queued: KeyLimit = Field(None, description="Tasks that wait for a worker; more are 429 too_many_queued")
+    minutes_per_day: KeyLimit = Field(None, description="Minutes of audio per day (UTC); then 429 quota_exceeded")
+
+
+class ChangedLimits(KeyLimits):
+    """Limits to be set; those left out stay as they are."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"requests_per_minute": 600}})
+
+
+class NewKey(KeyLimits):
     """A key to be made."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "laptop"}})
@@ -269,7 +286,7 @@ class NewKey(BaseModel):
     scopes: list[Literal["transcribe", "admin"]] = Field(["transcribe"], min_length=1)
 
 
-class KeyInfo(BaseModel):
+class KeyInfo(KeyLimits):
     """A key without the key."""
 
     id: uuid.UUID

@@ -13,7 +13,7 @@ from anyio import to_thread
 from fastapi import Depends, Header, Request
 from uuid_utils.compat import uuid7
 
-from api import intake, submission
+from api import intake, limits, submission
 from api.dependencies import DetachedCallerDep, SettingsDep, StorageDep
 from api.errors import stored
 from api.form import FILE
@@ -39,8 +39,11 @@ from shared.errors import (
     NotFound,
     NotReady,
     ParleyError,
+    QuotaExceeded,
+    ServiceBusy,
     StageStalled,
     StorageUnavailable,
+    TooManyQueued,
     TranscriptionError,
     Unauthorized,
     UnsupportedMedia,
@@ -57,7 +60,7 @@ T = TypeVar("T")
 
 SUBMITTING = (
     InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio, AdapterDisabled,
-    IdempotencyConflict, DatabaseUnavailable, StorageUnavailable,
+    IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy, DatabaseUnavailable, StorageUnavailable,
 )  # fmt: skip
 """What can go wrong when a recording is sent, for OpenAPI."""
 
@@ -101,6 +104,7 @@ class Desk:
         """
         job_id = uuid7()
         self.request.state.task_id = job_id
+        await intake.in_thread(limits.admit, self.caller)
         await intake.in_thread(submission.announce, self.caller.id, job_id)
         key = upload_key(self.caller.id, job_id)
         writer = self.storage.writer(key)

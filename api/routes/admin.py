@@ -14,8 +14,20 @@ from api.errors import responses
 from api.routes.history import Cursor, Limit
 from shared import keys, repair
 from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, NotFound, Unauthorized
+from shared.limits import Limits
 from shared.models import Job, Stage
-from shared.schemas import CreatedKey, Failure, Keys, NewKey, QueueSummary, Repaired, StageCount
+from shared.schemas import (
+    ChangedLimits,
+    CreatedKey,
+    Failure,
+    KeyInfo,
+    KeyLimits,
+    Keys,
+    NewKey,
+    QueueSummary,
+    Repaired,
+    StageCount,
+)
 from shared.states import TERMINAL, JobState, StageState
 from tasks.app import ring
 
@@ -32,7 +44,8 @@ def create_key(wanted: NewKey, caller: AdminDep, session: SessionDep) -> Created
         curl -H "Authorization: Bearer $ADMIN_KEY" -H "Content-Type: application/json" \\
              -d '{"name": "laptop", "scopes": ["transcribe"]}' $URL/admin/keys
     """
-    row, key = keys.create(session, wanted.name, tuple(dict.fromkeys(wanted.scopes)))
+    limits = Limits(**{name: getattr(wanted, name) for name in KeyLimits.model_fields})
+    row, key = keys.create(session, wanted.name, tuple(dict.fromkeys(wanted.scopes)), limits)
     return CreatedKey(**dict(views.key_info(row)), key=key)
 
 
@@ -41,6 +54,17 @@ def list_keys(caller: AdminDep, session: SessionDep, limit: Limit = 20, cursor: 
     """Newest first, also the revoked ones."""
     found, last = keys.page(session, limit=limit, before=views.row_before(cursor))
     return Keys(items=[views.key_info(row) for row in found], next_cursor=views.cursor_of(last))
+
+
+@router.patch("/admin/keys/{key_id}", response_model=KeyInfo, summary="Set limits of an API key",
+              responses=responses(NotFound, InvalidRequest))  # fmt: skip
+def change_key(key_id: uuid.UUID, wanted: ChangedLimits, caller: AdminDep, session: SessionDep) -> KeyInfo:
+    """Those left out stay. `null` gives a limit back to the server's own setting, 0 takes it away.
+
+        curl -X PATCH -H "Authorization: Bearer $ADMIN_KEY" -H "Content-Type: application/json" \\
+             -d '{"requests_per_minute": 600, "max_running": 4}' $URL/admin/keys/$KEY_ID
+    """
+    return views.key_info(keys.change_limits(session, key_id, wanted.model_dump(exclude_unset=True)))
 
 
 @router.delete("/admin/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=responses(NotFound))

@@ -8,11 +8,21 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 
 from api import submission, views
-from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
+from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.routes.transcribe import accepted
 from shared import db, erasure, history, jobs
-from shared.errors import DatabaseUnavailable, Forbidden, NotFound, StorageUnavailable, Unauthorized, WrongState
+from shared.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    NotFound,
+    QuotaExceeded,
+    ServiceBusy,
+    StorageUnavailable,
+    TooManyQueued,
+    Unauthorized,
+    WrongState,
+)
 from shared.models import Erasure
 from shared.schemas import Accepted, Receipt, TaskDetail, TaskStatus
 from shared.states import JobState
@@ -60,9 +70,9 @@ def cancel(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskSt
     status_code=202,
     response_model=Accepted,
     summary="Do a failed or cancelled task again",
-    responses=responses(*USUAL, WrongState),
+    responses=responses(*USUAL, WrongState, TooManyQueued, QuotaExceeded, ServiceBusy),
 )
-def retry(task_id: uuid.UUID, request: Request, caller: DetachedCallerDep) -> Accepted:
+def retry(task_id: uuid.UUID, request: Request, caller: SubmitterDep) -> Accepted:
     """Makes a new task over the same recording and options; what the old one had finished is not done again.
 
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/retry

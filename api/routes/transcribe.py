@@ -14,7 +14,7 @@ from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
 from api import fields, intake, parameters, remote, submission
-from api.dependencies import DetachedCallerDep, SettingsDep, StorageDep
+from api.dependencies import SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.parameters import Asked
 from api.routes import results
@@ -32,7 +32,10 @@ from shared.errors import (
     InvalidUrl,
     ModelNotAllowed,
     NoAudio,
+    QuotaExceeded,
+    ServiceBusy,
     StorageUnavailable,
+    TooManyQueued,
     Unauthorized,
 )
 from shared.jobs import Source
@@ -111,13 +114,14 @@ BODIES: dict[str, Any] = {
         202: {"model": Accepted, "description": "The task, to be followed"},
         **responses(
             InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio,
-            InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, DatabaseUnavailable, StorageUnavailable,
+            InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy,
+            DatabaseUnavailable, StorageUnavailable,
         ),
     },
 )  # fmt: skip
 async def transcribe(
     request: Request,
-    caller: DetachedCallerDep,
+    caller: SubmitterDep,
     config: SettingsDep,
     storage: StorageDep,
     _idempotency_key: Annotated[

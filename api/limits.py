@@ -1,0 +1,97 @@
+"""Limits at the door: requests per minute of each key, and whether a key may submit one more task.
+
+The cheapest check comes first and all of them before the body is read: the key (one row), its requests in Valkey, then
+its tasks in PostgreSQL.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from dataclasses import dataclass, field
+from functools import cache
+
+from fastapi import Request
+from limits import RateLimitItemPerMinute
+from limits.storage import RedisStorage
+from limits.strategies import SlidingWindowCounterRateLimiter
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from shared import db
+from shared.config import settings
+from shared.errors import RateLimited
+from shared.keys import Caller
+from shared.limits import check_room
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+TIMEOUT_S = 0.25
+"""What a request waits for Valkey at most. Counting takes 0.2 ms; a server that needs longer is away."""
+
+PAUSE_S = 5.0
+"""While Valkey is away, it is asked once in so long, so that only one request pays for it."""
+
+WINDOW_S = 60
+POLICY = "requests"
+"""The policy's name in the RateLimit fields, as draft-ietf-httpapi-ratelimit-headers-10 defines them."""
+
+
+@dataclass
+class Meter:
+    """Counts the requests of keys. While Valkey is away everything is let through: a limit is not worth an outage."""
+
+    limiter: SlidingWindowCounterRateLimiter
+    away_until: float = field(default=0.0)
+
+    def spend(self, request: Request, caller: Caller, per_minute: int) -> None:
+        """Count one request and note the RateLimit fields for the answer. Raises RateLimited."""
+        if time.monotonic() < self.away_until:
+            return
+        limit = RateLimitItemPerMinute(per_minute)
+        try:
+            is_allowed = self.limiter.hit(limit, str(caller.id))
+            stats = self.limiter.get_window_stats(limit, str(caller.id))
+        except (RedisError, OSError) as error:
+            self.away_until = time.monotonic() + PAUSE_S
+            log.warning("rate_limit_off", reason=type(error).__name__, next_attempt_s=PAUSE_S)
+            return
+        reset_s = max(0.0, stats.reset_time - time.time())
+        request.state.answer_headers = {
+            "RateLimit-Policy": f'"{POLICY}";q={per_minute};w={WINDOW_S}',
+            "RateLimit": f'"{POLICY}";r={stats.remaining};t={math.ceil(reset_s)}',
+        }
+        if not is_allowed:
+            raise RateLimited(
+                f"This API key may send {per_minute} requests per minute.",
+                requests_per_minute=per_minute,
+                # the window slides: at the reset it begins to, and a request's share later there is room for one
+                retry_after_s=math.ceil(reset_s + WINDOW_S / per_minute),
+            )
+
+
+@cache
+def meter() -> Meter:
+    """This process's meter. It connects with the first request that is counted."""
+    url = settings().redis_url.get_secret_value()
+    # the annotation of the options knows neither None nor objects
+    options: dict[str, object] = {
+        "socket_timeout": TIMEOUT_S,
+        "socket_connect_timeout": TIMEOUT_S,
+        "retry": Retry(NoBackoff(), 0),
+    }
+    return Meter(SlidingWindowCounterRateLimiter(RedisStorage(url, key_prefix="parley:limits", **options)))  # type: ignore[arg-type]
+
+
+def spend_request(request: Request, caller: Caller) -> None:
+    """Count this request of the caller, if it has a limit. Raises RateLimited."""
+    if per_minute := caller.limits.value("requests_per_minute", settings()):
+        meter().spend(request, caller, per_minute)
+
+
+def admit(caller: Caller) -> None:
+    """Raises TooManyQueued, QuotaExceeded or ServiceBusy when no further task is taken of this caller now."""
+    with db.session() as work:
+        check_room(work, caller.id, caller.limits, settings())
