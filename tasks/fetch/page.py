@@ -2,29 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import selectors
 import shutil
-import signal
-import subprocess
-import sys
-import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
-
-from pydantic import ValidationError
 
 from shared.config import Settings
 from shared.egress import Guard
 from shared.errors import ExtractionError, FileTooLarge, MediaTooLong, ParleyError, SourceUnavailable
 from shared.filenames import safe_filename
-from shared.transcript import Progress, from_json
+from shared.transcript import Progress
+from tasks.confined import Child, Nonsense, Refusal, confined
 from tasks.egress_proxy import EgressProxy
 from tasks.stages.download import Fetched, FetchLimits, too_large
 
@@ -34,7 +25,6 @@ RECORDING, COOKIES = "recording", "cookies.txt"
 TICK_S = 0.25
 """How often the folder is measured and progress reported, so that a cancel is heard while yt-dlp is silent."""
 
-MAX_LINE_BYTES = 65_536
 MEMORY_BYTES = 1 << 30
 """Address space of the child; Python and all of yt-dlp's extractors take about 200 MB of it."""
 
@@ -66,12 +56,6 @@ class PageOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Refusal:
-    code: str
-    message: str
-
-
-@dataclass(frozen=True, slots=True)
 class _Found:
     title: str | None
     ext: str | None
@@ -83,7 +67,7 @@ class _Message:
 
     progress: float | None = None
     found: _Found | None = None
-    error: _Refusal | None = None
+    error: Refusal | None = None
 
 
 def fetch(
@@ -100,12 +84,12 @@ def fetch(
         raise ExtractionError("This server takes media files only, not pages.")
     with (
         EgressProxy(guard, limits.idle_timeout_s) as proxy,
-        _child(url, proxy, options, folder, limits) as (child, log),
+        _child(url, proxy, options, folder, limits) as child,
     ):
         try:
             found = _follow(child, folder, limits, progress)
             if found is None:
-                raise _silent_end(child, log)
+                raise _silent_end(child)
         except (ExtractionError, SourceUnavailable) as error:
             if proxy.refused:
                 raise proxy.refused[0] from error
@@ -117,16 +101,13 @@ def fetch(
 
 
 @contextmanager
-def _child(
-    url: str, proxy: EgressProxy, options: PageOptions, folder: Path, limits: FetchLimits
-) -> Iterator[tuple[subprocess.Popen[bytes], IO[bytes]]]:
-    """The running child and the file with its stderr. At the end of the block it and its descendants are dead."""
+def _child(url: str, proxy: EgressProxy, options: PageOptions, folder: Path, limits: FetchLimits) -> Iterator[Child]:
+    """yt-dlp, running."""
     if options.cookies:
         shutil.copyfile(options.cookies, folder / COOKIES)
     job = {
         "url": url,
         "proxy": proxy.address,
-        "parent_pid": os.getpid(),
         "extractors": options.extractors,
         "cookies": COOKIES if options.cookies else None,
         "max_bytes": limits.max_bytes,
@@ -135,52 +116,32 @@ def _child(
         "cpu_s": min(CPU_S, math.ceil(limits.timeout_s)),
         "memory_bytes": MEMORY_BYTES,
     }
-    with tempfile.TemporaryFile() as log:
-        child = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-            [sys.executable, "-I", str(EXTRACTOR), json.dumps(job)],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=log,
-            cwd=folder,
-            env={},
-            start_new_session=True,
-        )
-        with child:
-            try:
-                yield child, log
-            finally:
-                # not yet waited for, so its process group cannot be anybody else's
-                os.killpg(child.pid, signal.SIGKILL)
+    with confined(EXTRACTOR, job, folder) as child:
+        yield child
 
 
-def _follow(child: subprocess.Popen[bytes], folder: Path, limits: FetchLimits, progress: Progress) -> _Found | None:
-    """Read the child's lines until it ends; None when it ended without an answer. Raises what it answered."""
-    assert child.stdout is not None
-    deadline, share, pending = time.monotonic() + limits.timeout_s, 0.0, b""
+def _follow(child: Child, folder: Path, limits: FetchLimits, progress: Progress) -> _Found | None:
+    """Hear the child until it ends; None when it ended without an answer. Raises what it answered."""
+    share = 0.0
     found: _Found | None = None
-    with selectors.DefaultSelector() as selector:
-        selector.register(child.stdout, selectors.EVENT_READ)
-        while time.monotonic() < deadline:
-            size = _size(folder)
-            # what it says of its progress is not believed where the file itself shows more
-            progress(share := max(share, min(size / limits.max_bytes, 1.0)))
-            if size > limits.max_bytes + SPARE_BYTES:
-                raise too_large(limits)
-            if not selector.select(TICK_S):
-                continue
-            chunk = os.read(child.stdout.fileno(), MAX_LINE_BYTES)
-            if not chunk:
-                return found
-            *lines, pending = (pending + chunk).split(b"\n")
-            if len(pending) > MAX_LINE_BYTES:
-                raise ExtractionError("yt-dlp gave an answer that makes no sense.")
-            for line in lines:
-                message = _parse(line)
-                if message.error is not None:
-                    raise REFUSALS.get(message.error.code, ExtractionError)(message.error.message)
+    try:
+        for message in child.messages(_Message, timeout_s=limits.timeout_s, tick_s=TICK_S):
+            if message is None:
+                size = _size(folder)
+                # what it says of its progress is not believed where the file itself shows more
+                progress(share := max(share, min(size / limits.max_bytes, 1.0)))
+                if size > limits.max_bytes + SPARE_BYTES:
+                    raise too_large(limits)
+            elif message.error is not None:
+                raise REFUSALS.get(message.error.code, ExtractionError)(message.error.message)
+            else:
                 share = max(share, min(message.progress or 0.0, 1.0))
                 found = message.found or found
-    raise SourceUnavailable(f"Fetching the recording took longer than {limits.timeout_s:g} seconds.")
+    except Nonsense as problem:
+        raise ExtractionError("yt-dlp gave an answer that makes no sense.") from problem
+    except TimeoutError:
+        raise SourceUnavailable(f"Fetching the recording took longer than {limits.timeout_s:g} seconds.") from None
+    return found
 
 
 def _size(folder: Path) -> int:
@@ -194,17 +155,9 @@ def _size(folder: Path) -> int:
     return total
 
 
-def _parse(line: bytes) -> _Message:
-    try:
-        return from_json(_Message, line)
-    except ValidationError as problem:
-        raise ExtractionError("yt-dlp gave an answer that makes no sense.") from problem
-
-
-def _silent_end(child: subprocess.Popen[bytes], log: IO[bytes]) -> ExtractionError:
+def _silent_end(child: Child) -> ExtractionError:
     """The error for a child that ended without an answer; what it said goes to the logs as the cause, no further."""
-    os.killpg(child.pid, signal.SIGKILL)
-    log.seek(0)
+    _, _, noise = child.end()
     error = ExtractionError("yt-dlp stopped before it was done with this page.")
-    error.__cause__ = RuntimeError(log.read(MAX_LINE_BYTES).decode(errors="replace"))
+    error.__cause__ = RuntimeError(noise)
     return error
