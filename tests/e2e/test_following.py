@@ -15,20 +15,20 @@ from scripts.bench.recordings import sample_call
 TIMEOUT_S = 300
 
 
-def three_times(recording: Path) -> bytes:
-    """A WAV file that goes on long enough to be watched: the recording, three times over."""
+def six_times(recording: Path) -> bytes:
+    """A WAV file that goes on long enough to be watched: the recording, six times over."""
     with wave.open(str(recording)) as source:
         parameters, frames = source.getparams(), source.readframes(source.getnframes())
     made = io.BytesIO()
     with wave.open(made, "wb") as target:
         target.setparams(parameters)
-        target.writeframes(frames * 3)
+        target.writeframes(frames * 6)
     return made.getvalue()
 
 
 def test_a_recording_can_be_read_while_it_is_recognised(http: httpx.Client) -> None:
     """The segments on the stream are the words of the result, and the first of them come before the work is done."""
-    files = {"file": ("calls.wav", three_times(sample_call()))}
+    files = {"file": ("calls.wav", six_times(sample_call()))}
     sent = http.post("/transcribe", files=files, data={"model": "base", "mode": "accurate", "language": "en"})
     task_id = sent.json()["task_id"]
     lines = {"Accept": "application/x-ndjson"}
@@ -42,7 +42,7 @@ def test_a_recording_can_be_read_while_it_is_recognised(http: httpx.Client) -> N
     progress = [event["progress"] for event in events if event["event"] == "status"]
     assert progress == sorted(progress)
     running = [event for event in events if event.get("status") == "processing"]
-    assert events.index(heard[0]) < events.index(running[-1]) < events.index(heard[-1])
+    assert events.index(heard[0]) < events.index(running[-1])
 
 
 def test_one_request_is_enough(http: httpx.Client) -> None:
