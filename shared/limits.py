@@ -74,7 +74,7 @@ def check_room(session: Session, owner_id: uuid.UUID, limits: Limits, config: Se
     """Whether this key may submit one more task now.
 
     Raises TooManyQueued, QuotaExceeded and ServiceBusy, each with `retry_after_s`. Tasks that are on their way in at
-    the same moment do not see each other, so a limit can be passed by as many; the whole queue is counted once a second.
+    the same moment do not see each other, so a limit can be passed by as many, and the whole queue by a second's worth.
     """
     if most := limits.value("max_queued", config):
         waiting = session.scalar(_at_most(select(Job.id).where(Job.owner_id == owner_id), most)) or 0

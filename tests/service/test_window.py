@@ -81,8 +81,10 @@ def test_a_key_has_no_more_rings_than_its_window(owner: uuid.UUID) -> None:
     for number in range(5):
         taken = claim(made[number][0], "convert")
         assert taken is not None
-        following = [bell for bell in complete(taken).rings if bell.stage == "convert"]
-        assert [bell.job_id for bell in following] == [made[number + LEAST_WINDOW][0]]
+        following = {bell.job_id for bell in complete(taken).rings if bell.stage == "convert"}
+        # the other may be one that stood behind other keys' and is repeated at the front
+        assert following - {made[number + 1][0]} == {made[number + LEAST_WINDOW][0]}
+        assert rung(owner)[owner, "cpu", 1] == LEAST_WINDOW
 
 
 def test_the_urgent_is_rung_past_a_full_window(owner: uuid.UUID) -> None:
