@@ -17,8 +17,7 @@ from shared.config import Settings
 from shared.db import session
 from shared.models import Job
 from shared.storage import Storage
-from tests.faults.rig import eventually
-from tests.service.gateway import Caller, Gateway, finish, gateway_on
+from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_on
 
 
 @pytest.fixture(scope="module")
