@@ -173,9 +173,7 @@ def test_the_log_has_a_line_per_request_and_no_secret(gateway: Gateway, caller: 
     """It names component, task, status and time as JSON, but neither keys nor what is in a query."""
     task_id = caller.task()
     caller.http.get(f"/result/{task_id}", params={"format": "srt"}, headers={"X-Request-Id": "a-look-at-the-log"})
-    eventually(
-        lambda: "a-look-at-the-log" in gateway.log(), "the request is in the log", 10
-    )  # written after the answer
+    eventually(lambda: "a-look-at-the-log" in gateway.log(), "the line, which is written after the answer")
     lines = [json.loads(line) for line in gateway.log().splitlines()]
     line = next(line for line in lines if line.get("request_id") == "a-look-at-the-log")
     assert (line["component"], line["job_id"], line["status"]) == ("api", str(task_id), 409)
