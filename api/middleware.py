@@ -49,7 +49,7 @@ class RequestContext:
         with structlog.contextvars.bound_contextvars(request_id=request_id):
             try:
                 await self._app(scope, receive, send_with_headers)
-            except Exception:
+            except Exception:  # a fault of ours, wherever it is: logged here, told to nobody
                 log.exception("unexpected_error", **_about(scope))
                 if status:
                     raise  # half an answer is out: only a broken connection can say that it is wrong

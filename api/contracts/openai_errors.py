@@ -55,7 +55,7 @@ class OpenAIRoute(APIRoute):
                 first = error.errors()[0]
                 name = str(first["loc"][-1])
                 return response(InvalidRequest(f"{name}: {first['msg']}", parameter=name), request.state.request_id)
-            except Exception:
+            except Exception:  # a fault of ours: the middleware would answer in our shape, not in OpenAI's
                 log.exception("unexpected_error")
                 message = "Something went wrong; the log has the details under this request id."
                 return response(UnexpectedError(message), request.state.request_id)
