@@ -21,6 +21,7 @@ from shared.errors import BlockedAddress, InvalidUrl, ParleyError
 LOOPBACK = "127.0.0.1"
 CONNECT_TIMEOUT_S = 10.0
 CHUNK_BYTES = 1 << 16
+MAX_STATUS_LINE_BYTES = 1 << 16
 
 OF_ONE_HOP = frozenset(
     {"connection", "keep-alive", "proxy-authorization", "proxy-connection", "te", "trailer", "upgrade", "host"}
@@ -95,6 +96,7 @@ class _Handler(BaseHTTPRequestHandler):
         head += [f"{name}: {value}" for name, value in self.headers.items() if name.lower() not in OF_ONE_HOP | named]
         with upstream:
             upstream.sendall("\r\n".join([*head, "", ""]).encode("latin-1"))
+            self._tell_close(upstream)
             self._relay(upstream)
 
     do_GET = do_HEAD = do_POST = do_PUT = do_OPTIONS = _pass_on  # noqa: N815
@@ -107,6 +109,22 @@ class _Handler(BaseHTTPRequestHandler):
         if is_forbidden:
             self._own.refused.append(cast(ParleyError, error))
         self.send_error(403 if is_forbidden else 502, "Forbidden" if is_forbidden else "Bad Gateway")
+
+    def _tell_close(self, upstream: socket.socket) -> None:
+        """Pass the status line on, with `Connection: close` behind it.
+
+        A server need not repeat that it closes. A client that was not told sends its next request on this connection,
+        and loses it when it is quicker than our closing.
+        """
+        upstream.settimeout(self._own.idle_timeout_s)
+        start = b""
+        while b"\n" not in start and len(start) < MAX_STATUS_LINE_BYTES:
+            data = upstream.recv(CHUNK_BYTES)
+            if not data:
+                break
+            start += data
+        status_line, end, rest = start.partition(b"\n")
+        self.connection.sendall(status_line + end + (b"Connection: close\r\n" if end else b"") + rest)
 
     def _relay(self, upstream: socket.socket) -> None:
         """Both ways until one side ends or both are silent for long."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import http.client
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -259,6 +261,17 @@ def ask(proxy: EgressProxy, request: str) -> bytes:
     with socket.create_connection(proxy.address, timeout=10) as client:
         client.sendall(request.encode())
         return client.makefile("rb").readline()
+
+
+def test_the_proxy_says_that_it_closes(media: MediaServer) -> None:
+    """A server's answer that leaves it open is told to the client as the last one of its connection."""
+    with EgressProxy(Guard(allow_hosts=frozenset({media.host})), idle_timeout_s=5) as proxy:
+        for path in ("/a.wav", "/status/404", "/chunked/a.wav"):
+            with closing(http.client.HTTPConnection(*proxy.address, timeout=10)) as client:
+                client.request("GET", media.url + path)
+                answer = client.getresponse()
+                assert answer.will_close
+                assert answer.read()
 
 
 INSIDE = "http://127.0.0.1:{port}/"
