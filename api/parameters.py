@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, get_args
 
 from pydantic import ValidationError
@@ -12,12 +12,12 @@ from pydantic import ValidationError
 from shared.config import Settings
 from shared.errors import InvalidRequest, ModelNotAllowed
 from shared.languages import LANGUAGES, language_code
-from shared.options import JobOptions, Priority
+from shared.options import JobNotes, JobOptions, Priority
 
 ALIASES: Mapping[str, str] = {"lang": "language", "response_format": "format"}
 """Other names of an option."""
 
-NAMES = frozenset({*JobOptions.model_fields, "priority", "wait", *ALIASES})
+NAMES = frozenset({*JobOptions.model_fields, *JobNotes.model_fields, "priority", "wait", *ALIASES})
 """Every form field but the file."""
 
 
@@ -28,6 +28,7 @@ class Asked:
     options: JobOptions
     priority: Priority
     wait_s: float | None = None
+    notes: JobNotes = field(default_factory=JobNotes)
 
 
 def parse(fields: Mapping[str, str], config: Settings) -> Asked:
@@ -41,12 +42,13 @@ def parse(fields: Mapping[str, str], config: Settings) -> Asked:
     given.setdefault("mode", config.asr_mode)
     if given.get("model", "auto") == "auto":
         given["model"] = config.whisper_model
+    noted = {name: given.pop(name) for name in JobNotes.model_fields if name in given}
     try:
-        options = JobOptions.model_validate(given)
+        options, notes = JobOptions.model_validate(given), JobNotes.model_validate(noted)
     except ValidationError as error:
         raise invalid(error) from error
     _check_model(options, config)
-    return Asked(options, priority, wait_s)
+    return Asked(options, priority, wait_s, notes)
 
 
 def preferred_wait_s(header: str) -> float | None:

@@ -22,7 +22,7 @@ from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, Wro
 from shared.idempotency import Once
 from shared.jobs import Outcome, RemoteSource, Source
 from shared.models import Artifact, Job, Stage
-from shared.options import JobOptions
+from shared.options import JobNotes, JobOptions
 from shared.states import JobState
 from shared.storage import MultipartWriter, Storage
 from shared.telemetry import get_logger
@@ -46,7 +46,9 @@ class Order:
     def once(self) -> Once | None:
         """The request as one that must not be carried out twice."""
         key, asked = self.idempotency_key, self.asked
-        return idempotency.once(self.owner_id, key, self.source, asked.options, asked.priority) if key else None
+        if not key:
+            return None
+        return idempotency.once(self.owner_id, key, self.source, asked.options, asked.priority, asked.notes)
 
 
 def announce(owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
@@ -138,6 +140,7 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
                 source=order.source,
                 options=order.asked.options,
                 priority=order.asked.priority,
+                notes=order.asked.notes,
                 request_id=order.request_id,
             )
             if once:
@@ -190,6 +193,12 @@ def again(owner_id: uuid.UUID, job_id: uuid.UUID, request_id: str) -> Job:
             source=_recording(work, old),
             options=JobOptions.model_validate(old.options),
             priority=priority_name(old.priority),
+            notes=JobNotes(
+                tags=tuple(old.tags),
+                reference=old.reference,
+                retention_seconds=old.retention_seconds,
+                webhook_url=old.webhook_url,
+            ),
             request_id=request_id,
             retry_of=job_id,
         )

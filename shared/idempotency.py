@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from shared.errors import IdempotencyConflict
 from shared.jobs import RemoteSource, Source
 from shared.models import IdempotencyKey, Job
-from shared.options import JobOptions, Priority
+from shared.options import JobNotes, JobOptions, Priority
 
 KEPT = timedelta(hours=24)
 """How long a key stands for its first request."""
@@ -33,10 +33,17 @@ class Once:
     request_hash: str
 
 
-def once(owner_id: uuid.UUID, key: str, source: Source | RemoteSource, options: JobOptions, priority: Priority) -> Once:
+def once(
+    owner_id: uuid.UUID,
+    key: str,
+    source: Source | RemoteSource,
+    options: JobOptions,
+    priority: Priority,
+    notes: JobNotes,
+) -> Once:
     """The request of a submission: what is to be transcribed, by content or by URL, and how."""
     recording = source.url if isinstance(source, RemoteSource) else source.sha256
-    request = [recording, options.model_dump(exclude_defaults=True), priority]
+    request = [recording, options.model_dump(exclude_defaults=True), priority, notes.model_dump(exclude_defaults=True)]
     return Once(owner_id, key, hashlib.sha256(json.dumps(request, sort_keys=True).encode()).hexdigest())
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from shared.errors import NotFound, WrongState
 from shared.limits import note_audio
 from shared.models import Artifact, Job, Stage
-from shared.options import PRIORITIES, JobOptions, Priority
+from shared.options import PRIORITIES, JobNotes, JobOptions, Priority
 from shared.states import FINAL, NEEDS, OPTIONAL, QUEUES, SETTLED, TERMINAL, JobState, StageState, after, plan
 from shared.window import Ring, ring_next
 
@@ -60,6 +60,8 @@ def submit(
     source: Source | RemoteSource,
     options: JobOptions,
     priority: Priority = "normal",
+    notes: JobNotes = JobNotes(),
+    batch_id: uuid.UUID | None = None,
     request_id: str | None = None,
     retry_of: uuid.UUID | None = None,
 ) -> tuple[Job, Outcome]:
@@ -94,6 +96,9 @@ def submit(
         options=options.model_dump(),
         request_id=request_id,
         retry_of=retry_of,
+        batch_id=batch_id,
+        tags=list(notes.tags),
+        **notes.model_dump(exclude={"tags"}),
     )
     if isinstance(source, Source):
         job.filename, job.source_sha256, job.source_bytes = source.filename, source.sha256, source.bytes

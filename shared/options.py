@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Format = Literal["json", "text", "srt", "vtt", "tsv", "rttm"]
 Priority = Literal["interactive", "normal", "batch"]
@@ -43,3 +43,25 @@ class JobOptions(BaseModel):
         if not self.diarization and (self.num_speakers or self.min_speakers or self.max_speakers):
             raise ValueError("a number of speakers needs diarization=true")
         return self
+
+
+class JobNotes(BaseModel):
+    """What the owner keeps with a task. Nothing of it changes what is computed, so it is no part of JobOptions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    tags: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
+        (), max_length=20, description="Labels to find the task by, separated by commas"
+    )
+    reference: str | None = Field(None, max_length=255, description="Your own name for the task, to find it by")
+    retention_seconds: Annotated[int, Field(ge=60, le=2**31 - 1)] | None = Field(
+        None, description="The task is erased so long after its end"
+    )
+    webhook_url: str | None = Field(None, max_length=2000, description="Told when the task has ended")
+
+    @field_validator("tags", mode="before")
+    @classmethod
+    def _split(cls, given: object) -> object:
+        if isinstance(given, str):
+            given = [tag.strip() for tag in given.split(",") if tag.strip()]
+        return tuple(dict.fromkeys(given)) if isinstance(given, list | tuple) else given

@@ -41,7 +41,7 @@ from shared.errors import (
 from shared.jobs import Source
 from shared.keys import Caller
 from shared.models import Job
-from shared.options import JobOptions
+from shared.options import JobNotes, JobOptions
 from shared.schemas import Accepted, Result
 from shared.states import JobState
 from shared.storage import Storage, upload_key
@@ -53,6 +53,8 @@ NAMES = parameters.NAMES | remote.FIELDS
 
 OPTIONS: dict[str, Any] = {
     **JobOptions.model_json_schema()["properties"],
+    **JobNotes.model_json_schema()["properties"],
+    "tags": {"type": "string", "description": "Labels to find the task by, separated by commas"},
     "language": {"type": "string", "default": "auto", "description": "Code or English name; auto detects"},
     "lang": {"type": "string", "description": "The same as language"},
     "response_format": {"type": "string", "description": "The same as format"},

@@ -167,7 +167,7 @@ def _somebody_waits_for_a_lock() -> bool:
     [
         ({"language": "klingon"}, "invalid_request", "language"),
         ({"model": "gpt-9"}, "model_not_allowed", "model"),
-        ({"webhook_url": "http://example.org"}, "invalid_request", "webhook_url"),
+        ({"colour": "http://example.org"}, "invalid_request", "colour"),
         ({"num_speakers": "2"}, "invalid_request", None),
         ({"temperature": "hot"}, "invalid_request", "temperature"),
     ],

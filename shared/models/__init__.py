@@ -1,0 +1,29 @@
+"""The tables. shared/migrations creates them; `alembic check` in the tests keeps the two the same."""
+
+from shared.models.base import Base
+from shared.models.callers import ApiKey, AudioDay, IdempotencyKey, UsageDay
+from shared.models.jobs import Artifact, Batch, Correction, Event, Job, Stage
+from shared.models.storage import Erasure, Upload
+from shared.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookSecret
+from shared.models.workers import Worker
+
+__all__ = [
+    "ApiKey",
+    "Artifact",
+    "AudioDay",
+    "Base",
+    "Batch",
+    "Correction",
+    "Erasure",
+    "Event",
+    "IdempotencyKey",
+    "Job",
+    "Stage",
+    "Upload",
+    "UsageDay",
+    "WebhookAttempt",
+    "WebhookDelivery",
+    "WebhookEndpoint",
+    "WebhookSecret",
+    "Worker",
+]

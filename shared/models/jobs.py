@@ -1,0 +1,200 @@
+"""Jobs: the recording, its stages and their answers, and what is kept with it."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Computed,
+    ForeignKey,
+    ForeignKeyConstraint,
+    Identity,
+    Index,
+    Integer,
+    SmallInteger,
+    UniqueConstraint,
+    func,
+    text,
+)
+from sqlalchemy.dialects.postgresql import TSVECTOR
+from sqlalchemy.orm import Mapped, mapped_column
+from uuid_utils.compat import uuid7
+
+from shared.models.base import Base
+
+SEARCHABLE = "to_tsvector('simple'::regconfig, left(COALESCE(full_text, ''::text), 200000))"
+"""The words of a transcript. PostgreSQL takes 1 MiB of them: 200,000 characters fit in every script, some 4 hours of
+speech. Whether a word is bent is the language's business, of which an archive holds many: `simple` bends none."""
+
+
+class Job(Base):
+    """One recording on its way to a transcript. The id is a UUIDv7, so ids sort by time of submission."""
+
+    __tablename__ = "jobs"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"))
+    state: Mapped[str]
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    filename: Mapped[str | None]
+    source_url: Mapped[str | None]
+    source_sha256: Mapped[str | None]  # of a recording that is still to be fetched, both are unknown
+    source_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    options: Mapped[dict[str, Any]]
+    cached: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
+    retry_of: Mapped[uuid.UUID | None]
+    request_id: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    # the searchable summary, written by store
+    language: Mapped[str | None]
+    language_probability: Mapped[float | None]
+    duration: Mapped[float | None]
+    model: Mapped[str | None]
+    speakers: Mapped[int | None]
+    full_text: Mapped[str | None]
+    search: Mapped[str | None] = mapped_column(TSVECTOR, Computed(SEARCHABLE, persisted=True), deferred=True)
+    # what the owner keeps with the task
+    tags: Mapped[list[str]] = mapped_column(server_default=text("'{}'"))
+    reference: Mapped[str | None]
+    version: Mapped[int] = mapped_column(Integer, server_default=text("0"))  # of the corrections; 0 is the original
+    retention_seconds: Mapped[int | None]
+    webhook_url: Mapped[str | None]
+    batch_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("batches.id", ondelete="SET NULL", name="jobs_batch"))
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now(), onupdate=func.clock_timestamp())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    expires_at: Mapped[datetime | None]  # set when the task ends, if it is to be erased
+
+    __table_args__ = (
+        Index("jobs_by_owner", "owner_id", "id"),
+        Index("jobs_by_owner_state", "owner_id", "state", "id"),
+        Index("jobs_by_state", "state", "id"),
+        Index("jobs_by_source", "owner_id", "source_sha256"),
+        Index("jobs_by_reference", "owner_id", "reference", postgresql_where=text("reference IS NOT NULL")),
+        Index("jobs_by_batch", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
+        Index("jobs_by_expiry", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
+        Index("jobs_by_tag", "tags", postgresql_using="gin"),
+        Index("jobs_by_word", "search", postgresql_using="gin"),
+    )
+
+
+class Stage(Base):
+    """One stage (and shard) of one job: its lease, its attempts, its answer."""
+
+    __tablename__ = "stages"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(primary_key=True)
+    shard: Mapped[int] = mapped_column(SmallInteger, primary_key=True, server_default=text("0"))
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"))
+    priority: Mapped[int] = mapped_column(SmallInteger)
+    state: Mapped[str]
+    queue: Mapped[str]
+    hash: Mapped[str]
+    attempt: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    fence: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    lease_until: Mapped[datetime | None]
+    worker: Mapped[str | None]
+    progress: Mapped[float] = mapped_column(server_default=text("0"))
+    rings: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
+    rung_at: Mapped[datetime | None]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    audio_seconds: Mapped[float | None]
+    profile: Mapped[str | None]
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
+    artifact_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("artifacts.id"))
+
+    __table_args__ = (
+        ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+        # lease_until and progress stay out of every index, so that a heartbeat is a cheap in-page update
+        Index("stages_live", "state", "queue", postgresql_where=text("state IN ('queued', 'running')")),
+        # the two sides of the ring window (shared/window.py): who has a place, and who waits for one, in order
+        Index(
+            "stages_rung",
+            "queue",
+            "owner_id",
+            "priority",
+            postgresql_where=text("CASE WHEN rung_at IS NOT NULL THEN state END IN ('queued', 'running')"),
+        ),
+        Index(
+            "stages_backlog",
+            "queue",
+            "owner_id",
+            "priority",
+            "job_id",
+            "name",
+            "shard",
+            postgresql_where=text("rung_at IS NULL AND state = 'queued'"),
+        ),
+        Index("stages_by_artifact", "artifact_id"),
+        Index(
+            "stages_speed", "name", "profile", "finished_at", postgresql_where=text("state = 'done' AND attempt > 0")
+        ),
+    )
+
+
+class Artifact(Base):
+    """The answer of one stage for one owner: where its bytes are and what went into it."""
+
+    __tablename__ = "artifacts"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"))
+    stage: Mapped[str]
+    hash: Mapped[str]
+    key: Mapped[str] = mapped_column(unique=True)
+    bytes: Mapped[int] = mapped_column(BigInteger)
+    meta: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (UniqueConstraint("owner_id", "stage", "hash"),)
+
+
+class Event(Base):
+    """Something that a follower of a job is told: a change of state, progress, a finished segment."""
+
+    __tablename__ = "events"
+
+    id: Mapped[int] = mapped_column(BigInteger, Identity(), primary_key=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    kind: Mapped[str]
+    data: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (Index("events_by_job", "job_id", "id"),)
+
+
+class Correction(Base):
+    """One edit of a finished transcript: all speaker names and segment texts that differ from the original."""
+
+    __tablename__ = "corrections"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"), primary_key=True)
+    version: Mapped[int] = mapped_column(Integer, primary_key=True)
+    speakers: Mapped[dict[str, Any]]
+    segments: Mapped[dict[str, Any]]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class Batch(Base):
+    """Many tasks submitted at once. `finished_at` is set with the end of the last of them."""
+
+    __tablename__ = "batches"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"))
+    total: Mapped[int]
+    reference: Mapped[str | None]
+    webhook_url: Mapped[str | None]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (Index("batches_by_owner", "owner_id", "id"),)
