@@ -26,9 +26,16 @@ from uuid_utils.compat import uuid7
 
 from shared.models.base import Base
 
-SEARCHABLE = "to_tsvector('simple'::regconfig, left(COALESCE(full_text, ''::text), 200000))"
-"""The words of a transcript. PostgreSQL takes 1 MiB of them: 200,000 characters fit in every script, some 4 hours of
-speech. Whether a word is bent is the language's business, of which an archive holds many: `simple` bends none."""
+SEARCHABLE = (
+    "CASE WHEN full_text IS NULL THEN NULL ELSE array_to_tsvector(ARRAY[owner_id::text])"
+    " || to_tsvector('simple'::regconfig, left(full_text, 200000)) END"
+)
+"""The owner and the words of a transcript, so that one index finds the words of one owner. PostgreSQL takes 1 MiB of
+them: 200,000 characters fit in every script, some 4 hours of speech. Whether a word is bent is the language's business,
+of which an archive holds many: `simple` bends none. Null until the job is done, so that no queue pays for the index."""
+
+TAGGED = "array_append(tags, owner_id::text)"
+"""The tags of a job and its owner, for the same reason."""
 
 
 class Job(Base):
@@ -76,11 +83,14 @@ class Job(Base):
         Index("jobs_by_owner_state", "owner_id", "state", "id"),
         Index("jobs_by_state", "state", "id"),
         Index("jobs_by_source", "owner_id", "source_sha256"),
-        Index("jobs_by_reference", "owner_id", "reference", postgresql_where=text("reference IS NOT NULL")),
+        # what a page of the history is found by; each ends with the id, so that a page is a range of the index
+        Index("jobs_by_language", "owner_id", "language", "id", postgresql_where=text("language IS NOT NULL")),
+        Index("jobs_by_model", "owner_id", "model", "id", postgresql_where=text("model IS NOT NULL")),
+        Index("jobs_by_reference", "owner_id", "reference", "id", postgresql_where=text("reference IS NOT NULL")),
         Index("jobs_by_batch", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
         Index("jobs_by_expiry", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
-        Index("jobs_by_tag", "tags", postgresql_using="gin"),
-        Index("jobs_by_word", "search", postgresql_using="gin"),
+        Index("jobs_by_tag", text(TAGGED), postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
+        Index("jobs_by_word", "search", postgresql_using="gin", postgresql_where=text("search IS NOT NULL")),
     )
 
 

@@ -161,7 +161,9 @@ def upgrade() -> None:
             "search",
             postgresql.TSVECTOR(),
             sa.Computed(
-                "to_tsvector('simple'::regconfig, left(COALESCE(full_text, ''::text), 200000))", persisted=True
+                "CASE WHEN full_text IS NULL THEN NULL ELSE array_to_tsvector(ARRAY[owner_id::text])"
+                " || to_tsvector('simple'::regconfig, left(full_text, 200000)) END",
+                persisted=True,
             ),
             nullable=True,
         ),
@@ -175,12 +177,20 @@ def upgrade() -> None:
     op.add_column("jobs", sa.Column("expires_at", sa.DateTime(timezone=True), nullable=True))
     op.create_index("jobs_by_batch", "jobs", ["batch_id"], postgresql_where=sa.text("batch_id IS NOT NULL"))
     op.create_index("jobs_by_expiry", "jobs", ["expires_at"], postgresql_where=sa.text("expires_at IS NOT NULL"))
-    op.create_index(
-        "jobs_by_reference", "jobs", ["owner_id", "reference"], postgresql_where=sa.text("reference IS NOT NULL")
-    )
+    for column in ("language", "model", "reference"):
+        there = sa.text(f"{column} IS NOT NULL")
+        op.create_index(f"jobs_by_{column}", "jobs", ["owner_id", column, "id"], postgresql_where=there)
     op.create_index("jobs_by_source", "jobs", ["owner_id", "source_sha256"])
-    op.create_index("jobs_by_tag", "jobs", ["tags"], postgresql_using="gin")
-    op.create_index("jobs_by_word", "jobs", ["search"], postgresql_using="gin")
+    op.create_index(
+        "jobs_by_tag",
+        "jobs",
+        [sa.text("array_append(tags, owner_id::text)")],
+        postgresql_using="gin",
+        postgresql_where=sa.text("tags <> '{}'"),
+    )
+    op.create_index(
+        "jobs_by_word", "jobs", ["search"], postgresql_using="gin", postgresql_where=sa.text("search IS NOT NULL")
+    )
     op.create_foreign_key("jobs_batch", "jobs", "batches", ["batch_id"], ["id"], ondelete="SET NULL")
 
 
@@ -189,7 +199,8 @@ def downgrade() -> None:
     op.drop_index("jobs_by_word", table_name="jobs", postgresql_using="gin")
     op.drop_index("jobs_by_tag", table_name="jobs", postgresql_using="gin")
     op.drop_index("jobs_by_source", table_name="jobs")
-    op.drop_index("jobs_by_reference", table_name="jobs", postgresql_where=sa.text("reference IS NOT NULL"))
+    for column in ("reference", "model", "language"):
+        op.drop_index(f"jobs_by_{column}", table_name="jobs")
     op.drop_index("jobs_by_expiry", table_name="jobs", postgresql_where=sa.text("expires_at IS NOT NULL"))
     op.drop_index("jobs_by_batch", table_name="jobs", postgresql_where=sa.text("batch_id IS NOT NULL"))
     op.drop_column("jobs", "expires_at")
