@@ -21,6 +21,7 @@ from shared.limits import note_audio
 from shared.models import Artifact, Job, Stage
 from shared.options import PRIORITIES, JobNotes, JobOptions, Priority
 from shared.states import FINAL, NEEDS, OPTIONAL, QUEUES, SETTLED, TERMINAL, JobState, StageState, after, plan
+from shared.webhooks import announce_job
 from shared.window import Ring, ring_next
 
 LIVE = (StageState.WAITING, StageState.QUEUED)
@@ -130,8 +131,7 @@ def submit(
     final = known.get((FINAL, hashes[FINAL]))
     if final:
         job.cached = True
-        finish(session, job, JobState.DONE, summary=final.meta)
-        return job, Outcome(duplicate=duplicate)
+        return job, Outcome(finish(session, job, JobState.DONE, summary=final.meta), duplicate)
     if converted:
         note_audio(session, owner_id, converted.meta["duration"])
     return job, Outcome(advance(session, job), duplicate)
@@ -188,17 +188,19 @@ def advance(session: Session, job: Job, ended: str | None = None) -> tuple[Ring,
     `ended` is the stage that has just left its worker. What is rung may be of other jobs: see shared/window.py.
     """
     rows = session.scalars(select(Stage).where(Stage.job_id == job.id).execution_options(populate_existing=True)).all()
+    told: tuple[Ring, ...] = ()
     if job.state == JobState.CANCELLING and not any(row.state == StageState.RUNNING for row in rows):
-        finish(session, job, JobState.CANCELLED)
+        told = finish(session, job, JobState.CANCELLED)
     ready: list[Stage] = []
     if job.state in (JobState.QUEUED, JobState.PROCESSING):
         unsettled = {row.name for row in rows if row.state not in SETTLED}
         ready = [row for row in rows if row.state == StageState.WAITING and unsettled.isdisjoint(NEEDS[row.name])]
-    return ring_next(session, job.owner_id, job.priority, ready, QUEUES[ended] if ended else None)
+    return told + ring_next(session, job.owner_id, job.priority, ready, QUEUES[ended] if ended else None)
 
 
 def bury(session: Session, job: Job, stage: str, code: str, message: str) -> tuple[Ring, ...]:
     """A stage is dead: the job goes on without it when it is optional, else it ends here."""
+    told: tuple[Ring, ...] = ()
     if stage in OPTIONAL:
         # the answer lacks a part, so it must not be found later under the hash of the whole one
         session.execute(
@@ -209,9 +211,9 @@ def bury(session: Session, job: Job, stage: str, code: str, message: str) -> tup
         )
     elif job.state == JobState.PROCESSING:
         job.error_code, job.error_message = code, message
-        finish(session, job, JobState.ERROR)
+        told = finish(session, job, JobState.ERROR)
         _drop_the_rest(session, job)
-    return advance(session, job, ended=stage)
+    return told + advance(session, job, ended=stage)
 
 
 def _drop_the_rest(session: Session, job: Job) -> None:
@@ -223,11 +225,12 @@ def _drop_the_rest(session: Session, job: Job) -> None:
     )
 
 
-def finish(session: Session, job: Job, state: JobState, summary: Mapping[str, Any] | None = None) -> None:
-    """Bring the job to a terminal state; `summary` is the meta of the answer that `store` gave."""
+def finish(session: Session, job: Job, state: JobState, summary: Mapping[str, Any] | None = None) -> tuple[Ring, ...]:
+    """Bring the job to a terminal state and have it told; `summary` is the meta of the answer that `store` gave."""
     job.state = state
     job.finished_at = func.now()
     if summary:
         for name in ("language", "language_probability", "duration", "model", "speakers", "full_text"):
             setattr(job, name, summary[name])
     session.flush()
+    return announce_job(session, job)
