@@ -13,6 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 
 from api.form import FILE, Form
 from shared.errors import AdapterDisabled, IncompleteUpload, NoAudio
+from shared.metrics import UPLOAD_BYTES
 from shared.storage import MultipartWriter
 
 T = TypeVar("T")
@@ -65,6 +66,7 @@ async def receive(
         if data and not takes_files:
             raise AdapterDisabled("This server does not take uploaded files.")
         digest.update(data)
+        UPLOAD_BYTES.inc(len(data))
         is_part_full = writer.write(data)
 
     form = Form(

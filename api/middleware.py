@@ -12,6 +12,7 @@ from uuid_utils.compat import uuid7
 
 from api import errors
 from shared.errors import UnexpectedError
+from shared.metrics import REQUEST_SECONDS, REQUESTS
 from shared.telemetry import get_logger
 
 log = get_logger(__name__)
@@ -57,8 +58,11 @@ class RequestContext:
                 answer = errors.response(UnexpectedError(message), request_id)
                 await answer(scope, receive, send_with_headers)
             finally:
-                duration_ms = round((time.perf_counter() - started) * 1000, 1)
-                log.info("request", status=status, duration_ms=duration_ms, **_about(scope))
+                seconds = time.perf_counter() - started
+                route = getattr(scope.get("route"), "path", "none")
+                REQUESTS.labels(scope["method"] if route != "none" else "any", route, status).inc()
+                REQUEST_SECONDS.labels(route).observe(seconds)
+                log.info("request", status=status, duration_ms=round(seconds * 1000, 1), **_about(scope))
 
 
 def _request_id(headers: Headers) -> str:

@@ -15,14 +15,13 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from api.parameters import Asked
-from api.views import priority_name
 from shared import erasure, history, idempotency, jobs
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
 from shared.idempotency import Once
 from shared.jobs import Outcome, RemoteSource, Source
 from shared.models import Artifact, Job, Stage
-from shared.options import JobNotes, JobOptions
+from shared.options import JobNotes, JobOptions, priority_name
 from shared.states import JobState
 from shared.storage import MultipartWriter, Storage
 from shared.telemetry import get_logger

@@ -6,13 +6,12 @@ import base64
 import binascii
 import uuid
 from dataclasses import asdict
-from typing import get_args
 
 from shared.errors import InvalidRequest
 from shared.history import View, processing_time
 from shared.limits import Limits
 from shared.models import ApiKey, Job, Stage
-from shared.options import PRIORITIES, JobOptions, Priority
+from shared.options import JobOptions, priority_name
 from shared.schemas import FileInfo, HistoryItem, KeyInfo, StageInfo, TaskDetail, TaskError, TaskStatus
 from shared.states import JobState
 
@@ -83,12 +82,6 @@ def key_info(row: ApiKey) -> KeyInfo:
         revoked_at=row.revoked_at,
         **asdict(Limits.of(row)),
     )
-
-
-def priority_name(number: int) -> Priority:
-    """The priority as the caller named it."""
-    names: tuple[Priority, ...] = get_args(Priority)
-    return next(name for name in names if PRIORITIES[name] == number)
 
 
 def cursor_of(last_id: uuid.UUID | None) -> str | None:

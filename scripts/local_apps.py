@@ -19,7 +19,7 @@ PROBE_TIMEOUT_S = 2
 
 @dataclass(frozen=True)
 class App:
-    """A Python module to run. `{port}`, `{flower_port}` and `{schedule}` in an argument are filled in at start."""
+    """A Python module to run. Names in braces in arguments and environment, as `{port}`, are filled in at start."""
 
     name: str
     arguments: tuple[str, ...]
@@ -38,7 +38,13 @@ def worker(name: str, queues: str, concurrency: int, threads: int) -> App:
         f"worker-{name}",
         (*line.split(), "--without-gossip", "--without-mingle"),  # they cost a second at start and nobody uses them
         # Idle OpenMP threads spin by default; with two models on the same cores that costs more than it wins.
-        env={"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE", "KMP_BLOCKTIME": "0"},
+        env={
+            "OMP_NUM_THREADS": str(threads),
+            "OMP_WAIT_POLICY": "PASSIVE",
+            "KMP_BLOCKTIME": "0",
+            "METRICS_PORT": f"{{worker-{name}}}",
+            "PROMETHEUS_MULTIPROC_DIR": f"{{metrics}}/worker-{name}",
+        },
     )
 
 
@@ -71,7 +77,7 @@ def command(app: App, env: Mapping[str, str], places: Mapping[str, str]) -> Comm
     return Command(
         name=app.name,
         argv=(sys.executable, "-m", *(argument.format_map(places) for argument in app.arguments)),
-        env={**app.env, **env},
+        env={**{name: value.format_map(places) for name, value in app.env.items()}, **env},
         cwd=ROOT,
         ready=(lambda: _answers(probe)) if app.is_public else None,
     )

@@ -52,6 +52,7 @@ class Home:
         self.logs = self.path / "logs"
         self.scratch = self.path / "scratch"
         self.pids = self.path / "pids"
+        self.metrics = self.path / "metrics"
         self._lock: IO[str] | None = None
 
     def acquire(self) -> None:

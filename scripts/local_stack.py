@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping
@@ -71,6 +72,16 @@ class Stack:
     @property
     def flower_password(self) -> str:
         return self._stored.flower_password
+
+    @property
+    def metrics_urls(self) -> Mapping[str, str]:
+        """Where Prometheus finds each process that has something to tell."""
+        pages = {name: f"http://{LOOPBACK}:{self._ports[name]}/metrics" for name in self._workers}
+        return {"api": f"{self.url}/metrics", **pages}
+
+    @property
+    def _workers(self) -> tuple[str, ...]:
+        return tuple(app.name for app in self._apps if app.name.startswith("worker-"))
 
     @property
     def api_key(self) -> str:
@@ -148,7 +159,7 @@ class Stack:
         """Ports, secrets, servers and the environment of every process."""
         if self._port is not None:
             require_free(self._port)
-        names = INNER if self._port is not None else (*INNER, "api")
+        names = (*INNER, *self._workers, *(() if self._port is not None else ("api",)))
         self._ports = self.home.ports(names) | ({} if self._port is None else {"api": self._port})
         self._secrets = self.home.secrets()
         self._servers = tuple(self._inner_servers())
@@ -197,7 +208,12 @@ class Stack:
             raise StartFailed(f"the database could not be migrated; {log} ends with\n{tail(log)}")
 
     def _start_apps(self) -> None:
+        shutil.rmtree(self.home.metrics, ignore_errors=True)  # counters begin anew with the processes
+        for app in self._apps:
+            (self.home.metrics / app.name).mkdir(parents=True)
         places = {
+            **{name: str(port) for name, port in self._ports.items()},
+            "metrics": str(self.home.metrics),
             "port": str(self._ports["api"]),
             "flower_port": str(self._ports["flower"]),
             "schedule": str(self.home.data / "beat-schedule"),

@@ -118,6 +118,13 @@ class Settings(BaseSettings):
     minutes_per_day: int = Field(0, ge=0, description="Minutes of audio per key and day (UTC); 0 = any number")
     max_queued_tasks: int = Field(100_000, gt=0, description="Tasks of all keys that may wait; more are refused")
 
+    # metrics
+    metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's /metrics; 0 = none")
+    metrics_host: str = Field("127.0.0.1", description="Address that a worker's /metrics listens on")
+    prometheus_multiproc_dir: Path | None = Field(
+        None, description="Folder through which the processes of one worker share their counters; one per worker"
+    )
+
     # logs
     log_level: str = Field("INFO", description="DEBUG, INFO, WARNING or ERROR")
     log_format: Literal["json", "text"] = Field("json", description="json for machines, text for a terminal")

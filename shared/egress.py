@@ -18,6 +18,7 @@ import idna
 
 from shared.config import Settings
 from shared.errors import BlockedAddress, InvalidUrl, SourceUnavailable
+from shared.metrics import EGRESS_REFUSED
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -165,7 +166,12 @@ class Guard:
 
     def connect(self, host: str, port: int, timeout_s: float) -> socket.socket:
         """A TCP connection to one of the checked addresses. Raises BlockedAddress and SourceUnavailable."""
-        for address in self.resolve(host, port):
+        try:
+            addresses = self.resolve(host, port)
+        except BlockedAddress as error:
+            EGRESS_REFUSED.labels(error.code).inc()
+            raise
+        for address in addresses:
             try:
                 return socket.create_connection((str(address), port), timeout=timeout_s)
             except OSError as error:

@@ -19,8 +19,9 @@ from sqlalchemy.orm import Session
 from shared.errors import LeaseLost, ParleyError
 from shared.jobs import Outcome, advance, bury, finish, lock, note_fetched
 from shared.limits import note_audio
+from shared.metrics import STAGE_DEATHS, STAGE_FAILURES
 from shared.models import Artifact, Job, Stage
-from shared.options import JobOptions
+from shared.options import JobOptions, Priority, priority_name
 from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
 from shared.window import Ring, is_at_limit, level
 
@@ -65,6 +66,10 @@ class Claim:
     request_id: str | None
     inputs: tuple[Input, ...]
     known: Answer | None
+    device: str
+    priority: Priority
+    waited_s: float | None
+    """Seconds from the job's submission, when this is its first stage to run."""
 
 
 def claim(
@@ -102,9 +107,11 @@ def claim(
     ).one_or_none()
     if row is None:
         return None
+    waited_s = None
     if job.state == JobState.QUEUED:
         job.state = JobState.PROCESSING
-        job.started_at = func.now()
+        job.started_at = row.started_at
+        waited_s = (row.started_at - job.created_at).total_seconds() if row.started_at else None
     inputs = session.execute(
         select(Stage.name, Stage.shard, Stage.error_code, Artifact.key, Artifact.meta)
         .outerjoin(Artifact, Artifact.id == Stage.artifact_id)
@@ -124,6 +131,9 @@ def claim(
         request_id=job.request_id,
         inputs=tuple(Input(name, number, key, meta or {}, code) for name, number, code, key, meta in inputs),
         known=_known_answer(session, job.owner_id, row),
+        device=device,
+        priority=priority_name(job.priority),
+        waited_s=waited_s,
     )
 
 
@@ -193,9 +203,10 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
     elif claim.stage == "convert":
         job.duration = answer.meta.get("duration")
         note_audio(session, job.owner_id, job.duration or 0.0)
+    told: tuple[Ring, ...] = ()
     if claim.stage == FINAL and job.state == JobState.PROCESSING:
-        finish(session, job, JobState.DONE, summary=answer.meta)
-    return Outcome(advance(session, job, ended=claim.stage), duplicate=artifact.key != answer.key)
+        told = finish(session, job, JobState.DONE, summary=answer.meta)
+    return Outcome(told + advance(session, job, ended=claim.stage), duplicate=artifact.key != answer.key)
 
 
 def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: int) -> Outcome:
@@ -212,7 +223,9 @@ def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: in
     if again:
         values |= {"rung_at": func.now(), "rings": 1, "attempt": Stage.attempt - int(error.blameless)}
     _move(session, claim, StageState.QUEUED if again else StageState.DEAD, **values)
+    STAGE_FAILURES.labels(claim.stage, error.code).inc()
     if not again:
+        STAGE_DEATHS.labels(claim.stage, error.code).inc()
         return Outcome(bury(session, job, claim.stage, error.code, error.message))
     return Outcome() if error.blameless else Outcome((_bell(job, claim.stage, claim.shard),))
 
@@ -255,6 +268,7 @@ def expire(session: Session, job_id: uuid.UUID, *, max_attempts: int) -> Outcome
         elif row.attempt >= max_attempts:
             row.state, row.finished_at = StageState.DEAD, func.now()
             row.error_code = "worker_lost"
+            STAGE_DEATHS.labels(row.name, row.error_code).inc()
             row.error_message = f"The worker vanished during {row.name}, {row.attempt} times in a row."
         else:
             row.state, row.rung_at, row.rings = StageState.QUEUED, func.now(), 1

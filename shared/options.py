@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -11,6 +11,12 @@ Priority = Literal["interactive", "normal", "batch"]
 
 PRIORITIES: dict[str, int] = {"interactive": 0, "normal": 1, "batch": 2}
 """Smaller goes first."""
+
+
+def priority_name(number: int) -> Priority:
+    """The priority as the caller named it."""
+    names: tuple[Priority, ...] = get_args(Priority)
+    return next(name for name in names if PRIORITIES[name] == number)
 
 
 class JobOptions(BaseModel):

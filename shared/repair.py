@@ -19,6 +19,7 @@ from shared.db import session
 from shared.erasure import purge, unfinished
 from shared.errors import StorageUnavailable
 from shared.leases import expire
+from shared.metrics import ERASED, LEASES_EXPIRED, RUNG_AGAIN, SWEEPS
 from shared.models import Stage, Worker
 from shared.states import QUEUES, StageState
 from shared.storage import Storage
@@ -55,7 +56,12 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
     with session() as work:
         events.sweep(work)
         idempotency.sweep(work)
-    return Repaired(len(overdue), len(again), _finish_erasures(storage))
+    done = Repaired(len(overdue), len(again), _finish_erasures(storage))
+    LEASES_EXPIRED.inc(done.expired)
+    RUNG_AGAIN.inc(done.rung_again)
+    ERASED.inc(done.erased)
+    SWEEPS.inc()
+    return done
 
 
 def _overdue() -> list[uuid.UUID]:

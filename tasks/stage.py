@@ -17,7 +17,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
-from shared import events, leases
+from shared import events, leases, metrics
 from shared.config import Settings, settings
 from shared.db import session
 from shared.errors import (
@@ -30,6 +30,7 @@ from shared.errors import (
 )
 from shared.jobs import Outcome
 from shared.leases import Answer, Claim, Input
+from shared.states import HEAVY, QUEUES
 from shared.storage import Storage, job_prefix, stage_key, storage
 from shared.telemetry import get_logger
 from shared.transcript import Finished, Progress, from_json
@@ -115,7 +116,10 @@ def run(
         if claim is not None:
             structlog.contextvars.bind_contextvars(request_id=claim.request_id, attempt=claim.attempt)
             log.info("stage_started")
-            _work(claim, function, config)
+            if claim.waited_s is not None:
+                metrics.WAIT_SECONDS.labels(claim.priority).observe(claim.waited_s)
+            outcome = _work(claim, function, config)
+            metrics.STAGE_RUNS.labels(name, outcome).inc()
     except DatabaseUnavailable:
         log.warning("database_away")  # unclaimed, the stage is rung again; claimed, it is when its lease has run out
     finally:
@@ -127,7 +131,9 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) -> None:
+def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) -> str:
+    """How it ended, as parley_stage_runs has it."""
+    began = time.monotonic()
     try:
         with (
             workspace(config.scratch_dir, claim.stage) as folder,
@@ -136,16 +142,33 @@ def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) ->
             if claim.fence > 1:
                 _clear(claim)
             work = Work(claim, folder, storage(), config, lease.progress, lease.finished)
-            outcome = _hand_in(claim, claim.known or _answer(claim, function, work), lease)
+            answer = claim.known or _answer(claim, function, work)
+            outcome = _hand_in(claim, answer, lease)
         ring(outcome.rings)
         log.info("stage_done")
+        if claim.known:
+            return "reused"
+        _measure(claim, answer, time.monotonic() - began)
+        return "done"
     except Interrupted as interruption:
         log.info("stage_interrupted", reason=interruption.reason)
         settle(claim, interruption.reason, config)
+        return "interrupted"
     except LeaseLost:
         log.warning("stage_superseded")
+        return "superseded"
     except Exception as error:  # noqa: BLE001 - whatever a stage or a library raises becomes the stage's cause of death
         _fail(claim, error, config)
+        return "failed"
+
+
+def _measure(claim: Claim, answer: Answer, seconds: float) -> None:
+    is_heavy = QUEUES[claim.stage] in HEAVY
+    labels = (claim.stage, claim.options.model if claim.stage == "transcribe" else "", claim.device if is_heavy else "")
+    metrics.STAGE_SECONDS.labels(*labels).observe(seconds)
+    if answer.audio_seconds:
+        metrics.AUDIO_SECONDS.labels(*labels[:2]).inc(answer.audio_seconds)
+        metrics.STAGE_RTF.labels(*labels).observe(seconds / answer.audio_seconds)
 
 
 def _answer(claim: Claim, function: Callable[[Work], Output], work: Work) -> Answer:

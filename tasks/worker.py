@@ -14,7 +14,7 @@ from shared.db import forget_engine, session
 from shared.models import Worker
 from shared.storage import storage
 from shared.telemetry import configure_logging, get_logger
-from tasks import shutdown
+from tasks import metrics, shutdown
 from tasks.sweep import sweep
 from tasks.workspace import sweep_scratch
 
@@ -45,6 +45,7 @@ def _ready(sender: Any, **_: Any) -> None:
     queues = sorted(queue.name for queue in sender.task_consumer.queues)
     slots = sender.pool.limit or 1
     log.info("worker_ready", queues=queues, slots=slots, stale_folders_removed=removed)
+    metrics.serve(settings())
     threading.Thread(target=_watch, args=(sender.hostname, queues, slots), daemon=True, name="watch").start()
 
 

@@ -1,0 +1,113 @@
+"""The state of the whole service as gauges, asked of PostgreSQL at each scrape: any gateway gives the same answer."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from shared.db import session
+from shared.errors import DatabaseUnavailable
+from shared.models import Erasure, Job, Stage, WebhookDelivery, Worker
+from shared.options import PRIORITIES
+from shared.states import NEEDS, QUEUES, JobState, StageState
+from shared.window import LIVE_S
+
+FRESH_S = 5.0
+"""Scrapers that come at the same time share one look: counting a million queued stages takes a while."""
+
+UNFINISHED = (JobState.QUEUED, JobState.PROCESSING, JobState.CANCELLING)
+NAMES = {number: name for name, number in PRIORITIES.items()}
+
+
+class ServiceGauges(Collector):
+    """Register one per process. When PostgreSQL is away only `parley_database_up` is told, as 0."""
+
+    def __init__(self) -> None:
+        self._seen: tuple[GaugeMetricFamily, ...] = ()
+        self._seen_at = -FRESH_S
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing: registering must not need a database."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauges, at most FRESH_S old."""
+        if time.monotonic() - self._seen_at >= FRESH_S:
+            self._seen = self._look()
+            self._seen_at = time.monotonic()
+        return iter(self._seen)
+
+    def _look(self) -> tuple[GaugeMetricFamily, ...]:
+        up = GaugeMetricFamily("parley_database_up", "Whether PostgreSQL answers", 1.0)
+        try:
+            with session() as work:
+                return (up, *_stages(work), _jobs(work), *_workers(work), *_outbox(work), _erasures(work))
+        except DatabaseUnavailable:
+            return (GaugeMetricFamily("parley_database_up", "Whether PostgreSQL answers", 0.0),)
+
+
+def _stages(work: Session) -> tuple[GaugeMetricFamily, ...]:
+    depth = GaugeMetricFamily("parley_queue_depth", "Stages that wait for a worker", labels=["stage", "priority"])
+    oldest = GaugeMetricFamily(
+        "parley_queue_oldest_seconds", "Age of the oldest task among them", labels=["stage", "priority"]
+    )
+    running = GaugeMetricFamily("parley_running_stages", "Stages that a worker holds", labels=["stage"])
+    age = func.extract("epoch", func.now() - func.min(Job.created_at))
+    rows = work.execute(
+        select(Stage.name, Stage.priority, Stage.state, func.count(), age)
+        .join(Job, Job.id == Stage.job_id)
+        .where(Stage.state.in_((StageState.QUEUED, StageState.RUNNING)))
+        .group_by(Stage.name, Stage.priority, Stage.state)
+    ).all()
+    queued = {(name, priority): row for name, priority, state, *row in rows if state == StageState.QUEUED}
+    for name in NEEDS:
+        # zeros are told as well: an alert on a series that is not there stays silent
+        running.add_metric([name], sum(row[3] for row in rows if (row[0], row[2]) == (name, StageState.RUNNING)))
+        for number, priority in NAMES.items():
+            count, seconds = queued.get((name, number), (0, 0))
+            depth.add_metric([name, priority], count)
+            oldest.add_metric([name, priority], float(seconds))
+    return depth, oldest, running
+
+
+def _jobs(work: Session) -> GaugeMetricFamily:
+    """Finished ones are not counted here: there may be millions, and parley_stage_runs tells their rate."""
+    jobs = GaugeMetricFamily("parley_jobs", "Unfinished tasks", labels=["state"])
+    query = select(Job.state, func.count()).where(Job.state.in_(UNFINISHED)).group_by(Job.state)
+    counts = dict(work.execute(query).all())
+    for state in UNFINISHED:
+        jobs.add_metric([state], counts.get(state, 0))
+    return jobs
+
+
+def _workers(work: Session) -> tuple[GaugeMetricFamily, ...]:
+    workers = GaugeMetricFamily("parley_workers", "Workers heard from lately", labels=["queue"])
+    slots = GaugeMetricFamily("parley_worker_slots", "Stages that they run at once", labels=["queue"])
+    seconds = func.extract("epoch", func.now() - Worker.seen_at)
+    live = work.execute(select(Worker.queues, Worker.slots).where(seconds < LIVE_S)).all()
+    for queue in sorted(set(QUEUES.values())):
+        serving = [row.slots for row in live if queue in row.queues]
+        workers.add_metric([queue], len(serving))
+        slots.add_metric([queue], sum(serving))
+    return workers, slots
+
+
+def _outbox(work: Session) -> tuple[GaugeMetricFamily, ...]:
+    pending = WebhookDelivery.state == "pending"
+    age = func.coalesce(func.extract("epoch", func.now() - func.min(WebhookDelivery.next_at)), 0)
+    count, seconds = work.execute(select(func.count(), age).where(pending)).one()
+    return (
+        GaugeMetricFamily("parley_webhooks_pending", "Deliveries that are still to be made", float(count)),
+        GaugeMetricFamily("parley_webhooks_overdue_seconds", "How long the first is due", max(float(seconds), 0.0)),
+    )
+
+
+def _erasures(work: Session) -> GaugeMetricFamily:
+    due = Erasure.verified_at.is_(None) & (Erasure.created_at <= func.now())
+    count = work.scalar(select(func.count()).where(due)) or 0
+    return GaugeMetricFamily("parley_erasures_open", "Deletions whose objects are still to be removed", float(count))

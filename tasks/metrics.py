@@ -1,0 +1,82 @@
+"""A worker's own /metrics: what its pool has counted, its memory, and the graphics cards it can see."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from prometheus_client import start_http_server
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+
+from shared.config import Settings
+from shared.metrics import registry
+from shared.telemetry import get_logger
+
+log = get_logger(__name__)
+
+
+def serve(config: Settings) -> None:
+    """Answer on METRICS_PORT from a thread of the worker's parent process; a port of 0 is none."""
+    if not config.metrics_port:
+        return
+    try:
+        start_http_server(
+            config.metrics_port, config.metrics_host, registry(config.prometheus_multiproc_dir, Memory(), Cards())
+        )
+    except OSError as error:
+        log.warning("metrics_port_taken", port=config.metrics_port, reason=type(error).__name__)
+
+
+class Memory(Collector):
+    """Resident memory of the worker: its parent, the children of its pool, and their own children."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Read from /proc."""
+        total = sum(_resident_bytes(pid) for pid in _family(os.getpid()))
+        yield GaugeMetricFamily("parley_worker_resident_bytes", "Resident memory of all its processes", float(total))
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for listed in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            children = listed.read_text().split()
+        except OSError:  # the thread has just ended
+            continue
+        for child in children:
+            yield from _family(int(child))
+
+
+def _resident_bytes(pid: int) -> int:
+    try:
+        return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+    except OSError:  # it has just ended
+        return 0
+
+
+class Cards(Collector):
+    """Memory and utilisation of NVIDIA's cards, by NVML; nothing where there is no driver."""
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Cards are told apart by their number."""
+        import pynvml  # type: ignore[import-untyped]
+
+        try:
+            pynvml.nvmlInit()
+        except pynvml.NVMLError:
+            return
+        used = GaugeMetricFamily("parley_gpu_memory_used_bytes", "Memory in use", labels=["gpu"])
+        total = GaugeMetricFamily("parley_gpu_memory_total_bytes", "Memory of the card", labels=["gpu"])
+        busy = GaugeMetricFamily("parley_gpu_utilization_ratio", "Share of time in which it worked", labels=["gpu"])
+        try:
+            for number in range(pynvml.nvmlDeviceGetCount()):
+                card = pynvml.nvmlDeviceGetHandleByIndex(number)
+                memory = pynvml.nvmlDeviceGetMemoryInfo(card)
+                used.add_metric([str(number)], float(memory.used))
+                total.add_metric([str(number)], float(memory.total))
+                busy.add_metric([str(number)], pynvml.nvmlDeviceGetUtilizationRates(card).gpu / 100)
+        finally:
+            pynvml.nvmlShutdown()
+        yield from (used, total, busy)
