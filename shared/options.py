@@ -33,6 +33,9 @@ class JobOptions(BaseModel):
         None, description="Sampling temperature; none starts at 0 and rises when decoding fails"
     )
     mode: Literal["batched", "accurate"] = Field("batched", description="accurate decodes one window after another")
+    channels: Literal["mix", "split"] = Field(
+        "mix", description="split recognises each channel on its own: its speaker is spk_1 (left), spk_2, ..."
+    )
     diarization: bool = Field(False, description="Say who spoke when")
     num_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Exact number of speakers")
     min_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="At least so many speakers")
@@ -48,6 +51,12 @@ class JobOptions(BaseModel):
             raise ValueError("min_speakers is larger than max_speakers")
         if not self.diarization and (self.num_speakers or self.min_speakers or self.max_speakers):
             raise ValueError("a number of speakers needs diarization=true")
+        return self
+
+    @model_validator(mode="after")
+    def _channels_are_speakers(self) -> JobOptions:
+        if self.channels == "split" and self.diarization:
+            raise ValueError("channels=split excludes diarization: each channel is a speaker already")
         return self
 
 

@@ -98,10 +98,11 @@ WEIGHTS: Mapping[str, float] = {
 }
 """Share of each stage in the progress that users see, from the CPU seconds that each takes on long recordings."""
 
-VERSIONS: Mapping[str, int] = {"download": 1, "convert": 1, "transcribe": 1, "diarize": 1, "merge": 1, "store": 1}
+VERSIONS: Mapping[str, int] = {"download": 1, "convert": 2, "transcribe": 2, "diarize": 1, "merge": 2, "store": 1}
 """Raise a number when a stage begins to give another answer for the same input: older artefacts are not reused."""
 
 STAGE_OPTIONS: Mapping[str, tuple[str, ...]] = {
+    "convert": ("channels",),
     "transcribe": ("model", "language", "task", "prompt", "hotwords", "temperature", "mode"),
     "diarize": ("num_speakers", "min_speakers", "max_speakers"),
 }

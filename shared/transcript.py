@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 SAMPLE_RATE = 16_000
-"""Samples per second of the audio that every stage after convert reads: mono, signed 16 bit."""
+"""Samples per second of the audio that every stage after convert reads: signed 16 bit, mono unless channels were to be kept apart."""
 
 Progress = Callable[[float], None]
 """Called by a stage with the share of its work done, 0..1. It may raise `Interrupted` to stop the stage."""
@@ -58,10 +58,11 @@ class SpeakerTurn:
 
 @dataclass(frozen=True, slots=True)
 class Speaker:
-    """A voice of the finished transcript and how long it talks, in seconds."""
+    """A voice of the finished transcript and how long it talks, in seconds. `name` is what a correction calls it."""
 
     id: str
     seconds: float
+    name: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +76,38 @@ class Caveat:
 
 
 @dataclass(frozen=True, slots=True)
+class Stretch:
+    """A part of the recording."""
+
+    start: float
+    end: float
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How far the text can be trusted. Nothing of it was checked by ear: all comes from the models themselves.
+
+    speech_seconds : in which voice activity detection hears somebody; with several channels, on each of them
+    dropped : stretches of speech for which there are no words; `dropped_seconds` is the speech in them
+    loops : stretches in which the recogniser repeats itself
+    low_confidence : stretches whose words have a mean confidence below a half
+    overlap_seconds : in which several speakers talk at once; None where speakers are not told apart
+    uncertain_words : words with a confidence below a half, out of `words`
+    mean_confidence : of all words; None without words
+    """
+
+    speech_seconds: float
+    dropped_seconds: float
+    dropped: tuple[Stretch, ...]
+    loops: tuple[Stretch, ...]
+    low_confidence: tuple[Stretch, ...]
+    overlap_seconds: float | None
+    words: int
+    uncertain_words: int
+    mean_confidence: float | None
+
+
+@dataclass(frozen=True, slots=True)
 class Conversion:
     """What convert found out while it decoded: the length counted in samples, never taken from a header."""
 
@@ -82,11 +115,16 @@ class Conversion:
     skipped_packets: int = 0
     container: str = ""
     codec: str = ""
+    channels: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """What speech recognition says about one shard of the audio, before anyone knows who spoke."""
+    """What speech recognition says about one shard of the audio, before anyone knows who spoke.
+
+    Where each channel was recognised on its own, segments have the channel as their speaker and `turns` are what voice
+    activity detection hears on each; segments of two speakers may overlap then.
+    """
 
     language: str
     language_probability: float
@@ -94,6 +132,10 @@ class Transcription:
     model: str
     segments: tuple[Segment, ...]
     warnings: tuple[Caveat, ...] = ()
+    speech_seconds: float = 0.0
+    dropped_seconds: float = 0.0
+    dropped: tuple[Stretch, ...] = ()
+    turns: tuple[SpeakerTurn, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +148,7 @@ class Diarization:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The finished answer: words, segments and speakers of one recording."""
+    """The finished answer: words, segments and speakers of one recording. Old ones have no `quality`."""
 
     language: str
     language_probability: float
@@ -116,6 +158,7 @@ class Transcript:
     speakers: tuple[Speaker, ...] = ()
     turns: tuple[SpeakerTurn, ...] = ()
     warnings: tuple[Caveat, ...] = field(default=())
+    quality: Quality | None = None
 
     @property
     def text(self) -> str:

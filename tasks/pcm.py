@@ -1,4 +1,4 @@
-"""Reading spans of a converted recording: 16 kHz mono 16-bit PCM behind a 44-byte WAV header, in the object store."""
+"""Reading spans of a converted recording: 16 kHz 16-bit PCM behind a 44-byte WAV header, in the object store."""
 
 from __future__ import annotations
 
@@ -15,20 +15,36 @@ HEADER_BYTES = 44
 SAMPLE_BYTES = 2
 FULL_SCALE = 32768.0
 CHUNK_S = 600.0
-"""Span that `waveform` holds as bytes at a time: 19 MB."""
+"""Span that is held as bytes at a time: 19 MB of one channel, or of several a shorter span."""
 
 Samples = npt.NDArray[np.float32]
 
 
-def reader(storage: Storage, key: str) -> Callable[[float, float], Samples]:
-    """A function (start_s, end_s) -> float32 samples in [-1, 1], fetched by byte range. `end_s` is inside the file."""
+def reader(
+    storage: Storage, key: str, *, channel: int = 0, channels: int = 1
+) -> Callable[[float, float], Samples]:
+    """A function (start_s, end_s) -> float32 samples in [-1, 1] of one of the interleaved channels, by byte range.
+
+    `end_s` is inside the file.
+    """
+    frame_bytes = channels * SAMPLE_BYTES
+    step = round(CHUNK_S * SAMPLE_RATE) // channels
 
     def read(start: float, end: float) -> Samples:
         first, last = round(start * SAMPLE_RATE), round(end * SAMPLE_RATE)
-        if last <= first:
-            return np.zeros(0, np.float32)
-        data = storage.get_range(key, HEADER_BYTES + first * SAMPLE_BYTES, HEADER_BYTES + last * SAMPLE_BYTES)
-        return np.frombuffer(data[: len(data) - len(data) % SAMPLE_BYTES], "<i2").astype(np.float32) / FULL_SCALE
+        samples: Samples = np.zeros(max(0, last - first), np.float32)
+        filled = 0
+        for begin in range(first, last, step):
+            part = frames(begin, min(begin + step, last))
+            samples[filled : filled + len(part)] = part
+            filled += len(part)
+        return samples[:filled]
+
+    def frames(first: int, last: int) -> Samples:
+        data = storage.get_range(key, HEADER_BYTES + first * frame_bytes, HEADER_BYTES + last * frame_bytes)
+        whole = np.frombuffer(data[: len(data) - len(data) % frame_bytes], "<i2")
+        part: Samples = whole[channel::channels].astype(np.float32) / FULL_SCALE
+        return part
 
     return read
 

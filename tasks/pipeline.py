@@ -46,11 +46,11 @@ def download(work: Work) -> Output:
 
 @stage("convert")
 def convert(work: Work) -> Output:
-    """Any audio or video file -> 16 kHz mono 16-bit WAV."""
+    """Any audio or video file -> 16 kHz 16-bit WAV, of one channel unless channels are to be kept apart."""
     source, target = work.folder / "source", work.folder / "audio.wav"
     work.storage.get_file(key_of(work.input("download")), source)
     limits = ConvertLimits(work.config.max_duration, work.config.decode_timeout_s, work.config.decode_memory_bytes)
-    done = decode(source, target, limits, work.progress)
+    done = decode(source, target, limits, work.progress, split=work.claim.options.channels == "split")
     return Output(target, ".wav", asdict(done), audio_seconds=done.duration)
 
 

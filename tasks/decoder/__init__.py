@@ -1,4 +1,4 @@
-"""The sandboxed child that turns any media into 16 kHz mono PCM.
+"""The sandboxed child that turns any media into 16 kHz PCM.
 
 tasks/stages/convert.py runs `__main__.py` as a program of its own, `python -I __main__.py JOB`, because FFmpeg's
 parsers are C and the bytes are a stranger's. The child gets two open files and no names, lowers its own limits, gives

@@ -19,6 +19,7 @@ from tasks.decoder.accepted import CODECS, CONTAINERS, NOT_MEDIA
 from tasks.decoder.chained import Tail, next_link
 from tasks.decoder.pcm import (
     BYTES_PER_SAMPLE,
+    MAX_SPLIT_CHANNELS,
     SAMPLE_RATE,
     WAV_HEADER_BYTES,
     Mixdown,
@@ -48,6 +49,7 @@ class Job:
     max_duration_s: float
     cpu_s: int
     memory_bytes: int
+    split: bool
 
 
 def open_media(source: IO[bytes] | Tail) -> Any:
@@ -121,12 +123,13 @@ def packets(container: Any, stream: Any) -> Iterator[Any]:
             yield None
 
 
-def decode(source: IO[bytes], target: IO[bytes], max_duration_s: float) -> dict[str, Any]:
+def decode(source: IO[bytes], target: IO[bytes], max_duration_s: float, *, split: bool) -> dict[str, Any]:
     """Decode packet by packet into `target`; returns the fields of a Conversion. Raises Refused, MemoryError."""
     container = open_media(source)
     stream = audio_stream(container)
     result = {"container": container.format.name, "codec": stream.codec_context.name}
-    recording, mixdown, skipped, start = Recording(target, max_duration_s), Mixdown(), 0, 0
+    recording: Recording | None = None
+    mixdown, skipped, start = Mixdown(split=split), 0, 0
     say_progress = _progress(os.fstat(source.fileno()).st_size)
     while True:
         timeline, position = Timeline(container), 0
@@ -134,6 +137,7 @@ def decode(source: IO[bytes], target: IO[bytes], max_duration_s: float) -> dict[
             frames = _frames(packet)
             skipped += frames is None
             for frame in frames or ():
+                recording = recording or Recording(target, max_duration_s, mixdown.begin(frame))
                 gap = timeline.gap(frame, recording.duration)
                 if gap:
                     recording.write_all(mixdown.flush())
@@ -152,12 +156,13 @@ def decode(source: IO[bytes], target: IO[bytes], max_duration_s: float) -> dict[
         except Refused:
             skipped += 1
             break
-    recording.write_all(mixdown.flush())
-    if not recording.samples:
+    if recording is not None:
+        recording.write_all(mixdown.flush())
+    if recording is None or not recording.samples:
         raise Refused("no_audio", "Nothing in the file can be decoded as sound.")
     recording.close()
     target.flush()
-    return result | {"duration": recording.duration, "skipped_packets": skipped}
+    return result | {"duration": recording.duration, "skipped_packets": skipped, "channels": mixdown.channels}
 
 
 def _frames(packet: Any) -> list[Any] | None:
@@ -202,14 +207,15 @@ def load_av() -> None:
 def main() -> None:
     """Limits first, then FFmpeg's code, then the lock, then the stranger's bytes."""
     job = Job(**json.loads(sys.argv[1]))
-    wav_bytes = int(job.max_duration_s * SAMPLE_RATE * BYTES_PER_SAMPLE) + WAV_HEADER_BYTES
+    channels = MAX_SPLIT_CHANNELS if job.split else 1
+    wav_bytes = int(job.max_duration_s * SAMPLE_RATE * BYTES_PER_SAMPLE * channels) + WAV_HEADER_BYTES
     set_limits(job.parent_pid, cpu_s=job.cpu_s, memory_bytes=job.memory_bytes, file_bytes=wav_bytes + (1 << 20))
     load_av()
     source = os.fdopen(job.source_fd, "rb", buffering=0)
     target = os.fdopen(job.target_fd, "wb", buffering=WRITE_BUFFER_BYTES)
     close_the_door()
     try:
-        tell(conversion=decode(source, target, job.max_duration_s))
+        tell(conversion=decode(source, target, job.max_duration_s, split=job.split))
     except Refused as refused:
         tell(error={"code": refused.code, "message": refused.message})
     except MemoryError:

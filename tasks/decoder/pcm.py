@@ -1,4 +1,4 @@
-"""The way from decoded frames to the WAV: one rate, one channel, gaps filled, cut off at the limit."""
+"""The way from decoded frames to the WAV: one rate, one channel or each of them, gaps filled, cut off at the limit."""
 
 from __future__ import annotations
 
@@ -15,6 +15,12 @@ MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
 
 MAX_CHANNELS = 64
 """What FFmpeg's resampler can hold (SWR_CH_MAX)."""
+
+MAX_SPLIT_CHANNELS = 8
+"""Channels that are kept apart at most: the tracks of common field recorders. Each costs as much as a recording."""
+
+MAX_WAV_BYTES = 2**32 - 1 - WAV_HEADER_BYTES
+"""Samples that a WAV can hold: its sizes have 32 bits. Eight channels reach it after 4.6 hours."""
 
 TIMED_CONTAINERS = ("mov", "matroska", "asf", "flv", "mpeg", "mpegts")
 """Containers whose packets carry a clock of their own; in the others FFmpeg derives times from byte counts."""
@@ -34,18 +40,31 @@ class Refused(Exception):
 
 
 class Mixdown:
-    """Decoded frames of any rate, layout and sample format in, 16 kHz mono signed 16-bit samples out."""
+    """Decoded frames of any rate, layout and sample format in, 16 kHz signed 16-bit samples out.
 
-    def __init__(self) -> None:
+    `channels` is 1, or with `split` as many as the first frame has, interleaved. A later frame with another number of
+    channels is mixed and put on the first, so that nothing of it is lost.
+    """
+
+    def __init__(self, *, split: bool) -> None:
+        self._split = split
         self._graph: Any = None
         self._source: tuple[str, str, int] | None = None
+        self.channels = 0
+
+    def begin(self, frame: Any) -> int:
+        """Settle `channels` by the first frame. Raises Refused."""
+        self.channels = frame.layout.nb_channels if self._split else 1
+        if self.channels > MAX_SPLIT_CHANNELS:
+            raise Refused("unsupported_media", f"More than {MAX_SPLIT_CHANNELS} channels cannot be kept apart.")
+        return self.channels
 
     def feed(self, frame: Any) -> Iterator[memoryview]:
         """Samples that are ready. A frame unlike the one before starts a new filter graph. Raises Refused."""
         source = (frame.format.name, frame.layout.name, frame.sample_rate)
         if source != self._source:
             yield from self.flush()
-            self._graph, self._source = _mixing_graph(frame), source
+            self._graph, self._source = _graph(frame, self.channels), source
         yield from self._pass(frame)
 
     def flush(self) -> Iterator[memoryview]:
@@ -61,11 +80,11 @@ class Mixdown:
                 mixed = self._graph.pull()
             except (BlockingIOError, EOFError):  # it wants more, or has given all
                 return
-            yield memoryview(mixed.planes[0])[: mixed.samples * BYTES_PER_SAMPLE]
+            yield memoryview(mixed.planes[0])[: mixed.samples * self.channels * BYTES_PER_SAMPLE]
 
 
-def _mixing_graph(frame: Any) -> Any:
-    """The FFmpeg filters from frames like this one to 16 kHz mono. Raises Refused."""
+def _graph(frame: Any, wanted: int) -> Any:
+    """The FFmpeg filters from frames like this one to `wanted` channels at 16 kHz. Raises Refused."""
     from av.filter import Graph  # after set_limits
 
     channels = frame.layout.nb_channels
@@ -83,23 +102,29 @@ def _mixing_graph(frame: Any) -> Any:
             time_base=f"1/{frame.sample_rate}",
         )
     ]
-    if channels > 2 and frame.layout.name == f"{channels} channels":
-        # As many microphones, not loudspeakers: FFmpeg would guess a surround layout and drop what it takes for bass.
-        terms = "+".join(f"{1 / channels}*c{number}" for number in range(channels))
-        filters.append(graph.add("pan", f"mono|c0={terms}"))
-    filters.append(graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts="mono"))
+    if channels == wanted > 1:
+        filters.append(graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16"))
+    else:
+        if channels > 2 and frame.layout.name == f"{channels} channels":
+            # As many microphones, not loudspeakers: FFmpeg would guess surround and drop what it takes for bass.
+            terms = "+".join(f"{1 / channels}*c{number}" for number in range(channels))
+            filters.append(graph.add("pan", f"mono|c0={terms}"))
+        filters.append(graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts="mono"))
+        if wanted > 1:
+            filters.append(graph.add("pan", f"{wanted}c|c0=c0"))
     filters.append(graph.add("abuffersink"))
     graph.link_nodes(*filters).configure()
     return graph
 
 
 class Recording:
-    """The WAV file that grows, cut off at `max_duration_s`."""
+    """The WAV file that grows, cut off at `max_duration_s`. `samples` are those of one channel."""
 
-    def __init__(self, file: IO[bytes], max_duration_s: float) -> None:
+    def __init__(self, file: IO[bytes], max_duration_s: float, channels: int) -> None:
         self._wav = wave.Wave_write(file)
-        self._wav.setparams((1, BYTES_PER_SAMPLE, SAMPLE_RATE, 0, "NONE", ""))
-        self._max_duration_s = max_duration_s
+        self._wav.setparams((channels, BYTES_PER_SAMPLE, SAMPLE_RATE, 0, "NONE", ""))
+        self._frame_bytes = channels * BYTES_PER_SAMPLE
+        self._max_duration_s = min(max_duration_s, MAX_WAV_BYTES // self._frame_bytes // SAMPLE_RATE)
         self.samples = 0
 
     @property
@@ -109,7 +134,7 @@ class Recording:
 
     def write(self, pcm: bytes | memoryview) -> None:
         """Append samples. Raises Refused (media_too_long)."""
-        self.samples += len(pcm) // BYTES_PER_SAMPLE
+        self.samples += len(pcm) // self._frame_bytes
         if self.duration > self._max_duration_s:
             raise Refused("media_too_long", f"The recording is longer than {self._max_duration_s:g} seconds.")
         self._wav.writeframesraw(pcm)
@@ -123,7 +148,7 @@ class Recording:
         """Append silence, a second at a time so that memory stays flat. Raises Refused (media_too_long)."""
         left = round(seconds * SAMPLE_RATE)
         while left > 0:
-            self.write(bytes(min(left, SAMPLE_RATE) * BYTES_PER_SAMPLE))
+            self.write(bytes(min(left, SAMPLE_RATE) * self._frame_bytes))
             left -= SAMPLE_RATE
 
     def close(self) -> None:

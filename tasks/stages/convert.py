@@ -1,4 +1,4 @@
-"""convert: any media in, the 16 kHz mono 16-bit WAV out that every later stage reads.
+"""convert: any media in, the 16 kHz 16-bit WAV out that every later stage reads.
 
 The decoding itself happens in tasks/decoder, a process of its own that may do next to nothing; here it is
 started, watched and, whatever happens, ended.
@@ -47,14 +47,18 @@ class _Message:
     error: Refusal | None = None
 
 
-def convert(source: Path, target: Path, limits: ConvertLimits, progress: Progress) -> Conversion:
+def convert(
+    source: Path, target: Path, limits: ConvertLimits, progress: Progress, *, split: bool = False
+) -> Conversion:
     """Decode `source` into `target`, plain PCM behind a header of 44 bytes. `target` exists only on success.
+
+    All channels are mixed to one, or with `split` kept apart, at most 8, interleaved.
 
     Raises NoAudio, UnsupportedMedia, MediaTooLong or DecodeFailed for the file, UnexpectedError for a full disk, and
     whatever `progress` raises; the decoder has ended by then. Linux ties the decoder's life to the calling thread.
     """
     try:
-        with _decoder(source, target, limits) as child:
+        with _decoder(source, target, limits, split=split) as child:
             answer = _follow(child, limits.timeout_s, progress)
             if answer is None:
                 raise _silent_end(child)
@@ -66,7 +70,7 @@ def convert(source: Path, target: Path, limits: ConvertLimits, progress: Progres
 
 
 @contextmanager
-def _decoder(source: Path, target: Path, limits: ConvertLimits) -> Iterator[Child]:
+def _decoder(source: Path, target: Path, limits: ConvertLimits, *, split: bool) -> Iterator[Child]:
     """The running decoder, which gets two open files and no names."""
     with (
         tempfile.TemporaryDirectory(dir=target.parent, prefix="decoder-") as folder,
@@ -79,6 +83,7 @@ def _decoder(source: Path, target: Path, limits: ConvertLimits) -> Iterator[Chil
             "max_duration_s": limits.max_duration_s,
             "cpu_s": math.ceil(limits.timeout_s) + 1,
             "memory_bytes": limits.memory_bytes,
+            "split": split,
         }
         with confined(DECODER, job, Path(folder), fds=(source_file.fileno(), target_file.fileno())) as child:
             yield child
