@@ -11,14 +11,16 @@ removing exactly the uploads that did not become jobs.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Collection
 from datetime import timedelta
 
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
+from shared import batches
 from shared.errors import IncompleteUpload, NotFound
 from shared.jobs import lock
-from shared.models import Artifact, Erasure, Stage
+from shared.models import Artifact, Erasure, Stage, Upload
 from shared.storage import Storage, job_prefix
 
 SECOND_LOOK = timedelta(minutes=15)
@@ -29,7 +31,7 @@ UPLOAD_TIME = timedelta(hours=24)
 
 
 def erase(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Erasure:
-    """Delete the job's rows and the answers that no other job uses. Workers find their lease gone and stop."""
+    """Delete the job's rows and the answers that nothing else uses. Workers find their lease gone and stop."""
     job = lock(session, job_id)
     if job is None or job.owner_id != owner_id:
         raise NotFound("There is no such task.")
@@ -38,14 +40,39 @@ def erase(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Erasure:
     )
     session.delete(job)
     session.flush()
-    # a job that begins to use one of them right now is waited for, so that the next statement sees it
-    session.execute(select(Artifact.id).where(Artifact.id.in_(used)).order_by(Artifact.id).with_for_update())
-    unused = delete(Artifact).where(Artifact.id.in_(used), ~exists().where(Stage.artifact_id == Artifact.id))
-    keys = list(session.scalars(unused.returning(Artifact.key)))
+    keys = _drop_unused(session, used)
     erasure = Erasure(job_id=job_id, owner_id=owner_id, prefix=job_prefix(owner_id, job_id), keys=keys)
     session.add(erasure)
     session.flush()
+    batches.forget_task(session, job.batch_id)
     return erasure
+
+
+def erase_upload(session: Session, owner_id: uuid.UUID, upload_id: uuid.UUID) -> Erasure:
+    """Delete an upload in parts, its recording too unless a job uses it. An upload that is complete is no exception."""
+    mine = (Upload.id == upload_id, Upload.owner_id == owner_id)
+    upload = session.scalars(select(Upload).where(*mine).with_for_update()).one_or_none()
+    if upload is None:
+        raise NotFound("There is no such upload.")
+    session.delete(upload)
+    session.flush()
+    keys = _drop_unused(session, [upload.artifact_id] if upload.artifact_id else [])
+    erasure = Erasure(job_id=upload_id, owner_id=owner_id, prefix=job_prefix(owner_id, upload_id), keys=keys)
+    session.add(erasure)
+    session.flush()
+    return erasure
+
+
+def _drop_unused(session: Session, used: Collection[uuid.UUID]) -> list[str]:
+    """Delete those of the answers that neither a job nor an upload refers to any more; returns their objects' keys."""
+    # whoever begins to use one of them right now is waited for, so that the next statement sees it
+    session.execute(select(Artifact.id).where(Artifact.id.in_(used)).order_by(Artifact.id).with_for_update())
+    unused = delete(Artifact).where(
+        Artifact.id.in_(used),
+        ~exists().where(Stage.artifact_id == Artifact.id),
+        ~exists().where(Upload.artifact_id == Artifact.id),
+    )
+    return list(session.scalars(unused.returning(Artifact.key)))
 
 
 def purge(session: Session, storage: Storage, erasure: Erasure) -> None:

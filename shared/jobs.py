@@ -16,6 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from shared import batches, retention, usage
 from shared.errors import NotFound, WrongState
 from shared.limits import note_audio
 from shared.models import Artifact, Job, Stage
@@ -69,7 +70,8 @@ def submit(
     """Insert a job with its stages. Stages whose answer this owner already has are born done.
 
     When even the transcript is known the job is born done and `cached`. `Outcome.duplicate` says that the same bytes
-    were stored before, so that the object of this upload is not needed.
+    were stored before, so that the object of this upload is not needed. Whoever submits the tasks of a batch calls
+    `batches.settle` after the last.
     """
     source_hash = source.hash if isinstance(source, RemoteSource) else source.sha256
     hashes = plan(source_hash, options.model_dump(), diarization=options.diarization)
@@ -84,7 +86,7 @@ def submit(
     }
     duplicate = False
     if isinstance(source, Source):
-        upload = known.get(("download", source.sha256)) or _stored(session, owner_id, source)
+        upload = known.get(("download", source.sha256)) or stored(session, owner_id, source)
         known["download", source.sha256] = upload
         duplicate = upload.key != source.key
 
@@ -131,13 +133,13 @@ def submit(
     final = known.get((FINAL, hashes[FINAL]))
     if final:
         job.cached = True
-        return job, Outcome(finish(session, job, JobState.DONE, summary=final.meta), duplicate)
+        return job, Outcome(_end(session, job, JobState.DONE, summary=final.meta), duplicate)
     if converted:
         note_audio(session, owner_id, converted.meta["duration"])
     return job, Outcome(advance(session, job), duplicate)
 
 
-def _stored(session: Session, owner_id: uuid.UUID, source: Source) -> Artifact:
+def stored(session: Session, owner_id: uuid.UUID, source: Source) -> Artifact:
     """The object that holds the recording: this one, or that of an equal upload before it."""
     # two equal uploads at once: the second finds the row that the first is about to commit
     given = insert(Artifact).values(
@@ -226,11 +228,22 @@ def _drop_the_rest(session: Session, job: Job) -> None:
 
 
 def finish(session: Session, job: Job, state: JobState, summary: Mapping[str, Any] | None = None) -> tuple[Ring, ...]:
-    """Bring the job to a terminal state and have it told; `summary` is the meta of the answer that `store` gave."""
+    """Bring the job to a terminal state and have it told, also the end of its batch if this was the last.
+
+    `summary` is the meta of the answer that `store` gave.
+    """
+    return _end(session, job, state, summary) + batches.settle(session, job.batch_id)
+
+
+def _end(session: Session, job: Job, state: JobState, summary: Mapping[str, Any] | None) -> tuple[Ring, ...]:
+    """Without its batch, which is looked at once when all of its tasks are submitted."""
     job.state = state
     job.finished_at = func.now()
     if summary:
         for name in ("language", "language_probability", "duration", "model", "speakers", "full_text"):
             setattr(job, name, summary[name])
+    job.expires_at = retention.expiry(session, job)
+    if state == JobState.DONE:
+        usage.count(session, job)
     session.flush()
     return announce_job(session, job)
