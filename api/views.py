@@ -5,14 +5,26 @@ from __future__ import annotations
 import base64
 import binascii
 import uuid
+from collections.abc import Sequence
 from dataclasses import asdict
 
 from shared.errors import InvalidRequest
+from shared.headlines import Run
 from shared.history import View, processing_time
 from shared.limits import Limits
 from shared.models import ApiKey, Job, Stage
 from shared.options import JobOptions, priority_name
-from shared.schemas import FileInfo, HistoryItem, KeyInfo, StageInfo, TaskDetail, TaskError, TaskStatus
+from shared.schemas import (
+    FileInfo,
+    HistoryItem,
+    KeyInfo,
+    Snippet,
+    SnippetRun,
+    StageInfo,
+    TaskDetail,
+    TaskError,
+    TaskStatus,
+)
 from shared.states import JobState
 
 
@@ -47,14 +59,18 @@ def task_detail(view: View) -> TaskDetail:
         model=job.model,
         speakers=job.speakers,
         processing_time=processing_time(job),
+        tags=job.tags,
+        reference=job.reference,
         started_at=job.started_at,
         finished_at=job.finished_at,
+        expires_at=job.expires_at,
+        version=job.version,
         stages=[_stage(row) for row in view.stages],
     )
 
 
-def history_item(job: Job) -> HistoryItem:
-    """One line of GET /history."""
+def history_item(job: Job, places: Sequence[Sequence[Run]] | None = None) -> HistoryItem:
+    """One line of GET /history, with the places where words are that were looked for."""
     return HistoryItem(
         task_id=job.id,
         status=JobState(job.state),
@@ -65,10 +81,18 @@ def history_item(job: Job) -> HistoryItem:
         speakers=job.speakers,
         cached=job.cached,
         error=_error(job),
+        tags=job.tags,
+        reference=job.reference,
         created_at=job.created_at,
         updated_at=job.updated_at,
         finished_at=job.finished_at,
+        expires_at=job.expires_at,
+        snippets=None if places is None else [_snippet(place) for place in places],
     )
+
+
+def _snippet(place: Sequence[Run]) -> Snippet:
+    return Snippet(runs=[SnippetRun(text=run.text, is_match=run.is_match) for run in place])
 
 
 def key_info(row: ApiKey) -> KeyInfo:

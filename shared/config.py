@@ -43,6 +43,12 @@ class Settings(BaseSettings):
     # gateway
     api_key: SecretStr | None = Field(None, description="First API key (all scopes), created at start when it is new")
     max_upload_bytes: int = Field(5 * 1024**3, gt=0, description="Largest upload accepted, in bytes")
+    max_resumable_bytes: int = Field(
+        50 * 1024**3, gt=0, le=10_000 * 5 * 1024**3, description="Largest recording accepted in parts (/uploads), in bytes"
+    )
+    upload_ttl_s: float = Field(
+        24 * 3600, ge=60, le=365 * 86400, description="An upload in parts that long after it began, or was completed, is removed"
+    )
     max_wait_s: float = Field(300, ge=0, description="Longest time that `wait=` holds a request open")
     contract_wait_s: float = Field(
         3600, gt=0, description="Longest time that a call of another API that answers with the transcript is held open"
@@ -51,6 +57,10 @@ class Settings(BaseSettings):
         "whisper-1=auto,gpt-transcribe=auto,gpt-4o-transcribe=auto,gpt-4o-mini-transcribe=auto,"
         "gpt-4o-mini-transcribe-2025-12-15=auto,gpt-4o-transcribe-diarize=auto",
         description="OpenAI's names of models and ours that answer to them; auto is the default model",
+    )
+
+    job_ttl_seconds: int = Field(
+        0, ge=0, le=2**31 - 1, description="A finished task is erased after so many seconds; 0 = kept for ever"
     )
 
     # recordings by URL
@@ -123,6 +133,12 @@ class Settings(BaseSettings):
     metrics_host: str = Field("127.0.0.1", description="Address that a worker's /metrics listens on")
     prometheus_multiproc_dir: Path | None = Field(
         None, description="Folder through which the processes of one worker share their counters; one per worker"
+    )
+
+    # webhooks
+    webhook_timeout_s: float = Field(10, gt=0, description="Time that a receiver of webhooks has for its answer")
+    webhook_retry_s: float = Field(
+        5, gt=0, description="Wait after a webhook's first failure; the later waits, up to 24 h, keep their proportion"
     )
 
     # logs

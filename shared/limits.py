@@ -58,6 +58,7 @@ class Limits:
     max_running: int | None = None
     max_queued: int | None = None
     minutes_per_day: int | None = None
+    retention_seconds: int | None = None
 
     @staticmethod
     def of(row: ApiKey) -> Limits:

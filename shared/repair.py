@@ -13,11 +13,12 @@ from datetime import timedelta
 from sqlalchemy import exists, func, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from shared import events, idempotency
+from shared import deliveries, events, idempotency, uploads, webhook_endpoints
 from shared.config import Settings
 from shared.db import session
 from shared.erasure import purge, unfinished
 from shared.errors import StorageUnavailable
+from shared.expired import erase_expired
 from shared.leases import expire
 from shared.metrics import ERASED, LEASES_EXPIRED, RUNG_AGAIN, SWEEPS
 from shared.models import Stage, Worker
@@ -38,11 +39,12 @@ class Repaired:
     expired: int
     rung_again: int
     erased: int
+    retired: int
 
 
 def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], None]) -> Repaired:
-    """Expired leases go back to the queue or die, lost doorbells are rung again, windows are filled, deletions are
-    finished."""
+    """Expired leases go back to the queue or die, lost doorbells are rung again, windows are filled, tasks that were
+    kept long enough are erased, deletions are finished."""
     overdue = _overdue()
     for job_id in overdue:
         with session() as work:
@@ -56,7 +58,13 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
     with session() as work:
         events.sweep(work)
         idempotency.sweep(work)
-    done = Repaired(len(overdue), len(again), _finish_erasures(storage))
+        deliveries.sweep(work)
+        webhook_endpoints.sweep(work)
+        waiting = deliveries.due(work)
+    ring(waiting)
+    uploads.sweep()
+    retired = erase_expired()
+    done = Repaired(len(overdue), len(again), _finish_erasures(storage), retired)
     LEASES_EXPIRED.inc(done.expired)
     RUNG_AGAIN.inc(done.rung_again)
     ERASED.inc(done.erased)

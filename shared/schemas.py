@@ -97,7 +97,24 @@ class TaskDetail(TaskStatus):
     processing_time: float | None = Field(description="Seconds from the first worker's claim to the end")
     started_at: datetime | None
     finished_at: datetime | None
+    expires_at: datetime | None = Field(description="When it will be erased; null while it runs, or for never")
+    version: int = Field(description="Of the transcript; grows with each correction, 0 is the original", examples=[0])
+    tags: list[str] = Field(examples=[["interview"]])
+    reference: str | None = Field(description="The owner's own name for the task", examples=["case-17"])
     stages: list[StageInfo]
+
+
+class SnippetRun(BaseModel):
+    """A piece of plain text, not of HTML: escape it as any text."""
+
+    text: str
+    is_match: bool = Field(description="It is one of the words that were looked for")
+
+
+class Snippet(BaseModel):
+    """A place in a transcript where words are that were looked for."""
+
+    runs: list[SnippetRun] = Field(description="In order; their texts joined are the place's text")
 
 
 class HistoryItem(BaseModel):
@@ -112,9 +129,13 @@ class HistoryItem(BaseModel):
     speakers: int | None
     cached: bool
     error: TaskError | None
+    tags: list[str]
+    reference: str | None
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
+    expires_at: datetime | None
+    snippets: list[Snippet] | None = Field(None, description="With `q`: up to two places where the words are")
 
 
 class History(BaseModel):
@@ -163,6 +184,7 @@ class ResultSpeaker(BaseModel):
     """A voice and how long it talks."""
 
     id: str = Field(examples=["spk_1"])
+    name: str | None = Field(None, description="Only of a speaker that a correction has named")
     seconds: float
 
 
@@ -180,6 +202,7 @@ class Result(BaseModel):
 
     task_id: uuid.UUID = Field(examples=[TASK_ID])
     status: JobState
+    version: int = Field(description="Which version of the transcript this is; 0 is the original", examples=[0])
     language: str = Field(examples=["en"])
     language_probability: float
     duration: float
@@ -267,6 +290,9 @@ class KeyLimits(BaseModel):
     max_running: KeyLimit = Field(None, description="Model stages that run at once; further tasks wait")
     max_queued: KeyLimit = Field(None, description="Tasks that wait for a worker; more are 429 too_many_queued")
     minutes_per_day: KeyLimit = Field(None, description="Minutes of audio per day (UTC); then 429 quota_exceeded")
+    retention_seconds: KeyLimit = Field(
+        None, description="How long its tasks are kept after their end, unless a task says otherwise; 0 for ever"
+    )
 
 
 class ChangedLimits(KeyLimits):
@@ -342,3 +368,4 @@ class Repaired(BaseModel):
     expired: int = Field(description="Tasks whose worker had gone silent")
     rung_again: int = Field(description="Stages whose doorbell had been lost")
     erased: int = Field(description="Deletions that were finished")
+    retired: int = Field(description="Tasks that had been kept as long as they were to be, and were erased")
