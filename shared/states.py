@@ -63,7 +63,6 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
     "diarize": ("convert",),
     "merge": ("transcribe", "diarize"),
     "store": ("merge",),
-    "notify": ("store",),
 }
 """The order of the stages: a stage is queued when everything that it needs is settled."""
 
@@ -80,7 +79,6 @@ QUEUES: Mapping[str, str] = {
     "diarize": "diarize",
     "merge": "cpu",
     "store": "io",
-    "notify": "io",
 }
 """The Celery queue of each stage; a pool of workers serves one queue or several."""
 
@@ -94,7 +92,6 @@ WEIGHTS: Mapping[str, float] = {
     "diarize": 34,
     "merge": 2,
     "store": 2,
-    "notify": 0,
 }
 """Share of each stage in the progress that users see, from the CPU seconds that each takes on long recordings."""
 
@@ -123,7 +120,7 @@ def plan(source_sha256: str, options: Mapping[str, Any], *, diarization: bool) -
     """
     hashes = {"download": source_sha256}
     for stage, needs in NEEDS.items():
-        if stage == "download" or stage == "notify" or (stage == "diarize" and not diarization):
+        if stage == "download" or (stage == "diarize" and not diarization):
             continue
         hashes[stage] = artifact_hash(stage, [hashes[need] for need in needs if need in hashes], options)
     return hashes

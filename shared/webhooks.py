@@ -153,6 +153,7 @@ def _about_batch(batch: Batch, tasks: Mapping[str, int]) -> dict[str, Any]:
         "reference": batch.reference,
         "total": batch.total,
         **{str(state): tasks.get(state, 0) for state in ENDS},
+        "deleted": batch.total - sum(tasks.values()),
         "created_at": _rfc3339(batch.created_at),
         "finished_at": _rfc3339(batch.finished_at),
     }

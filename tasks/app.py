@@ -24,7 +24,9 @@ def make_app() -> Celery:
     """The app, from the environment's settings."""
     config = settings()
     app = Celery(
-        "parley", broker=config.redis_url.get_secret_value(), include=["tasks.pipeline", "tasks.sweep", "tasks.worker"]
+        "parley",
+        broker=config.redis_url.get_secret_value(),
+        include=["tasks.pipeline", "tasks.sweep", "tasks.webhooks", "tasks.worker"],
     )
     app.conf.update(
         task_queues=[Queue(name) for name in sorted(set(QUEUES.values()))],

@@ -1,11 +1,11 @@
 """The way of a recording, one task per stage. Start reading here.
 
-download -> convert -> transcribe -+-> merge -> store -> notify
+download -> convert -> transcribe -+-> merge -> store
                    \\-> diarize ----+
 
 The order is data (`NEEDS` in shared/states.py), what all stages share is in stage.py, the work itself in stages/.
-An uploaded recording is in storage before its job exists, so its download is born done; a job that nobody asked to be
-told about has its notify skipped.
+An uploaded recording is in storage before its job exists, so its download is born done. Whoever is to be told of the
+end is told by the outbox (shared/webhooks.py), however the job ends.
 """
 
 from __future__ import annotations

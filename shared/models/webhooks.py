@@ -63,7 +63,8 @@ class WebhookDelivery(Base):
     payload: Mapped[dict[str, Any]]
     state: Mapped[str]
     attempts: Mapped[int] = mapped_column(SmallInteger, server_default=text("0"))
-    next_at: Mapped[datetime | None]  # when it is tried (again); while it is being tried, when somebody else may
+    # when it is tried (again); while it is being sent, when its sender is taken for dead; null when it is over
+    next_at: Mapped[datetime | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     delivered_at: Mapped[datetime | None]
 
@@ -72,7 +73,7 @@ class WebhookDelivery(Base):
         Index("webhook_deliveries_by_endpoint", "endpoint_id", "id"),
         Index("webhook_deliveries_by_job", "job_id"),
         Index("webhook_deliveries_by_batch", "batch_id"),
-        Index("webhook_deliveries_due", "next_at", postgresql_where=text("state = 'pending'")),
+        Index("webhook_deliveries_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
     )
 
 

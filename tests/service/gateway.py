@@ -161,7 +161,7 @@ def hand_in(claim: leases.Claim, storage: Storage) -> None:
 def finish(task_id: uuid.UUID, storage: Storage, *, diarization: bool = False) -> None:
     """Do everything that is left to do for a fresh task."""
     for stage in NEEDS:
-        if stage not in ("download", "notify") and (diarization or stage != "diarize"):
+        if stage != "download" and (diarization or stage != "diarize"):
             hand_in(work_on(task_id, stage), storage)
 
 

@@ -408,7 +408,7 @@ class Life(RuleBasedStateMachine):
         self.seen: Seen | None = None
         self.done_by: list[Claim] = []
 
-    @rule(stage=st.sampled_from([name for name in NEEDS if name not in ("download", "notify")]))
+    @rule(stage=st.sampled_from([name for name in NEEDS if name != "download"]))
     def a_doorbell_rings(self, stage: str) -> None:
         if taken := claim(self.job_id, stage):
             self.held.append(taken)

@@ -11,6 +11,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.execute("DELETE FROM stages WHERE name = 'notify'")  # the outbox tells; see docs/decisions/webhooks.md
     op.create_table(
         "batches",
         sa.Column("id", sa.Uuid(), nullable=False),
@@ -70,6 +71,9 @@ def upgrade() -> None:
         sa.Column("key", sa.Text(), nullable=False),
         sa.Column("storage_id", sa.Text(), nullable=True),
         sa.Column("artifact_id", sa.Uuid(), nullable=True),
+        sa.Column("checking_until", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("error_code", sa.Text(), nullable=True),
+        sa.Column("error_message", sa.Text(), nullable=True),
         sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("completed_at", sa.DateTime(timezone=True), nullable=True),
@@ -141,7 +145,7 @@ def upgrade() -> None:
     op.create_index("webhook_deliveries_by_job", "webhook_deliveries", ["job_id"])
     op.create_index("webhook_deliveries_by_owner", "webhook_deliveries", ["owner_id", "id"])
     op.create_index(
-        "webhook_deliveries_due", "webhook_deliveries", ["next_at"], postgresql_where=sa.text("state = 'pending'")
+        "webhook_deliveries_due", "webhook_deliveries", ["next_at"], postgresql_where=sa.text("next_at IS NOT NULL")
     )
     op.create_table(
         "webhook_attempts",
@@ -192,9 +196,20 @@ def upgrade() -> None:
         "jobs_by_word", "jobs", ["search"], postgresql_using="gin", postgresql_where=sa.text("search IS NOT NULL")
     )
     op.create_foreign_key("jobs_batch", "jobs", "batches", ["batch_id"], ["id"], ondelete="SET NULL")
+    op.alter_column("idempotency_keys", "job_id", nullable=True)
+    op.add_column("idempotency_keys", sa.Column("batch_id", sa.Uuid(), nullable=True))
+    op.create_index("idempotency_keys_by_batch", "idempotency_keys", ["batch_id"])
+    op.create_foreign_key(
+        "idempotency_keys_batch", "idempotency_keys", "batches", ["batch_id"], ["id"], ondelete="CASCADE"
+    )
 
 
 def downgrade() -> None:
+    op.drop_constraint("idempotency_keys_batch", "idempotency_keys", type_="foreignkey")
+    op.drop_index("idempotency_keys_by_batch", table_name="idempotency_keys")
+    op.drop_column("idempotency_keys", "batch_id")
+    op.execute("DELETE FROM idempotency_keys WHERE job_id IS NULL")
+    op.alter_column("idempotency_keys", "job_id", nullable=False)
     op.drop_constraint("jobs_batch", "jobs", type_="foreignkey")
     op.drop_index("jobs_by_word", table_name="jobs", postgresql_using="gin")
     op.drop_index("jobs_by_tag", table_name="jobs", postgresql_using="gin")
@@ -214,7 +229,7 @@ def downgrade() -> None:
     op.drop_column("api_keys", "retention_seconds")
     op.drop_table("webhook_attempts")
     op.drop_index(
-        "webhook_deliveries_due", table_name="webhook_deliveries", postgresql_where=sa.text("state = 'pending'")
+        "webhook_deliveries_due", table_name="webhook_deliveries", postgresql_where=sa.text("next_at IS NOT NULL")
     )
     op.drop_index("webhook_deliveries_by_owner", table_name="webhook_deliveries")
     op.drop_index("webhook_deliveries_by_job", table_name="webhook_deliveries")
