@@ -16,11 +16,70 @@ HEAD = """\
 # `make run` needs none of them: it starts its own servers and passes their addresses on.
 """
 
+COMPOSE_HEAD = """\
+# ---- docker compose only; `python3 scripts/init_env.py` fills in the secrets (docs/deploy.md)
+"""
+
+COMPOSE: tuple[tuple[str, str | None, str], ...] = (
+    ("POSTGRES_PASSWORD", None, "Secrets of the servers that compose starts, and of the page /flower (user parley)"),
+    ("VALKEY_PASSWORD", None, ""),
+    ("S3_ACCESS_KEY", None, ""),
+    ("S3_SECRET_KEY", None, ""),
+    ("FLOWER_PASSWORD", None, ""),
+    ("HTTP_PORT", "80", "Ports on the host: Caddy's, the only ones there are"),
+    ("HTTPS_PORT", "443", ""),
+    ("S3_PORT", "9000", ""),
+    ("PARLEY_SITE", "http://:8080", "A domain here, and another for S3, make Caddy get certificates for them"),
+    ("S3_SITE", "http://:9000", ""),
+    ("ACME_EMAIL", "admin@localhost", "Who is told when a certificate cannot be renewed"),
+    ("TRUSTED_PROXIES", "127.0.0.1/32", "Addresses of a proxy before Caddy, whose X-Forwarded-For is believed"),
+    ("MAX_BODY", "5500MB", "What Caddy lets through; a little more than MAX_UPLOAD_BYTES"),
+    ("UPLOAD_TIMEOUT", "2h", "Time that sending one request may take"),
+    ("SUBMITS_PER_MINUTE", "60", "Requests that Caddy lets through per minute: of one API key"),
+    ("POLLS_PER_MINUTE", "1200", ""),
+    ("UPLOADS_PER_MINUTE", "600", ""),
+    ("REQUESTS_PER_ADDRESS", "3000", "... and of one client address, with or without a key"),
+    ("COMPOSE_PROFILES", "", "gpu, with ASR_REPLICAS and DIARIZE_REPLICAS at 0: the models run on an NVIDIA card"),
+    ("API_REPLICAS", "2", "How many of each there are"),
+    ("ASR_REPLICAS", "1", ""),
+    ("DIARIZE_REPLICAS", "1", ""),
+    ("ASR_GPU_REPLICAS", "1", ""),
+    ("DIARIZE_GPU_REPLICAS", "1", ""),
+    ("ASR_GPU", "0", "Which GPU, as nvidia-smi numbers them"),
+    ("DIARIZE_GPU", "0", ""),
+    ("ASR_THREADS", "4", "Cores for one model process on a CPU"),
+    ("DIARIZE_THREADS", "4", ""),
+    ("IO_CONCURRENCY", "4", "Stages that one worker runs at once"),
+    ("CPU_CONCURRENCY", "2", ""),
+    ("IO_MEMORY", "8g", "Memory limits; scratch files of the first two are in memory"),
+    ("CPU_MEMORY", "10g", ""),
+    ("SCRATCH_SIZE", "7g", ""),
+    ("ASR_MEMORY", "8g", ""),
+    ("DIARIZE_MEMORY", "8g", ""),
+    ("POSTGRES_MEMORY", "2g", ""),
+    ("POSTGRES_BUFFERS", "256MB", ""),
+    ("POSTGRES_CONNECTIONS", "400", ""),
+    ("VALKEY_MEMORY", "1g", ""),
+    ("SEAWEEDFS_MEMORY", "2g", ""),
+    (
+        "RATELIMIT_FILE",
+        "deploy/caddy/ratelimit.caddy",
+        "deploy/caddy/no-ratelimit.caddy for a Caddy without the plugin",
+    ),
+    ("PARLEY_VERSION", "0.1.0", "Tag of our images"),
+)
+"""Variables of docker-compose.yml: name, default (None: has to be given), meaning. A test compares them with the file."""
+
 
 def env_example() -> str:
     """The text of the file. A variable that has a default is commented out; one that must be given is not."""
     entries = [_entry(name.upper(), field) for name, field in Settings.model_fields.items()]
-    return "\n".join([HEAD, *entries])
+    return "\n".join([HEAD, *entries, COMPOSE_HEAD]) + "".join(_compose_entry(*entry) for entry in COMPOSE)
+
+
+def _compose_entry(name: str, default: str | None, meaning: str) -> str:
+    comment = f"\n# {meaning}\n" if meaning else ""
+    return f"{comment}{name}=\n" if default is None else f"{comment}#{name}={default}\n"
 
 
 def _entry(name: str, field: FieldInfo) -> str:

@@ -1,0 +1,97 @@
+"""`python3 scripts/init_env.py`: write the secrets that docker compose asks for into .env.
+
+Values that are there stay; it can be run again after an upgrade. Needs nothing but Python. docs/deploy.md has the rest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+SECRETS = ("POSTGRES_PASSWORD", "VALKEY_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY", "FLOWER_PASSWORD", "API_KEY")
+
+GPU = {
+    "COMPOSE_PROFILES": "gpu",
+    "ASR_REPLICAS": "0",
+    "DIARIZE_REPLICAS": "0",
+    "WHISPER_MODEL": "large-v3-turbo",
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Exit status 0; names what was written, and shows no secret."""
+    options = _parser().parse_args(arguments)
+    file: Path = options.file
+    text = file.read_text() if file.exists() else (ROOT / ".env.example").read_text()
+    known = given(text)
+    wanted = {name: new_secret(name) for name in SECRETS if not known.get(name)}
+    if options.domain:
+        wanted |= of_domain(options.domain, options.email)
+    if options.gpu:
+        wanted |= GPU
+    write_private(file, with_values(text, wanted))
+    print(f"{file}: {', '.join(wanted) or 'nothing was missing'}")
+    if "API_KEY" in wanted:
+        print(f"Your API key is in it: grep ^API_KEY= {file}")
+    return 0
+
+
+def new_secret(name: str) -> str:
+    """192 random bits. Letters and digits only, so that neither a URL nor a shell nor compose needs quotes."""
+    return ("pk_" if name == "API_KEY" else "") + secrets.token_hex(24)
+
+
+def of_domain(domain: str, email: str | None) -> dict[str, str]:
+    """The two sites of a domain with certificates, and the address that presigned URLs are signed for."""
+    return {
+        "PARLEY_SITE": domain,
+        "S3_SITE": f"s3.{domain}",
+        "S3_PUBLIC_ENDPOINT_URL": f"https://s3.{domain}",
+        "ACME_EMAIL": email or f"admin@{domain}",
+    }
+
+
+def given(text: str) -> dict[str, str]:
+    """The variables that an environment file sets; a name without a value counts as not set by whoever asks."""
+    lines = (line.strip() for line in text.splitlines())
+    pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))
+    return {name.strip(): value.strip() for name, _, value in pairs}
+
+
+def with_values(text: str, values: Mapping[str, str]) -> str:
+    """The file's text with these values: in the line of the variable, also one that is commented out, or at the end."""
+    left = dict(values)
+    lines = []
+    for line in text.splitlines():
+        name = line.removeprefix("#").partition("=")[0]
+        lines.append(f"{name}={left.pop(name)}" if name in left else line)
+    lines += [f"{name}={value}" for name, value in left.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write_private(file: Path, text: str) -> None:
+    """Replace `file` in one step by one that only its owner can read."""
+    handle, draft = tempfile.mkstemp(dir=file.absolute().parent, prefix=".env-")  # of mode 600
+    with os.fdopen(handle, "w") as out:
+        out.write(text)
+    Path(draft).replace(file)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--file", type=Path, default=Path(".env"), help="(default: .env in this folder)")
+    parser.add_argument("--domain", help="serve https://DOMAIN and https://s3.DOMAIN with certificates of its own")
+    parser.add_argument("--email", help="who is told when a certificate cannot be renewed (default: admin@DOMAIN)")
+    parser.add_argument("--gpu", action="store_true", help="recognition and diarization on an NVIDIA card")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
