@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from api import VERSION, errors, startup
 from api.contracts import asr, jobs, links, openai, whisper_service
 from api.middleware import RequestContext
-from api.routes import admin, catalog, events, health, history, metrics, page, results, tasks, transcribe
+from api.routes import admin, catalog, corrections, events, health, history, metrics, page, results, tasks, transcribe
 from shared.config import settings
 from shared.storage import storage
 from shared.telemetry import configure_logging
@@ -54,7 +54,7 @@ def create_app() -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
     )
-    for module in (transcribe, tasks, events, results, history, catalog, health, metrics, admin, page):
+    for module in (transcribe, tasks, corrections, events, results, history, catalog, health, metrics, admin, page):
         app.include_router(module.router)
     for contract in (openai, asr, whisper_service, links, jobs):  # links before jobs: /jobs/all is not an id
         app.include_router(contract.router)

@@ -70,9 +70,15 @@ class NotReady(ParleyError):
 
 
 class WrongState(ParleyError):
-    """The task is in a state in which this call makes no sense, such as retrying one that is done."""
+    """The task or upload is in a state in which this call makes no sense, such as retrying a task that is done."""
 
     code, status = "wrong_state", 409
+
+
+class VersionConflict(ParleyError):
+    """The transcript has been corrected since the version that the request names; `detail.version` is the newest."""
+
+    code, status = "version_conflict", 409
 
 
 class IdempotencyConflict(ParleyError):
@@ -87,8 +93,20 @@ class IncompleteUpload(ParleyError):
     code, status = "incomplete_upload", 400
 
 
+class MissingParts(ParleyError):
+    """Parts of the upload have not arrived, or have another size than they must; `detail` has their numbers."""
+
+    code, status = "missing_parts", 409
+
+
+class ChecksumMismatch(ParleyError):
+    """What arrived is not what was announced; the upload is open again, for all parts to be sent anew."""
+
+    code, status = "checksum_mismatch", 422
+
+
 class FileTooLarge(ParleyError):
-    """The recording is larger than `MAX_UPLOAD_BYTES`."""
+    """The recording is larger than `MAX_UPLOAD_BYTES`, or in parts than `MAX_RESUMABLE_BYTES`."""
 
     code, status = "file_too_large", 413
 

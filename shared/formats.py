@@ -12,7 +12,7 @@ from typing import Any
 from shared import subtitles
 from shared.errors import InvalidRequest
 from shared.subtitles import UNKNOWN_SPEAKER, clean
-from shared.transcript import Segment, Transcript, Word
+from shared.transcript import Segment, Speaker, Transcript, Word
 
 MIN_LINE_LENGTH = 12
 """Room for the label of a hundredth speaker (9 columns) and one full-width character beside it."""
@@ -66,7 +66,7 @@ def as_dict(transcript: Transcript, *, words: bool) -> dict[str, Any]:
         "duration": _rounded(transcript.duration),
         "model": transcript.model,
         "segments": [_segment(segment, words) for segment in transcript.segments],
-        "speakers": [{"id": speaker.id, "seconds": _rounded(speaker.seconds)} for speaker in transcript.speakers],
+        "speakers": [_speaker(speaker) for speaker in transcript.speakers],
         "full_text": transcript.text,
         "text": transcript.text,
         "warnings": [asdict(warning) for warning in transcript.warnings],
@@ -85,6 +85,11 @@ def _segment(segment: Segment, words: bool) -> dict[str, Any]:
     if words:
         body["words"] = [_word(word) for word in segment.words]
     return body
+
+
+def _speaker(speaker: Speaker) -> dict[str, Any]:
+    named = {"name": speaker.name} if speaker.name else {}
+    return {"id": speaker.id, **named, "seconds": _rounded(speaker.seconds)}
 
 
 def _word(word: Word) -> dict[str, Any]:
@@ -131,15 +136,23 @@ def _tsv(transcript: Transcript, _: FormatOptions) -> str:
 
 
 def _rttm(transcript: Transcript, options: FormatOptions) -> str:
-    """NIST's Rich Transcription Time Marked: a SPEAKER line per turn of at least 1 ms. No diarization, no lines."""
+    """NIST's Rich Transcription Time Marked: a SPEAKER line per turn of at least 1 ms. No diarization, no lines.
+
+    Its fields cannot hold spaces: in a speaker's name they become underscores.
+    """
     uri = re.sub(r"[^\w.-]+", "_", options.uri) or "recording"
     lines = []
     for turn in transcript.turns:
         start_ms, end_ms = round(turn.start * 1000), round(turn.end * 1000)
         if end_ms > start_ms:
             span = f"{start_ms / 1000:.3f} {(end_ms - start_ms) / 1000:.3f}"
-            lines.append(f"SPEAKER {uri} 1 {span} <NA> <NA> {turn.speaker} <NA> <NA>\n")
+            lines.append(f"SPEAKER {uri} 1 {span} <NA> <NA> {_token(turn.speaker)} <NA> <NA>\n")
     return "".join(lines)
+
+
+def _token(name: str) -> str:
+    """`name` as one field, which `<NA>`, RTTM's word for nothing, is not."""
+    return clean(name).replace(" ", "_").replace("<NA>", "_NA_") or "_"
 
 
 def _srt(transcript: Transcript, options: FormatOptions) -> str:

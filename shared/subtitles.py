@@ -24,6 +24,9 @@ PAUSE_S = 0.5
 LONG_PAUSE_S = 2.0
 """Silence at which a cue always ends: longer, and words would be on screen well before they are said."""
 
+MIN_LABEL_COLUMNS = 7
+"""Room for the name that a hundredth speaker is given, spk_100, in lines of any length."""
+
 UNKNOWN_SPEAKER = "unknown"
 """Shown instead of a speaker where the transcript has speakers and a segment has none."""
 
@@ -76,7 +79,8 @@ def clean(text: str) -> str:
 
 
 def srt(transcript: Transcript, *, max_line_length: int = 42, max_lines: int = 2, max_cue_s: float = 7.0) -> str:
-    """SubRip. `spk_1: ` stands before the text where the speaker changes and counts as part of the line.
+    """SubRip. `spk_1: ` stands before the text where the speaker changes and counts as part of the line; a long name
+    is cut to half of it.
 
     SubRip has no escapes; an arrow `-->` in the text, which players take for a time line, becomes `→`.
     """
@@ -111,12 +115,12 @@ def cues(
     for passage in _passages(transcript.segments):
         label, speaker = "", passage[0].speaker
         if labels and diarized and (not drafts or speaker != drafts[-1].speaker):
-            label = f"{clean(speaker or UNKNOWN_SPEAKER)}: "
-        units = [unit for segment in passage for unit in _units(segment, max_line_length - len(label))]
+            label = _label(speaker or UNKNOWN_SPEAKER, max_line_length)
+        units = [unit for segment in passage for unit in _units(segment, max_line_length - _width(label))]
         first = 0
         while first < len(units):
             ahead = units[first : first + 2 * max_line_length * max_lines]
-            count = _cut(ahead, max_line_length, max_lines, max_cue_s, len(label))
+            count = _cut(ahead, max_line_length, max_lines, max_cue_s, _width(label))
             drafts.append(_Draft(ahead[:count], speaker, label))
             first, label = first + count, ""
     free_ms = 0
@@ -126,8 +130,18 @@ def cues(
         until_ms = _ms(drafts[here + 1].units[0].start if here + 1 < len(drafts) else max(end, transcript.duration))
         end_ms = min(max(_ms(end), start_ms + MIN_CUE_MS), until_ms, start_ms + _ms(max_cue_s))
         free_ms = max(end_ms, start_ms + 1)
-        lines = tuple(_balanced(draft.units, max_line_length, len(draft.label)))
+        lines = tuple(_balanced(draft.units, max_line_length, _width(draft.label)))
         yield Cue(start_ms, free_ms, lines, draft.speaker, draft.label)
+
+
+def _label(speaker: str, max_line_length: int) -> str:
+    """Who talks, in at most half a line and the two columns of the colon; a longer name ends in `…`."""
+    name = clean(speaker)
+    room = max(MIN_LABEL_COLUMNS, max_line_length // 2)
+    if _width(name) > room:
+        fitting = (count for count in range(len(name), 0, -1) if _width(name[:count]) < room)
+        name = name[: next(fitting, 0)].rstrip() + "…"
+    return f"{name}: "
 
 
 # ---- text into units
@@ -164,7 +178,7 @@ def _units(segment: Segment, room: int) -> list[_Unit]:
         space = space or text[:1].isspace()
         for part in _parts(replace(word, text=text.strip()), space):
             last = units[-1] if units else None
-            if last and not part.space and not _may_break(last.text[-1], part.text[0]):
+            if last and not part.space and not may_break(last.text[-1], part.text[0]):
                 units[-1] = _unit(last.start, part.end, last.text + part.text, last.space)
             else:
                 units.append(part)
@@ -182,14 +196,14 @@ def _parts(word: Word, space: bool) -> Iterator[_Unit]:
     per_character = (word.end - word.start) / max(1, len(word.text))
     for run in re.finditer(r"\S+", word.text):
         text, offset = run.group(), run.start()
-        inner = [] if text.isascii() else [i for i in range(1, len(text)) if _may_break(text[i - 1], text[i])]
+        inner = [] if text.isascii() else [i for i in range(1, len(text)) if may_break(text[i - 1], text[i])]
         for first, last in zip([0, *inner], [*inner, len(text)], strict=True):
             start = word.start + per_character * (offset + first)
             end = word.end if offset + last == len(word.text) else word.start + per_character * (offset + last)
             yield _unit(start, end, text[first:last], space if offset + first == 0 else first == 0)
 
 
-def _may_break(before: str, after: str) -> bool:
+def may_break(before: str, after: str) -> bool:
     """Whether a line may end between these two characters, with no space between them."""
     if not (_UNSPACED.match(before) or _UNSPACED.match(after)):
         return False

@@ -20,7 +20,7 @@ from api.form import FILE
 from api.intake import Upload
 from api.parameters import Asked
 from api.waiting import until_ended
-from shared import db, history
+from shared import corrections, db, history
 from shared.config import Settings
 from shared.errors import (
     AdapterDisabled,
@@ -104,7 +104,7 @@ class Desk:
         """
         job_id = uuid7()
         self.request.state.task_id = job_id
-        await intake.in_thread(limits.admit, self.caller)
+        await intake.in_thread(self._admit)
         await intake.in_thread(submission.announce, self.caller.id, job_id)
         key = upload_key(self.caller.id, job_id)
         writer = self.storage.writer(key)
@@ -130,6 +130,10 @@ class Desk:
         )
         return await intake.in_thread(submission.place, order, writer, self.storage), wanted
 
+    def _admit(self) -> None:
+        with db.session() as work:
+            limits.admit(work, self.caller, self.idempotency_key)
+
     async def until_ended(self, job_id: uuid.UUID) -> bool:
         """Wait for the job's end, `CONTRACT_WAIT_S` at most; whether it has come. Also over when the client leaves."""
         waiting = asyncio.ensure_future(until_ended(job_id, self.caller.id, self.config.contract_wait_s))
@@ -152,7 +156,7 @@ class Desk:
         return await to_thread.run_sync(self.fetch, job_id)
 
     def fetch(self, job_id: uuid.UUID) -> Finished:
-        """The job and its transcript. Raises NotFound, NotReady, and the error that ended the job."""
+        """The job and its transcript, as corrected. Raises NotFound, NotReady, and the error that ended the job."""
         with db.session() as work:
             job = history.get(work, self.caller.id, job_id).job
             if error := failure(job):
@@ -160,7 +164,8 @@ class Desk:
             if job.state != JobState.DONE:
                 raise NotReady("The transcript is not ready yet.", status=job.state)
             key = history.transcript_key(work, job_id)
-        return Finished(job, from_json(Transcript, self.storage.get(key)))
+            edits = corrections.edits_of(work, job)
+        return Finished(job, corrections.corrected(from_json(Transcript, self.storage.get(key)), edits))
 
     async def _client_leaves(self) -> None:
         while (await self.request.receive())["type"] != "http.disconnect":

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Query, Response
 
 from api.dependencies import DetachedCallerDep, StorageDep
 from api.errors import responses, stored
-from shared import db, history
+from shared import corrections, db, history
 from shared.errors import (
     Cancelled,
     DatabaseUnavailable,
@@ -66,6 +66,9 @@ def result(
     ] = None,
     max_line_length: Annotated[int, Query(description="Columns of a line in srt and vtt")] = DEFAULTS.max_line_length,
     max_lines: Annotated[int, Query(description="Lines of a cue in srt and vtt")] = DEFAULTS.max_lines,
+    version: Annotated[
+        int | None, Query(ge=0, le=2**31 - 1, description="Of the corrections; default: the newest. 0 is the original")
+    ] = None,
 ) -> Response:
     """Any format of a finished task, at no cost: nothing is computed again.
 
@@ -76,18 +79,19 @@ def result(
     """
     if format and response_format and format != response_format:
         raise InvalidRequest("format is given twice, under two names.", parameter="format")
-    shown = Shown(format or response_format, timestamp_granularity, max_line_length, max_lines)
+    shown = Shown(format or response_format, timestamp_granularity, max_line_length, max_lines, version)
     return deliver(caller.id, task_id, storage, shown)
 
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """How a transcript is to be shown; None means as the task was submitted with."""
+    """How a transcript is to be shown; None means as the task was submitted with, and the newest version."""
 
     format: Format | None = None
     timestamp_granularity: Granularity | None = None
     max_line_length: int = DEFAULTS.max_line_length
     max_lines: int = DEFAULTS.max_lines
+    version: int | None = None
 
 
 def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, shown: Shown) -> Response:
@@ -96,6 +100,7 @@ def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, shown: Sh
         job = history.get(work, owner_id, task_id).job
         _check_is_done(job)
         key = history.transcript_key(work, task_id)
+        edits = corrections.edits_of(work, job, shown.version)
     asked = JobOptions.model_validate(job.options)
     wanted = shown.format or asked.format
     options = FormatOptions(
@@ -104,8 +109,9 @@ def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, shown: Sh
         max_lines=shown.max_lines,
         uri=_stem(job),
     )
-    transcript = _load(storage, key)
-    body = _json(job, transcript, options) if wanted == "json" else render(transcript, wanted, options)
+    transcript = corrections.corrected(from_json(Transcript, storage.get(key)), edits)
+    version = job.version if shown.version is None else shown.version
+    body = _json(job, transcript, version, options) if wanted == "json" else render(transcript, wanted, options)
     kind = FORMATS[wanted]
     headers = {"Content-Disposition": content_disposition(_stem(job) + kind.suffix, is_shown=wanted == "json")}
     return Response(body, media_type=kind.media_type, headers=headers)
@@ -130,14 +136,11 @@ def _check_is_done(job: Job) -> None:
             raise NotReady("The transcript is not ready yet.", status=job.state)
 
 
-def _load(storage: Storage, key: str) -> Transcript:
-    return from_json(Transcript, storage.get(key))
-
-
-def _json(job: Job, transcript: Transcript, options: FormatOptions) -> str:
+def _json(job: Job, transcript: Transcript, version: int, options: FormatOptions) -> str:
     body: dict[str, Any] = {
         "task_id": str(job.id),
         "status": job.state,
+        "version": version,
         **as_dict(transcript, words=options.words),
         "processing_time": history.processing_time(job),
         "cached": job.cached,

@@ -1,0 +1,118 @@
+"""PATCH /tasks/{id}: what a person puts right in a transcript, and the versions that this makes."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from fastapi import APIRouter, Request
+from pydantic import ValidationError
+from starlette.requests import ClientDisconnect
+
+from api import parameters, views
+from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
+from api.errors import responses
+from api.intake import in_thread
+from shared import corrections, db, history
+from shared.correction_schemas import CorrectionRequest, TranscriptVersion, TranscriptVersions
+from shared.errors import (
+    DatabaseUnavailable,
+    Forbidden,
+    IncompleteUpload,
+    InvalidRequest,
+    NotFound,
+    NotReady,
+    StorageUnavailable,
+    Unauthorized,
+    VersionConflict,
+    WrongState,
+)
+from shared.schemas import TaskDetail
+from shared.storage import Storage
+from shared.transcript import Transcript, from_json
+
+router = APIRouter(tags=["tasks"], responses=responses(Unauthorized, Forbidden, NotFound, DatabaseUnavailable))
+
+MAX_BODY_BYTES = 8 * 1024**2
+"""MAX_CORRECTED_CHARS in a script of 4 bytes each, and as much again for names, ids and punctuation of JSON."""
+
+
+def _schema() -> dict[str, Any]:
+    """The body for OpenAPI; FastAPI cannot tell it, because we read it ourselves, when the task has been found."""
+    schema = CorrectionRequest.model_json_schema()
+    schema["properties"]["segments"]["anyOf"][0]["items"] = schema.pop("$defs")["EditedSegment"]
+    return schema
+
+
+@router.patch(
+    "/tasks/{task_id}",
+    response_model=TaskDetail,
+    summary="Correct a transcript, or change a task's labels",
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}},
+    responses=responses(InvalidRequest, NotReady, WrongState, VersionConflict, IncompleteUpload, StorageUnavailable),
+)  # fmt: skip
+async def correct(task_id: uuid.UUID, request: Request, caller: DetachedCallerDep, storage: StorageDep) -> TaskDetail:
+    """Names speakers, edits the text of segments, gives segments to other speakers. Every result follows.
+
+    Each correction makes a new version; `version` in the answer is its number. The original stays: `null` in place of a
+    name or a text goes back to it, `restore` to any version. Words that stay keep their times.
+
+        curl -X PATCH -H "Authorization: Bearer $API_KEY" -H "Content-Type: application/json" \\
+             -d '{"speakers": {"spk_1": "Anna"}, "segments": [{"id": 0, "text": "Hello there."}]}' $URL/tasks/$TASK_ID
+    """
+    await in_thread(_check_is_there, caller.id, task_id)  # a stranger's body is not read
+    asked = _parsed(await _body(request))
+    return await in_thread(_corrected, caller.id, task_id, asked, storage)
+
+
+@router.get("/tasks/{task_id}/versions", response_model=TranscriptVersions, summary="Versions of a transcript")
+def versions(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TranscriptVersions:
+    """Newest first, the original last. `GET /result/{task_id}?version=N` shows any of them.
+
+    curl -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/versions
+    """
+    job = history.get(session, caller.id, task_id).job
+    found = [
+        TranscriptVersion(
+            version=row.version, speakers=dict(row.names), segments=row.segments, created_at=row.created_at
+        )
+        for row in corrections.versions(session, job)
+    ]
+    return TranscriptVersions(task_id=task_id, version=job.version, versions=found)
+
+
+def _check_is_there(owner_id: uuid.UUID, task_id: uuid.UUID) -> None:
+    with db.session() as work:
+        history.get(work, owner_id, task_id)
+
+
+async def _body(request: Request) -> bytes:
+    body = bytearray()
+    try:
+        async for chunk in request.stream():
+            body += chunk
+            if len(body) > MAX_BODY_BYTES:
+                raise InvalidRequest(f"The body is longer than {MAX_BODY_BYTES} bytes.")
+    except ClientDisconnect as error:
+        raise IncompleteUpload("The connection ended before the whole body had arrived.") from error
+    return bytes(body)
+
+
+def _parsed(body: bytes) -> CorrectionRequest:
+    try:
+        return CorrectionRequest.model_validate_json(body)
+    except ValidationError as error:
+        raise parameters.invalid(error) from error
+
+
+def _corrected(owner_id: uuid.UUID, task_id: uuid.UUID, asked: CorrectionRequest, storage: Storage) -> TaskDetail:
+    """The original is read before the job's row is locked, so that nobody waits for storage."""
+    transcript = None
+    if asked.is_about_the_transcript:
+        with db.session() as work:
+            corrections.check_is_done(history.get(work, owner_id, task_id).job)
+            key = history.transcript_key(work, task_id)
+        transcript = from_json(Transcript, storage.get(key))
+    with db.session() as work:
+        corrections.correct(work, owner_id, task_id, transcript, asked)
+        return views.task_detail(history.get(work, owner_id, task_id))
