@@ -8,11 +8,11 @@ from typing import Annotated
 from fastapi import Depends, Request
 from sqlalchemy.orm import Session
 
+from api import limits
 from api.auth import PresentedKey, identify
 from shared import db
 from shared.config import Settings, settings
 from shared.keys import Caller
-from shared.limits import check_room
 from shared.storage import Storage, storage
 
 
@@ -41,7 +41,7 @@ def _detached_caller(request: Request, key: PresentedKey) -> Caller:
 def _submitter(request: Request, key: PresentedKey) -> Caller:
     with db.session() as opened:
         caller = identify(opened, request, key, "transcribe")
-        check_room(opened, caller.id, caller.limits, settings())
+        limits.admit(opened, caller, request.headers.get("idempotency-key"))
         return caller
 
 
@@ -57,7 +57,7 @@ DetachedAdminDep = Annotated[Caller, Depends(_detached_admin)]
 """As those above, but no transaction stays open, for routes that take long or commit by themselves."""
 
 SubmitterDep = Annotated[Caller, Depends(_submitter)]
-"""A detached caller that may submit a task now. It is asked before the body is read."""
+"""A detached caller that may submit a task now, or repeats a request. It is asked before the body is read."""
 
 
 async def _settings() -> Settings:  # async, as it never blocks: a plain function would cost a hop to a thread

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import parse_qsl
 
 from starlette.requests import ClientDisconnect, Request
@@ -13,6 +13,8 @@ from shared.errors import IncompleteUpload, InvalidRequest
 
 JSON, URLENCODED = "application/json", "application/x-www-form-urlencoded"
 MAX_BODY_BYTES = 256 * 1024
+LISTS = frozenset({"tags"})
+"""Fields that JSON may give as a list of texts; elsewhere they are separated by commas."""
 
 
 def is_short(request: Request) -> bool:
@@ -25,19 +27,39 @@ async def read(request: Request, *, known: Collection[str]) -> dict[str, str]:
 
     Raises InvalidRequest, and IncompleteUpload when the client goes away.
     """
+    body = await _body(request, MAX_BODY_BYTES)
+    return _checked(_flat(_object(body)) if _kind(request) == JSON else _urlencoded(body), known)
+
+
+async def read_json(request: Request, *, max_bytes: int) -> dict[str, object]:
+    """A body that is a JSON object, whatever is in it. Raises as `read` does."""
+    if _kind(request) != JSON:
+        raise InvalidRequest(f"Send the body as JSON, with Content-Type: {JSON}.")
+    return _object(await _body(request, max_bytes))
+
+
+def flatten(given: Mapping[str, object], *, known: Collection[str]) -> dict[str, str]:
+    """Fields of a JSON object as `read` gives them. Raises InvalidRequest."""
+    return _checked(_flat(given), known)
+
+
+async def _body(request: Request, max_bytes: int) -> bytes:
     body = bytearray()
     try:
         async for chunk in request.stream():
             body += chunk
-            if len(body) > MAX_BODY_BYTES:
-                raise InvalidRequest(f"The body is longer than {MAX_BODY_BYTES} bytes.")
+            if len(body) > max_bytes:
+                raise InvalidRequest(f"The body is longer than {max_bytes} bytes.")
     except ClientDisconnect as error:
         raise IncompleteUpload("The connection ended before the whole body had arrived.") from error
-    pairs = _json(bytes(body)) if _kind(request) == JSON else _urlencoded(bytes(body))
+    return bytes(body)
+
+
+def _checked(pairs: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in pairs:
         if name not in known:
-            raise InvalidRequest(f"There is no parameter {name[:100]!r}.", parameter=_clean(name[:100]))
+            raise InvalidRequest(f"There is no parameter {_clean(name[:100])!r}.", parameter=_clean(name[:100]))
         if name in fields:
             raise InvalidRequest(f"{name} is given twice.", parameter=name)
         if len(value) > MAX_FIELD_BYTES or value != _clean(value):
@@ -50,20 +72,30 @@ def _kind(request: Request) -> str:
     return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
-def _json(body: bytes) -> Iterable[tuple[str, str]]:
+def _object(body: bytes) -> dict[str, object]:
     try:
         given = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not valid JSON.") from error
     if not isinstance(given, dict):
         raise InvalidRequest("The body must be a JSON object.")
+    return given
+
+
+def _flat(given: Mapping[str, object]) -> Iterable[tuple[str, str]]:
     for name, value in given.items():
         if isinstance(value, bool):
             yield name, str(value).lower()
         elif isinstance(value, str | int | float):
             yield name, str(value)
+        elif name in LISTS and isinstance(value, list) and all(_is_label(entry) for entry in value):
+            yield name, ",".join(value)
         elif value is not None:
             raise InvalidRequest(f"{name[:100]!r} must be a text, a number or a boolean.", parameter=_clean(name[:100]))
+
+
+def _is_label(entry: object) -> bool:
+    return isinstance(entry, str) and "," not in entry
 
 
 def _urlencoded(body: bytes) -> Iterable[tuple[str, str]]:

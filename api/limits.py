@@ -18,8 +18,9 @@ from limits.strategies import SlidingWindowCounterRateLimiter
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from sqlalchemy.orm import Session
 
-from shared import db
+from shared import idempotency
 from shared.config import settings
 from shared.errors import RateLimited
 from shared.keys import Caller
@@ -91,7 +92,11 @@ def spend_request(request: Request, caller: Caller) -> None:
         meter().spend(request, caller, per_minute)
 
 
-def admit(caller: Caller) -> None:
-    """Raises TooManyQueued, QuotaExceeded or ServiceBusy when no further task is taken of this caller now."""
-    with db.session() as work:
-        check_room(work, caller.id, caller.limits, settings())
+def admit(session: Session, caller: Caller, idempotency_key: str | None = None) -> None:
+    """Raises TooManyQueued, QuotaExceeded or ServiceBusy when no further task is taken of this caller now.
+
+    A request that repeats another makes no task and is let in. Whether it does only its body tells; if it does not, it
+    ends as a conflict.
+    """
+    if not (idempotency_key and idempotency.is_known(session, caller.id, idempotency_key)):
+        check_room(session, caller.id, caller.limits, settings())

@@ -132,15 +132,15 @@ def all_ids(session: Session, batch_id: uuid.UUID) -> Sequence[uuid.UUID]:
 def overviews(session: Session, batches: Sequence[Batch]) -> list[Overview]:
     """How far each of the batches is, in three queries for all of them."""
     ids = [batch.id for batch in batches]
-    counts: dict[uuid.UUID, dict[JobState, int]] = defaultdict(dict)
-    worked: dict[uuid.UUID, int] = defaultdict(int)
-    begun: dict[uuid.UUID, datetime] = {}
+    counts: dict[uuid.UUID | None, dict[JobState, int]] = defaultdict(dict)
+    worked: dict[uuid.UUID | None, int] = defaultdict(int)
+    begun: dict[uuid.UUID | None, datetime] = {}
     grouped = (
         select(Job.batch_id, Job.state, func.count(), func.count(Job.started_at), func.min(Job.started_at))
         .where(Job.batch_id.in_(ids))
         .group_by(Job.batch_id, Job.state)
     )
-    for batch_id, state, count, started, first in session.execute(grouped):
+    for batch_id, state, count, started, first in session.execute(grouped).all():
         counts[batch_id][JobState(state)] = count
         worked[batch_id] += started if state in TERMINAL else 0
         if first:
@@ -152,7 +152,7 @@ def overviews(session: Session, batches: Sequence[Batch]) -> list[Overview]:
     ]
 
 
-def _running(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, float]:
+def _running(session: Session, ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID | None, float]:
     """Tasks' worth of work that the tasks in work have behind them, by batch."""
     under_way = (JobState.PROCESSING, JobState.CANCELLING)
     rows = session.execute(
@@ -160,10 +160,10 @@ def _running(session: Session, ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, floa
         .join(Stage, Stage.job_id == Job.id)
         .where(Job.batch_id.in_(ids), Job.state.in_(under_way))
     )
-    stages: dict[tuple[uuid.UUID, uuid.UUID, str], list[_StageProgress]] = defaultdict(list)
+    stages: dict[tuple[uuid.UUID | None, uuid.UUID, str], list[_StageProgress]] = defaultdict(list)
     for batch_id, job_id, job_state, name, state, progress in rows:
         stages[batch_id, job_id, job_state].append(_StageProgress(name, state, progress))
-    done: dict[uuid.UUID, float] = defaultdict(float)
+    done: dict[uuid.UUID | None, float] = defaultdict(float)
     for (batch_id, _, job_state), of_job in stages.items():
         done[batch_id] += percent(job_state, of_job) / 100
     return done

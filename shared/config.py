@@ -49,6 +49,7 @@ class Settings(BaseSettings):
     upload_ttl_s: float = Field(
         24 * 3600, ge=60, le=365 * 86400, description="An upload in parts that long after it began, or was completed, is removed"
     )
+    max_batch_items: int = Field(1000, gt=0, le=10_000, description="Most recordings that one batch may have")
     max_wait_s: float = Field(300, ge=0, description="Longest time that `wait=` holds a request open")
     contract_wait_s: float = Field(
         3600, gt=0, description="Longest time that a call of another API that answers with the transcript is held open"

@@ -17,7 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.config import Settings
-from shared.errors import QuotaExceeded, ServiceBusy, TooManyQueued
+from shared.errors import InvalidRequest, QuotaExceeded, ServiceBusy, TooManyQueued
 from shared.models import ApiKey, AudioDay, Job, Stage
 from shared.states import FINAL, JobState, StageState, profile
 
@@ -40,11 +40,11 @@ class _Queue:
     count: int = 0
     counted_at: float = -COUNTED_FOR_S
 
-    def is_full(self, session: Session, most: int) -> bool:
+    def has_room(self, session: Session, most: int, count: int) -> bool:
         if time.monotonic() - self.counted_at >= COUNTED_FOR_S:
             self.count = session.scalar(_at_most(select(Job.id), most)) or 0
             self.counted_at = time.monotonic()
-        return self.count >= most
+        return self.count + count <= most
 
 
 _queue = _Queue()
@@ -71,23 +71,26 @@ class Limits:
         return int(getattr(config, name) if own is None else own)
 
 
-def check_room(session: Session, owner_id: uuid.UUID, limits: Limits, config: Settings) -> None:
-    """Whether this key may submit one more task now.
+def check_room(session: Session, owner_id: uuid.UUID, limits: Limits, config: Settings, count: int = 1) -> None:
+    """Whether this key may submit so many more tasks now.
 
-    Raises TooManyQueued, QuotaExceeded and ServiceBusy, each with `retry_after_s`. Tasks that are on their way in at
-    the same moment do not see each other, so a limit can be passed by as many, and the whole queue by a second's worth.
+    Raises TooManyQueued, QuotaExceeded and ServiceBusy, each with `retry_after_s`, and InvalidRequest for more than
+    there can ever be room for. Tasks that are on their way in at the same moment do not see each other, so a limit can
+    be passed by as many, and the whole queue by a second's worth.
     """
     if most := limits.value("max_queued", config):
+        if count > most:
+            raise InvalidRequest(f"This API key may have {most} tasks waiting, not {count}.", max_queued=most)
         waiting = session.scalar(_at_most(select(Job.id).where(Job.owner_id == owner_id), most)) or 0
-        if waiting >= most:
+        if waiting + count > most:
             raise TooManyQueued(
-                f"This API key has {most} tasks waiting, which is all it may have.",
+                f"This API key has {waiting} tasks waiting and may have {most}.",
                 max_queued=most,
-                retry_after_s=_advice_s(session, owner_id),
+                retry_after_s=_advice_s(session, owner_id, waiting + count - most),
             )
     if minutes := limits.value("minutes_per_day", config):
         _check_day(session, owner_id, minutes)
-    if _queue.is_full(session, config.max_queued_tasks):
+    if not _queue.has_room(session, config.max_queued_tasks, count):
         raise ServiceBusy("The queue is full; nothing was accepted.", retry_after_s=_advice_s(session))
 
 
@@ -126,8 +129,8 @@ def _today() -> Any:
     return datetime.now(UTC).date()
 
 
-def _advice_s(session: Session, owner_id: uuid.UUID | None = None) -> int:
-    """Seconds in which one more of the tasks (of this key) that now wait will have been begun, by what ended lately."""
+def _advice_s(session: Session, owner_id: uuid.UUID | None = None, wanted: int = 1) -> int:
+    """Seconds in which so many of the tasks (of this key) that now wait will have been begun, by what ended lately."""
     ended = select(func.count()).where(
         Stage.name == FINAL,
         Stage.profile == profile(FINAL, {}, ""),
@@ -138,5 +141,5 @@ def _advice_s(session: Session, owner_id: uuid.UUID | None = None) -> int:
     if owner_id:
         ended = ended.where(Stage.owner_id == owner_id)
     count = session.scalar(ended) or 0
-    seconds = OBSERVED.total_seconds() / count if count else OBSERVED.total_seconds()
+    seconds = wanted * OBSERVED.total_seconds() / count if count else OBSERVED.total_seconds()
     return min(max(math.ceil(seconds), 1), LONGEST_ADVICE_S)

@@ -63,7 +63,15 @@ class IdempotencyKey(Base):
     owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"), primary_key=True)
     key: Mapped[str] = mapped_column(primary_key=True)
     request_hash: Mapped[str]
-    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    # what the request has made: one of the two
+    job_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    batch_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("batches.id", ondelete="CASCADE", name="idempotency_keys_batch")
+    )
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
-    __table_args__ = (Index("idempotency_keys_by_job", "job_id"), Index("idempotency_keys_by_age", "created_at"))
+    __table_args__ = (
+        Index("idempotency_keys_by_job", "job_id"),
+        Index("idempotency_keys_by_batch", "batch_id"),
+        Index("idempotency_keys_by_age", "created_at"),
+    )
