@@ -9,6 +9,7 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
+from shared import webhooks
 from shared.config import Settings
 from shared.errors import InvalidRequest, ModelNotAllowed
 from shared.languages import LANGUAGES, language_code
@@ -32,7 +33,10 @@ class Asked:
 
 
 def parse(fields: Mapping[str, str], config: Settings) -> Asked:
-    """Check all fields; an empty one counts as left out. Raises InvalidRequest and ModelNotAllowed."""
+    """Check all fields; an empty one counts as left out.
+
+    Raises InvalidRequest and ModelNotAllowed, and InvalidUrl and BlockedAddress for `webhook_url`.
+    """
     given = _without_aliases({name: value for name, value in fields.items() if value.strip()})
     priority = given.pop("priority", "normal")
     if priority not in get_args(Priority):
@@ -48,6 +52,8 @@ def parse(fields: Mapping[str, str], config: Settings) -> Asked:
     except ValidationError as error:
         raise invalid(error) from error
     _check_model(options, config)
+    if notes.webhook_url:
+        notes = notes.model_copy(update={"webhook_url": webhooks.check_url(notes.webhook_url, config)})
     return Asked(options, priority, wait_s, notes)
 
 

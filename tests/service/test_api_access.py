@@ -65,7 +65,7 @@ class Call:
 
 
 OF_ALL_KEYS = {("POST", "/jobs/repair"), ("POST", "/jobs/clear"), ("DELETE", "/jobs/all")}
-OURS = {"transcribe", "tasks", "catalogue", "health", "admin"}
+OURS = {"transcribe", "tasks", "catalogue", "health", "admin", "webhooks"}
 
 
 def calls(gateway: Gateway) -> list[Call]:
@@ -145,6 +145,7 @@ def test_every_failure_has_the_same_body(gateway: Gateway, caller: Caller) -> No
         assert problem(answer) == (status, code)
         assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
     assert caller.http.put("/history").headers["Allow"] == "GET"
+    assert caller.http.put("/jobs").headers["Allow"] == "GET, POST"  # two routes, in two modules
 
 
 def test_an_unforeseen_failure_tells_nothing(gateway: Gateway, caller: Caller) -> None:
