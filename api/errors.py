@@ -8,6 +8,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.routing import Match
 
 from shared.errors import (
     InvalidRequest,
@@ -20,6 +21,8 @@ from shared.errors import (
     catalogue,
 )
 from shared.schemas import Problem
+
+METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 
 RETRY_AFTER_S = 5
 """What a 503 advises; the servers behind the gateway are back within seconds or not soon."""
@@ -89,13 +92,25 @@ def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
 def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
     assert isinstance(error, HTTPException)
     problem: ParleyError
+    headers = dict(error.headers or {})
     match error.status_code:
         case 404:
             problem = NotFound("There is no such path.")
         case 405:
             problem = MethodNotAllowed(f"{request.method} is not possible here.")
+            headers["Allow"] = ", ".join(_methods(request))
         case status if status < 500:
             problem = InvalidRequest(str(error.detail))
         case _:
             problem = UnexpectedError("Something went wrong; the log has the details under this request id.")
-    return response(problem, request.state.request_id, dict(error.headers or {}))
+    return response(problem, request.state.request_id, headers)
+
+
+def _methods(request: Request) -> list[str]:
+    """What is possible with the path. Each method of it is a route of its own; the router names but one."""
+    scope = dict(request.scope)
+    return [
+        method
+        for method in METHODS
+        if any(route.matches(scope | {"method": method})[0] is Match.FULL for route in request.app.routes)
+    ]

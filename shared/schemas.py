@@ -280,7 +280,7 @@ class AsyncHealth(BaseModel):
 
 # ---- admin
 
-KeyLimit = Annotated[int, Field(ge=0, le=2_147_483_647)] | None
+KeyLimit = Annotated[int, Field(strict=True, ge=0, le=2_147_483_647)] | None
 
 
 class KeyLimits(BaseModel):

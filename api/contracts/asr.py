@@ -46,6 +46,7 @@ Speakers = Annotated[int | None, Query(ge=1, le=50, description="Only with diari
     response_model=None,
     summary="Transcribe a recording, as whisper-asr-webservice does",
     openapi_extra=form({}, FILE_FIELD),
+    responses={200: {"content": {"text/plain": {}}}},
 )
 async def asr(
     desk: DeskDep,

@@ -25,7 +25,7 @@ OWNER = "parley"
     response_model=None,
     summary="Transcribe a recording, as OpenAI's API does",
     openapi_extra=form(form_fields("transcribe")),
-    responses=responses(*WAITING),
+    responses={200: {"content": {"text/plain": {}, "text/event-stream": {}}}, **responses(*WAITING)},
 )
 async def transcriptions(desk: DeskDep) -> Response:
     """Waits for the transcript, or streams it with stream=true. If the client goes away the task goes on.
@@ -40,7 +40,7 @@ async def transcriptions(desk: DeskDep) -> Response:
     response_model=None,
     summary="Translate a recording into English, as OpenAI's API does",
     openapi_extra=form(form_fields("translate")),
-    responses=responses(*WAITING),
+    responses={200: {"content": {"text/plain": {}}}, **responses(*WAITING)},
 )
 async def translations(desk: DeskDep) -> Response:
     """The same with English text, whatever is spoken.

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from api import parameters, views
 from api.contracts.desk import SUBMITTING, WAITING, Desk, DeskDep, Finished, form
+from api.contracts.service_bodies import JobAccepted, JobList, JobStatus, Status
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from api.intake import Upload
@@ -22,7 +23,7 @@ from api.parameters import Asked
 from api.routes import catalog, results, tasks
 from api.routes.history import Cursor, Limit
 from api.routes.transcribe import OPTIONS, accepted
-from shared import db, history, jobs
+from shared import db, history, jobs, search
 from shared.errors import (
     DatabaseUnavailable,
     Forbidden,
@@ -45,7 +46,8 @@ OF_TASKS = frozenset({"lang", "format", "diarization"})
 NAMES = parameters.NAMES - {"wait"}
 FIELDS = {name: shown for name, shown in OPTIONS.items() if name in NAMES}
 
-Status = Literal["pending", "processing", "completed", "failed", "cancelled"]
+SHOWN: dict[str, Any] = {kind.media_type.partition(";")[0]: {} for name, kind in FORMATS.items() if name != "json"}
+"""Media types besides JSON that a transcript may come in, for OpenAPI."""
 
 STATUS: Mapping[JobState, Status] = {
     JobState.QUEUED: "pending",
@@ -64,7 +66,11 @@ USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
     response_model=None,
     summary="Transcribe a recording and wait for it",
     openapi_extra=form(FIELDS),
-    responses={202: {"model": Accepted, "description": "A task, or a job that takes too long"}, **responses(*WAITING)},
+    responses={
+        200: {"content": SHOWN, "description": "The transcript"},
+        202: {"model": Accepted | JobAccepted, "description": "A task, or a job that takes too long"},
+        **responses(*WAITING),
+    },
 )
 async def transcribe(desk: DeskDep) -> Response:
     """Answers with the transcript, as JSON or what `response_format` names; with 202 and a job when it takes too long.
@@ -93,7 +99,7 @@ async def transcribe(desk: DeskDep) -> Response:
     response_model=None,
     summary="Transcribe a recording as a job",
     openapi_extra=form(FIELDS),
-    responses=responses(*SUBMITTING),
+    responses={202: {"model": JobAccepted}, **responses(*SUBMITTING)},
 )
 async def transcribe_async(desk: DeskDep) -> dict[str, Any]:
     """Poll `status_url`; a finished job's status holds the transcript.
@@ -106,7 +112,7 @@ async def transcribe_async(desk: DeskDep) -> dict[str, Any]:
 
 @router.get(
     "/status/{job_id}", response_model=None, summary="Where a job stands, and its transcript",
-    responses={200: {"model": TaskStatus}, **responses(*USUAL, StorageUnavailable)},
+    responses={200: {"model": TaskStatus | JobStatus}, **responses(*USUAL, StorageUnavailable)},
 )  # fmt: skip
 def status(job_id: uuid.UUID, request: Request, desk: DeskDep) -> dict[str, Any] | TaskStatus:
     """`pending`, `processing`, `completed`, `failed` or `cancelled`, with the transcript in `result`.
@@ -130,7 +136,8 @@ def status(job_id: uuid.UUID, request: Request, desk: DeskDep) -> dict[str, Any]
     }
 
 
-@router.get("/jobs", response_model=None, summary="All jobs of this key", responses=responses(*USUAL, InvalidRequest))
+@router.get("/jobs", response_model=None, summary="All jobs of this key",
+            responses={200: {"model": JobList}, **responses(*USUAL, InvalidRequest)})  # fmt: skip
 def listing(
     caller: CallerDep,
     session: SessionDep,
@@ -143,7 +150,8 @@ def listing(
     curl -H "Authorization: Bearer $API_KEY" "$URL/api/v1/jobs?status=processing"
     """
     state = STATES[status] if status else None
-    found, last = history.page(session, caller.id, limit=limit, before=views.row_before(cursor), state=state)
+    before = views.row_before(cursor)
+    found, last = search.page(session, caller.id, limit=limit, before=before, filters=search.Filters(state=state))
     return {"jobs": [_summary(job) for job in found], "next_cursor": views.cursor_of(last)}
 
 
@@ -173,7 +181,7 @@ def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, sto
 
 # the same as without the prefix
 router.add_api_route("/result/{task_id}", results.result, response_model=None, summary="The transcript of a task",
-                     responses={200: {"model": Result}, **responses(*WAITING)})  # fmt: skip
+                     responses={200: {"model": Result, "content": SHOWN}, **responses(*WAITING)})  # fmt: skip
 router.add_api_route("/models", catalog.models, response_model=Models, summary="Models that may be asked for",
                      responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
 router.add_api_route("/languages", catalog.languages, response_model=Languages,
