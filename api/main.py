@@ -12,7 +12,22 @@ from fastapi_offline import FastAPIOffline
 from api import VERSION, errors, startup
 from api.contracts import asr, jobs, links, openai, whisper_service
 from api.middleware import RequestContext
-from api.routes import admin, catalog, corrections, events, health, history, metrics, page, results, tasks, transcribe
+from api.routes import (
+    admin,
+    catalog,
+    corrections,
+    events,
+    health,
+    history,
+    metrics,
+    page,
+    results,
+    tasks,
+    transcribe,
+    uploads,
+    usage,
+    webhooks,
+)
 from shared.config import settings
 from shared.storage import storage
 from shared.telemetry import configure_logging
@@ -30,7 +45,9 @@ Every call but /health needs an API key, as `Authorization: Bearer KEY` or `X-AP
 
 TAGS = [
     {"name": "transcribe", "description": "Submit a recording"},
+    {"name": "uploads", "description": "Send a recording of any size in parts, over any number of connections"},
     {"name": "tasks", "description": "Follow a task, fetch its transcript, stop, repeat or delete it"},
+    {"name": "webhooks", "description": "Be told when a task or a batch has ended"},
     {"name": "catalogue", "description": "What can be asked for"},
     {"name": "health", "description": "For load balancers, orchestrators and people; no key needed"},
     {"name": "OpenAI", "description": "For clients of OpenAI's audio API; errors have its shape"},
@@ -54,7 +71,11 @@ def create_app() -> FastAPI:
         lifespan=_lifespan,
         redirect_slashes=False,
     )
-    for module in (transcribe, tasks, corrections, events, results, history, catalog, health, metrics, admin, page):
+    modules = (
+        transcribe, uploads, tasks, corrections, events, results, history, usage, webhooks,
+        catalog, health, metrics, admin, page,
+    )  # fmt: skip
+    for module in modules:
         app.include_router(module.router)
     for contract in (openai, asr, whisper_service, links, jobs):  # links before jobs: /jobs/all is not an id
         app.include_router(contract.router)

@@ -1,4 +1,4 @@
-"""Reading jobs: one, or a page of an owner's, with progress and a forecast. Nothing here changes a row."""
+"""Reading one job, with progress and a forecast; many are read by shared/search.py. Nothing here changes a row."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session, defer
+from sqlalchemy.orm import Session
 
 from shared.errors import NotFound
 from shared.models import Artifact, Job, Stage
@@ -54,27 +54,6 @@ def get(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> View:
         stage_detail=None if ended else detail(stages),
         eta_seconds=0 if job.state == JobState.DONE else None if ended else _eta(session, job, stages),
     )
-
-
-def page(
-    session: Session,
-    owner_id: uuid.UUID,
-    *,
-    limit: int,
-    before: uuid.UUID | None = None,
-    state: JobState | None = None,
-) -> tuple[Sequence[Job], uuid.UUID | None]:
-    """This owner's jobs, newest first, and the id to pass as `before` for the next page (None at the end).
-
-    The jobs come without `full_text`: a page of long recordings would be megabytes of it.
-    """
-    wanted = select(Job).where(Job.owner_id == owner_id).options(defer(Job.full_text, raiseload=True))
-    if state:
-        wanted = wanted.where(Job.state == state)
-    if before:
-        wanted = wanted.where(Job.id < before)
-    rows = session.scalars(wanted.order_by(Job.id.desc()).limit(limit + 1)).all()
-    return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
 def transcript_key(session: Session, job_id: uuid.UUID) -> str:

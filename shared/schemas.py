@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from datetime import datetime
+from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -143,6 +143,34 @@ class History(BaseModel):
 
     items: list[HistoryItem]
     next_cursor: str | None = Field(description="Send it as `cursor` for the next page; null at the end")
+
+
+class UsageItem(BaseModel):
+    """What was used on a day, by a model, or by a key; null is what `by` does not name."""
+
+    day: date | None = Field(description="UTC", examples=["2026-03-01"])
+    model: str | None = Field(examples=["base"])
+    key_id: uuid.UUID | None = Field(description="Only of GET /admin/usage")
+    tasks: int = Field(description="Tasks that were done, with those answered from what was known")
+    minutes: float = Field(description="Audio that was recognised for them")
+    bytes: int = Field(description="Size of the recordings that were recognised")
+
+
+class UsageTotal(BaseModel):
+    """All of it."""
+
+    tasks: int
+    minutes: float
+    bytes: int
+
+
+class Usage(BaseModel):
+    """What was used from one day to another, both included."""
+
+    since: date
+    until: date
+    items: list[UsageItem]
+    total: UsageTotal
 
 
 class Receipt(BaseModel):

@@ -151,13 +151,14 @@ def _by_word_or_tag(
     Left alone, the planner chooses one of the two ways by how common a word is, and it cannot know where. It would read
     a whole history to find a word that half of all transcripts have: those of another owner, or those of long ago.
     """
-    session.execute(_SETTINGS)
+    session.execute(_ONE_BY_ONE)
     conditions = [*_plain(filters), *_inverted(owner_id, filters)]
     oldest = session.scalar(_newest(select(Job.id).where(*range_), 1).offset(NEWEST - 1))
     near = [*range_, Job.id >= oldest] if oldest else range_
     found = session.scalars(_newest(select(Job.id).where(*near, *conditions), limit)).all()
     if oldest is None or len(found) == limit:
         return found
+    session.execute(_BY_INVERTED_INDEX)
     # without the owner's range, which would offer the planner an index that is in order
     hits = select(Job.id, Job.owner_id).where(*conditions).cte("hits").prefix_with("MATERIALIZED", dialect="postgresql")
     mine = [hits.c.owner_id == owner_id, hits.c.id < oldest]
@@ -165,9 +166,13 @@ def _by_word_or_tag(
     return [*found, *session.scalars(far)]
 
 
-_SETTINGS = select(
-    func.set_config("work_mem", f"{SORT_BYTES // 1024}kB", True),
-    func.set_config("enable_seqscan", "off", True),
-    func.set_config("plan_cache_mode", "force_custom_plan", True),
+_ONE_BY_ONE = select(
+    func.set_config("plan_cache_mode", "force_custom_plan", True),  # by what is asked, not by what is asked on average
+    func.set_config("enable_bitmapscan", "off", True),
 )
-"""For the rest of the transaction."""
+_BY_INVERTED_INDEX = select(
+    func.set_config("enable_bitmapscan", "on", True),
+    func.set_config("enable_seqscan", "off", True),
+    func.set_config("work_mem", f"{SORT_BYTES // 1024}kB", True),
+)
+"""How the statements that follow in the transaction are planned."""

@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from sqlalchemy import func, select, text, update
 from uuid_utils.compat import uuid7
 
-from shared import history, jobs, leases
+from shared import history, jobs, leases, search
 from shared.config import Settings
 from shared.db import session
 from shared.errors import DiarizationError, LeaseLost, NoAudio, NotFound, ParleyError, StorageUnavailable, WrongState
@@ -374,11 +374,11 @@ def test_pages_follow_each_other_without_gap(owner: uuid.UUID) -> None:
     """Keyset paging shows every job once, newest first, also when new ones arrive between two pages."""
     made = [submit(owner)[0] for _ in range(5)]
     with session() as opened:
-        first, cursor = history.page(opened, owner, limit=2)
+        first, cursor = search.page(opened, owner, limit=2)
     submit(owner)
     with session() as opened:
-        second, cursor = history.page(opened, owner, limit=2, before=cursor)
-        third, end = history.page(opened, owner, limit=2, before=cursor)
+        second, cursor = search.page(opened, owner, limit=2, before=cursor)
+        third, end = search.page(opened, owner, limit=2, before=cursor)
     assert [job.id for job in (*first, *second, *third)] == made[::-1]
     assert end is None
 

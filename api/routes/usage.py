@@ -1,0 +1,95 @@
+"""GET /usage: what a key has used. GET /admin/usage: what all keys have."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Sequence
+from datetime import date
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Request
+
+from api.dependencies import AdminDep, CallerDep, SessionDep
+from api.errors import responses
+from api.history_filters import only
+from shared import usage
+from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, Unauthorized
+from shared.schemas import Usage, UsageItem, UsageTotal
+from shared.usage import Use
+
+router = APIRouter(responses=responses(Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable))
+
+Since = Annotated[date | None, Query(description="First day (UTC); without it the first of this month")]
+Until = Annotated[date | None, Query(description="Last day (UTC); without it today")]
+By = Annotated[str, Query(max_length=64, description="What to tell apart: some of day, model, by commas")]
+
+
+@router.get("/usage", response_model=Usage, tags=["tasks"], summary="What this key has used")
+def mine(
+    request: Request, caller: CallerDep, session: SessionDep, since: Since = None, until: Until = None, by: By = "day"
+) -> Usage:
+    """Finished tasks, minutes of audio and bytes of recordings. Deleting tasks takes nothing back.
+
+        curl -H "Authorization: Bearer $API_KEY" "$URL/usage?since=2026-03-01&until=2026-03-31&by=day,model"
+
+    A task that failed or was cancelled is not counted. One that was answered from what was known has no minutes.
+    """
+    only(request, "since", "until", "by")
+    first, last = _days(since, until)
+    return _usage(first, last, usage.used(session, caller.id, first, last, _names(by, ("day", "model"))))
+
+
+@router.get("/admin/usage", response_model=Usage, tags=["admin"], summary="What all keys have used")
+def of_all(
+    request: Request,
+    caller: AdminDep,
+    session: SessionDep,
+    since: Since = None,
+    until: Until = None,
+    by: Annotated[
+        str, Query(max_length=64, description="What to tell apart: some of key, day, model, by commas")
+    ] = "key",
+    key: Annotated[uuid.UUID | None, Query(description="Only this key, by its id")] = None,
+) -> Usage:
+    """The same for all keys, also the revoked ones, or for one.
+
+    curl -H "Authorization: Bearer $ADMIN_KEY" "$URL/admin/usage?since=2026-03-01&by=key,model"
+    """
+    only(request, "since", "until", "by", "key")
+    first, last = _days(since, until)
+    return _usage(first, last, usage.used(session, key, first, last, _names(by, ("key", "day", "model"))))
+
+
+def _days(since: date | None, until: date | None) -> tuple[date, date]:
+    last = until or max(usage.today(), since or date.min)
+    first = since or last.replace(day=1)
+    if first > last:
+        raise InvalidRequest("until must not be before since.", parameter="until")
+    return first, last
+
+
+def _names(given: str, known: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
+    if not set(names) <= set(known):
+        raise InvalidRequest(f"by must be some of {', '.join(known)}, separated by commas.", parameter="by")
+    return names
+
+
+def _usage(since: date, until: date, used: Sequence[Use]) -> Usage:
+    items = [
+        UsageItem(
+            day=use.day,
+            model=use.model,
+            key_id=use.key,
+            tasks=use.tasks,
+            minutes=round(use.seconds / 60, 3),
+            bytes=use.bytes,
+        )
+        for use in used
+    ]
+    total = UsageTotal(
+        tasks=sum(use.tasks for use in used),
+        minutes=round(sum(use.seconds for use in used) / 60, 3),
+        bytes=sum(use.bytes for use in used),
+    )
+    return Usage(since=since, until=until, items=items, total=total)
