@@ -52,7 +52,7 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 API = App(
     "api",
-    ("uvicorn", "api.main:create_app", "--factory", "--host", LOOPBACK, "--port", "{port}",
+    ("uvicorn", "api.main:create_app", "--factory", "--host", "{host}", "--port", "{port}",
      "--timeout-graceful-shutdown", "5"),
     is_public=True,
 )  # fmt: skip

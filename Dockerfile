@@ -1,0 +1,31 @@
+# syntax=docker/dockerfile:1.7
+# The gateway and the migrations: no torch, no models. Workers are in Dockerfile.worker.
+
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
+
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /build
+RUN python -m venv --without-pip /opt/venv
+COPY requirements/ requirements/
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile -r requirements/api.txt
+
+FROM ${PYTHON_IMAGE} AS api
+# tini takes the signals and collects what orphans leave; it passes SIGTERM to one process, not to the group.
+RUN apt-get update \
+    && apt-get install -y --no-install-recommends tini=0.19.0-* \
+    && rm -rf /var/lib/apt/lists/* \
+    && groupadd --gid 10001 parley \
+    && useradd --uid 10001 --gid parley --no-create-home --home-dir /tmp parley
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1 \
+    PYTHONDONTWRITEBYTECODE=1
+WORKDIR /app
+COPY --from=build /opt/venv /opt/venv
+COPY shared/ shared/
+COPY tasks/__init__.py tasks/app.py tasks/
+COPY api/ api/
+COPY scripts/__init__.py scripts/health_check.py scripts/create_api_key.py scripts/
+USER 10001:10001
+EXPOSE 8000
+ENTRYPOINT ["tini", "--"]
+CMD ["uvicorn", "api.main:create_app", "--factory", "--host=0.0.0.0", "--port=8000"]
