@@ -20,9 +20,7 @@ CHUNK_S = 600.0
 Samples = npt.NDArray[np.float32]
 
 
-def reader(
-    storage: Storage, key: str, *, channel: int = 0, channels: int = 1
-) -> Callable[[float, float], Samples]:
+def reader(storage: Storage, key: str, *, channel: int = 0, channels: int = 1) -> Callable[[float, float], Samples]:
     """A function (start_s, end_s) -> float32 samples in [-1, 1] of one of the interleaved channels, by byte range.
 
     `end_s` is inside the file.

@@ -23,6 +23,7 @@ from tasks.stages.diarize import DiarizeOptions
 from tasks.stages.diarize import diarize as find_speakers
 from tasks.stages.download import download as get
 from tasks.stages.merge import merge as join
+from tasks.stages.split import transcribe_channels
 from tasks.stages.transcribe import TranscribeOptions
 from tasks.stages.transcribe import transcribe as recognise
 
@@ -74,9 +75,12 @@ def transcribe(work: Work) -> Output:
             mode=options.mode,
             batch_size=config.asr_batch_size,
         )
-        read = pcm.reader(work.storage, key_of(audio))
-        model = engines.whisper(config, name)
-        said = recognise(read, duration, wanted, model, work.progress, finished=work.finished)
+        count, model = audio.meta.get("channels", 1), engines.whisper(config, name)
+        reads = [pcm.reader(work.storage, key_of(audio), channel=n, channels=count) for n in range(count)]
+        if options.channels == "split":
+            said = transcribe_channels(reads, duration, wanted, model, work.progress, finished=work.finished)
+        else:
+            said = recognise(reads[0], duration, wanted, model, work.progress, finished=work.finished)
     return Output(to_json(said), ".json", audio_seconds=duration)
 
 

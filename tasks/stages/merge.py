@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from shared.transcript import Diarization, Segment, Speaker, SpeakerTurn, Transcript, Transcription, Word
+from tasks.stages.quality import assess
 
 NEAREST_TURN_S = 1.0
 """A word in nobody's turn belongs to the nearest turn that is at most this many seconds away.
@@ -32,10 +33,15 @@ def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> T
     speech included. `turns` keeps every turn, renamed; voices without a word are numbered after the others.
     Without a diarization there are neither speakers nor turns.
 
+    A recording that was recognised channel by channel is one shard, and has its speakers and turns already: they keep
+    their names, and segments of two speakers may overlap.
+
     Raises ValueError when there is no shard.
     """
     if not shards:
         raise ValueError("a transcript needs at least one shard")
+    if shards[0].turns is not None:
+        return _of_channels(shards[0], shards[0].turns)
     segments = _in_time_order(segment for shard in shards for segment in shard.segments)
     turns: list[SpeakerTurn] = []
     if diarization:
@@ -45,10 +51,7 @@ def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> T
     heard = dict.fromkeys(segment.speaker for segment in segments if segment.speaker is not None)
     silent = dict.fromkeys(turn.speaker for turn in turns if turn.speaker not in heard)
     names = {label: f"spk_{number}" for number, label in enumerate([*heard, *silent], start=1)}
-    seconds = dict.fromkeys(heard, 0.0)
-    for turn in turns:
-        if turn.speaker in seconds:
-            seconds[turn.speaker] += turn.end - turn.start
+    seconds = _seconds(heard, turns)
     language, probability = _language(shards)
     return Transcript(
         language=language,
@@ -59,7 +62,32 @@ def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> T
         speakers=tuple(Speaker(names[label], talked) for label, talked in seconds.items()),
         turns=tuple(replace(turn, speaker=names[turn.speaker]) for turn in turns),
         warnings=tuple(dict.fromkeys(warning for shard in shards for warning in shard.warnings)),
+        quality=assess(shards, segments, turns if diarization else None),
     )
+
+
+def _of_channels(shard: Transcription, turns: tuple[SpeakerTurn, ...]) -> Transcript:
+    heard = sorted({segment.speaker for segment in shard.segments if segment.speaker is not None})
+    return Transcript(
+        language=shard.language,
+        language_probability=shard.language_probability,
+        duration=shard.duration,
+        model=shard.model,
+        segments=shard.segments,
+        speakers=tuple(Speaker(speaker, talked) for speaker, talked in _seconds(heard, turns).items()),
+        turns=turns,
+        warnings=shard.warnings,
+        quality=assess([shard], shard.segments, turns),
+    )
+
+
+def _seconds(speakers: Iterable[str], turns: Iterable[SpeakerTurn]) -> dict[str, float]:
+    """How long each of `speakers` talks in `turns`."""
+    seconds = dict.fromkeys(speakers, 0.0)
+    for turn in turns:
+        if turn.speaker in seconds:
+            seconds[turn.speaker] += turn.end - turn.start
+    return seconds
 
 
 class _Voices:

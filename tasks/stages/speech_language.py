@@ -66,20 +66,26 @@ def check_language(language: str | None, task: str, model_name: str, model: Whis
     return code
 
 
-def detect_language(
-    chunks: Sequence[Packing], read: Read, model: WhisperModel, between: Callable[[], None]
-) -> Language:
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Some speech and where its samples are: channels of one recording are read each on its own."""
+
+    speech: Packing
+    read: Read
+
+
+def detect_language(chunks: Sequence[Excerpt], model: WhisperModel, between: Callable[[], None]) -> Language:
     """The language spoken in `chunks`, at least one, about `VOTE_S` each.
 
     `between` runs after each vote and may raise to stop. Raises `TranscriptionError` when the engine fails.
     """
     votes: list[Vote] = []
-    needed = min(MIN_VOTES, 1 + int(sum(chunk.duration for chunk in chunks) // VOTE_EVERY_S))
+    needed = min(MIN_VOTES, 1 + int(sum(chunk.speech.duration for chunk in chunks) // VOTE_EVERY_S))
     for index in spread(len(chunks), MAX_VOTES):
-        samples = chunks[index].samples(read)
+        samples = chunks[index].speech.samples(chunks[index].read)
         with engine_errors("language detection"):
             _, _, probabilities = model.detect_language(samples)
-        votes.append(Vote(dict(probabilities), chunks[index].duration))
+        votes.append(Vote(dict(probabilities), chunks[index].speech.duration))
         between()
         if len(votes) >= needed and count(votes).probability >= DECIDED:
             break

@@ -7,17 +7,17 @@ Both work in windows, so memory does not grow with the recording.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-from shared.transcript import Finished, Progress, Transcription, Word
-from tasks.stages import speech_checks
+from shared.transcript import Caveat, Finished, Progress, Segment, Stretch, Transcription, Word
+from tasks.stages import quality, speech_checks
 from tasks.stages.speech import Read, Samples, Span, close_gaps, find_speech, pad
 from tasks.stages.speech_errors import engine_errors
-from tasks.stages.speech_language import VOTE_S, Language, check_language, detect_language
+from tasks.stages.speech_language import VOTE_S, Excerpt, Language, check_language, detect_language
 from tasks.stages.speech_packing import Packing, windows
 from tasks.stages.speech_segments import Segmenter, Utterance
 
@@ -80,43 +80,105 @@ def transcribe(
 
     All times of the result are of the recording, in order and within the part; `duration` is that of the part. With
     nothing said, the result has no segments, the warning `no_speech` and, unless a language was given, the language
-    "". Other warnings: `repetition_loop`, `text_on_silence`, `language_uncertain`.
+    "". Other warnings: `repetition_loop`, `text_on_silence`, `dropped_speech`, `language_uncertain`.
 
     Raises InvalidRequest when the model cannot do what is asked, TranscriptionError when the engine fails.
     """
     code = check_language(options.language, options.task, options.model, model)
     whole = Span(offset, offset + duration)
-    speech = find_speech(read, whole, window_s, lambda share: progress(SCAN_SHARE * share))
-    packings = [Packing(spans) for spans in windows(pad(speech, whole), window_s)]
-    if not packings:
+    part = listen(read, whole, window_s, lambda share: progress(SCAN_SHARE * share))
+    if not part.packings:
         progress(1.0)
-        caveat = speech_checks.no_speech()
-        return Transcription(code or "", 1.0 if code else 0.0, duration, options.model, (), (caveat,))
+        return nothing_said(code, duration, options)
+    language = Language(code, 1.0) if code else vote([part], model, lambda: progress(SCAN_SHARE))
+    said = recognise(
+        part,
+        replace(options, language=language.code),
+        model,
+        lambda share: progress(SCAN_SHARE + (1 - SCAN_SHARE) * share),
+        finished,
+    )
+    progress(1.0)
+    return Transcription(
+        language.code,
+        language.probability,
+        duration,
+        options.model,
+        said.segments,
+        speech_checks.joined([*speech_checks.language_doubt(language), *said.warnings]),
+        part.speech_seconds,
+        said.dropped_seconds,
+        said.dropped,
+    )
 
-    if code:
-        language = Language(code, 1.0)
-    else:
-        chunks = [chunk for packing in packings for chunk in packing.chunks(VOTE_S)]
-        language = detect_language(chunks, read, model, lambda: progress(SCAN_SHARE))
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """What one channel of a part of the recording holds: `speech` as it was found, `packings` as it is decoded."""
+
+    whole: Span
+    read: Read
+    speech: tuple[Span, ...]
+    packings: list[Packing]
+
+    @property
+    def speech_seconds(self) -> float:
+        return sum(span.duration for span in self.speech)
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What was recognised in a part. `dropped` are stretches of speech without words, which hold `dropped_seconds`."""
+
+    segments: tuple[Segment, ...]
+    warnings: tuple[Caveat, ...]
+    dropped_seconds: float
+    dropped: tuple[Stretch, ...]
+
+
+def listen(read: Read, whole: Span, window_s: float, progress: Progress) -> Part:
+    """Find the speech in `whole`."""
+    speech = find_speech(read, whole, window_s, progress)
+    return Part(whole, read, speech, [Packing(spans) for spans in windows(pad(speech, whole), window_s)])
+
+
+def vote(parts: Sequence[Part], model: WhisperModel, between: Callable[[], None]) -> Language:
+    """The language of all parts together, at least one of which holds speech."""
+    chunks = [
+        Excerpt(chunk, part.read) for part in parts for packing in part.packings for chunk in packing.chunks(VOTE_S)
+    ]
+    return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), model, between)
+
+
+def nothing_said(code: str | None, duration: float, options: TranscribeOptions) -> Transcription:
+    """The answer for a recording without speech."""
+    caveat = speech_checks.no_speech()
+    return Transcription(code or "", 1.0 if code else 0.0, duration, options.model, (), (caveat,))
+
+
+def recognise(
+    part: Part, options: TranscribeOptions, model: WhisperModel, progress: Progress, finished: Finished
+) -> Said:
+    """Decode all the speech of a part, in the language of the options."""
     said: list[Utterance] = []
-    segmenter = Segmenter(whole.start, whole.end)
-    for utterance in _decode(read, packings, replace(options, language=language.code), model, progress):
+    segmenter = Segmenter(part.whole.start, part.whole.end)
+    for utterance in _decode(part.read, part.packings, options, model, progress):
         said.append(utterance)
         finished(segmenter.add(utterance))
     finished(segmenter.close())
     segments = tuple(segmenter.segments)
-    progress(1.0)
+    dropped = quality.dropped(segments, part.speech, part.whole)
     warnings = [
-        *speech_checks.language_doubt(language),
         *speech_checks.loops(segments),
         *speech_checks.compressible(said),
-        *speech_checks.on_silence(segments, speech),
+        *speech_checks.on_silence(segments, part.speech),
         *speech_checks.unlikely(said),
+        *quality.dropped_speech(stretch for stretch, _ in dropped),
     ]
     if not segments:
         warnings.append(speech_checks.no_speech())
-    return Transcription(
-        language.code, language.probability, duration, options.model, segments, speech_checks.joined(warnings)
+    return Said(
+        segments, tuple(warnings), sum(seconds for _, seconds in dropped), tuple(stretch for stretch, _ in dropped)
     )
 
 
@@ -134,7 +196,7 @@ def _decode(
         decode = _one_by_one if sequential else _in_batches
         for segment in _guarded(decode(samples, packing, options, model)):
             done = max(done, min(before + segment.end, total))
-            progress(SCAN_SHARE + (1 - SCAN_SHARE) * min(1.0, done / total))
+            progress(min(1.0, done / total))
             if segment.text.strip():
                 yield _utterance(segment, packing)
         before += packing.duration
