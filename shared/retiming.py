@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from difflib import SequenceMatcher
 
 from shared.subtitles import may_break
 from shared.transcript import Segment, Word
@@ -27,19 +26,38 @@ def retimed(segment: Segment, text: str) -> tuple[Word, ...]:
     """
     if not segment.words:
         return ()
-    old, new = _joined(segment.words), [word.text for word in _parts(Word(0, 0, text, 0))]
+    old, new = _joined(segment.words), [word.text for word in _parts(Word(0, 0, text, 0), 0)]
     if new and not new[0][0].isspace() and old and old[0].text[0].isspace():
         new[0] = f" {new[0]}"
-    matcher = SequenceMatcher(None, [_spoken(word.text) for word in old], [_spoken(t) for t in new], autojunk=False)
     words: list[Word] = []
     told = segment.start
-    for same in matcher.get_matching_blocks():  # the last one is empty and stands behind the end
-        until = old[same.a].start if same.a < len(old) else segment.end
-        words += _shared_out(new[len(words) : same.b], min(told, until), until, segment.speaker)
-        for was, is_now in zip(old[same.a : same.a + same.size], new[same.b : same.b + same.size], strict=True):
-            words.append(Word(was.start, was.end, is_now, was.confidence, segment.speaker))
-            told = was.end
-    return tuple(words)
+    for was, at in _stayed([_spoken(word.text) for word in old], [_spoken(text) for text in new]):
+        words += _shared_out(new[len(words) : at], min(told, old[was].start), old[was].start, segment.speaker)
+        words.append(Word(old[was].start, old[was].end, new[at], old[was].confidence, segment.speaker))
+        told = old[was].end
+    return (*words, *_shared_out(new[len(words) :], min(told, segment.end), segment.end, segment.speaker))
+
+
+def _stayed(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]:
+    """Places of the same words in both, as many as there can be in order: the longest common subsequence.
+
+    difflib would take the longest run first, lose words for it, and take cubic time on a text that goes round in
+    circles. This takes len(old) * len(new) steps.
+    """
+    most = [[0] * (len(new) + 1) for _ in range(len(old) + 1)]  # of old[i:] and new[j:]
+    for i in reversed(range(len(old))):
+        row, below = most[i], most[i + 1]
+        for j in reversed(range(len(new))):
+            row[j] = below[j + 1] + 1 if old[i] == new[j] else max(below[j], row[j + 1])
+    i = j = 0
+    while i < len(old) and j < len(new):
+        if old[i] == new[j]:
+            yield i, j
+            i, j = i + 1, j + 1
+        elif most[i + 1][j] >= most[i][j + 1]:
+            i += 1
+        else:
+            j += 1
 
 
 def _shared_out(texts: Sequence[str], start: float, end: float, speaker: str | None) -> Iterator[Word]:
@@ -57,8 +75,8 @@ def _joined(words: Sequence[Word]) -> list[Word]:
     """The same words cut and joined as the words of a plain text are: `well` and `-known` are one."""
     joined: list[Word] = []
     is_apart = True
-    for word in words:
-        for part in _parts(word):
+    for word, after in zip(words, [*words[1:], None], strict=True):
+        for part in _parts(word, min(word.end, after.start) if after else word.end):
             if joined and not is_apart and not part.text[0].isspace():
                 last = joined[-1]
                 if not may_break(last.text[-1], part.text[0]):
@@ -76,16 +94,18 @@ def _both(before: Word, after: Word) -> Word:
     return Word(before.start, max(before.end, after.end), before.text + after.text, confidence, before.speaker)
 
 
-def _parts(word: Word) -> Iterator[Word]:
-    """`word` cut before white space and between the characters of scripts without spaces; each shares its time."""
+def _parts(word: Word, until: float) -> Iterator[Word]:
+    """`word` cut before white space and between the characters of scripts without spaces.
+
+    The parts share its time up to `until`, where the next word starts; the last one has the rest.
+    """
     text = word.text.rstrip()
     first = 0
-    cuts = [at for at in range(1, len(text)) if _is_cut(text, at)]
-    per_character = (word.end - word.start) / max(1, len(text))
-    for last in [*cuts, len(text)]:
+    per_character = (until - word.start) / max(1, len(text))
+    for last in [at for at in range(1, len(text) + 1) if at == len(text) or _is_cut(text, at)]:
         if text[first:last].strip():
-            start = word.start + per_character * first
-            end = word.end if last == len(text) else min(word.end, word.start + per_character * last)
+            start, end = (min(until, word.start + per_character * at) for at in (first, last))
+            end = word.end if last == len(text) else end
             yield Word(start, end, text[first:last], word.confidence, word.speaker)
             first = last
 
