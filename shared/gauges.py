@@ -12,10 +12,13 @@ from sqlalchemy.orm import Session
 
 from shared.db import session
 from shared.errors import DatabaseUnavailable
-from shared.models import Erasure, Job, Stage, WebhookDelivery, Worker
+from shared.models import ApiKey, Erasure, Job, Stage, UsageDay, WebhookDelivery, Worker
 from shared.options import PRIORITIES
 from shared.states import NEEDS, QUEUES, JobState, StageState
 from shared.window import LIVE_S
+
+MAX_TENANTS = 20
+"""Keys that are told apart, the busiest ones: a metric per key would have as many series as there are customers."""
 
 FRESH_S = 5.0
 """Scrapers that come at the same time share one look: counting a million queued stages takes a while."""
@@ -46,7 +49,9 @@ class ServiceGauges(Collector):
         up = GaugeMetricFamily("parley_database_up", "Whether PostgreSQL answers", 1.0)
         try:
             with session() as work:
-                return (up, *_stages(work), _jobs(work), *_workers(work), *_outbox(work), _erasures(work))
+                return (
+                    up, *_stages(work), _jobs(work), *_workers(work), *_outbox(work), _erasures(work), *_tenants(work)
+                )  # fmt: skip
         except DatabaseUnavailable:
             return (GaugeMetricFamily("parley_database_up", "Whether PostgreSQL answers", 0.0),)
 
@@ -105,6 +110,20 @@ def _outbox(work: Session) -> tuple[GaugeMetricFamily, ...]:
         GaugeMetricFamily("parley_webhooks_pending", "Deliveries that are still to be made", float(count)),
         GaugeMetricFamily("parley_webhooks_overdue_seconds", "How long the first is due", max(float(seconds), 0.0)),
     )
+
+
+def _tenants(work: Session) -> tuple[GaugeMetricFamily, ...]:
+    """Keys by the names that the operator gave them."""
+    waiting = GaugeMetricFamily("parley_tenant_jobs", "Unfinished tasks of the busiest keys", labels=["key"])
+    today = GaugeMetricFamily("parley_tenant_audio_seconds", "Audio of today (UTC) of the busiest", labels=["key"])
+    count, seconds = func.count(), func.sum(UsageDay.seconds)
+    unfinished = select(ApiKey.name, count).join(Job, Job.owner_id == ApiKey.id).where(Job.state.in_(UNFINISHED))
+    used = select(ApiKey.name, seconds).join(UsageDay, UsageDay.owner_id == ApiKey.id)
+    used = used.where(UsageDay.day == func.date(func.timezone("UTC", func.now())))
+    for family, query, order in ((waiting, unfinished, count), (today, used, seconds)):
+        for name, value in work.execute(query.group_by(ApiKey.name).order_by(order.desc()).limit(MAX_TENANTS)).all():
+            family.add_metric([name], float(value))
+    return waiting, today
 
 
 def _erasures(work: Session) -> GaugeMetricFamily:

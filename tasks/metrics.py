@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,7 +24,9 @@ def serve(config: Settings) -> None:
         return
     try:
         start_http_server(
-            config.metrics_port, config.metrics_host, registry(config.prometheus_multiproc_dir, Memory(), Cards())
+            config.metrics_port,
+            config.metrics_host,
+            registry(config.prometheus_multiproc_dir, Memory(), Scratch(config.scratch_dir), Cards()),
         )
     except OSError as error:
         log.warning("metrics_port_taken", port=config.metrics_port, reason=type(error).__name__)
@@ -36,6 +39,20 @@ class Memory(Collector):
         """Read from /proc."""
         total = sum(_resident_bytes(pid) for pid in _family(os.getpid()))
         yield GaugeMetricFamily("parley_worker_resident_bytes", "Resident memory of all its processes", float(total))
+
+
+class Scratch(Collector):
+    """The file system in which running stages keep their temporary files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing before the folder exists."""
+        if self._folder.exists():
+            usage = shutil.disk_usage(self._folder)
+            yield GaugeMetricFamily("parley_scratch_free_bytes", "Free space below SCRATCH_DIR", float(usage.free))
+            yield GaugeMetricFamily("parley_scratch_size_bytes", "Size of that file system", float(usage.total))
 
 
 def _family(pid: int) -> Iterator[int]:

@@ -1,0 +1,123 @@
+"""Grafana's dashboards, as tables: `python -m scripts.dashboards` writes them to deploy/grafana/dashboards."""
+
+# ruff: noqa: E501 - a query in one line can be pasted into Prometheus
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+FOLDER = Path(__file__).resolve().parent.parent / "deploy" / "grafana" / "dashboards"
+COLUMNS, WIDTH, HEIGHT = 2, 12, 8
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A graph of one query; `legend` is Grafana's template for the name of a line, `unit` one of its units."""
+
+    title: str
+    expr: str
+    legend: str = ""
+    unit: str = "short"
+    needs_card: bool = False
+    """Has nothing to show on a machine without a graphics card."""
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """A page of panels, two to a row."""
+
+    uid: str
+    title: str
+    panels: tuple[Panel, ...]
+
+
+SERVICE = Dashboard(
+    "parley-service",
+    "Parley: service",
+    (
+        Panel("Requests", 'sum by (route) (rate(parley_http_requests_total{route!="/metrics"}[5m]))', "{{route}}", "reqps"),
+        Panel("Share of server errors", 'sum(rate(parley_http_requests_total{status=~"5.."}[5m])) / sum(rate(parley_http_requests_total[5m])) or vector(0)', "errors", "percentunit"),
+        Panel("Time to answer, 95 %", "histogram_quantile(0.95, sum by (le, route) (rate(parley_http_request_seconds_bucket[5m])))", "{{route}}", "s"),
+        Panel("Unfinished tasks", "max by (state) (parley_jobs)", "{{state}}"),
+        Panel("Stages that wait", "sum by (stage) (max by (stage, priority) (parley_queue_depth))", "{{stage}}"),
+        Panel("Age of the oldest task that waits", "max by (stage, priority) (parley_queue_oldest_seconds)", "{{stage}} {{priority}}", "s"),
+        Panel("Wait until a worker begins, 95 %", "histogram_quantile(0.95, sum by (le, priority) (rate(parley_job_wait_seconds_bucket[15m])))", "{{priority}}", "s"),
+        Panel("Ends of stages", "sum by (stage, outcome) (rate(parley_stage_runs_total[5m]))", "{{stage}} {{outcome}}", "ops"),
+        Panel("Failed attempts", "sum by (stage, code) (increase(parley_stage_failures_total[15m]))", "{{stage}} {{code}}"),
+        Panel("Given up", "sum by (stage, code) (increase(parley_stage_deaths_total[15m]))", "{{stage}} {{code}}"),
+        Panel("Uploaded", "sum(rate(parley_upload_bytes_total[5m]))", "bytes", "Bps"),
+        Panel("Webhooks still to be delivered", "max(parley_webhooks_pending)", "pending"),
+        Panel("Deletions still to be verified", "max(parley_erasures_open)", "open"),
+        Panel("Connections refused by the egress guard", "sum by (code) (increase(parley_egress_refused_total[15m])) or vector(0)", "{{code}}"),
+    ),
+)  # fmt: skip
+WORKERS = Dashboard(
+    "parley-workers",
+    "Parley: workers",
+    (
+        Panel("Workers heard from", "max by (queue) (parley_workers)", "{{queue}}"),
+        Panel("Busy slots", "sum by (stage) (max by (stage) (parley_running_stages))", "{{stage}}"),
+        Panel("Audio seconds per second", "sum by (stage, model) (rate(parley_audio_seconds_total[5m]))", "{{stage}} {{model}}"),
+        Panel("Real-time factor, mean", "sum by (stage, model, device) (rate(parley_stage_rtf_sum[15m])) / sum by (stage, model, device) (rate(parley_stage_rtf_count[15m]))", "{{stage}} {{model}} {{device}}"),
+        Panel("Seconds per stage, 95 %", "histogram_quantile(0.95, sum by (le, stage) (rate(parley_stage_seconds_bucket[15m])))", "{{stage}}", "s"),
+        Panel("Leases that ran out", "sum(increase(parley_leases_expired_total[15m]))", "expired"),
+        Panel("Rung again", "sum(increase(parley_rung_again_total[15m]))", "stages"),
+        Panel("Sweeps", "sum(rate(parley_sweeps_total[5m])) * 60", "per minute"),
+        Panel("Resident memory", "parley_worker_resident_bytes", "{{instance}}", "bytes"),
+        Panel("Free scratch space", "parley_scratch_free_bytes / parley_scratch_size_bytes", "{{instance}}", "percentunit"),
+        Panel("GPU memory in use", "parley_gpu_memory_used_bytes / parley_gpu_memory_total_bytes", "{{instance}} {{gpu}}", "percentunit", needs_card=True),
+        Panel("GPU utilisation", "parley_gpu_utilization_ratio", "{{instance}} {{gpu}}", "percentunit", needs_card=True),
+    ),
+)  # fmt: skip
+TENANTS = Dashboard(
+    "parley-tenants",
+    "Parley: keys",
+    (
+        Panel("Unfinished tasks of the busiest keys", "max by (key) (parley_tenant_jobs)", "{{key}}"),
+        Panel("Minutes of audio today", "max by (key) (parley_tenant_audio_seconds) / 60", "{{key}}", "m"),
+    ),
+)
+DASHBOARDS = (SERVICE, WORKERS, TENANTS)
+
+
+def render(dashboard: Dashboard) -> str:
+    """The dashboard as Grafana provisions it."""
+    return json.dumps(
+        {
+            "uid": dashboard.uid,
+            "title": dashboard.title,
+            "tags": ["parley"],
+            "schemaVersion": 39,
+            "editable": False,
+            "refresh": "30s",
+            "time": {"from": "now-3h", "to": "now"},
+            "panels": [_panel(number, panel) for number, panel in enumerate(dashboard.panels)],
+        },
+        indent=1,
+    )
+
+
+def _panel(number: int, panel: Panel) -> dict[str, Any]:
+    row, column = divmod(number, COLUMNS)
+    source = {"type": "prometheus", "uid": "prometheus"}
+    return {
+        "id": number + 1,
+        "type": "timeseries",
+        "title": panel.title,
+        "datasource": source,
+        "gridPos": {"x": column * WIDTH, "y": row * HEIGHT, "w": WIDTH, "h": HEIGHT},
+        "fieldConfig": {"defaults": {"unit": panel.unit, "min": 0}, "overrides": []},
+        "targets": [{"refId": "A", "datasource": source, "expr": panel.expr, "legendFormat": panel.legend}],
+    }
+
+
+def main() -> None:
+    for dashboard in DASHBOARDS:
+        (FOLDER / f"{dashboard.uid}.json").write_text(render(dashboard) + "\n")
+
+
+if __name__ == "__main__":
+    main()
