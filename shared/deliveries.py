@@ -77,7 +77,8 @@ def claim(session: Session, timeout_s: float) -> list[Errand]:
     session.execute(select(func.pg_advisory_xact_lock(CLAIM_LOCK)))
     busy = aliased(WebhookDelivery)
     served = select(busy.owner_id).where(busy.state == DeliveryState.SENDING, busy.next_at > func.now())
-    place = func.row_number().over(partition_by=WebhookDelivery.owner_id, order_by=WebhookDelivery.next_at)
+    order = (WebhookDelivery.next_at, WebhookDelivery.id)
+    place = func.row_number().over(partition_by=WebhookDelivery.owner_id, order_by=order)
     due = (
         select(WebhookDelivery.id, place.label("place"))
         .where(WebhookDelivery.state.in_(UNFINISHED), WebhookDelivery.next_at <= func.now())
@@ -87,7 +88,7 @@ def claim(session: Session, timeout_s: float) -> list[Errand]:
     rows = session.scalars(
         select(WebhookDelivery)
         .where(WebhookDelivery.id.in_(select(due.c.id).where(due.c.place <= AT_ONCE)))
-        .order_by(WebhookDelivery.next_at)
+        .order_by(*order)
         .limit(AT_ONCE)
         .with_for_update(skip_locked=True)
     ).all()

@@ -72,7 +72,7 @@ def announce_job(session: Session, job: Job) -> tuple[Ring, ...]:
 def announce_batch(session: Session, batch: Batch) -> tuple[Ring, ...]:
     """The last task of the batch has ended and `finished_at` is set. Gives the doorbell to ring after the commit."""
     counts = select(Job.state, func.count()).where(Job.batch_id == batch.id).group_by(Job.state)
-    data = _about_batch(batch, dict(session.execute(counts).tuples().all()))
+    data = _about_batch(batch, dict(session.execute(counts).all()))
     return _announce(session, batch.owner_id, Event.BATCH_COMPLETED, data, batch.webhook_url, batch_id=batch.id)
 
 
