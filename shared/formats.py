@@ -6,13 +6,13 @@ import json
 import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from itertools import groupby
 from typing import Any
 
 from shared import subtitles
 from shared.errors import InvalidRequest
+from shared.paragraphs import Paragraph, paragraphs
 from shared.subtitles import UNKNOWN_SPEAKER, clean
-from shared.transcript import Segment, Speaker, Transcript, Word
+from shared.transcript import Quality, Segment, Speaker, Stretch, Transcript, Word
 
 MIN_LINE_LENGTH = 12
 """Room for the label of a hundredth speaker (9 columns) and one full-width character beside it."""
@@ -66,11 +66,40 @@ def as_dict(transcript: Transcript, *, words: bool) -> dict[str, Any]:
         "duration": _rounded(transcript.duration),
         "model": transcript.model,
         "segments": [_segment(segment, words) for segment in transcript.segments],
+        "paragraphs": [_paragraph(paragraph) for paragraph in paragraphs(transcript.segments)],
         "speakers": [_speaker(speaker) for speaker in transcript.speakers],
         "full_text": transcript.text,
         "text": transcript.text,
         "warnings": [asdict(warning) for warning in transcript.warnings],
+        "quality": _quality(transcript.quality) if transcript.quality else None,
     }
+
+
+def _paragraph(paragraph: Paragraph) -> dict[str, Any]:
+    return {
+        "start": _rounded(paragraph.start),
+        "end": _rounded(paragraph.end),
+        "speaker": paragraph.speaker,
+        "text": paragraph.text,
+    }
+
+
+def _quality(quality: Quality) -> dict[str, Any]:
+    return {
+        "speech_seconds": _rounded(quality.speech_seconds),
+        "dropped_seconds": _rounded(quality.dropped_seconds),
+        "overlap_seconds": None if quality.overlap_seconds is None else _rounded(quality.overlap_seconds),
+        "words": quality.words,
+        "uncertain_words": quality.uncertain_words,
+        "mean_confidence": None if quality.mean_confidence is None else _rounded(quality.mean_confidence),
+        "dropped": [_stretch(stretch) for stretch in quality.dropped],
+        "loops": [_stretch(stretch) for stretch in quality.loops],
+        "low_confidence": [_stretch(stretch) for stretch in quality.low_confidence],
+    }
+
+
+def _stretch(stretch: Stretch) -> dict[str, float]:
+    return {"start": _rounded(stretch.start), "end": _rounded(stretch.end)}
 
 
 def _segment(segment: Segment, words: bool) -> dict[str, Any]:
@@ -111,15 +140,11 @@ def _json(transcript: Transcript, options: FormatOptions) -> str:
 
 
 def _text(transcript: Transcript, _: FormatOptions) -> str:
-    """A paragraph per speaker; without speakers a line per segment."""
-    spoken = [segment for segment in transcript.segments if clean(segment.text)]
-    if all(segment.speaker is None for segment in spoken):
-        return "".join(f"{clean(segment.text)}\n" for segment in spoken)
-    paragraphs = []
-    for speaker, segments in groupby(spoken, key=lambda segment: segment.speaker):
-        said = " ".join(clean(segment.text) for segment in segments)
-        paragraphs.append(f"{clean(speaker or UNKNOWN_SPEAKER)}: {said}\n")
-    return "\n".join(paragraphs)
+    """Paragraphs with an empty line between; where there are speakers, each begins with its own."""
+    spoken = list(paragraphs(transcript.segments))
+    if all(paragraph.speaker is None for paragraph in spoken):
+        return "\n".join(f"{paragraph.text}\n" for paragraph in spoken)
+    return "\n".join(f"{clean(paragraph.speaker or UNKNOWN_SPEAKER)}: {paragraph.text}\n" for paragraph in spoken)
 
 
 def _tsv(transcript: Transcript, _: FormatOptions) -> str:

@@ -101,6 +101,7 @@ class TaskDetail(TaskStatus):
     version: int = Field(description="Of the transcript; grows with each correction, 0 is the original", examples=[0])
     tags: list[str] = Field(examples=[["interview"]])
     reference: str | None = Field(description="The owner's own name for the task", examples=["case-17"])
+    batch_id: uuid.UUID | None = Field(description="The batch that it came with")
     stages: list[StageInfo]
 
 
@@ -131,6 +132,7 @@ class HistoryItem(BaseModel):
     error: TaskError | None
     tags: list[str]
     reference: str | None
+    batch_id: uuid.UUID | None
     created_at: datetime
     updated_at: datetime
     finished_at: datetime | None
@@ -225,6 +227,36 @@ class ResultWarning(BaseModel):
     end: float | None
 
 
+class ResultParagraph(BaseModel):
+    """Segments of one speaker that belong together, as in the text format."""
+
+    start: float
+    end: float
+    speaker: str | None = Field(examples=["spk_1"])
+    text: str
+
+
+class ResultStretch(BaseModel):
+    """A part of the recording."""
+
+    start: float
+    end: float
+
+
+class ResultQuality(BaseModel):
+    """How far the text can be trusted, by what the models say themselves."""
+
+    speech_seconds: float = Field(description="In which somebody is heard; of split channels, on each of them")
+    dropped_seconds: float = Field(description="Of speech in the stretches of `dropped`")
+    overlap_seconds: float | None = Field(description="In which several talk at once; null without speakers")
+    words: int
+    uncertain_words: int = Field(description="With a confidence below 0.5")
+    mean_confidence: float | None = Field(description="Of all words; null without words", examples=[0.87])
+    dropped: list[ResultStretch] = Field(description="Somebody speaks for 2 s or more, and there are no words")
+    loops: list[ResultStretch] = Field(description="The recogniser repeats itself")
+    low_confidence: list[ResultStretch] = Field(description="Segments with a confidence below 0.5")
+
+
 class Result(BaseModel):
     """The transcript as JSON."""
 
@@ -236,10 +268,12 @@ class Result(BaseModel):
     duration: float
     model: str
     segments: list[ResultSegment]
+    paragraphs: list[ResultParagraph]
     speakers: list[ResultSpeaker]
     full_text: str
     text: str = Field(description="The same as full_text")
     warnings: list[ResultWarning]
+    quality: ResultQuality | None = Field(description="Null in transcripts made before there was a report")
     processing_time: float | None
     cached: bool
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from pydantic import TypeAdapter
 
 SAMPLE_RATE = 16_000
-"""Samples per second of the audio that every stage after convert reads: signed 16 bit, mono unless channels are split."""
+"""Samples per second of the audio that the stages after convert read: signed 16 bit, mono unless channels are split."""
 
 Progress = Callable[[float], None]
 """Called by a stage with the share of its work done, 0..1. It may raise `Interrupted` to stop the stage."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
 from shared.transcript import Caveat, Quality, Segment, SpeakerTurn, Stretch, Transcription
 from tasks.stages.speech import Span
-from tasks.stages.speech_checks import SLACK_S, overlap
+from tasks.stages.speech_checks import SLACK_S
+from tasks.stages.speech_segments import PAUSE_S
 
 MIN_DROPPED_S = 2.0
 """Speech without words counts from here on. The times of the words on both sides may be off by 0.76 s each (see
@@ -26,11 +28,29 @@ def dropped(segments: Sequence[Segment], speech: Sequence[Span], whole: Span) ->
     bounds = [(whole.start, whole.start), *spoken, (whole.end, whole.end)]
     found = []
     for (_, start), (end, _) in pairwise(bounds):
-        gap = Span(start, end)
-        if gap.duration >= MIN_DROPPED_S and (seconds := overlap(gap, speech)) >= MIN_DROPPED_S:
-            heard = [span for span in speech if span.start < gap.end and span.end > gap.start]
-            found.append((Stretch(max(start, heard[0].start), min(end, heard[-1].end)), seconds))
+        if end - start >= MIN_DROPPED_S:
+            for passage in _passages(Span(start, end), speech):
+                seconds = sum(span.duration for span in passage)
+                if seconds >= MIN_DROPPED_S:
+                    found.append((Stretch(passage[0].start, passage[-1].end), seconds))
     return found
+
+
+def _passages(gap: Span, speech: Sequence[Span]) -> Iterator[list[Span]]:
+    """The speech inside `gap`, in parts between which there are pauses."""
+    passage: list[Span] = []
+    for span in speech[max(0, bisect_left(speech, gap) - 1) :]:
+        if span.start >= gap.end:
+            break
+        inside = Span(max(span.start, gap.start), min(span.end, gap.end))
+        if inside.duration <= 0:
+            continue
+        if passage and inside.start - passage[-1].end >= PAUSE_S:
+            yield passage
+            passage = []
+        passage.append(inside)
+    if passage:
+        yield passage
 
 
 def dropped_speech(stretches: Iterable[Stretch]) -> Iterator[Caveat]:

@@ -55,10 +55,10 @@ def test_text_is_a_paragraph_per_speaker() -> None:
     )
 
 
-def test_text_without_speakers_is_a_line_per_segment() -> None:
-    """Line breaks inside a segment do not make it two."""
-    spoken = transcript_of(Segment(0, 0.0, 1.0, " One\r\nline.", 0.5), Segment(1, 1.0, 2.0, " Another.", 0.5))
-    assert render(spoken, "text") == "One line.\nAnother.\n"
+def test_text_without_speakers_is_in_paragraphs() -> None:
+    """An empty line is between two; line breaks inside a segment are none of the text."""
+    spoken = transcript_of(Segment(0, 0.0, 1.0, " One\r\nline.", 0.5), Segment(1, 4.0, 5.0, " Another.", 0.5))
+    assert render(spoken, "text") == "One line.\n\nAnother.\n"
 
 
 def test_a_segment_of_nobody_is_not_the_speaker_before() -> None:
