@@ -1,4 +1,6 @@
-"""`python -m scripts.create_api_key NAME [--scope transcribe] [--scope admin]`: make an API key and print it, once.
+"""`python -m scripts.create_api_key NAME [--scope transcribe] [--scope admin] [--retention-seconds N]`: make an API key.
+
+It is printed once.
 
 Needs the gateway's environment, at least DATABASE_URL and REDIS_URL.
 """
@@ -13,6 +15,7 @@ from pydantic import ValidationError
 from shared import keys
 from shared.db import session
 from shared.errors import ParleyError
+from shared.limits import Limits
 
 
 def main() -> int:
@@ -22,10 +25,23 @@ def main() -> int:
     parser.add_argument(
         "--scope", action="append", choices=keys.SCOPES, help="may be given twice; without it: transcribe"
     )
+    parser.add_argument(
+        "--retention-seconds",
+        type=int,
+        metavar="N",
+        help="keep its finished tasks so long; 0 for ever (default: server's)",
+    )
     wanted = parser.parse_args()
+    if (wanted.retention_seconds or 0) not in range(2**31):
+        parser.error("--retention-seconds must be 0 or more")
     try:
         with session() as work:
-            row, key = keys.create(work, wanted.name, tuple(wanted.scope or ("transcribe",)))
+            row, key = keys.create(
+                work,
+                wanted.name,
+                tuple(wanted.scope or ("transcribe",)),
+                Limits(retention_seconds=wanted.retention_seconds),
+            )
     except ValidationError as error:
         missing = ", ".join(str(entry["loc"][0]).upper() for entry in error.errors())
         sys.stderr.write(f"not set, or wrong: {missing}\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
 
 from sqlalchemy import Connection, text
 
@@ -27,31 +26,28 @@ SELECT (lpad(to_hex((extract(epoch FROM at) * 1000)::bigint), 12, '0') || '7' ||
        CASE WHEN n % 10000 = 0 THEN 'large-v3' ELSE 'base' END, 2,
        (SELECT string_agg('w' || (power(random(), 3) * 20000)::int, ' ') FROM generate_series(1, :words) WHERE n > 0)
             || CASE WHEN n % 2 = 0 THEN ' kommt' ELSE '' END || CASE WHEN n % 100 = 7 THEN ' mittel' ELSE '' END
-            || CASE WHEN n % 100000 = 9 THEN ' selten' ELSE '' END || CASE WHEN n * 2 < :rows THEN ' damals' ELSE '' END,
+            || CASE WHEN n % 100000 = 9 THEN ' selten' ELSE '' END
+            || CASE WHEN n * 2 < :rows THEN ' damals' ELSE '' END,
        CASE WHEN n % 50000 = 3 THEN ARRAY['call', 'court'] WHEN n % 2 = 1 THEN ARRAY['call'] ELSE '{}' END,
        'case-' || n % 100000, at, at, at, at
 FROM (SELECT n, now() - make_interval(secs => (:rows - n) * :apart) AS at FROM generate_series(1, :rows) AS n) AS times
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Archive:
-    """How many tasks, and how many words in each transcript (150 are a minute of speech)."""
+def insert(connection: Connection, owner_id: uuid.UUID, rows: int, *, words: int = 60) -> None:
+    """Insert so many tasks, the last one ending now, each with a transcript of so many words (150 are a minute)."""
+    connection.execute(text(_ROWS), {"owner": owner_id, "rows": rows, "words": words, "apart": SECONDS_APART})
 
-    rows: int
-    words: int = 60
 
-    def insert(self, connection: Connection, owner_id: uuid.UUID) -> None:
-        """Insert the rows. The indexes are made afterwards, which is many times faster, and all is analysed."""
-        others = connection.execute(
-            text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'jobs' AND indexname <> 'jobs_pkey'")
-        ).all()
-        for name, _ in others:
-            connection.execute(text(f"DROP INDEX {name}"))
-        connection.execute(
-            text(_ROWS), {"owner": owner_id, "rows": self.rows, "words": self.words, "apart": SECONDS_APART}
-        )
-        for _, definition in others:
-            connection.execute(text(definition))
-        connection.commit()
-        connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE) jobs"))
+def fill(connection: Connection, owner_id: uuid.UUID, rows: int, *, words: int = 60) -> None:
+    """The same with all indexes made afterwards, which is many times faster, and the table vacuumed and analysed."""
+    others = connection.execute(
+        text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'jobs' AND indexname <> 'jobs_pkey'")
+    ).all()
+    for name, _ in others:
+        connection.execute(text(f"DROP INDEX {name}"))
+    insert(connection, owner_id, rows, words=words)
+    for _, definition in others:
+        connection.execute(text(definition))
+    connection.commit()
+    connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE) jobs"))
