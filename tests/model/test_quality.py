@@ -35,7 +35,7 @@ def test_the_report_on_a_reading(base: WhisperModel) -> None:
     assert report is not None
     assert (report.dropped, report.dropped_seconds, report.loops, report.overlap_seconds) == ((), 0, (), None)
     assert 0.75 * whole.end < report.speech_seconds <= whole.end
-    assert report.words == sum(len(segment.text.split()) for segment in result.segments)
+    assert report.words == sum(len(segment.words) for segment in result.segments)
     assert report.uncertain_words < 0.1 * report.words
     assert report.mean_confidence is not None
     assert report.mean_confidence > 0.8
