@@ -14,6 +14,7 @@ from api.contracts import asr, jobs, links, openai, whisper_service
 from api.middleware import RequestContext
 from api.routes import (
     admin,
+    batches,
     catalog,
     corrections,
     events,
@@ -46,6 +47,7 @@ Every call but /health needs an API key, as `Authorization: Bearer KEY` or `X-AP
 TAGS = [
     {"name": "transcribe", "description": "Submit a recording"},
     {"name": "uploads", "description": "Send a recording of any size in parts, over any number of connections"},
+    {"name": "batches", "description": "Submit many recordings at once, and follow them as one"},
     {"name": "tasks", "description": "Follow a task, fetch its transcript, stop, repeat or delete it"},
     {"name": "webhooks", "description": "Be told when a task or a batch has ended"},
     {"name": "catalogue", "description": "What can be asked for"},
@@ -72,7 +74,7 @@ def create_app() -> FastAPI:
         redirect_slashes=False,
     )
     modules = (
-        transcribe, uploads, tasks, corrections, events, results, history, usage, webhooks,
+        transcribe, batches, uploads, tasks, corrections, events, results, history, usage, webhooks,
         catalog, health, metrics, admin, page,
     )  # fmt: skip
     for module in modules:

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from api.parameters import Asked
-from shared import erasure, history, idempotency, jobs
+from shared import erasure, history, idempotency, jobs, uploads
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
 from shared.idempotency import Once
@@ -32,7 +32,10 @@ log = get_logger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """All that a job is made of. A request with an `idempotency_key` makes one job however often it is sent."""
+    """All that a job is made of. A request with an `idempotency_key` makes one job however often it is sent.
+
+    `upload_id` says that the source came in parts, or as a clip, and is kept by that upload.
+    """
 
     job_id: uuid.UUID
     owner_id: uuid.UUID
@@ -40,6 +43,7 @@ class Order:
     asked: Asked
     request_id: str
     idempotency_key: str | None = None
+    upload_id: uuid.UUID | None = None
 
     @property
     def once(self) -> Once | None:
@@ -92,9 +96,10 @@ def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
 
 
 def place_remote(order: Order) -> Job:
-    """Make a recording that is still to be fetched a job and tell the workers. A repeated request has its first job.
+    """Make a recording that is still to be fetched, or was uploaded before, a job and tell the workers.
 
-    Raises IdempotencyConflict and DatabaseUnavailable.
+    A repeated request has its first job. Raises IdempotencyConflict, DatabaseUnavailable, and NotFound when the upload
+    has gone meanwhile.
     """
     try:
         job, outcome = _insert(order)
@@ -130,7 +135,9 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
         with session() as work:
             if once and (job := idempotency.first(work, once)):
                 return job, Outcome()
-            if isinstance(order.source, Source):
+            if order.upload_id:
+                uploads.recording(work, order.owner_id, order.upload_id)  # so that it is not erased meanwhile
+            elif isinstance(order.source, Source):
                 erasure.keep(work, order.job_id)
             done = jobs.submit(
                 work,

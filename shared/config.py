@@ -44,10 +44,10 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(None, description="First API key (all scopes), created at start when it is new")
     max_upload_bytes: int = Field(5 * 1024**3, gt=0, description="Largest upload accepted, in bytes")
     max_resumable_bytes: int = Field(
-        50 * 1024**3, gt=0, le=10_000 * 5 * 1024**3, description="Largest recording accepted in parts (/uploads), in bytes"
+        50 * 1024**3, gt=0, le=10_000 * 5 * 1024**3, description="Largest recording accepted in parts, in bytes"
     )
     upload_ttl_s: float = Field(
-        24 * 3600, ge=60, le=365 * 86400, description="An upload in parts that long after it began, or was completed, is removed"
+        24 * 3600, ge=60, le=365 * 86400, description="Time after which an upload in parts is removed"
     )
     max_batch_items: int = Field(1000, gt=0, le=10_000, description="Most recordings that one batch may have")
     max_wait_s: float = Field(300, ge=0, description="Longest time that `wait=` holds a request open")

@@ -40,7 +40,7 @@ def erase(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Erasure:
     )
     session.delete(job)
     session.flush()
-    keys = _drop_unused(session, used)
+    keys = _drop_unused(session, [artifact_id for artifact_id in used if artifact_id])
     erasure = Erasure(job_id=job_id, owner_id=owner_id, prefix=job_prefix(owner_id, job_id), keys=keys)
     session.add(erasure)
     session.flush()

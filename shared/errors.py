@@ -70,7 +70,7 @@ class NotReady(ParleyError):
 
 
 class WrongState(ParleyError):
-    """The task or upload is in a state in which this call makes no sense, such as retrying a task that is done."""
+    """The task, upload or endpoint is in a state in which this call makes no sense, such as retrying what is done."""
 
     code, status = "wrong_state", 409
 

@@ -8,7 +8,7 @@ time and locks are always taken in the same order. Times are the database's.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -73,17 +73,8 @@ def submit(
     were stored before, so that the object of this upload is not needed. Whoever submits the tasks of a batch calls
     `batches.settle` after the last.
     """
-    source_hash = source.hash if isinstance(source, RemoteSource) else source.sha256
-    hashes = plan(source_hash, options.model_dump(), diarization=options.diarization)
-    known = {
-        (row.stage, row.hash): row
-        for row in session.scalars(
-            select(Artifact)
-            .where(Artifact.owner_id == owner_id, Artifact.hash.in_(hashes.values()))
-            .order_by(Artifact.id)
-            .with_for_update(read=True, key_share=True)  # none of them is erased before this job refers to it
-        )
-    }
+    hashes = _hashes(source, options)
+    known = {(row.stage, row.hash): row for row in hold(session, owner_id, hashes.values())}
     duplicate = False
     if isinstance(source, Source):
         upload = known.get(("download", source.sha256)) or stored(session, owner_id, source)
@@ -137,6 +128,23 @@ def submit(
     if converted:
         note_audio(session, owner_id, converted.meta["duration"])
     return job, Outcome(advance(session, job), duplicate)
+
+
+def hold(session: Session, owner_id: uuid.UUID, hashes: Iterable[str]) -> Sequence[Artifact]:
+    """The answers that are known under these hashes. None is erased before this transaction ends."""
+    mine = select(Artifact).where(Artifact.owner_id == owner_id, Artifact.hash.in_(set(hashes)))
+    # in one order, so that two who hold several do not wait for one another
+    return session.scalars(mine.order_by(Artifact.id).with_for_update(read=True, key_share=True)).all()
+
+
+def hold_for(session: Session, owner_id: uuid.UUID, wanted: Iterable[tuple[Source | RemoteSource, JobOptions]]) -> None:
+    """Hold the answers of many jobs that are to be submitted in this transaction, all at once."""
+    hold(session, owner_id, {hash for source, options in wanted for hash in _hashes(source, options).values()})
+
+
+def _hashes(source: Source | RemoteSource, options: JobOptions) -> Mapping[str, str]:
+    source_hash = source.hash if isinstance(source, RemoteSource) else source.sha256
+    return plan(source_hash, options.model_dump(), diarization=options.diarization)
 
 
 def stored(session: Session, owner_id: uuid.UUID, source: Source) -> Artifact:

@@ -1,6 +1,6 @@
 """The object store: plain S3 through boto3, and the layout of object keys.
 
-    OWNER/JOB/upload                      the recording as it came
+    OWNER/JOB/upload                      the recording as it came; of one that came in parts, JOB is the upload's id
     OWNER/JOB/STAGE/SHARD.FENCE.SUFFIX    what a stage produced; the fence keeps two workers from writing one object
 
 Deleting a job is deleting a prefix, except for objects that other jobs of the same owner reuse.
@@ -50,7 +50,8 @@ def stage_key(owner_id: uuid.UUID, job_id: uuid.UUID, stage: str, shard: int, fe
 
 
 @contextmanager
-def _translated() -> Iterator[None]:
+def translated() -> Iterator[None]:
+    """Raise what boto3 raises as StorageUnavailable or NotFound."""
     try:
         yield
     except ClientError as error:
@@ -78,6 +79,8 @@ class Storage:
                 connect_timeout=3,
                 read_timeout=30,
                 retries={"mode": "standard", "max_attempts": 3},
+                signature_version="s3v4",  # also of presigned URLs, whose default is an older one
+                request_checksum_calculation="when_required",  # a presigned URL knows no checksum of what will come
                 s3={"addressing_style": "path"},
                 max_pool_connections=32,
             ),
@@ -85,47 +88,47 @@ class Storage:
 
     def put(self, key: str, data: bytes) -> int:
         """Store `data`; returns its size in bytes."""
-        with _translated():
+        with translated():
             self.client.put_object(Bucket=self.bucket, Key=key, Body=data)
         return len(data)
 
     def put_file(self, key: str, path: Path) -> int:
         """Store a file of any size in parts; returns its size in bytes."""
-        with _translated():
+        with translated():
             self.client.upload_file(str(path), self.bucket, key, Config=TRANSFER)
         return path.stat().st_size
 
     def get(self, key: str) -> bytes:
         """The whole object; for small ones."""
-        with _translated():
+        with translated():
             return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     def get_file(self, key: str, path: Path) -> None:
         """Write the object to `path`."""
-        with _translated():
+        with translated():
             self.client.download_file(self.bucket, key, str(path), Config=TRANSFER)
 
     def get_range(self, key: str, start: int, end: int) -> bytes:
         """Bytes `start` up to but without `end`."""
-        with _translated():
+        with translated():
             byte_range = f"bytes={start}-{end - 1}"
             return self.client.get_object(Bucket=self.bucket, Key=key, Range=byte_range)["Body"].read()
 
     def size(self, key: str) -> int:
         """Size of the object in bytes."""
-        with _translated():
+        with translated():
             return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
 
     def list(self, prefix: str) -> Iterator[str]:
         """All keys that start with `prefix`."""
-        with _translated():
+        with translated():
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
                 yield from (found["Key"] for found in page.get("Contents", ()))
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete the objects; a missing one is no error. Returns how many were named."""
         named = list(keys)
-        with _translated():
+        with translated():
             for at in range(0, len(named), 1000):  # S3's limit per request
                 batch: Any = {"Objects": [{"Key": key} for key in named[at : at + 1000]], "Quiet": True}
                 failed = self.client.delete_objects(Bucket=self.bucket, Delete=batch).get("Errors")
@@ -135,7 +138,7 @@ class Storage:
 
     def abort_uploads(self, prefix: str) -> int:
         """Abort every unfinished multipart upload below `prefix`; returns how many there were."""
-        with _translated():
+        with translated():
             found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix).get("Uploads", [])
             for upload in found:
                 self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
@@ -152,12 +155,12 @@ class Storage:
             return
         region = self.client.meta.region_name
         where: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        with _translated(), suppress(self.client.exceptions.BucketAlreadyOwnedByYou):
+        with translated(), suppress(self.client.exceptions.BucketAlreadyOwnedByYou):
             self.client.create_bucket(Bucket=self.bucket, **where)
 
     def _has_bucket(self) -> bool:
         try:
-            with _translated():
+            with translated():
                 self.client.head_bucket(Bucket=self.bucket)
         except NotFound:
             return False
@@ -186,7 +189,7 @@ class MultipartWriter:
     def flush(self) -> None:
         """Send what has been collected as one part."""
         self._is_touched = True
-        with _translated():
+        with translated():
             client, bucket = self._storage.client, self._storage.bucket
             if self._upload_id is None:
                 self._upload_id = client.create_multipart_upload(Bucket=bucket, Key=self._key)["UploadId"]
@@ -206,7 +209,7 @@ class MultipartWriter:
             return
         if self._buffer.tell():
             self.flush()
-        with _translated():
+        with translated():
             self._storage.client.complete_multipart_upload(
                 Bucket=self._storage.bucket,
                 Key=self._key,
@@ -227,3 +230,10 @@ class MultipartWriter:
 def storage() -> Storage:
     """This process's storage."""
     return Storage(settings())
+
+
+@cache
+def public_storage() -> Storage | None:
+    """The same by the address that clients see, which presigned URLs are made for; None when it is not set."""
+    address = settings().s3_public_endpoint_url
+    return Storage(settings(), address) if address else None

@@ -99,7 +99,7 @@ def delete(task_id: uuid.UUID, response: Response, caller: DetachedCallerDep, st
     """
     with db.session() as work:
         erased = erasure.erase(work, caller.id, task_id)
-    receipt = _purged(task_id, storage) or erased
+    receipt = purged(task_id, storage) or erased
     response.status_code = 200 if receipt.verified_at else 202
     return Receipt(
         task_id=task_id,
@@ -110,8 +110,8 @@ def delete(task_id: uuid.UUID, response: Response, caller: DetachedCallerDep, st
     )
 
 
-def _purged(task_id: uuid.UUID, storage: Storage) -> Erasure | None:
-    """The erasure after its objects were removed; None when a server is away and the sweep has to do it."""
+def purged(task_id: uuid.UUID, storage: Storage) -> Erasure | None:
+    """The erasure of a task or an upload, its objects removed; None when a server is away: then the sweep does it."""
     try:
         with db.session() as work:
             row = work.scalars(select(Erasure).where(Erasure.job_id == task_id).with_for_update()).one()

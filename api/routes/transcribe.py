@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
-from api import fields, intake, parameters, remote, submission
+from api import fields, intake, parameters, remote, submission, uploaded
 from api.dependencies import SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.parameters import Asked
@@ -32,11 +32,13 @@ from shared.errors import (
     InvalidUrl,
     ModelNotAllowed,
     NoAudio,
+    NotFound,
     QuotaExceeded,
     ServiceBusy,
     StorageUnavailable,
     TooManyQueued,
     Unauthorized,
+    WrongState,
 )
 from shared.jobs import Source
 from shared.keys import Caller
@@ -48,7 +50,7 @@ from shared.storage import Storage, upload_key
 
 router = APIRouter(tags=["transcribe"])
 
-NAMES = parameters.NAMES | remote.FIELDS
+NAMES = parameters.NAMES | remote.FIELDS | uploaded.FIELDS
 """Every field but the file."""
 
 OPTIONS: dict[str, Any] = {
@@ -97,10 +99,20 @@ BY_URL: dict[str, Any] = {
     },
 }
 
+BY_UPLOAD: dict[str, Any] = {
+    "type": "object",
+    "required": ["upload_id"],
+    "additionalProperties": False,
+    "properties": {
+        "upload_id": {"type": "string", "format": "uuid", "description": "A complete upload of POST /uploads"},
+        **OPTIONS,
+    },
+}
+
 BODIES: dict[str, Any] = {
-    "multipart/form-data": {"schema": {"oneOf": [FORM, BY_URL]}},
-    fields.JSON: {"schema": BY_URL},
-    fields.URLENCODED: {"schema": BY_URL},
+    "multipart/form-data": {"schema": {"oneOf": [FORM, BY_URL, BY_UPLOAD]}},
+    fields.JSON: {"schema": {"oneOf": [BY_URL, BY_UPLOAD]}},
+    fields.URLENCODED: {"schema": {"oneOf": [BY_URL, BY_UPLOAD]}},
 }
 """The body in OpenAPI. FastAPI cannot derive it, because the route reads the stream itself."""
 
@@ -116,8 +128,8 @@ BODIES: dict[str, Any] = {
         202: {"model": Accepted, "description": "The task, to be followed"},
         **responses(
             InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio,
-            InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy,
-            DatabaseUnavailable, StorageUnavailable,
+            InvalidUrl, BlockedAddress, AdapterDisabled, NotFound, WrongState, IdempotencyConflict, TooManyQueued,
+            QuotaExceeded, ServiceBusy, DatabaseUnavailable, StorageUnavailable,
         ),
     },
 )  # fmt: skip
@@ -137,7 +149,7 @@ async def transcribe(
     ] = None,
     prefer: Annotated[str, Header(description="`wait=N`: answer with the result if it is there in N seconds")] = "",
 ) -> Response:
-    """Send a file or a URL, and what to do with it; poll `status_url`, then fetch `result_url`.
+    """Send a file, a URL or the id of an upload, and what to do with it; poll `status_url`, then fetch `result_url`.
 
         curl -H "Authorization: Bearer $API_KEY" -F file=@meeting.mp3 -F diarization=true $URL/transcribe
         curl -H "Authorization: Bearer $API_KEY" -F url=https://media.example/meeting.mp3 $URL/transcribe
@@ -150,7 +162,7 @@ async def transcribe(
     request.state.task_id = job_id
     if fields.is_short(request):
         given = await fields.read(request, known=NAMES)
-        job, asked = await _by_url(request, job_id, caller, config, given)
+        job, asked = await _without_file(request, job_id, caller, config, given)
     else:
         job, asked = await _by_form(request, job_id, caller, config, storage)
     headers = {"Location": f"/status/{job.id}"}
@@ -178,7 +190,7 @@ async def _by_form(
             writer,
             known=NAMES,
             max_bytes=config.max_upload_bytes,
-            instead=(remote.URL,),
+            instead=(remote.URL, uploaded.UPLOAD_ID),
             takes_files=config.allow_upload_adapter,
         )
         asked = parameters.parse(upload.fields, config) if upload.bytes else None
@@ -188,18 +200,22 @@ async def _by_form(
         raise
     if asked is None:
         await intake.in_thread(submission.withdraw, job_id, writer)
-        return await _by_url(request, job_id, caller, config, upload.fields)
+        return await _without_file(request, job_id, caller, config, upload.fields)
     source = Source(key, upload.sha256, upload.bytes, upload.filename)
     order = submission.Order(job_id, caller.id, source, asked, request.state.request_id, _key(request))
     return await intake.in_thread(submission.place, order, writer, storage), asked
 
 
-async def _by_url(
+async def _without_file(
     request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, given: Mapping[str, str]
 ) -> tuple[Job, Asked]:
-    order = remote.order(given, config, job_id=job_id, owner_id=caller.id, request_id=request.state.request_id)
-    order = replace(order, idempotency_key=_key(request))
-    return await intake.in_thread(submission.place_remote, order), order.asked
+    def place() -> tuple[Job, Asked]:
+        make = uploaded.order if uploaded.is_named(given) else remote.order
+        order = make(given, config, job_id=job_id, owner_id=caller.id, request_id=request.state.request_id)
+        order = replace(order, idempotency_key=_key(request))
+        return submission.place_remote(order), order.asked
+
+    return await intake.in_thread(place)
 
 
 def _key(request: Request) -> str | None:

@@ -27,6 +27,9 @@ class Upload(Base):
     key: Mapped[str]
     storage_id: Mapped[str | None]  # of the multipart upload in S3
     artifact_id: Mapped[uuid.UUID | None] = mapped_column(ForeignKey("artifacts.id"))
+    checking_until: Mapped[datetime | None]  # somebody is at it; later than this, not any more
+    error_code: Mapped[str | None]
+    error_message: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
     completed_at: Mapped[datetime | None]

@@ -1,0 +1,237 @@
+"""Recordings that arrive in parts: of any size, in any order, over any number of connections."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+from urllib.parse import urlencode
+
+import anyio
+from anyio import CapacityLimiter, to_thread
+from fastapi import APIRouter, Path, Query, Request, Response
+from uuid_utils.compat import uuid7
+
+from api import assembly, intake, relay, upload_views, views
+from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep, SubmitterDep
+from api.errors import responses
+from api.routes.tasks import purged
+from shared import db, erasure, parts, uploads
+from shared.errors import (
+    AdapterDisabled,
+    ChecksumMismatch,
+    DatabaseUnavailable,
+    FileTooLarge,
+    Forbidden,
+    IncompleteUpload,
+    InvalidRequest,
+    MissingParts,
+    NotFound,
+    QuotaExceeded,
+    ServiceBusy,
+    StorageUnavailable,
+    TooManyQueued,
+    Unauthorized,
+    WrongState,
+)
+from shared.filenames import safe_filename
+from shared.keys import Caller
+from shared.models import Upload
+from shared.parts import MAX_PARTS, Layout
+from shared.storage import Storage, public_storage
+from shared.upload_bodies import NewUpload, ReceivedPart, UploadDetail, UploadInfo, UploadReceipt, Uploads
+from shared.uploads import UploadState
+
+router = APIRouter(prefix="/uploads", tags=["uploads"])
+
+USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
+STORING = (*USUAL, InvalidRequest, StorageUnavailable)
+
+CHECKS = CapacityLimiter(4)
+"""Uploads that are read back at the same time: each takes a core while it lasts, some 2 s per GB."""
+
+LOOK_AGAIN_S = 0.5
+"""While another request completes the upload."""
+
+PageSize = Annotated[int, Query(alias="limit", ge=1, le=1000, description="Parts per answer")]
+FirstPart = Annotated[int, Query(ge=1, le=MAX_PARTS, description="`next_part` of the answer before")]
+OnlyMissing = Annotated[bool, Query(description="Only parts that are still to be sent")]
+
+
+@router.post(
+    "",
+    status_code=201,
+    response_model=UploadDetail,
+    summary="Begin an upload in parts",
+    responses=responses(*STORING, FileTooLarge, AdapterDisabled, TooManyQueued, QuotaExceeded, ServiceBusy),
+)
+def begin(
+    given: NewUpload,
+    response: Response,
+    caller: SubmitterDep,
+    config: SettingsDep,
+    storage: StorageDep,
+    limit: PageSize = 100,
+) -> UploadDetail:
+    """Say how many bytes will come; the answer says in which parts, and where to send them.
+
+        curl -H "Authorization: Bearer $API_KEY" --json '{"filename": "long.wav", "bytes": 10737418240}' $URL/uploads
+
+    Then `PUT` each part, `POST` to `complete`, and use `upload_id` in `POST /transcribe`. With `sha256`, a recording
+    that this key has sent before is `complete` at once.
+    """
+    if not config.allow_upload_adapter:
+        raise AdapterDisabled("This server does not take uploaded files.")
+    most = config.max_resumable_bytes
+    if given.bytes > most:
+        raise FileTooLarge(f"The file is larger than {most} bytes.", max_upload_bytes=most)
+    upload_id = uuid7()
+    with db.session() as work:
+        upload = uploads.begin(
+            work,
+            upload_id=upload_id,
+            owner_id=caller.id,
+            filename=safe_filename(given.filename or ""),
+            cut=parts.layout(given.bytes, given.part_bytes),
+            sha256=given.sha256,
+            ttl_s=config.upload_ttl_s,
+        )
+    response.headers["Location"] = f"/uploads/{upload_id}"
+    if upload.state == UploadState.OPEN:
+        upload = assembly.opened(caller.id, upload_id, storage)
+    return _detail(upload, storage, limit=limit)
+
+
+@router.get("", response_model=Uploads, summary="All uploads of this key", responses=responses(*USUAL, InvalidRequest))
+def listing(
+    response: Response,
+    caller: CallerDep,
+    session: SessionDep,
+    limit: Annotated[int, Query(ge=1, le=100, description="Entries per page")] = 20,
+    cursor: Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")] = None,
+    state: Annotated[UploadState | None, Query(description="Only uploads in this state")] = None,
+) -> Uploads:
+    """Newest first, a page at a time. The header `Link: <...>; rel="next"` leads to the next page as well.
+
+    curl -H "Authorization: Bearer $API_KEY" "$URL/uploads?state=open"
+    """
+    found, last = uploads.page(session, caller.id, limit=limit, before=views.row_before(cursor), state=state)
+    next_cursor = views.cursor_of(last)
+    if next_cursor:
+        query = {"limit": limit, "cursor": next_cursor} | ({"state": state.value} if state else {})
+        response.headers["Link"] = f'</uploads?{urlencode(query)}>; rel="next"'
+    return Uploads(items=[upload_views.info(upload) for upload in found], next_cursor=next_cursor)
+
+
+@router.get("/{upload_id}", response_model=UploadDetail, summary="Which parts of an upload have arrived",
+            responses=responses(*STORING))  # fmt: skip
+def detail(
+    upload_id: uuid.UUID,
+    caller: DetachedCallerDep,
+    storage: StorageDep,
+    limit: PageSize = 100,
+    first_part: FirstPart = 1,
+    missing: OnlyMissing = False,
+) -> UploadDetail:
+    """After a lost connection: what is there already, and fresh URLs for what is not.
+
+    curl -H "Authorization: Bearer $API_KEY" "$URL/uploads/$UPLOAD_ID?missing=true"
+    """
+    upload = assembly.opened(caller.id, upload_id, storage)
+    return _detail(upload, storage, limit=limit, first_part=first_part, missing=missing)
+
+
+@router.put(
+    "/{upload_id}/parts/{number}",
+    response_model=ReceivedPart,
+    summary="Send a part",
+    openapi_extra={"requestBody": {"required": True, "content": {
+        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+    responses=responses(*STORING, IncompleteUpload, WrongState, AdapterDisabled),
+)  # fmt: skip
+async def put_part(
+    request: Request,
+    upload_id: uuid.UUID,
+    number: Annotated[int, Path(ge=1, le=MAX_PARTS)],
+    caller: DetachedCallerDep,
+    config: SettingsDep,
+    storage: StorageDep,
+) -> ReceivedPart:
+    """The bare bytes of one part, which has exactly the size that the upload says. A part that comes again replaces it.
+
+    curl -H "Authorization: Bearer $API_KEY" -T part-1 $URL/uploads/$UPLOAD_ID/parts/1
+    """
+    if not config.allow_upload_adapter:
+        raise AdapterDisabled("This server does not take uploaded files.")
+    upload = await intake.in_thread(assembly.opened, caller.id, upload_id, storage)
+    cut = Layout(upload.bytes, upload.part_bytes)
+    if number > cut.count:
+        raise NotFound(f"The upload has {cut.count} parts.")
+    if upload.state != UploadState.OPEN or upload.storage_id is None:
+        raise WrongState(f"The upload is {upload.state}; it takes no more parts.", status=upload.state)
+    size = cut.size(number)
+    url = parts.presigned(storage, upload.key, upload.storage_id, number, size)
+    return ReceivedPart(number=number, bytes=size, etag=await relay.put(request, url, size))
+
+
+@router.post("/{upload_id}/complete", response_model=UploadInfo, summary="Make the parts a recording",
+             responses=responses(*STORING, MissingParts, ChecksumMismatch))  # fmt: skip
+async def complete(
+    upload_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDep, storage: StorageDep
+) -> UploadInfo:
+    """Joins the parts and reads the whole back to compare size and SHA-256: seconds per GB. Safe to send again.
+
+    curl -X POST -H "Authorization: Bearer $API_KEY" $URL/uploads/$UPLOAD_ID/complete
+
+    The check goes on if the connection is lost. `missing_parts` says which parts to send; after `checksum_mismatch` all
+    parts have to be sent again.
+    """
+    while (done := await _complete(caller, upload_id, config.upload_ttl_s, storage)) is None:
+        await anyio.sleep(LOOK_AGAIN_S)
+    return upload_views.info(done)
+
+
+@router.delete(
+    "/{upload_id}",
+    response_model=UploadReceipt,
+    summary="Abort an upload, or delete one that is complete",
+    responses={
+        202: {"model": UploadReceipt, "description": "Erased; storage will be emptied when it answers again"},
+        **responses(*USUAL),
+    },
+)
+def delete(upload_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> UploadReceipt:
+    """Parts and recording are removed, unless a task uses the recording: then it stays until that task is deleted.
+
+    curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/uploads/$UPLOAD_ID
+    """
+    with db.session() as work:
+        erased = erasure.erase_upload(work, caller.id, upload_id)
+    receipt = purged(upload_id, storage) or erased
+    response.status_code = 200 if receipt.verified_at else 202
+    return UploadReceipt(
+        upload_id=upload_id,
+        erased=True,
+        objects=receipt.objects,
+        erased_at=receipt.created_at,
+        verified=receipt.verified_at is not None,
+    )
+
+
+async def _complete(caller: Caller, upload_id: uuid.UUID, ttl_s: float, storage: Storage) -> Upload | None:
+    return await to_thread.run_sync(assembly.complete, caller.id, upload_id, storage, ttl_s, limiter=CHECKS)
+
+
+def _detail(
+    upload: Upload, storage: Storage, *, limit: int, first_part: int = 1, missing: bool = False
+) -> UploadDetail:
+    is_open = upload.state == UploadState.OPEN and upload.storage_id is not None
+    found = parts.arrived(storage, upload.key, upload.storage_id) if is_open and upload.storage_id else {}
+    return upload_views.detail(
+        upload,
+        found,
+        public_storage(),
+        numbers=upload_views.numbers(upload, found, first_part, missing=missing) if is_open else [],
+        limit=limit,
+        urls_expire_at=datetime.now(UTC) + timedelta(seconds=parts.URL_SECONDS),
+    )
