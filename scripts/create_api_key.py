@@ -1,6 +1,4 @@
-"""`python -m scripts.create_api_key NAME [--scope transcribe] [--scope admin] [--retention-seconds N]`: make an API key.
-
-It is printed once.
+"""`python -m scripts.create_api_key NAME [--scope transcribe] [--scope admin]`: make an API key and print it, once.
 
 Needs the gateway's environment, at least DATABASE_URL and REDIS_URL.
 """
@@ -29,7 +27,7 @@ def main() -> int:
         "--retention-seconds",
         type=int,
         metavar="N",
-        help="keep its finished tasks so long; 0 for ever (default: server's)",
+        help="how long its finished tasks are kept; 0 is for ever",
     )
     wanted = parser.parse_args()
     if (wanted.retention_seconds or 0) not in range(2**31):
