@@ -1,0 +1,121 @@
+"""All services of docker-compose.yml, each started by its own command, found well by its own health check."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.local_servers import Postgres
+from tests.conftest import MODELS
+from tests.deploy.composed import ROOT, Service, project, read, tools
+from tests.deploy.machine import Machine
+
+SETTINGS = {
+    "RATELIMIT_FILE": "deploy/caddy/no-ratelimit.caddy",  # stock Caddy has no such plugin
+    "ENGINE": "sleeper",
+    "ASR_THREADS": "1",
+    "DIARIZE_THREADS": "1",
+    "IO_CONCURRENCY": "1",
+    "CPU_CONCURRENCY": "1",
+    "MAX_BODY": "1100MB",
+    "HEARTBEAT_S": "0.5",
+}
+SERVERS = ("postgres", "valkey", "seaweedfs")
+METRICS_PORT = 9100
+
+
+@dataclass
+class Deployment:
+    """The services as processes of one machine; `described` is what compose makes of the files."""
+
+    folder: Path
+    described: dict[str, Any]
+    machine: Machine
+    services: dict[str, Service] = field(default_factory=dict)
+
+    def service(self, name: str) -> Service:
+        """The service, made but not started."""
+        if name not in self.services:
+            volumes = {volume: self.folder / "volumes" / volume for volume in self.described["volumes"]}
+            for path in volumes.values():
+                path.mkdir(parents=True, exist_ok=True)
+            # one machine stands for many: here all workers have one address
+            number = sorted(self.described["services"]).index(name)
+            changes = {"METRICS_PORT": str(METRICS_PORT + number)} if name.startswith("worker") else {}
+            self.services[name] = Service(
+                name, self.described["services"][name], self.folder / "run" / name, self.machine,
+                volumes | {"models": MODELS}, changes,
+            )  # fmt: skip
+            if name == "postgres":
+                self._as_the_image_does(self.services[name], volumes["postgres"])
+        return self.services[name]
+
+    def run(self, *command: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
+        """A command on that machine."""
+        return subprocess.run(
+            (*self.machine.prefix(ROOT), *command), capture_output=True, text=True, timeout=timeout_s, check=False
+        )
+
+    @property
+    def api_key(self) -> str:
+        return str(self.described["services"]["api"]["environment"]["API_KEY"])
+
+    def stop(self) -> None:
+        for service in reversed(list(self.services.values())):
+            if service.process is not None and service.process.poll() is None:
+                service.stop()
+
+    def _as_the_image_does(self, service: Service, volume: Path) -> None:
+        """Make the cluster, which the entrypoint of PostgreSQL's image does before the command."""
+        cluster = Postgres(volume / "18", 5432, service.environment["POSTGRES_PASSWORD"])
+        cluster.prepare()
+        with (volume / "18" / "postgresql.conf").open("a") as file:
+            file.write("unix_socket_directories = ''\n")
+        service.changes = {"PGDATA": str(volume / "18")}
+
+
+@pytest.fixture(scope="session")
+def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
+    """Servers and gateway behind Caddy, healthy and migrated; workers are started by whoever needs them."""
+    folder = tmp_path_factory.mktemp("deploy")
+    described = read(project(folder / "project", SETTINGS), "--profile", "gpu")
+    (folder / "run").mkdir()
+    tools(folder / "run" / "bin")
+    with Machine(folder, described["services"]) as machine:
+        deployed = Deployment(folder, described, machine)
+        try:
+            for name in SERVERS:
+                deployed.service(name).start()
+            _make_database(deployed)
+            for name in SERVERS:
+                deployed.service(name).wait_healthy()
+            assert deployed.service("migrate").run() == 0, deployed.service("migrate").tail()
+            for name in ("api", "caddy"):
+                deployed.service(name).start()
+            for name in ("api", "caddy"):
+                deployed.service(name).wait_healthy()
+            yield deployed
+        finally:
+            deployed.stop()
+            shutil.rmtree(folder / "volumes", ignore_errors=True)
+
+
+def _make_database(deployed: Deployment) -> None:
+    """The database POSTGRES_DB, which the image makes."""
+    postgres = deployed.service("postgres")
+    described = postgres.described["environment"]
+    createdb = deployed.folder / "run" / "bin" / "createdb"
+    made = subprocess.run(
+        (*deployed.machine.prefix(ROOT), "sh", "-c",
+         f"for i in $(seq 150); do {createdb} -h 127.0.0.1 -U {described['POSTGRES_USER']} "
+         f"{described['POSTGRES_DB']} && exit 0; sleep 0.2; done; exit 1"),
+        env=os.environ | {"PGPASSWORD": described["POSTGRES_PASSWORD"]}, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert made.returncode == 0, postgres.tail()
