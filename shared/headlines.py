@@ -19,7 +19,10 @@ SEARCHABLE_CHARS = 200_000
 START, END, BETWEEN = "\x01", "\x02", "\x03"
 """What PostgreSQL marks with. These are taken out of what was said, so that nobody can say a mark."""
 
-OPTIONS = f"StartSel={START}, StopSel={END}, FragmentDelimiter={BETWEEN}, MaxFragments=2, MinWords=5, MaxWords=20, ShortWord=0"
+OPTIONS = (
+    f"StartSel={START}, StopSel={END}, FragmentDelimiter={BETWEEN}, "
+    "MaxFragments=2, MinWords=5, MaxWords=20, ShortWord=0"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ def make_due(*tasks: uuid.UUID | str) -> None:
 
 
 def test_the_task_decides_then_its_key_then_the_server(gateway: Gateway) -> None:
-    """A task's own time wins, then that of its key, where 0 is for ever, then JOB_TTL_SECONDS; a running task has none."""
+    """A task's own time wins, then its key's, where 0 is for ever, then JOB_TTL_SECONDS; a running task has none."""
     weekly, forever, plain = keeping(gateway, WEEK_S), keeping(gateway, 0), keeping(gateway, None)
     assert kept_s(weekly, cancelled(weekly, retention_seconds=str(DAY_S))) == DAY_S
     assert kept_s(weekly, cancelled(weekly)) == WEEK_S
