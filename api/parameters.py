@@ -37,7 +37,7 @@ def parse(fields: Mapping[str, str], config: Settings) -> Asked:
 
     Raises InvalidRequest and ModelNotAllowed, and InvalidUrl and BlockedAddress for `webhook_url`.
     """
-    given = _without_aliases({name: value for name, value in fields.items() if value.strip()})
+    given = without_aliases({name: value for name, value in fields.items() if value.strip()})
     priority = given.pop("priority", "normal")
     if priority not in get_args(Priority):
         raise InvalidRequest(f"priority must be one of {', '.join(get_args(Priority))}.", parameter="priority")
@@ -74,7 +74,8 @@ def invalid(error: ValidationError) -> InvalidRequest:
     return InvalidRequest(f"{name}: {message}", parameter=name) if name else InvalidRequest(message)
 
 
-def _without_aliases(fields: Mapping[str, str]) -> dict[str, Any]:
+def without_aliases(fields: Mapping[str, str]) -> dict[str, Any]:
+    """The same fields under the options' own names. Raises InvalidRequest for one that is given under two names."""
     given: dict[str, Any] = {}
     for name, value in fields.items():
         option = ALIASES.get(name, name)

@@ -44,16 +44,17 @@ def once(
     notes: JobNotes,
 ) -> Once:
     """The request of a submission: what is to be transcribed, by content or by URL, and how."""
-    return _once(owner_id, key, _request(source, options, priority, notes))
+    recording = source.url if isinstance(source, RemoteSource) else source.sha256
+    return _once(owner_id, key, _request(recording, options, priority, notes))
 
 
 def once_for_batch(
     owner_id: uuid.UUID,
     key: str,
-    items: Iterable[tuple[Source | RemoteSource, JobOptions, Priority, JobNotes]],
+    items: Iterable[tuple[str, JobOptions, Priority, JobNotes]],
     notes: JobNotes,
 ) -> Once:
-    """The request of a batch: its items in order, and its own notes."""
+    """The request of a batch: its items in order, each with its URL or the id of its upload, and its own notes."""
     described = [_request(*item) for item in items]
     return _once(owner_id, key, ["batch", described, notes.model_dump(exclude_defaults=True)])
 
@@ -107,8 +108,7 @@ def _noted(session: Session, request: Once) -> IdempotencyKey | None:
     return row
 
 
-def _request(source: Source | RemoteSource, options: JobOptions, priority: Priority, notes: JobNotes) -> list[Any]:
-    recording = source.url if isinstance(source, RemoteSource) else source.sha256
+def _request(recording: str, options: JobOptions, priority: Priority, notes: JobNotes) -> list[Any]:
     return [recording, options.model_dump(exclude_defaults=True), priority, notes.model_dump(exclude_defaults=True)]
 
 

@@ -6,7 +6,7 @@ import uuid
 from datetime import date, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 from shared.options import JobOptions, Priority
 from shared.states import JobState
@@ -342,7 +342,15 @@ class AsyncHealth(BaseModel):
 
 # ---- admin
 
-KeyLimit = Annotated[int, Field(strict=True, ge=0, le=2_147_483_647)] | None
+
+def _number(given: object) -> object:
+    """What JSON calls a number: 600 and 600.0, not "600" or true."""
+    if isinstance(given, bool | str):
+        raise ValueError("must be a number")
+    return given
+
+
+KeyLimit = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2_147_483_647)] | None
 
 
 class KeyLimits(BaseModel):

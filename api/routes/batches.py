@@ -1,0 +1,263 @@
+"""Many recordings at once: submitted together, seen as a whole, stopped and deleted together."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Sequence
+from contextlib import suppress
+from typing import Annotated, Any
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Header, Request, Response
+from fastapi.responses import JSONResponse
+from uuid_utils.compat import uuid7
+
+from api import batch_orders, batch_submission, fields, intake, views
+from api.batch_submission import BatchOrder, Placed
+from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep
+from api.errors import responses
+from api.routes.history import Cursor, Limit
+from api.routes.tasks import purged
+from api.routes.transcribe import OPTIONS
+from shared import batches, db, erasure, jobs
+from shared.batch_schemas import AcceptedBatch, Batches, BatchReceipt, BatchStatus, BatchTask, BatchTasks
+from shared.batches import Overview
+from shared.errors import (
+    AdapterDisabled,
+    BlockedAddress,
+    DatabaseUnavailable,
+    Forbidden,
+    IdempotencyConflict,
+    IncompleteUpload,
+    InvalidRequest,
+    InvalidUrl,
+    ModelNotAllowed,
+    NotFound,
+    QuotaExceeded,
+    ServiceBusy,
+    TooManyQueued,
+    Unauthorized,
+    WrongState,
+)
+from shared.states import JobState
+
+router = APIRouter(tags=["batches"])
+
+USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
+
+PURGE_S = 10.0
+"""How long DELETE empties storage itself. A task takes some 10 ms; what is left then the sweep removes."""
+
+_COMMON = {name: shown for name, shown in OPTIONS.items() if name != "wait"}
+_ITEM: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "url": {"type": "string", "description": "Address of a recording", "examples": ["https://media.example/1.mp3"]},
+        "upload_id": {"type": "string", "format": "uuid", "description": "A complete upload of POST /uploads"},
+        "refresh": {"type": "boolean", "description": "Fetch the URL again although it was fetched before"},
+        **_COMMON,
+    },
+}
+BODY: dict[str, Any] = {
+    "type": "object",
+    "required": ["items"],
+    "additionalProperties": False,
+    "properties": {
+        "items": {"type": "array", "minItems": 1, "items": _ITEM, "description": "Each has url or upload_id"},
+        "refresh": _ITEM["properties"]["refresh"],
+        **_COMMON,
+        "webhook_url": {"type": "string", "maxLength": 2000, "description": "Told when the last task has ended"},
+    },
+    "example": {
+        "items": [{"url": "https://media.example/1.mp3"}, {"url": "https://media.example/2.mp3", "language": "de"}],
+        "diarization": True,
+    },
+}
+
+
+@router.post(
+    "/transcribe/batch",
+    status_code=202,
+    response_model=AcceptedBatch,
+    summary="Transcribe many recordings",
+    openapi_extra={"requestBody": {"required": True, "content": {fields.JSON: {"schema": BODY}}}},
+    responses=responses(
+        InvalidRequest, Unauthorized, Forbidden, NotFound, WrongState, IncompleteUpload, ModelNotAllowed, InvalidUrl,
+        BlockedAddress, AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy,
+        DatabaseUnavailable,
+    ),
+)  # fmt: skip
+async def submit(
+    request: Request,
+    caller: DetachedCallerDep,
+    config: SettingsDep,
+    idempotency_key: Annotated[
+        str | None,
+        Header(
+            max_length=255,
+            pattern="^[ -~]+$",
+            description="For 24 hours the same key with the same request gives the same batch",
+        ),
+    ] = None,
+) -> Response:
+    """All of them become tasks, or none: each is checked first, and an error names the item in `detail.parameter`.
+
+        curl -H "Authorization: Bearer $API_KEY" --json '{"diarization": true, "items": [
+          {"url": "https://media.example/1.mp3", "reference": "first"},
+          {"url": "https://media.example/2.mp3", "language": "de"}]}' $URL/transcribe/batch
+
+    Options and notes beside `items` hold for every item that does not have its own, but for `webhook_url`, which is
+    told once, when the last task has ended.
+    """
+    body = await fields.read_json(request, max_bytes=batch_orders.MAX_BODY_BYTES)
+    asked = await intake.in_thread(batch_orders.parse, body, config)
+    order = BatchOrder(uuid7(), caller, asked, request.state.request_id, idempotency_key)
+    placed = await intake.in_thread(batch_submission.place, order, config)
+    headers = {"Location": f"/batches/{placed.batch.id}"}
+    if placed.batch.id != order.batch_id:
+        headers["Idempotent-Replayed"] = "true"
+    return JSONResponse(_accepted(placed).model_dump(mode="json"), 202, headers)
+
+
+@router.get("/batches", response_model=Batches, summary="All batches of this key",
+            responses=responses(Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable))  # fmt: skip
+def listing(
+    response: Response, caller: CallerDep, session: SessionDep, limit: Limit = 20, cursor: Cursor = None
+) -> Batches:
+    """Newest first, a page at a time, as GET /history.
+
+    curl -H "Authorization: Bearer $API_KEY" $URL/batches
+    """
+    found, last = batches.page(session, caller.id, limit=limit, before=views.row_before(cursor))
+    next_cursor = _next_page(response, "/batches", limit, last)
+    return Batches(items=[_status(one) for one in batches.overviews(session, found)], next_cursor=next_cursor)
+
+
+@router.get("/batches/{batch_id}", response_model=BatchStatus, summary="Where a batch stands",
+            responses=responses(*USUAL))  # fmt: skip
+def status(batch_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> BatchStatus:
+    """As a whole: how many tasks are where, progress, and a forecast as soon as one of them has ended.
+
+    curl -H "Authorization: Bearer $API_KEY" $URL/batches/$BATCH_ID
+    """
+    return _status(*batches.overviews(session, [batches.get(session, caller.id, batch_id)]))
+
+
+@router.get("/batches/{batch_id}/tasks", response_model=BatchTasks, summary="The tasks of a batch",
+            responses=responses(*USUAL, InvalidRequest))  # fmt: skip
+def tasks(
+    batch_id: uuid.UUID,
+    response: Response,
+    caller: CallerDep,
+    session: SessionDep,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> BatchTasks:
+    """In the order of the items, a page at a time.
+
+    curl -H "Authorization: Bearer $API_KEY" "$URL/batches/$BATCH_ID/tasks?limit=100"
+    """
+    batches.get(session, caller.id, batch_id)
+    found, last = batches.tasks(session, batch_id, limit=limit, after=views.row_before(cursor))
+    next_cursor = _next_page(response, f"/batches/{batch_id}/tasks", limit, last)
+    return BatchTasks(items=[views.history_item(job) for job in found], next_cursor=next_cursor)
+
+
+@router.post("/batches/{batch_id}/cancel", response_model=BatchStatus, summary="Stop all tasks of a batch",
+             responses=responses(*USUAL))  # fmt: skip
+def cancel(batch_id: uuid.UUID, caller: DetachedCallerDep) -> BatchStatus:
+    """Those that have ended stay as they are; those that a worker holds end within seconds.
+
+    curl -X POST -H "Authorization: Bearer $API_KEY" $URL/batches/$BATCH_ID/cancel
+    """
+    with db.session() as work:
+        unfinished = batches.unfinished_ids(work, batches.get(work, caller.id, batch_id).id)
+    for task_id in unfinished:  # one transaction each: many locked tasks would wait for each other's workers
+        with suppress(NotFound, WrongState), db.session() as work:  # deleted, or ended meanwhile
+            jobs.cancel(work, caller.id, task_id)
+    with db.session() as work:
+        return _status(*batches.overviews(work, [batches.get(work, caller.id, batch_id)]))
+
+
+@router.delete(
+    "/batches/{batch_id}",
+    response_model=BatchReceipt,
+    summary="Delete a batch with all of its tasks",
+    responses={
+        202: {"model": BatchReceipt, "description": "Erased; the sweep is still emptying storage"},
+        **responses(*USUAL),
+    },
+)
+def delete(batch_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> BatchReceipt:
+    """Every task is erased as DELETE /tasks/{task_id} does it, running ones too.
+
+    curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/batches/$BATCH_ID
+    """
+    with db.session() as work:
+        doomed = batches.all_ids(work, batches.get(work, caller.id, batch_id).id)
+    erased: list[uuid.UUID] = []
+    for task_id in doomed:
+        with suppress(NotFound), db.session() as work:
+            erasure.erase(work, caller.id, task_id)
+            erased.append(task_id)
+    with db.session() as work:
+        batches.remove(work, batch_id)
+    objects, verified = _purge(erased, storage)
+    response.status_code = 200 if verified == len(erased) else 202
+    return BatchReceipt(
+        batch_id=batch_id, erased=True, tasks=len(erased), objects=objects, verified=verified == len(erased)
+    )
+
+
+def _purge(erased: Sequence[uuid.UUID], storage: StorageDep) -> tuple[int, int]:
+    """Empty storage of these tasks while there is time: objects removed, and tasks of which nothing is left."""
+    until = time.monotonic() + PURGE_S
+    objects = verified = 0
+    for task_id in erased:
+        if time.monotonic() > until or (receipt := purged(task_id, storage)) is None:
+            break
+        objects += receipt.objects
+        verified += receipt.verified_at is not None
+    return objects, verified
+
+
+def _accepted(placed: Placed) -> AcceptedBatch:
+    # as it was at first, so that a repeated request gets the same answer
+    made = [
+        BatchTask(
+            task_id=task_id,
+            status=JobState.DONE if is_cached else JobState.QUEUED,
+            status_url=f"/status/{task_id}",
+            result_url=f"/result/{task_id}",
+        )
+        for task_id, is_cached in placed.tasks
+    ]
+    batch = placed.batch
+    return AcceptedBatch(batch_id=batch.id, total=batch.total, status_url=f"/batches/{batch.id}", tasks=made)
+
+
+def _status(seen: Overview) -> BatchStatus:
+    batch = seen.batch
+    return BatchStatus.model_validate(
+        {
+            "batch_id": batch.id,
+            "status": seen.status,
+            "total": batch.total,
+            "counts": {**seen.counts, "deleted": seen.deleted},
+            "progress": seen.progress,
+            "eta_seconds": seen.eta_seconds,
+            "reference": batch.reference,
+            "created_at": batch.created_at,
+            "finished_at": batch.finished_at,
+            "tasks_url": f"/batches/{batch.id}/tasks",
+        }
+    )
+
+
+def _next_page(response: Response, path: str, limit: int, last: uuid.UUID | None) -> str | None:
+    cursor = views.cursor_of(last)
+    if cursor:
+        response.headers["Link"] = f'<{path}?{urlencode({"limit": limit, "cursor": cursor})}>; rel="next"'
+    return cursor
