@@ -17,6 +17,7 @@ from api import intake, limits, submission
 from api.dependencies import DetachedCallerDep, SettingsDep, StorageDep
 from api.errors import stored
 from api.form import FILE
+from api.form_schema import in_form
 from api.intake import Upload
 from api.parameters import Asked
 from api.waiting import until_ended
@@ -184,7 +185,7 @@ def form(fields: Mapping[str, dict[str, Any]], file_field: str = FILE) -> dict[s
     file = {"type": "string", "format": "binary", "description": "Any audio or video file"}
     schema = {"type": "object", "required": [file_field], "additionalProperties": False,
               "properties": {file_field: file, **fields}}  # fmt: skip
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": schema}}}}
+    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": in_form(schema)}}}}
 
 
 async def _desk(

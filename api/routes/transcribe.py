@@ -16,6 +16,7 @@ from uuid_utils.compat import uuid7
 from api import fields, intake, parameters, remote, submission, uploaded
 from api.dependencies import SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
+from api.form_schema import in_form
 from api.parameters import Asked
 from api.routes import results
 from api.waiting import until_ended
@@ -110,9 +111,9 @@ BY_UPLOAD: dict[str, Any] = {
 }
 
 BODIES: dict[str, Any] = {
-    "multipart/form-data": {"schema": {"oneOf": [FORM, BY_URL, BY_UPLOAD]}},
+    "multipart/form-data": {"schema": {"oneOf": [in_form(FORM), in_form(BY_URL), in_form(BY_UPLOAD)]}},
     fields.JSON: {"schema": {"oneOf": [BY_URL, BY_UPLOAD]}},
-    fields.URLENCODED: {"schema": {"oneOf": [BY_URL, BY_UPLOAD]}},
+    fields.URLENCODED: {"schema": {"oneOf": [in_form(BY_URL), in_form(BY_UPLOAD)]}},
 }
 """The body in OpenAPI. FastAPI cannot derive it, because the route reads the stream itself."""
 
