@@ -27,6 +27,9 @@ LONG_PAUSE_S = 2.0
 MIN_LABEL_COLUMNS = 7
 """Room for the name that a hundredth speaker is given, spk_100, in lines of any length."""
 
+MIN_AT_ONCE_S = 0.5
+"""Two talk at once when their segments overlap for longer: at a change of speakers word times are off by less."""
+
 UNKNOWN_SPEAKER = "unknown"
 """Shown instead of a speaker where the transcript has speakers and a segment has none."""
 
@@ -108,13 +111,15 @@ def cues(
     """The cues of all segments in order, never empty, never overlapping, at least 1 ms long.
 
     A line holds `max_line_length` columns; a full-width character takes two, any other one. With `labels` the first
-    line leaves room for the label of a new speaker.
+    line leaves room for the label of a new speaker. Where two channels talk at once their cues alternate, each
+    labelled.
     """
     drafts: list[_Draft] = []
+    at_once = _talk_at_once(transcript.segments)
     diarized = any(segment.speaker is not None for segment in transcript.segments)
     for passage in _passages(transcript.segments):
         label, speaker = "", passage[0].speaker
-        if labels and diarized and (not drafts or speaker != drafts[-1].speaker):
+        if labels and diarized and (at_once or not drafts or speaker != drafts[-1].speaker):
             label = _label(speaker or UNKNOWN_SPEAKER, max_line_length)
         units = [unit for segment in passage for unit in _units(segment, max_line_length - _width(label))]
         first = 0
@@ -122,7 +127,9 @@ def cues(
             ahead = units[first : first + 2 * max_line_length * max_lines]
             count = _cut(ahead, max_line_length, max_lines, max_cue_s, _width(label))
             drafts.append(_Draft(ahead[:count], speaker, label))
-            first, label = first + count, ""
+            first, label = first + count, label if at_once else ""
+    if at_once:
+        drafts = _by_start(drafts)
     free_ms = 0
     for here, draft in enumerate(drafts):
         start_ms = max(free_ms, _ms(draft.units[0].start))
@@ -132,6 +139,27 @@ def cues(
         free_ms = max(end_ms, start_ms + 1)
         lines = tuple(_balanced(draft.units, max_line_length, _width(draft.label)))
         yield Cue(start_ms, free_ms, lines, draft.speaker, draft.label)
+
+
+def _talk_at_once(segments: Sequence[Segment]) -> bool:
+    """Whether segments of different speakers overlap, as they do when each has a channel."""
+    ends: dict[str | None, float] = {}
+    for segment in segments:
+        others = [end for speaker, end in ends.items() if speaker != segment.speaker]
+        if others and max(others) - segment.start > MIN_AT_ONCE_S:
+            return True
+        ends[segment.speaker] = max(segment.end, ends.get(segment.speaker, 0.0))
+    return False
+
+
+def _by_start(drafts: Sequence[_Draft]) -> list[_Draft]:
+    """In order of time, without moving what one speaker says before what the same one said earlier."""
+    latest: dict[str | None, float] = {}
+    keyed = []
+    for draft in drafts:
+        latest[draft.speaker] = max(draft.units[0].start, latest.get(draft.speaker, 0.0))
+        keyed.append((latest[draft.speaker], draft))
+    return [draft for _, draft in sorted(keyed, key=lambda entry: entry[0])]
 
 
 def _label(speaker: str, max_line_length: int) -> str:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.formats import MIN_LINE_LENGTH, FormatOptions, render
+from shared.subtitles import cues
 from shared.transcript import Segment, Transcript, Word
 from tests.unit.spoken import CALL, letters, moments, parsed_srt, parsed_vtt, said, transcript_of, transcripts
 
@@ -240,12 +241,21 @@ def test_cues_are_in_order_and_within_limits(spoken: Transcript, options: Format
 
 @given(transcripts(), limits)
 def test_subtitles_say_every_word(spoken: Transcript, options: FormatOptions) -> None:
-    """Whatever the text holds, it comes out in order; only srt's arrow is altered."""
-    text = letters("".join(segment.text for segment in spoken.segments))
-    shown = "".join("".join(lines) for _, _, lines in vtt_blocks(render(spoken, "vtt", options)))
-    assert letters(shown) == text
-    shown = "".join(without_label(lines) for _, _, lines in srt_blocks(render(spoken, "srt", options)))
-    assert letters(shown).replace("→", "-->") == text.replace("→", "-->")
+    """Whatever the text holds, it comes out, each speaker's in order; only srt's arrow is altered."""
+    for labels in (True, False):
+        shown = list(cues(spoken, options.max_line_length, options.max_lines, options.max_cue_s, labels=labels))
+        for speaker in {segment.speaker for segment in spoken.segments}:
+            text = "".join(segment.text for segment in spoken.segments if segment.speaker == speaker)
+            assert letters("".join("".join(cue.lines) for cue in shown if cue.speaker == speaker)) == letters(text)
+        text = letters("".join("".join(cue.lines) for cue in shown))
+        if all(before.end <= after.start for before, after in pairwise(spoken.segments)):
+            assert text == letters("".join(segment.text for segment in spoken.segments))
+        if labels:
+            written = "".join(without_label(lines) for _, _, lines in srt_blocks(render(spoken, "srt", options)))
+            assert letters(written).replace("→", "-->") == text.replace("→", "-->")
+        else:
+            written = "".join("".join(lines) for _, _, lines in vtt_blocks(render(spoken, "vtt", options)))
+            assert letters(written) == text
 
 
 @given(transcripts())
@@ -285,3 +295,15 @@ def test_a_cue_begins_with_its_first_word(talk: list[tuple[float, str]]) -> None
         shown += len(" ".join(lines).split(" "))
         free_ms = end_ms
     assert shown == len(words)
+
+
+def test_two_who_talk_at_once_take_turns_on_the_screen() -> None:
+    """What is said during another's long sentence is shown when it is said, and each cue names its speaker."""
+    question = "I have been waiting here for quite a while now, and I would like to know what it will cost."
+    long = said(question, 0, 10, "spk_1")
+    spoken = transcript_of(long, said("Of course.", 3, 4, "spk_2"))
+    shown = parsed_srt(render(spoken, "srt"))
+    assert [cue.text[:6] for cue in shown] == ["spk_1:", "spk_2:", "spk_1:"]
+    assert [cue.start for cue in shown] == sorted(cue.start for cue in shown)
+    assert shown[1].start == 3000
+    assert all(before.end <= after.start for before, after in pairwise(shown))
