@@ -69,7 +69,7 @@ def preferred_wait_s(header: str) -> float | None:
 def invalid(error: ValidationError) -> InvalidRequest:
     """The first thing that is wrong, as an error that names the parameter."""
     first = error.errors(include_url=False, include_input=False, include_context=False)[0]
-    name = ".".join(str(part) for part in first["loc"])
+    name = ".".join(str(part)[:100] for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     return InvalidRequest(f"{name}: {message}", parameter=name) if name else InvalidRequest(message)
 

@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from shared.correction_schemas import CorrectionRequest
-from shared.corrections import ORIGINAL, Edits, SegmentEdit, changed, corrected
+from shared.correction_schemas import MAX_TEXT_CHARS, CorrectionRequest
+from shared.corrections import MAX_CORRECTED_CHARS, ORIGINAL, Edits, SegmentEdit, changed, corrected
+from shared.errors import InvalidRequest
 from shared.formats import FormatOptions, render
 from shared.retiming import retimed
 from shared.subtitles import clean
@@ -193,6 +194,18 @@ def test_only_differences_are_kept() -> None:
     assert second == Edits({"spk_2": "Diane N.", "spk_3": "Tom"}, {0: SegmentEdit("Hi?", "spk_3")})
     third = changed(CALL, second, asked(segments=[{"id": 0, "speaker": "spk_1", "text": "Hello?\n"}]))
     assert third == Edits({"spk_2": "Diane N."}, {})
+
+
+def test_corrections_have_an_end() -> None:
+    """All corrected texts together hold some hours of speech, however many requests they come in."""
+    spoken = transcript_of(*(said("Hello.", n, n + 1) for n in range(600)))
+    edits = ORIGINAL
+    for first in (0, 250):
+        text = "x" * MAX_TEXT_CHARS
+        edits = changed(spoken, edits, asked(segments=[{"id": first + n, "text": text} for n in range(250)]))
+    with pytest.raises(InvalidRequest, match=f"{MAX_CORRECTED_CHARS}"):
+        changed(spoken, edits, asked(segments=[{"id": 599, "text": "Hi."}]))
+    assert changed(spoken, edits, asked(segments=[{"id": 0, "text": "Hi."}])).segments[0].text == "Hi."
 
 
 # ---- formats
