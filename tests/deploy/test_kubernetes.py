@@ -1,0 +1,120 @@
+"""The manifests of deploy/kubernetes, against Kubernetes' own schemas and against docker-compose.yml and the code."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+
+from shared.config import Settings
+from shared.states import NEEDS, QUEUES
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
+VERSION = "1.37"
+KUSTOMIZATION = yaml.safe_load((FOLDER / "kustomization.yaml").read_text())
+MANIFESTS: list[dict[str, Any]] = [
+    manifest for name in KUSTOMIZATION["resources"] for manifest in yaml.safe_load_all((FOLDER / name).read_text())
+]
+COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["services"]
+NOT_OURS = {"FLOWER_BASIC_AUTH", "HF_HUB_OFFLINE", "HF_HOME", "OMP_NUM_THREADS"}
+"""Variables that a library reads."""
+
+
+def of_kind(*kinds: str) -> list[dict[str, Any]]:
+    return [manifest for manifest in MANIFESTS if manifest["kind"] in kinds]
+
+
+def named(manifest: dict[str, Any]) -> str:
+    return f"{manifest['kind']} {manifest['metadata']['name']}"
+
+
+def container(manifest: dict[str, Any]) -> dict[str, Any]:
+    (only,) = manifest["spec"]["template"]["spec"]["containers"]
+    assert isinstance(only, dict)
+    return only
+
+
+@pytest.mark.parametrize("manifest", [one for one in MANIFESTS if "keda" not in one["apiVersion"]], ids=named)
+def test_manifests_are_valid(manifest: dict[str, Any]) -> None:
+    """Strictly: a misspelt field is an error."""
+    kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+def test_every_file_belongs_to_the_kustomization() -> None:
+    """No manifest is left out, no image is without a tag."""
+    assert {path.name for path in FOLDER.glob("*.yaml")} == {"kustomization.yaml", *KUSTOMIZATION["resources"]}
+    images = {container(manifest)["image"] for manifest in of_kind("Deployment", "Job")}
+    assert images == {image["name"] for image in KUSTOMIZATION["images"]}
+    assert all(re.fullmatch(r"\d+\.\d+\.\d+", image["newTag"]) for image in KUSTOMIZATION["images"])
+
+
+def test_commands_are_those_of_compose() -> None:
+    """What compose runs, and its tests start for real, runs here too; only the path of Flower is another."""
+    for manifest in of_kind("Deployment", "Job"):
+        name = manifest["metadata"]["name"]
+        ours = container(manifest)["args"]
+        theirs = [re.sub(r"\$\{\w+:-([^}]*)\}", r"\1", str(part)) for part in COMPOSE[name]["command"]]
+        if name == "flower":
+            theirs.remove("--url-prefix=flower")
+        if name == "models":
+            theirs[-1] = ours[-1]
+        assert ours == theirs, name
+
+
+def test_variables_are_known() -> None:
+    """Every variable that is set is one of Settings, or of a library."""
+    known = {field.upper() for field in Settings.model_fields} | NOT_OURS
+    given = {pair.partition("=")[0] for pair in KUSTOMIZATION["configMapGenerator"][0]["literals"]}
+    for manifest in of_kind("Deployment", "Job"):
+        given |= {variable["name"] for variable in container(manifest).get("env", ())}
+    assert given <= known
+
+
+def test_every_queue_has_workers_that_outlive_a_drained_node() -> None:
+    """Each queue is served, and each pool and the gateway have a budget that names them."""
+    commands = [container(manifest)["args"] for manifest in of_kind("Deployment")]
+    served = {args[args.index("-Q") + 1] for args in commands if "-Q" in args}
+    assert served == set(QUEUES.values())
+    budgets = {
+        budget["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"] for budget in of_kind("PodDisruptionBudget")
+    }
+    assert budgets == {"api"} | {f"worker-{queue}" for queue in served}
+
+
+def test_pods_are_locked_down() -> None:
+    """No root, no privileges to gain, nothing to write to but what is given."""
+    for manifest in of_kind("Deployment", "Job"):
+        pod, own = manifest["spec"]["template"]["spec"], container(manifest)["securityContext"]
+        assert pod["securityContext"]["runAsNonRoot"]
+        assert pod["automountServiceAccountToken"] is False
+        assert own == {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        }
+        assert {"requests", "limits"} <= container(manifest)["resources"].keys()
+
+
+def test_pools_scale_with_what_waits_and_what_runs() -> None:
+    """KEDA asks for our own metrics, of a stage of the queue that the pool serves, never taking a busy worker away."""
+    deployments = {manifest["metadata"]["name"]: manifest for manifest in of_kind("Deployment")}
+    assert len(of_kind("ScaledObject")) == 2
+    for manifest in of_kind("ScaledObject"):
+        spec = manifest["spec"]
+        target = deployments[spec["scaleTargetRef"]["name"]]
+        assert "replicas" not in target["spec"]
+        assert spec["minReplicaCount"] == 0 < spec["maxReplicaCount"]
+        (trigger,) = spec["triggers"]
+        assert trigger["type"] == "prometheus"
+        assert {"serverAddress", "query", "threshold", "activationThreshold"} == trigger["metadata"].keys()
+        assert all(isinstance(value, str) for value in trigger["metadata"].values())
+        stages = set(re.findall(r'stage="(\w+)"', trigger["metadata"]["query"]))
+        args = container(target)["args"]
+        assert {QUEUES[stage] for stage in stages & NEEDS.keys()} == {args[args.index("-Q") + 1]}
+        for metric in ("parley_queue_depth", "parley_running_stages"):
+            assert metric in trigger["metadata"]["query"]
