@@ -65,7 +65,7 @@ class Call:
 
 
 OF_ALL_KEYS = {("POST", "/jobs/repair"), ("POST", "/jobs/clear"), ("DELETE", "/jobs/all")}
-OURS = {"transcribe", "uploads", "tasks", "catalogue", "health", "admin", "webhooks"}
+OURS = {"transcribe", "batches", "uploads", "tasks", "catalogue", "health", "admin", "webhooks"}
 
 
 def calls(gateway: Gateway) -> list[Call]:
