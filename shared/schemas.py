@@ -350,7 +350,7 @@ def _number(given: object) -> object:
     return given
 
 
-KeyLimit = Annotated[int, BeforeValidator(_number), Field(ge=0, le=2_147_483_647)] | None
+KeyLimit = Annotated[int, Field(ge=0, le=2_147_483_647), BeforeValidator(_number)] | None
 
 
 class KeyLimits(BaseModel):

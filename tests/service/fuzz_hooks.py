@@ -16,9 +16,11 @@ from schemathesis.openapi.checks import (
 )
 
 BEYOND_SCHEMAS = re.compile(
-    r"excludes|is larger than|needs|given twice|Send only one of|is not possible|"  # one field about another
+    # one field about another
+    r"excludes|is larger than|needs|given twice|Send only one of|is not possible|must be later than|"
+    # values that only we can have made, that settings decide, or that are written in more ways than one
     r"must come from next_cursor|must be the id of an earlier|must be (auto or )?one of those that|must be some of|"
-    r"must have \d+ bytes|part_bytes must be from"  # values that only we can have made, or that settings decide
+    r"must be a time|must have \d+ bytes|part_bytes must be from"
 )
 """Messages of `invalid_request` about rules that no schema states. Errors with other codes are such rules always."""
 

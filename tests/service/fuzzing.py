@@ -43,12 +43,13 @@ LEASE_S = 3600.0
 
 @dataclass(frozen=True)
 class Report:
-    """What one round found. `failures` are titles with the call and the check's words."""
+    """What one round found: `failures` are kinds with their calls, `text` has each with its request."""
 
     cases: int
     operations: int
     seconds: float
     failures: tuple[str, ...]
+    text: str
 
 
 def fuzz(gateway: Gateway, caller: Caller, folder: Path, *, seed: int, examples: int, phases: str = "all") -> Report:
@@ -67,12 +68,13 @@ def fuzz(gateway: Gateway, caller: Caller, folder: Path, *, seed: int, examples:
     if not report.exists():
         raise RuntimeError(f"schemathesis gave no report; it said\n{output.read_text()[-2000:]}")
     found = json.loads(report.read_text())
-    errors = [f"{error}"[:2000] for error in found["errors"]]
+    failures = [f"{failure['title']}: {', '.join(failure['operations'])}" for failure in found["failures"]]
     return Report(
-        found["test_cases"]["generated"],
-        found["operations"]["tested"],
-        found["running_time"],
-        tuple(f"{failure}"[:2000] for failure in found["failures"]) + tuple(errors),
+        cases=found["test_cases"]["generated"],
+        operations=found["operations"]["tested"],
+        seconds=found["running_time"],
+        failures=(*failures, *map(str, found["errors"])),
+        text=output.read_text(),
     )
 
 

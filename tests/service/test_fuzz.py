@@ -19,7 +19,7 @@ def test_the_gateway_answers_as_its_document_says(servers: Stack, bucket: Storag
         report = fuzz(
             gateway, caller, tmp_path, seed=1, examples=MOST_CASES_PER_CALL, phases="examples,fuzzing,stateful"
         )
-        assert not report.failures
+        assert not report.failures, report.text
         assert report.cases > 200
         statuses = answers(gateway)
     assert statuses[200] and statuses[202] and statuses[422]

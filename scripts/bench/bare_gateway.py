@@ -1,0 +1,23 @@
+"""The least FastAPI can do for the two calls that scripts/bench/gateway.py compares: no key, no work, no storage."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, UploadFile
+
+
+def create_app() -> FastAPI:
+    """The app, made as ours is."""
+    app = FastAPI()
+    app.add_api_route("/transcribe", _submit, methods=["POST"], status_code=202)
+    app.add_api_route("/status/{task_id}", _status)
+    return app
+
+
+async def _submit(file: UploadFile) -> dict[str, int]:
+    """Read the same form."""
+    return {"bytes": len(await file.read())}
+
+
+async def _status(task_id: str) -> dict[str, str]:
+    """Answer from nothing."""
+    return {"task_id": task_id, "status": "queued"}

@@ -1,0 +1,127 @@
+"""`python -m scripts.bench.gateway`: submits and polls per second of the gateway / of a bare FastAPI app (goal P3).
+
+Both run in one process each by the same command of uvicorn, with PostgreSQL, Valkey and SeaweedFS beside ours, and are
+asked in turn (A B A B ...) by as many connections. Ours checks the key, stores the recording and commits the task.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from scripts.bench.client import Client
+from scripts.bench.load import rate
+from scripts.local_apps import API, ROOT
+from scripts.local_home import LOOPBACK
+from scripts.local_stack import Stack
+
+GOALS = {"polls": 0.40, "submits": 0.22}
+RECORDING_BYTES = 4096
+BOUNDARY = "the-boundary"
+START_TIMEOUT_S = 30
+Side = Callable[[], float]
+
+
+@contextmanager
+def bare_app(folder: Path) -> Iterator[str]:
+    """The bare app's address, while it runs as the gateway does."""
+    port = _free_port()
+    line = [argument.format_map({"host": LOOPBACK, "port": port}) for argument in API.arguments]
+    line = [argument.replace("api.main:create_app", "scripts.bench.bare_gateway:create_app") for argument in line]
+    with (folder / "bare.log").open("wb") as out:
+        process = subprocess.Popen((sys.executable, "-m", *line), cwd=ROOT, stdout=out, stderr=out)
+    try:
+        _wait_for(f"http://{LOOPBACK}:{port}/status/1")
+        yield f"http://{LOOPBACK}:{port}"
+    finally:
+        process.terminate()
+        process.wait(timeout=START_TIMEOUT_S)
+
+
+def poll(path: str, key: str) -> Callable[[], bytes]:
+    """The request of a poll."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {key}\r\n\r\n".encode()
+    return lambda: request
+
+
+def submit(key: str) -> Callable[[], bytes]:
+    """Requests that each submit a recording that nobody has sent before."""
+    part = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="a.wav"\r\n\r\n'.encode()
+    end = f"\r\n--{BOUNDARY}--\r\n".encode()
+    head = (
+        f"POST /transcribe HTTP/1.1\r\nHost: {LOOPBACK}\r\nAuthorization: Bearer {key}\r\n"
+        f"Content-Type: multipart/form-data; boundary={BOUNDARY}\r\n"
+        f"Content-Length: {len(part) + RECORDING_BYTES + len(end)}\r\n\r\n"
+    ).encode()
+    return lambda: head + part + os.urandom(RECORDING_BYTES) + end
+
+
+def compare(name: str, ours: Side, bare: Side, pairs: int) -> None:
+    """One warm-up of each, then `pairs` pairs; print the medians and the ratio of each pair."""
+    ours(), bare()
+    measured = [(ours(), bare()) for _ in range(pairs)]
+    ratios = sorted(a / b for a, b in measured)
+    medians = [statistics.median(side) for side in zip(*measured, strict=True)]
+    middle = statistics.median(ratios)
+    verdict = "met" if middle >= GOALS[name] else "MISSED"
+    print(
+        f"{name:<8} {medians[0]:7.0f}/s {medians[1]:7.0f}/s   {middle:.3f} ({ratios[0]:.3f}-{ratios[-1]:.3f})"
+        f"   goal {GOALS[name]:.2f} {verdict}",
+        flush=True,
+    )
+
+
+def main() -> None:
+    """Print a row for each of the two calls."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=7, help="pairs per row (default 7)")
+    parser.add_argument("--seconds", type=float, default=3, help="of load per side (default 3)")
+    parser.add_argument("--connections", type=int, default=8, help="that ask at once (default 8)")
+    given = parser.parse_args()
+    with (
+        tempfile.TemporaryDirectory() as home,
+        Stack(Path(home) / "ours", apps=(API,)) as stack,
+        bare_app(Path(home)) as bare_url,
+    ):
+        recording = Path(home) / "first.wav"
+        recording.write_bytes(os.urandom(RECORDING_BYTES))
+        task_id = Client(stack.url, stack.api_key).submit(recording)
+
+        def side(url: str, request: Callable[[], bytes], status: int) -> Side:
+            return lambda: rate(url, request, status=status, connections=given.connections, seconds=given.seconds)
+
+        polls, submits = poll(f"/status/{task_id}", stack.api_key), submit(stack.api_key)
+        compare("polls", side(stack.url, polls, 200), side(bare_url, polls, 200), given.pairs)
+        compare("submits", side(stack.url, submits, 202), side(bare_url, submits, 202), given.pairs)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((LOOPBACK, 0))
+        return int(probe.getsockname()[1])
+
+
+def _wait_for(url: str) -> None:
+    deadline = time.monotonic() + START_TIMEOUT_S
+    while True:
+        try:
+            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - a URL of our own
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
+
+
+if __name__ == "__main__":
+    main()
