@@ -22,6 +22,9 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 READY_TIMEOUT_S = 120
 
+NAMED = ("unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"')
+"""Before a name and a command: the command runs on a host of that name, as every container does."""
+
 VALKEY_CLI = """#!{python}
 # `valkey-cli ping`, which the wheel of the server lacks: signs in with REDISCLI_AUTH, as the real one does
 import os, sys, redis
@@ -99,8 +102,8 @@ class Service:
         prefix = unprivileged().prefix if self.name == "postgres" else ()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                (*self.machine.prefix(ROOT), *prefix, *self.argv), env=self.environment, stdin=subprocess.DEVNULL,
-                stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
+                (*self.machine.prefix(ROOT), *NAMED, self.name, *prefix, *self.argv), env=self.environment,
+                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
             )  # fmt: skip
 
     def run(self, timeout_s: float = 120) -> int:
@@ -114,7 +117,11 @@ class Service:
         kind, *test = (self._moved(part) for part in self.described["healthcheck"]["test"])
         argv = ("sh", "-c", test[0]) if kind == "CMD-SHELL" else tuple(test)
         return subprocess.run(
-            (*self.machine.prefix(ROOT), *argv), env=self.environment, capture_output=True, timeout=30, check=False
+            (*self.machine.prefix(ROOT), *NAMED, self.name, *argv),
+            env=self.environment,
+            capture_output=True,
+            timeout=30,
+            check=False,
         )
 
     def wait_healthy(self) -> None:
@@ -125,18 +132,21 @@ class Service:
             assert time.monotonic() < deadline, f"{self.name}: {said.stderr.decode()}\n{self.tail()}"
             time.sleep(0.3)
 
-    def stop(self) -> float:
-        """As compose does: the stop signal to the main process; returns the seconds that it took to end."""
+    def ask_to_stop(self) -> None:
+        """As compose does: the stop signal, to the main process."""
         assert self.process is not None
-        asked = time.monotonic()
         self.process.send_signal(getattr(signal, self.described.get("stop_signal", "SIGTERM")))
+
+    def wait_stopped(self) -> bool:
+        """Whether it ended within its grace period; it is killed otherwise, as compose does."""
+        assert self.process is not None
         try:
             self.process.wait(seconds(self.described.get("stop_grace_period", "10s")))
-        finally:
-            if self.process.poll() is None:
-                os.killpg(self.process.pid, signal.SIGKILL)
-                self.process.wait(5)
-        return time.monotonic() - asked
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait(5)
+            return False
+        return True
 
     def tail(self) -> str:
         return self.log.read_text(errors="replace")[-3000:]

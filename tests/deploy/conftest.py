@@ -68,9 +68,11 @@ class Deployment:
         return str(self.described["services"]["api"]["environment"]["API_KEY"])
 
     def stop(self) -> None:
-        for service in reversed(list(self.services.values())):
-            if service.process is not None and service.process.poll() is None:
-                service.stop()
+        running = [service for service in self.services.values() if service.process and service.process.poll() is None]
+        for service in running:
+            service.ask_to_stop()
+        for service in running:
+            service.wait_stopped()
 
     def _as_the_image_does(self, service: Service, volume: Path) -> None:
         """Make the cluster, which the entrypoint of PostgreSQL's image does before the command."""

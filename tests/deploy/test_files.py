@@ -1,0 +1,178 @@
+"""The files for deployment, read by the real tools: compose, compose-lint, hadolint, Caddy."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import re
+import stat
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scripts.init_env import SECRETS, given
+from scripts.local_apps import WORKERS
+from tests.deploy.composed import BIN, ROOT, compose, project
+
+OUTSIDE = {
+    "compose/aws-s3.yml": {"S3_BUCKET": "recordings", "S3_REGION": "eu-central-1"},
+    "compose/minio.yml": {},
+    "compose/outside-postgres.yml": {"DATABASE_URL": "postgresql+psycopg://me:secret@db.example.org/parley"},
+    "compose/outside-redis.yml": {"REDIS_URL": "rediss://:secret@redis.example.org:6380/0"},
+    "compose/scratch-on-disk.yml": {},
+}
+REPLACED = {
+    "compose/aws-s3.yml": "seaweedfs", "compose/minio.yml": "seaweedfs",
+    "compose/outside-postgres.yml": "postgres", "compose/outside-redis.yml": "valkey",
+}  # fmt: skip
+STORES = {"compose/aws-s3.yml", "compose/minio.yml"}
+COMBINATIONS = [
+    chosen
+    for size in range(len(OUTSIDE) + 1)
+    for chosen in itertools.combinations(OUTSIDE, size)
+    if not set(chosen) >= STORES  # one object store or the other
+]
+DOCKERFILES = ("Dockerfile", "Dockerfile.worker", "deploy/caddy/Dockerfile")
+
+
+@pytest.fixture(scope="module")
+def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkout after init_env.py, with what the override files ask for."""
+    return project(
+        tmp_path_factory.mktemp("files") / "project", {k: v for wanted in OUTSIDE.values() for k, v in wanted.items()}
+    )
+
+
+def files(chosen: tuple[str, ...]) -> list[str]:
+    return [part for name in ("docker-compose.yml", *chosen) for part in ("-f", name)]
+
+
+@pytest.mark.parametrize(
+    "chosen", COMBINATIONS, ids=lambda chosen: "+".join(Path(name).stem for name in chosen) or "plain"
+)
+def test_every_combination_is_accepted(checkout: Path, chosen: tuple[str, ...]) -> None:
+    """Compose takes every set of override files, with and without GPUs; what is replaced is neither started nor
+    waited for."""
+    for profile in ("", "gpu"):
+        assert (said := compose(checkout, *files(chosen), f"--profile={profile}", "config", "-q")).returncode == 0, said
+    said = compose(checkout, *files(chosen), "--profile=gpu", "config", "--format", "json")
+    services: dict[str, Any] = json.loads(said.stdout)["services"]
+    gone = {REPLACED[name] for name in chosen if name in REPLACED}
+    assert not gone & set(services)
+    for service in services.values():
+        assert set(service.get("depends_on") or ()) <= set(services)
+
+
+@pytest.mark.parametrize("name", [name for name, wanted in OUTSIDE.items() if wanted])
+def test_an_override_says_what_it_lacks(tmp_path: Path, name: str) -> None:
+    """Without the address that it needs, an override file is refused by the variable's name."""
+    said = compose(project(tmp_path / "project", {}), *files((name,)), "config", "-q")
+    assert said.returncode != 0
+    assert all(wanted in said.stderr for wanted in OUTSIDE[name])
+
+
+def test_without_secrets_nothing_starts(tmp_path: Path) -> None:
+    """After `cp .env.example .env` alone, compose names each secret and the command that makes them."""
+    folder = project(tmp_path / "project", {})
+    (folder / ".env").write_text((ROOT / ".env.example").read_text())
+    said = compose(folder, "config", "-q")
+    assert said.returncode != 0
+    assert all(
+        f"{name} is missing a value: is not set - run python3 scripts/init_env.py" in said.stderr for name in SECRETS
+    )
+    assert len(said.stderr.splitlines()) == len(SECRETS)
+
+
+def test_init_env_makes_secrets_once(tmp_path: Path) -> None:
+    """The file is for its owner only; each secret is new, long and plain; a second run changes nothing."""
+    command = (sys.executable, ROOT / "scripts/init_env.py", "--file", tmp_path / ".env")
+    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    first = (tmp_path / ".env").read_text()
+    subprocess.run((*command, "--domain", "parley.example.org", "--gpu"), capture_output=True, check=True)
+    second = given((tmp_path / ".env").read_text())
+
+    made = {name: given(first)[name] for name in SECRETS}
+    assert len(set(made.values())) == len(SECRETS)
+    assert all(re.fullmatch(r"(pk_)?[0-9a-f]{48}", value) for value in made.values())
+    assert not any(value in said for value in made.values())
+    assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
+    assert made.items() <= second.items()
+    assert second["S3_PUBLIC_ENDPOINT_URL"] == "https://s3.parley.example.org"
+    assert second["COMPOSE_PROFILES"] == "gpu"
+
+
+def test_services_can_be_scaled_and_are_locked_in(checkout: Path) -> None:
+    """No service has a fixed name, only Caddy a port of the host; all have no capabilities beyond a few named ones, a
+    read-only root, a memory limit, rotated logs, a restart policy; those that stay have a health check."""
+    services = json.loads(compose(checkout, "--profile=gpu", "config", "--format", "json").stdout)["services"]
+    for name, service in services.items():
+        assert "container_name" not in service and "hostname" not in service, name
+        assert ("ports" in service) == (name == "caddy"), name
+        assert service["cap_drop"] == ["ALL"] and service["read_only"], name
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert int(service["deploy"]["resources"]["limits"]["memory"]) > 0, name
+        assert service["logging"]["options"]["max-size"], name
+        assert service["restart"], name
+        is_one_shot = name in ("migrate", "models")
+        assert service["healthcheck"].get("disable", False) == is_one_shot, name
+        assert re.search(r":[\w.-]*\d", service["image"]), name
+
+
+def test_only_two_services_have_a_way_out(checkout: Path) -> None:
+    """Servers and model workers sit in a network without one; recordings by URL and weights need theirs."""
+    loaded = json.loads(compose(checkout, "--profile=gpu", "config", "--format", "json").stdout)
+    assert loaded["networks"]["servers"]["internal"]
+    assert {name for name, service in loaded["services"].items() if "outside" in service["networks"]} == {
+        "worker-io", "models",
+    }  # fmt: skip
+
+
+def test_commands_are_those_of_the_local_stack(checkout: Path) -> None:
+    """Workers of compose and of `make run` are the same program with the same options."""
+    services = json.loads(compose(checkout, "config", "--format", "json").stdout)["services"]
+    ours = [services[name]["command"] for name in services if name.startswith("worker")]
+    for app in WORKERS:
+        fixed = [
+            part for part in app.arguments if part.startswith("--") or part in ("celery", "-A", "tasks.app", "worker")
+        ]
+        assert all(set(fixed) <= set(command) for command in ours)
+
+
+def test_compose_lint_finds_nothing_high(checkout: Path) -> None:
+    """compose-lint has nothing of weight to say about any file."""
+    names = [ROOT / "docker-compose.yml", *(ROOT / "compose").glob("*.yml")]
+    said = subprocess.run((BIN / "compose-lint", *names), capture_output=True, text=True, check=False, cwd=checkout)
+    assert said.returncode == 0, said.stdout[-3000:]
+
+
+@pytest.mark.parametrize("name", DOCKERFILES)
+def test_hadolint_finds_nothing(name: str) -> None:
+    """hadolint has nothing to say about a Dockerfile, and every base image has an exact tag."""
+    said = subprocess.run((BIN / "hadolint", ROOT / name), capture_output=True, text=True, check=False)
+    assert said.returncode == 0, said.stdout
+
+
+@pytest.mark.parametrize("site", ["http://:8080", "parley.example.org"])
+def test_caddy_accepts_the_caddyfile(site: str) -> None:
+    """Stock Caddy takes the whole configuration but the plugin's snippet, plain and with certificates."""
+    chosen = {"RATELIMIT_FILE": "deploy/caddy/no-ratelimit.caddy", "PARLEY_SITE": site, "S3_SITE": f"{site}:9000"}
+    if site.startswith("http"):
+        chosen["S3_SITE"] = "http://:9000"
+    said = subprocess.run(
+        (BIN / "caddy", "validate", "--config", ROOT / "Caddyfile", "--adapter", "caddyfile"),
+        env=os.environ | chosen, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert said.returncode == 0, said.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    "name", ["Caddyfile", *sorted(str(f.relative_to(ROOT)) for f in ROOT.glob("deploy/caddy/*.caddy"))]
+)
+def test_caddyfiles_are_formatted(name: str) -> None:
+    """`caddy fmt` would change nothing."""
+    said = subprocess.run((BIN / "caddy", "fmt", ROOT / name), capture_output=True, text=True, check=False)
+    assert said.stdout == (ROOT / name).read_text()
