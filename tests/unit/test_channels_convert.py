@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 
 from shared.errors import MediaTooLong, UnsupportedMedia
+from shared.options import JobOptions
+from shared.states import plan
 from shared.transcript import SAMPLE_RATE
 from tasks.stages.convert import ConvertLimits, convert
 from tests.unit.media import KIND, dominant_frequency, tone, write_tone
@@ -92,3 +94,18 @@ def test_the_longest_recording_is_as_long_in_channels(tmp_path: Path) -> None:
     assert convert(source, tmp_path / "out.wav", replace(LIMITS, max_duration_s=2), ignore, split=True).duration == 2
     with pytest.raises(MediaTooLong):
         convert(source, tmp_path / "out.wav", replace(LIMITS, max_duration_s=1.9), ignore, split=True)
+
+
+def test_split_channels_are_never_answered_from_the_mix() -> None:
+    """Every stage behind the recording itself has another hash, which is what answers are reused by."""
+    mixed, split = (
+        plan("ab" * 32, JobOptions(channels=channels).model_dump(), diarization=False) for channels in ("mix", "split")
+    )
+    assert mixed["download"] == split["download"]
+    assert all(mixed[stage] != split[stage] for stage in ("convert", "transcribe", "merge", "store"))
+
+
+def test_channels_and_diarization_exclude_each_other() -> None:
+    """Each channel is a speaker already."""
+    with pytest.raises(ValueError, match="channels=split excludes diarization"):
+        JobOptions(channels="split", diarization=True)
