@@ -108,6 +108,19 @@ def test_the_apis_of_others_follow(caller: Caller, task: uuid.UUID) -> None:
     assert caller.http.get(f"/transcript/{task}").json()["text"] == "Hello again. Good day."
 
 
+def test_the_history_finds_the_corrected_words(caller: Caller, task: uuid.UUID) -> None:
+    """A word is found as long as the newest version has it."""
+
+    def found(words: str) -> list[str]:
+        return [item["task_id"] for item in caller.http.get("/history", params={"q": words}).json()["items"]]
+
+    assert (found("day"), found("Feierabend")) == ([str(task)], [])
+    corrected(caller, task, segments=[{"id": 1, "text": "Good Feierabend."}])
+    assert (found("day"), found("Feierabend")) == ([], [str(task)])
+    corrected(caller, task, restore=0)
+    assert (found("day"), found("Feierabend")) == ([str(task)], [])
+
+
 def test_words_keep_their_times(caller: Caller, task: uuid.UUID) -> None:
     """A word that stays has the time and confidence it had; a new one lies between its neighbours."""
     corrected(caller, task, segments=[{"id": 0, "text": "Hello, you there."}])
