@@ -9,18 +9,31 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 from sqlalchemy.exc import IntegrityError, NoResultFound
 
-from shared import parts, uploads
+from api import submission
+from shared import erasure, parts, uploads
 from shared.db import session
-from shared.errors import ChecksumMismatch, DatabaseUnavailable, MissingParts, NotFound, StorageUnavailable
+from shared.errors import (
+    ChecksumMismatch,
+    DatabaseUnavailable,
+    IncompleteUpload,
+    MissingParts,
+    NotFound,
+    StorageUnavailable,
+)
+from shared.jobs import Source
 from shared.models import Upload
 from shared.parts import Layout
-from shared.storage import Storage
+from shared.storage import MultipartWriter, Storage
 from shared.telemetry import get_logger
 from shared.uploads import UploadState
+
+T = TypeVar("T")
 
 log = get_logger(__name__)
 
@@ -63,10 +76,7 @@ def complete(owner_id: uuid.UUID, upload_id: uuid.UUID, storage: Storage, ttl_s:
         with suppress(DatabaseUnavailable), session() as work:
             uploads.let_go(work, upload)
         raise
-    if is_duplicate:
-        with suppress(StorageUnavailable):  # it goes with the upload
-            storage.delete([upload.key])
-    log.info("upload_complete", upload_id=str(upload_id), bytes=done.bytes, duplicate=is_duplicate)
+    _drop(done, is_duplicate, storage)
     return done
 
 
@@ -142,12 +152,47 @@ def _checked(upload: Upload, storage: Storage) -> str:
     raise error
 
 
+def keep(
+    upload_id: uuid.UUID, owner_id: uuid.UUID, source: Source, writer: MultipartWriter, storage: Storage, ttl_s: float
+) -> Upload:
+    """Make an announced object an upload that is complete. Raises DatabaseUnavailable: then the sweep removes the
+    object unless the upload is there."""
+
+    def insert() -> tuple[Upload, bool]:
+        with session() as work:
+            erasure.keep(work, upload_id)
+            return uploads.begin_whole(work, upload_id=upload_id, owner_id=owner_id, source=source, ttl_s=ttl_s)
+
+    try:
+        upload, is_duplicate = _tried_again(insert)
+    except IncompleteUpload:
+        submission.withdraw(upload_id, writer)
+        raise
+    _drop(upload, is_duplicate, storage)
+    return upload
+
+
 def _finish(upload: Upload, sha256: str, ttl_s: float) -> tuple[Upload, bool]:
-    for is_last in (False, True):
-        try:
-            with session() as work:
-                return uploads.finish(work, upload, sha256, ttl_s)
-        except (IntegrityError, NoResultFound) as error:
-            if is_last:
-                raise DatabaseUnavailable("The same recording is being erased; try again in a moment.") from error
-    raise AssertionError
+    def finish() -> tuple[Upload, bool]:
+        with session() as work:
+            return uploads.finish(work, upload, sha256, ttl_s)
+
+    return _tried_again(finish)
+
+
+def _tried_again(insert: Callable[[], T]) -> T:
+    try:
+        return insert()
+    except (IntegrityError, NoResultFound):
+        pass  # the equal recording that this one was found to repeat has just been erased
+    try:
+        return insert()
+    except (IntegrityError, NoResultFound) as error:
+        raise DatabaseUnavailable("The same recording is being erased; try again in a moment.") from error
+
+
+def _drop(upload: Upload, is_duplicate: bool, storage: Storage) -> None:
+    if is_duplicate:
+        with suppress(StorageUnavailable):  # it goes with the upload
+            storage.delete([upload.key])
+    log.info("upload_complete", upload_id=str(upload.id), bytes=upload.bytes, duplicate=is_duplicate)

@@ -10,7 +10,7 @@ from fastapi import FastAPI
 from fastapi_offline import FastAPIOffline
 
 from api import VERSION, errors, startup
-from api.contracts import asr, jobs, links, openai, whisper_service
+from api.contracts import asr, clips, jobs, links, openai, whisper_service
 from api.middleware import RequestContext
 from api.routes import (
     admin,
@@ -57,6 +57,7 @@ TAGS = [
     {"name": "service v1", "description": "Below /api/v1: waiting for a transcript, or polling for it"},
     {"name": "links", "description": "After POST /transcribe with a URL: the job, its transcript and its files"},
     {"name": "jobs", "description": "A recording as a job, told apart by speakers"},
+    {"name": "clips", "description": "Below /api: a recording is uploaded once and transcribed by its id"},
     {"name": "admin", "description": "For operators: keys, the queue, repair"},
 ]
 
@@ -79,7 +80,7 @@ def create_app() -> FastAPI:
     )  # fmt: skip
     for module in modules:
         app.include_router(module.router)
-    for contract in (openai, asr, whisper_service, links, jobs):  # links before jobs: /jobs/all is not an id
+    for contract in (openai, asr, whisper_service, links, jobs, clips):  # links before jobs: /jobs/all is not an id
         app.include_router(contract.router)
     errors.install(app)
     app.add_middleware(RequestContext)

@@ -73,6 +73,30 @@ def begin(
     return upload
 
 
+def begin_whole(
+    session: Session, *, upload_id: uuid.UUID, owner_id: uuid.UUID, source: Source, ttl_s: float
+) -> tuple[Upload, bool]:
+    """Insert an upload that came in one piece and is in storage already. Says and raises what `finish` does."""
+    stored = jobs.stored(session, owner_id, source)
+    upload = Upload(
+        id=upload_id,
+        owner_id=owner_id,
+        state=UploadState.COMPLETE,
+        filename=source.filename,
+        bytes=source.bytes,
+        sha256=source.sha256,
+        part_bytes=source.bytes,
+        key=source.key,
+        artifact_id=stored.id,
+        completed_at=func.now(),
+        expires_at=func.now() + timedelta(seconds=ttl_s),
+    )
+    session.add(upload)
+    session.flush()
+    session.refresh(upload)
+    return upload, stored.key != source.key
+
+
 def _known(session: Session, owner_id: uuid.UUID, size: int, sha256: str) -> Artifact | None:
     """The recording that this owner has uploaded before; it is not erased before this transaction ends."""
     return session.scalars(

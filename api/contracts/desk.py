@@ -6,14 +6,14 @@ import asyncio
 import uuid
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any, TypeVar
 
-import anyio
 from anyio import to_thread
 from fastapi import Depends, Header, Request
 from uuid_utils.compat import uuid7
 
-from api import intake, limits, submission
+from api import arrival, intake, limits, submission
 from api.dependencies import DetachedCallerDep, SettingsDep, StorageDep
 from api.errors import stored
 from api.form import FILE
@@ -50,11 +50,10 @@ from shared.errors import (
     UnsupportedMedia,
     WorkerLost,
 )
-from shared.jobs import Source
 from shared.keys import Caller
 from shared.models import Job
 from shared.states import JobState
-from shared.storage import Storage, upload_key
+from shared.storage import Storage
 from shared.transcript import Transcript, from_json
 
 T = TypeVar("T")
@@ -105,33 +104,26 @@ class Desk:
         """
         job_id = uuid7()
         self.request.state.task_id = job_id
-        await intake.in_thread(self._admit)
-        await intake.in_thread(submission.announce, self.caller.id, job_id)
-        key = upload_key(self.caller.id, job_id)
-        writer = self.storage.writer(key)
-        try:
-            upload = await intake.receive(
-                self.request,
-                writer,
-                known=known,
-                repeatable=repeatable,
-                file_field=file_field,
-                preamble=preamble,
-                max_bytes=self.config.max_upload_bytes,
-                takes_files=self.config.allow_upload_adapter,
-            )
-            asked, wanted = read(upload)
-        except BaseException:
-            with anyio.CancelScope(shield=True):
-                await intake.in_thread(submission.withdraw, job_id, writer)
-            raise
-        source = Source(key, upload.sha256, upload.bytes, upload.filename)
-        order = submission.Order(
-            job_id, self.caller.id, source, asked, self.request.state.request_id, self.idempotency_key
+        await intake.in_thread(self.admit)
+        receive = partial(
+            intake.receive,
+            self.request,
+            known=known,
+            repeatable=repeatable,
+            file_field=file_field,
+            preamble=preamble,
+            max_bytes=self.config.max_upload_bytes,
+            takes_files=self.config.allow_upload_adapter,
         )
-        return await intake.in_thread(submission.place, order, writer, self.storage), wanted
+        arrived = await arrival.store(self.storage, self.caller.id, job_id, receive, read)
+        asked, wanted = arrived.wanted
+        order = submission.Order(
+            job_id, self.caller.id, arrived.source, asked, self.request.state.request_id, self.idempotency_key
+        )
+        return await intake.in_thread(submission.place, order, arrived.writer, self.storage), wanted
 
-    def _admit(self) -> None:
+    def admit(self) -> None:
+        """Raises when no further task is taken of this caller now."""
         with db.session() as work:
             limits.admit(work, self.caller, self.idempotency_key)
 

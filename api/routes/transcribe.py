@@ -5,15 +5,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Annotated, Any
 
-import anyio
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
-from api import fields, intake, parameters, remote, submission, uploaded
+from api import arrival, fields, intake, parameters, remote, submission, uploaded
 from api.dependencies import SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.form_schema import in_form
@@ -41,13 +41,12 @@ from shared.errors import (
     Unauthorized,
     WrongState,
 )
-from shared.jobs import Source
 from shared.keys import Caller
 from shared.models import Job
 from shared.options import JobNotes, JobOptions
 from shared.schemas import Accepted, Result
 from shared.states import JobState
-from shared.storage import Storage, upload_key
+from shared.storage import Storage
 
 router = APIRouter(tags=["transcribe"])
 
@@ -182,29 +181,25 @@ async def transcribe(
 async def _by_form(
     request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, storage: Storage
 ) -> tuple[Job, Asked]:
-    await intake.in_thread(submission.announce, caller.id, job_id)
-    key = upload_key(caller.id, job_id)
-    writer = storage.writer(key)
-    try:
-        upload = await intake.receive(
-            request,
-            writer,
-            known=NAMES,
-            max_bytes=config.max_upload_bytes,
-            instead=(remote.URL, uploaded.UPLOAD_ID),
-            takes_files=config.allow_upload_adapter,
-        )
-        asked = parameters.parse(upload.fields, config) if upload.bytes else None
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await intake.in_thread(submission.withdraw, job_id, writer)
-        raise
+    receive = partial(
+        intake.receive,
+        request,
+        known=NAMES,
+        max_bytes=config.max_upload_bytes,
+        instead=(remote.URL, uploaded.UPLOAD_ID),
+        takes_files=config.allow_upload_adapter,
+    )
+
+    def read(form: intake.Upload) -> Asked | None:
+        return parameters.parse(form.fields, config) if form.bytes else None
+
+    arrived = await arrival.store(storage, caller.id, job_id, receive, read)
+    asked = arrived.wanted
     if asked is None:
-        await intake.in_thread(submission.withdraw, job_id, writer)
-        return await _without_file(request, job_id, caller, config, upload.fields)
-    source = Source(key, upload.sha256, upload.bytes, upload.filename)
-    order = submission.Order(job_id, caller.id, source, asked, request.state.request_id, _key(request))
-    return await intake.in_thread(submission.place, order, writer, storage), asked
+        await intake.in_thread(submission.withdraw, job_id, arrived.writer)
+        return await _without_file(request, job_id, caller, config, arrived.form.fields)
+    order = submission.Order(job_id, caller.id, arrived.source, asked, request.state.request_id, _key(request))
+    return await intake.in_thread(submission.place, order, arrived.writer, storage), asked
 
 
 async def _without_file(

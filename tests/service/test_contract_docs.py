@@ -18,7 +18,7 @@ from shared.storage import Storage
 from tests.service.gateway import Caller, Gateway, finish, gateway_on, hand_in, work_on
 
 DOC = (Path(__file__).parents[2] / "docs" / "contracts.md").read_text()
-TAGS = {"OpenAI", "whisper-asr-webservice", "service v1", "jobs", "links"}
+TAGS = {"OpenAI", "whisper-asr-webservice", "service v1", "jobs", "clips", "links"}
 VALUES = {"wait": "30", "language": "en", "lang": "en", "response_format": "json", "format": "json",
           "diarization": "false"}  # fmt: skip
 

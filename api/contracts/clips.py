@@ -1,0 +1,153 @@
+"""Clips: a recording is uploaded once, then transcribed by its id. A clip is an upload that came in one piece."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from datetime import datetime
+from functools import partial
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from pydantic import BaseModel, Field
+from uuid_utils.compat import uuid7
+
+from api import arrival, assembly, intake, submission, uploaded
+from api.contracts.desk import SUBMITTING, WAITING, Desk, DeskDep, form
+from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
+from api.errors import responses
+from api.routes import uploads as our_uploads
+from shared import uploads
+from shared.errors import DatabaseUnavailable, Forbidden, NotFound, Unauthorized
+from shared.models import Job
+from shared.transcript import Segment
+from shared.uploads import UploadState
+
+router = APIRouter(prefix="/api", tags=["clips"])
+
+USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
+
+Diarize = Annotated[bool, Query(description="Say who spoke when; false is faster")]
+
+
+class ClipUploaded(BaseModel):
+    """The answer to a recording."""
+
+    clip_id: uuid.UUID
+    message: str = Field(examples=["File uploaded successfully."])
+
+
+class ClipInfo(BaseModel):
+    """A clip that can be transcribed."""
+
+    clip_id: uuid.UUID
+    filename: str | None = Field(examples=["interview.mp3"])
+    size: int = Field(description="In bytes", examples=[1_048_576])
+    created_at: datetime
+    expires_at: datetime = Field(description="It is removed then")
+
+
+class ClipSegment(BaseModel):
+    """A stretch of speech; times in seconds."""
+
+    speaker: str | None = Field(description="null without diarization", examples=["SPEAKER_01"])
+    start: float
+    end: float
+    text: str
+
+
+class ClipTranscript(BaseModel):
+    """The answer to a transcription."""
+
+    segments: list[ClipSegment]
+
+
+@router.post("/audio", response_model=ClipUploaded, summary="Upload a clip", openapi_extra=form({}),
+             responses=responses(*SUBMITTING))  # fmt: skip
+async def upload(desk: DeskDep) -> ClipUploaded:
+    """Keeps the recording until it expires or is deleted.
+
+    curl -H "Authorization: Bearer $API_KEY" -F file=@interview.mp3 $URL/api/audio
+    """
+    clip_id, config = uuid7(), desk.config
+    await intake.in_thread(desk.admit)
+    receive = partial(
+        intake.receive,
+        desk.request,
+        known=(),
+        max_bytes=config.max_upload_bytes,
+        takes_files=config.allow_upload_adapter,
+    )
+    arrived = await arrival.store(desk.storage, desk.caller.id, clip_id, receive, lambda _: None)
+    await intake.in_thread(
+        assembly.keep, clip_id, desk.caller.id, arrived.source, arrived.writer, desk.storage, config.upload_ttl_s
+    )
+    return ClipUploaded(clip_id=clip_id, message="File uploaded successfully.")
+
+
+@router.post("/transcribe", response_model=ClipTranscript, summary="Transcribe a clip", responses=responses(*WAITING))
+async def transcribe(
+    desk: DeskDep, response: Response, clip_id: Annotated[uuid.UUID, Query()], diarize: Diarize = True
+) -> ClipTranscript:
+    """Waits for the transcript. If the client goes away the task goes on.
+
+    curl -X POST -H "Authorization: Bearer $API_KEY" "$URL/api/transcribe?clip_id=$CLIP_ID&diarize=false"
+    """
+    job = await intake.in_thread(_submit, desk, clip_id, diarize)
+    done = await desk.finished(job.id)
+    response.headers["X-Task-Id"] = str(job.id)
+    return ClipTranscript(segments=[_segment(segment) for segment in done.transcript.segments])
+
+
+@router.get("/audio/{clip_id}", response_model=ClipInfo, summary="About a clip", responses=responses(*USUAL))
+def info(clip_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> ClipInfo:
+    """Its name and size, and how long it stays.
+
+    curl -H "Authorization: Bearer $API_KEY" $URL/api/audio/$CLIP_ID
+    """
+    clip = uploads.get(session, caller.id, clip_id)
+    if clip.state != UploadState.COMPLETE:
+        raise NotFound("There is no such clip.")
+    return ClipInfo(
+        clip_id=clip.id,
+        filename=clip.filename,
+        size=clip.bytes,
+        created_at=clip.created_at,
+        expires_at=clip.expires_at,
+    )
+
+
+@router.delete("/audio/{clip_id}", response_model=ClipUploaded, summary="Delete a clip",
+               responses={202: {"model": ClipUploaded, "description": "Storage will be emptied when it answers again"},
+                          **responses(*USUAL)})  # fmt: skip
+def delete(clip_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> ClipUploaded:
+    """Removes the recording, unless a task uses it: then it stays until that task is deleted.
+
+    curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/api/audio/$CLIP_ID
+    """
+    our_uploads.delete(clip_id, response, caller, storage)
+    return ClipUploaded(clip_id=clip_id, message="File deleted successfully.")
+
+
+def _submit(desk: Desk, clip_id: uuid.UUID, diarize: bool) -> Job:
+    desk.admit()
+    job_id = uuid7()
+    desk.request.state.task_id = job_id
+    order = uploaded.order(
+        {uploaded.UPLOAD_ID: str(clip_id), "diarization": str(diarize)},
+        desk.config,
+        job_id=job_id,
+        owner_id=desk.caller.id,
+        request_id=desk.request.state.request_id,
+    )
+    return submission.place_remote(replace(order, idempotency_key=desk.idempotency_key))
+
+
+def _segment(segment: Segment) -> ClipSegment:
+    number = (segment.speaker or "").removeprefix("spk_")
+    return ClipSegment(
+        speaker=f"SPEAKER_{number:0>2}" if number else None,
+        start=segment.start,
+        end=segment.end,
+        text=segment.text.strip(),
+    )
