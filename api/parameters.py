@@ -9,10 +9,10 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from shared import webhooks
+from shared import abilities, webhooks
 from shared.config import Settings
 from shared.errors import InvalidRequest, ModelNotAllowed
-from shared.languages import LANGUAGES, language_code
+from shared.languages import language_code
 from shared.options import JobNotes, JobOptions, Priority
 
 ALIASES: Mapping[str, str] = {"lang": "language", "response_format": "format"}
@@ -107,13 +107,4 @@ def _language(given: str) -> str | None:
 def _check_model(options: JobOptions, config: Settings) -> None:
     if options.model != config.whisper_model and options.model not in config.allowed_models:
         raise ModelNotAllowed(f"This server does not offer the model {options.model[:100]!r}.", parameter="model")
-    if not is_english_only(options.model):
-        return
-    if options.language not in (None, "en"):
-        name = LANGUAGES[options.language]
-        raise InvalidRequest(f"{options.model} knows English only, not {name}.", parameter="language")
-
-
-def is_english_only(model: str) -> bool:
-    """Whether the model was trained on English alone."""
-    return model.endswith(".en") or model.startswith("distil-")
+    abilities.check(options.model, options.task, options.language)

@@ -16,6 +16,7 @@ from api.errors import responses
 from api.intake import Upload
 from api.parameters import Asked
 from api.routes.results import content_disposition
+from shared.abilities import is_english_only
 from shared.errors import InvalidRequest
 from shared.formats import render
 from shared.languages import LANGUAGES
@@ -97,7 +98,7 @@ async def detect_language(desk: DeskDep, encode: Encode = True) -> dict[str, Any
 
     curl -H "Authorization: Bearer $API_KEY" -F audio_file=@film.mp4 $URL/detect-language
     """
-    if parameters.is_english_only(desk.config.whisper_model):
+    if is_english_only(desk.config.whisper_model):
         raise InvalidRequest("This server's model knows English only, so it cannot tell languages apart.")
     transcript = (await _transcribed(desk, {}, encode)).transcript
     return {

@@ -6,7 +6,7 @@ from fastapi import APIRouter
 
 from api.dependencies import CallerDep, SettingsDep
 from api.errors import responses
-from api.parameters import is_english_only
+from shared.abilities import is_english_only
 from shared.errors import DatabaseUnavailable, Forbidden, Unauthorized
 from shared.languages import LANGUAGES
 from shared.schemas import Language, Languages, ModelInfo, Models

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from faster_whisper import WhisperModel
 
+from shared import abilities
 from shared.errors import InvalidRequest
 from tasks.stages.speech import Read
 from tasks.stages.speech_errors import engine_errors
@@ -55,14 +56,14 @@ def check_language(language: str | None, task: str, model_name: str, model: Whis
     Raises `InvalidRequest` when the model cannot do what is asked.
     """
     multilingual = len(model.supported_languages) > 1
-    if task == "translate" and (not multilingual or "turbo" in model_name):
-        # The turbo models were trained on transcription only: they would return the original language.
-        raise InvalidRequest(f"model {model_name} cannot translate", parameter="task")
-    if language is None:
+    code = language.strip().lower().replace("_", "-").split("-")[0] if language else None
+    abilities.check(model_name, task, code)
+    if task == "translate" and not multilingual:
+        raise InvalidRequest(f"{model_name} cannot translate: it knows one language only.", parameter="task")
+    if code is None:
         return None if multilingual else "en"
-    code = language.strip().lower().replace("_", "-").split("-")[0]
     if code not in model.supported_languages:
-        raise InvalidRequest(f"model {model_name} does not know the language {language!r}", parameter="language")
+        raise InvalidRequest(f"{model_name} does not know the language {language!r}.", parameter="language")
     return code
 
 
