@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 from shared.models import Job
 from shared.search import SIMPLE, asked
 
-SEARCHABLE_CHARS = 200_000
-"""Of a transcript; the column `search` holds no more."""
+SEARCHABLE_CHARS = 330_000
+"""Of a transcript; the column `search` holds no more (shared/models/jobs.py)."""
 
 START, END, BETWEEN = "\x01", "\x02", "\x03"
 """What PostgreSQL marks with. These are taken out of what was said, so that nobody can say a mark."""

@@ -28,11 +28,14 @@ from shared.models.base import Base
 
 SEARCHABLE = (
     "CASE WHEN full_text IS NULL THEN NULL ELSE array_to_tsvector(ARRAY[owner_id::text])"
-    " || to_tsvector('simple'::regconfig, left(full_text, 200000)) END"
+    " || to_tsvector('simple'::regconfig, left(full_text,"
+    " CASE WHEN octet_length(left(full_text, 330000)) <= 340000 THEN 330000"
+    " WHEN octet_length(left(full_text, 170000)) <= 340000 THEN 170000 ELSE 85000 END)) END"
 )
 """The owner and the words of a transcript, so that one index finds the words of one owner. PostgreSQL takes 1 MiB of
-them: 200,000 characters fit in every script, some 4 hours of speech. Whether a word is bent is the language's business,
-of which an archive holds many: `simple` bends none. Null until the job is done, so that no queue pays for the index."""
+them and fails beyond; a byte of text makes at most 3 (in words-with-hyphens, which are noted as a whole and in parts),
+so 340,000 bytes fit: 5 hours of speech in Latin script. Whether a word is bent is the language's business, of which an
+archive holds many: `simple` bends none. Null until the job is done, so that no queue pays for the index."""
 
 TAGGED = "array_append(tags, owner_id::text)"
 """The tags of a job and its owner, for the same reason."""

@@ -166,7 +166,9 @@ def upgrade() -> None:
             postgresql.TSVECTOR(),
             sa.Computed(
                 "CASE WHEN full_text IS NULL THEN NULL ELSE array_to_tsvector(ARRAY[owner_id::text])"
-                " || to_tsvector('simple'::regconfig, left(full_text, 200000)) END",
+                " || to_tsvector('simple'::regconfig, left(full_text,"
+                " CASE WHEN octet_length(left(full_text, 330000)) <= 340000 THEN 330000"
+                " WHEN octet_length(left(full_text, 170000)) <= 340000 THEN 170000 ELSE 85000 END)) END",
                 persisted=True,
             ),
             nullable=True,
