@@ -1,0 +1,171 @@
+"""Stock Caddy with our Caddyfile, before the real gateway and the real object store."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import time
+from pathlib import Path
+
+import boto3
+import botocore.config
+import psutil
+import pytest
+
+from tests.deploy.composed import BIN, ROOT
+from tests.deploy.conftest import Deployment
+
+SITE = "http://caddy:8080"
+GB = 1024**3
+
+
+def curl(deployment: Deployment, *arguments: str, timeout_s: float = 120) -> str:
+    """curl on the machine of the deployment, with the first key; returns what it prints."""
+    key = f"Authorization: Bearer {deployment.api_key}"
+    said = deployment.run("curl", "-sS", "--max-time", "110", "-H", key, *arguments, timeout_s=timeout_s)
+    assert said.returncode == 0, said.stderr
+    return said.stdout
+
+
+def test_answers_have_safe_headers_and_an_id(deployment: Deployment) -> None:
+    """An answer names no server, cannot be framed or sniffed, and carries the request's id, also one that was given."""
+    answer = curl(deployment, "-i", "-H", "X-Request-Id: abc-123", f"{SITE}/models").lower()
+    for line in (
+        "x-content-type-options: nosniff", "x-frame-options: deny", "referrer-policy: no-referrer",
+        "cross-origin-opener-policy: same-origin", "x-request-id: abc-123", "cache-control: no-store",
+    ):  # fmt: skip
+        assert line in answer
+    assert "server:" not in answer and "via:" not in answer
+    named = [line for line in curl(deployment, "-i", f"{SITE}/models").lower().splitlines() if "x-request-id" in line]
+    assert len(named) == 1 and len(named[0]) > 30
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/metrics",
+        "/metrics/",
+        "//metrics",
+        "/%6Detrics",
+        "/METRICS",
+        "/x/../metrics",
+        "/flower/metrics",
+        "/flower/healthcheck",
+    ],
+)
+def test_metrics_are_not_there_from_outside(deployment: Deployment, path: str) -> None:
+    """However it is written, what is for operators only is not found."""
+    status, body = curl(deployment, "--path-as-is", "-w", "\n%{http_code}", f"{SITE}{path}").rsplit("\n", 1)[::-1]
+    assert status == "404"
+    assert "# HELP" not in body
+
+
+def test_a_body_that_is_too_large_is_refused(deployment: Deployment, tmp_path: Path) -> None:
+    """A call that takes small bodies answers 413 in the shape of all errors, without the gateway reading it all."""
+    (tmp_path / "large").write_bytes(b"x" * 17_000_000)
+    answer = curl(deployment, "-w", "\n%{http_code}", "-H", "Content-Type: application/json", "-H", "Expect:",
+                  "--data-binary", f"@{tmp_path}/large", f"{SITE}/admin/keys")  # fmt: skip
+    body, status = answer.rsplit("\n", 1)
+    assert status == "413", answer
+    assert {"code", "message", "request_id"} <= set(json.loads(body))
+    assert json.loads(body)["code"] == "file_too_large"
+
+
+def test_a_gigabyte_goes_through_unbuffered(deployment: Deployment, tmp_path: Path) -> None:
+    """A recording of 1 GB arrives whole, and Caddy holds little of it."""
+    with (tmp_path / "long.wav").open("wb") as file:
+        file.truncate(GB)
+    answer = json.loads(curl(deployment, "-F", f"file=@{tmp_path}/long.wav", f"{SITE}/transcribe"))
+    assert answer["status"] == "queued"
+    caddy = deployment.service("caddy").process
+    assert caddy is not None
+    assert psutil.Process(caddy.pid).memory_info().rss < 256 * 1024**2
+    curl(deployment, "-X", "DELETE", f"{SITE}/tasks/{answer['task_id']}")
+
+
+def test_events_come_while_the_task_waits_and_survive_a_reload(deployment: Deployment, tmp_path: Path) -> None:
+    """The first event arrives while the stream goes on; a reload under load neither cuts it nor fails a request."""
+    (tmp_path / "short.wav").write_bytes(b"RIFF" + bytes(1000))
+    task = json.loads(curl(deployment, "-F", f"file=@{tmp_path}/short.wav", f"{SITE}/transcribe"))["task_id"]
+    following = (*deployment.machine.prefix(ROOT), "curl", "-sSN", "-H", f"Authorization: Bearer {deployment.api_key}",
+                 "--max-time", "60", f"{SITE}/tasks/{task}/events")  # fmt: skip
+    with subprocess.Popen(following, stdout=subprocess.PIPE, text=True) as stream:
+        assert stream.stdout is not None
+        assert stream.stdout.readline().strip(), "nothing came while the task waited"
+        load = subprocess.Popen(
+            (*deployment.machine.prefix(ROOT), "curl", "-s", "-Z", "--parallel-max", "4", "-o", "/dev/null", "-w",
+             "%{http_code}\n", f"{SITE}/health/live?[1-400]"), stdout=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        for _ in range(3):
+            reloaded = subprocess.run(
+                (*deployment.machine.prefix(ROOT), BIN / "caddy", "reload", "--force", "--config", ROOT / "Caddyfile",
+                 "--adapter", "caddyfile"), env=deployment.service("caddy").environment, capture_output=True,
+                text=True, timeout=60, check=False,
+            )  # fmt: skip
+            assert reloaded.returncode == 0, reloaded.stderr
+            time.sleep(0.2)
+        answers, _ = load.communicate(timeout=60)
+        assert stream.poll() is None, "the reload cut the stream"
+        curl(deployment, "-X", "POST", f"{SITE}/tasks/{task}/cancel")
+        rest = stream.stdout.read()
+    assert answers.split() == ["200"] * 400
+    assert "cancelled" in rest
+
+
+def test_presigned_urls_work_and_nothing_else_does(deployment: Deployment, tmp_path: Path) -> None:
+    """What was signed for the public address is stored and read through Caddy; without a signature it is 403."""
+    described = deployment.described["services"]["api"]["environment"]
+    client = boto3.client(
+        "s3", endpoint_url=described["S3_PUBLIC_ENDPOINT_URL"], region_name="us-east-1",
+        aws_access_key_id=described["AWS_ACCESS_KEY_ID"], aws_secret_access_key=described["AWS_SECRET_ACCESS_KEY"],
+        config=botocore.config.Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
+    )  # fmt: skip
+    what = {"Bucket": "parley", "Key": "presigned"}
+    (tmp_path / "part").write_bytes(b"some bytes")
+    status = ("-o", "/dev/null", "-w", "%{http_code}")
+    plain = lambda *arguments: deployment.run("curl", "-sS", *arguments).stdout  # noqa: E731 - a key would be a second signature
+
+    assert plain(*status, "-T", f"{tmp_path}/part", client.generate_presigned_url("put_object", what)) == "200"
+    assert plain(client.generate_presigned_url("get_object", what)) == "some bytes"
+    assert plain(*status, client.generate_presigned_url("get_object", what).replace("presigned", "other")) == "403"
+    assert plain(*status, "http://localhost:9000/parley/presigned") == "403"
+    assert plain(*status, "http://localhost:9000/") == "403"
+
+
+def test_the_gateway_sees_the_client_and_logs_hold_no_secret(deployment: Deployment) -> None:
+    """A client cannot give itself another address; keys, queries and signatures are in no log of Caddy's."""
+    curl(
+        deployment,
+        "-H",
+        "X-Forwarded-For: 203.0.113.66",
+        "-H",
+        "Forwarded: for=203.0.113.66",
+        f"{SITE}/models?canary=7",
+    )
+    caddy, api = (deployment.service(name).log.read_text() for name in ("caddy", "api"))
+    line = next(line for line in reversed(api.splitlines()) if '"/models"' in line)
+    assert json.loads(line)["client"] == "127.0.0.1"
+    assert "203.0.113.66" not in api
+    for secret in (deployment.api_key, "canary=7", "X-Amz-Signature", "Bearer"):
+        assert secret not in caddy
+    logged = json.loads(next(line for line in reversed(caddy.splitlines()) if '"/models"' in line))
+    assert logged["request_id"] == json.loads(line)["request_id"]
+
+
+def test_slow_headers_are_cut_off(deployment: Deployment) -> None:
+    """A client that does not finish its headers within ten seconds is let go."""
+    script = (
+        "import socket, time\ns = socket.create_connection(('caddy', 8080)); s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n')\n"
+        "s.settimeout(30); begun = time.monotonic(); s.recv(1000); s.recv(1000)\nprint(time.monotonic() - begun)"
+    )
+    said = deployment.run(str(BIN / "python"), "-c", script, timeout_s=60)
+    assert 5 < float(said.stdout) < 25, said.stderr
+
+
+def test_check_ratelimit_tells_when_there_is_no_limit(deployment: Deployment) -> None:
+    """Against a Caddy without the plugin the script says that nothing was refused."""
+    said = deployment.run(
+        str(BIN / "python"), "-m", "scripts.check_ratelimit", SITE, "--requests", "80", "--path", "/health/live"
+    )
+    assert said.returncode == 1, said.stdout
+    assert "no 429" in said.stdout
