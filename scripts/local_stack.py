@@ -73,6 +73,10 @@ class Stack:
     def flower_password(self) -> str:
         return self._stored.flower_password
 
+    def port_of(self, name: str) -> int:
+        """The port that was given to a process."""
+        return self._ports[name]
+
     @property
     def metrics_urls(self) -> Mapping[str, str]:
         """Where Prometheus finds each process that has something to tell."""
@@ -159,7 +163,7 @@ class Stack:
         """Ports, secrets, servers and the environment of every process."""
         if self._port is not None:
             require_free(self._port)
-        names = (*INNER, *self._workers, *(() if self._port is not None else ("api",)))
+        names = dict.fromkeys((*INNER, *(app.name for app in self._apps if self._port is None or not app.is_public)))
         self._ports = self.home.ports(names) | ({} if self._port is None else {"api": self._port})
         self._secrets = self.home.secrets()
         self._servers = tuple(self._inner_servers())
