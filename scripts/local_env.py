@@ -68,7 +68,7 @@ COMPOSE: tuple[tuple[str, str | None, str], ...] = (
     ),
     ("PARLEY_VERSION", "0.1.0", "Tag of our images"),
 )
-"""Variables of docker-compose.yml: name, default (None: has to be given), meaning. A test compares them with the file."""
+"""Variables of docker-compose.yml: name, default (None: has to be given), meaning. A test compares the two."""
 
 
 def env_example() -> str:
