@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from shared import abilities, webhooks
 from shared.config import Settings
-from shared.errors import InvalidRequest, ModelNotAllowed
+from shared.errors import BlockedAddress, InvalidRequest, InvalidUrl, ModelNotAllowed
 from shared.languages import language_code
 from shared.options import JobNotes, JobOptions, Priority
 
@@ -53,8 +53,15 @@ def parse(fields: Mapping[str, str], config: Settings) -> Asked:
         raise invalid(error) from error
     _check_model(options, config)
     if notes.webhook_url:
-        notes = notes.model_copy(update={"webhook_url": webhooks.check_url(notes.webhook_url, config)})
+        notes = notes.model_copy(update={"webhook_url": _address(notes.webhook_url, config)})
     return Asked(options, priority, wait_s, notes)
+
+
+def _address(given: str, config: Settings) -> str:
+    try:
+        return webhooks.check_url(given, config)
+    except (InvalidUrl, BlockedAddress) as error:  # which of two URLs is wrong
+        raise type(error)(f"webhook_url: {error.message}", parameter="webhook_url") from error
 
 
 def preferred_wait_s(header: str) -> float | None:

@@ -45,6 +45,10 @@ WAIT_SECONDS = Histogram(
 )
 LEASES_EXPIRED = Counter("parley_leases_expired", "Jobs with a stage taken away from a worker that fell silent")
 RUNG_AGAIN = Counter("parley_rung_again", "Stages that were rung again because nobody had come for them")
+WEBHOOK_ATTEMPTS = Counter(
+    "parley_webhook_attempts", "Attempts to deliver a webhook by what follows: delivered, pending (again), failed",
+    ["state"],
+)  # fmt: skip
 SWEEPS = Counter("parley_sweeps", "Runs of the sweep")
 ERASED = Counter("parley_erasures_verified", "Deletions that were verified to have left nothing")
 

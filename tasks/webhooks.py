@@ -10,6 +10,7 @@ from shared.db import session
 from shared.deliveries import Errand
 from shared.egress import Guard
 from shared.errors import DatabaseUnavailable
+from shared.metrics import WEBHOOK_ATTEMPTS
 from shared.telemetry import get_logger
 from tasks.app import app, ring
 from tasks.shutdown import shutting_down
@@ -49,6 +50,8 @@ def _run(errand: Errand, guard: Guard, timeout_s: float, first_retry_s: float) -
     except DatabaseUnavailable:
         log.warning("database_away", delivery_id=str(errand.id))
         return
+    if state:
+        WEBHOOK_ATTEMPTS.labels(state).inc()
     log.info(
         "webhook_sent",
         delivery_id=str(errand.id),
