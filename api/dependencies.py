@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated
 
-from fastapi import Depends, Request
+from fastapi import Depends, Header, Request
 from sqlalchemy.orm import Session
 
 from api import limits
@@ -58,6 +58,17 @@ DetachedAdminDep = Annotated[Caller, Depends(_detached_admin)]
 
 SubmitterDep = Annotated[Caller, Depends(_submitter)]
 """A detached caller that may submit a task now, or repeats a request. It is asked before the body is read."""
+
+
+IdempotencyKeyDep = Annotated[
+    str | None,
+    Header(
+        alias="Idempotency-Key",
+        max_length=255,
+        pattern="^[ -~]+$",
+        description="For 24 hours the same key with the same request gives the same answer, and makes nothing twice",
+    ),
+]
 
 
 async def _settings() -> Settings:  # async, as it never blocks: a plain function would cost a hop to a thread

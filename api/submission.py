@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from sqlalchemy.exc import IntegrityError, NoResultFound
 from sqlalchemy.orm import Session
-from uuid_utils.compat import uuid7
 
 from api.parameters import Asked
 from shared import erasure, history, idempotency, jobs, uploads
@@ -178,12 +177,18 @@ def _delete(storage: Storage, key: str) -> None:
         log.warning("duplicate_stays", key=key)  # it goes when the job is deleted
 
 
-def again(owner_id: uuid.UUID, job_id: uuid.UUID, request_id: str) -> Job:
+def again(
+    owner_id: uuid.UUID, job_id: uuid.UUID, new_id: uuid.UUID, request_id: str, idempotency_key: str | None = None
+) -> Job:
     """A new job over the recording and options of one that failed or was cancelled. Finished stages are reused.
 
-    Raises NotFound, and WrongState unless the old job is in error or cancelled.
+    A repeated request is answered with its first job. Raises NotFound, WrongState unless the old job is in error or
+    cancelled, and IdempotencyConflict.
     """
+    once = idempotency.once_again(owner_id, idempotency_key, job_id) if idempotency_key else None
     with session() as work:
+        if once and (known := idempotency.first(work, once)):
+            return known
         # erasing the old job waits for this lock, so its recording stays until the new job holds it too
         old = jobs.lock(work, job_id)
         if old is None or old.owner_id != owner_id:
@@ -194,7 +199,7 @@ def again(owner_id: uuid.UUID, job_id: uuid.UUID, request_id: str) -> Job:
             )
         job, outcome = jobs.submit(
             work,
-            job_id=uuid7(),
+            job_id=new_id,
             owner_id=owner_id,
             source=_recording(work, old),
             options=JobOptions.model_validate(old.options),
@@ -208,6 +213,8 @@ def again(owner_id: uuid.UUID, job_id: uuid.UUID, request_id: str) -> Job:
             request_id=request_id,
             retry_of=job_id,
         )
+        if once:
+            idempotency.note(work, once, job)
     ring(outcome.rings)
     return job
 

@@ -6,16 +6,16 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Annotated, Any
+from typing import Any
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Header, Request, Response
+from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
 from api import batch_orders, batch_submission, fields, intake, views
 from api.batch_submission import BatchOrder, Placed
-from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep
+from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
 from api.routes.history import Cursor, Limit
 from api.routes.tasks import purged
@@ -93,14 +93,7 @@ async def submit(
     request: Request,
     caller: DetachedCallerDep,
     config: SettingsDep,
-    idempotency_key: Annotated[
-        str | None,
-        Header(
-            max_length=255,
-            pattern="^[ -~]+$",
-            description="For 24 hours the same key with the same request gives the same batch",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKeyDep = None,
 ) -> Response:
     """All of them become tasks, or none: each is checked first, and an error names the item in `detail.parameter`.
 

@@ -6,15 +6,18 @@ import uuid
 
 from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
+from uuid_utils.compat import uuid7
 
 from api import submission, views
-from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep, SubmitterDep
+from api.auth import PresentedKey, identify
+from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.routes.transcribe import accepted
 from shared import db, erasure, history, jobs
 from shared.errors import (
     DatabaseUnavailable,
     Forbidden,
+    IdempotencyConflict,
     NotFound,
     QuotaExceeded,
     ServiceBusy,
@@ -36,12 +39,14 @@ USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
 
 
 @router.get("/status/{task_id}", response_model=TaskStatus, summary="Where a task stands", responses=responses(*USUAL))
-def status(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskStatus:
+def status(task_id: uuid.UUID, request: Request, key: PresentedKey) -> TaskStatus:
     """Progress in percent, the stage that runs now, and a forecast as soon as there is one. Cheap: poll it.
 
     curl -H "Authorization: Bearer $API_KEY" $URL/status/$TASK_ID
     """
-    return views.task_status(history.get(session, caller.id, task_id))
+    with db.session() as work:  # not as dependencies: of all calls the one that is made most takes one thread, once
+        caller = identify(work, request, key, "transcribe")
+        return views.task_status(history.get(work, caller.id, task_id))
 
 
 @router.get("/tasks/{task_id}", response_model=TaskDetail, summary="All about a task", responses=responses(*USUAL))
@@ -70,15 +75,25 @@ def cancel(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskSt
     status_code=202,
     response_model=Accepted,
     summary="Do a failed or cancelled task again",
-    responses=responses(*USUAL, WrongState, TooManyQueued, QuotaExceeded, ServiceBusy),
+    responses=responses(*USUAL, WrongState, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy),
 )
-def retry(task_id: uuid.UUID, request: Request, caller: SubmitterDep) -> Accepted:
+def retry(
+    task_id: uuid.UUID,
+    request: Request,
+    response: Response,
+    caller: SubmitterDep,
+    idempotency_key: IdempotencyKeyDep = None,
+) -> Accepted:
     """Makes a new task over the same recording and options; what the old one had finished is not done again.
 
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/retry
     """
-    job = submission.again(caller.id, task_id, request.state.request_id)
-    return accepted(job.id, JobState(job.state))
+    new_id = uuid7()
+    job = submission.again(caller.id, task_id, new_id, request.state.request_id, idempotency_key)
+    if job.id != new_id:
+        response.headers["Idempotent-Replayed"] = "true"
+    # as it was at first, so that a repeated request gets the same answer
+    return accepted(job.id, JobState.DONE if job.cached else JobState.QUEUED)
 
 
 @router.delete(

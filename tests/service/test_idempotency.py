@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import httpx
 import pytest
@@ -131,3 +132,44 @@ def test_a_key_is_forgotten_after_a_day(environment: Settings, bucket: Storage, 
     assert submit(caller, "one", content).json()["task_id"] not in (first, second)
     repair(environment, bucket, lambda _: None)
     assert eventually(lambda: keys() == {"one"}, "the old key is gone")
+
+
+def test_a_task_is_tried_again_once(caller: Caller) -> None:
+    """The same retry with the same key gives the same new task; of another task, or as a submission, it is 409."""
+    old, other = caller.task(), caller.task()
+    for task_id in (old, other):
+        assert caller.http.post(f"/tasks/{task_id}/cancel").is_success
+    headers = {"Idempotency-Key": "again"}
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda _: caller.http.post(f"/tasks/{old}/retry", headers=headers), range(8)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert len({answer.text for answer in answers}) == 1
+    assert sum("idempotent-replayed" in answer.headers for answer in answers) == 7
+    for conflict in (caller.http.post(f"/tasks/{other}/retry", headers=headers), submit(caller, "again", b"x")):
+        assert (conflict.status_code, conflict.json()["code"]) == (409, "idempotency_conflict")
+    assert jobs_of(caller) == 3
+
+
+def test_a_repeated_request_is_answered_at_a_limit(gateway: Gateway, caller: Caller) -> None:
+    """With no room for another task, by file, by URL, as a retry and through another API: the first answer again."""
+    other_api = partial(caller.http.post, "/api/v1/transcribe-async", headers={"Idempotency-Key": "v1"})
+    by_url = {"url": "https://media.example/once.mp3"}
+    failed, content = caller.task(), os.urandom(64)
+    assert caller.http.post(f"/tasks/{failed}/cancel").is_success
+    requests: list[Callable[[], httpx.Response]] = [
+        partial(submit, caller, "file", content),
+        partial(caller.http.post, "/transcribe", json=by_url, headers={"Idempotency-Key": "url"}),
+        partial(caller.http.post, f"/tasks/{failed}/retry", headers={"Idempotency-Key": "retry"}),
+        partial(other_api, files={"file": ("a.wav", content)}),
+    ]
+    first = [request().json() for request in requests]
+    assert gateway.caller("admin").http.patch(f"/admin/keys/{caller.id}", json={"max_queued": 1}).is_success
+    assert [request().json() for request in requests] == first
+    refused = [
+        caller.submit(),
+        submit(caller, "new", content),
+        caller.http.post("/transcribe", json=by_url),
+        caller.http.post(f"/tasks/{failed}/retry"),
+    ]
+    assert [answer.status_code for answer in refused] == [429] * len(refused)
+    assert submit(caller, "file", os.urandom(64)).status_code == 409
