@@ -91,7 +91,7 @@ class CorrectionRequest(BaseModel):
     @classmethod
     def _each_once(cls, given: list[EditedSegment] | None) -> list[EditedSegment] | None:
         if given and len({segment.id for segment in given}) < len(given):
-            raise ValueError("a segment is named twice")
+            raise ValueError("a segment is given twice")
         return given
 
     @field_validator("tags", "reference")

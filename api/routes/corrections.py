@@ -27,6 +27,7 @@ from shared.errors import (
     VersionConflict,
     WrongState,
 )
+from shared.options import JobNotes
 from shared.schemas import TaskDetail
 from shared.storage import Storage
 from shared.transcript import Transcript, from_json
@@ -40,7 +41,10 @@ MAX_BODY_BYTES = 8 * 1024**2
 def _schema() -> dict[str, Any]:
     """The body for OpenAPI; FastAPI cannot tell it, because we read it ourselves, when the task has been found."""
     schema = CorrectionRequest.model_json_schema()
-    schema["properties"]["segments"]["anyOf"][0]["items"] = schema.pop("$defs")["EditedSegment"]
+    fields, noted = schema["properties"], JobNotes.model_json_schema()["properties"]
+    fields["segments"]["anyOf"][0]["items"] = schema.pop("$defs")["EditedSegment"]
+    fields["tags"]["anyOf"][0] |= {name: noted["tags"][name] for name in ("items", "maxItems")}
+    fields["reference"]["anyOf"][0] |= noted["reference"]["anyOf"][0]
     return schema
 
 
