@@ -134,4 +134,7 @@ def after(stage: str) -> frozenset[str]:
 
 def profile(stage: str, options: Mapping[str, Any], device: str) -> str:
     """What decides how fast a stage is: the basis on which runs are compared to forecast the next one."""
-    return "/".join([options["model"], options["mode"], device] if stage == "transcribe" else [stage, device])
+    if stage != "transcribe":
+        return f"{stage}/{device}"
+    split = ["split"] if options.get("channels") == "split" else []  # as slow as all channels one after another
+    return "/".join([*split, options["model"], options["mode"], device])

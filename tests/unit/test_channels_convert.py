@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import MediaTooLong, UnsupportedMedia
 from shared.options import JobOptions
-from shared.states import plan
+from shared.states import plan, profile
 from shared.transcript import SAMPLE_RATE
 from tasks.stages.convert import ConvertLimits, convert
 from tests.unit.media import KIND, dominant_frequency, tone, write_tone
@@ -109,3 +109,11 @@ def test_channels_and_diarization_exclude_each_other() -> None:
     """Each channel is a speaker already."""
     with pytest.raises(ValueError, match="channels=split excludes diarization"):
         JobOptions(channels="split", diarization=True)
+
+
+def test_split_recordings_are_forecast_by_their_own_speed() -> None:
+    """They take longer a second of audio, so that neither forecast spoils the other."""
+    mixed, split = (
+        profile("transcribe", JobOptions(channels=channels).model_dump(), "cpu") for channels in ("mix", "split")
+    )
+    assert (mixed, split) == ("auto/batched/cpu", "split/auto/batched/cpu")
