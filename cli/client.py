@@ -23,6 +23,9 @@ TIMEOUT = httpx.Timeout(60, connect=10)
 STREAM_TIMEOUT = httpx.Timeout(60, connect=10, read=35)
 """Events have a heartbeat every 10 s: three that are missing mean that nobody is there any more."""
 
+CHECK_TIMEOUT = httpx.Timeout(60, connect=10, read=1800)
+"""The server reads a large upload back before it answers, at 30 MB/s in the worst case: 50 GiB."""
+
 PATIENCE_S = 60.0
 """How long a server that is away or busy is asked again: a restart with migrations fits into it."""
 
@@ -107,6 +110,40 @@ class Server:
             return self._submitted(
                 key, lambda: {"data": fields, "files": {"file": (name, counted, "application/octet-stream")}}
             )
+
+    def submit_upload(self, upload_id: str, fields: Mapping[str, str], key: str) -> Submitted:
+        """Make a task of a complete upload. The same `key` never makes a second task."""
+        return self._submitted(key, lambda: {"json": {"upload_id": upload_id, **fields}})
+
+    # ---- uploads in parts
+
+    def begin_upload(self, name: str, size: int, sha256: str) -> dict[str, Any]:
+        """`complete` at once when the server has these bytes already."""
+        return _body(
+            self._send(
+                "POST", "/uploads", request=lambda: {"json": {"filename": name, "bytes": size, "sha256": sha256}}
+            )
+        )
+
+    def uploads(self, state: str, cursor: str | None) -> dict[str, Any]:
+        given = {"limit": "100", "state": state} | ({"cursor": cursor} if cursor else {})
+        return self._json("GET", "/uploads", params=given)
+
+    def missing_parts(self, upload_id: str, first_part: int) -> dict[str, Any]:
+        """The upload with a page of the parts that are still to be sent."""
+        given = {"missing": "true", "first_part": str(first_part), "limit": "100"}
+        return self._json("GET", f"/uploads/{upload_id}", params=given)
+
+    def put_part(self, path: str, size: int, content: Callable[[], Iterator[bytes]]) -> None:
+        """Send a part of `size` bytes; `content` is asked for them again when it has to be repeated."""
+        self._send("PUT", path, headers={"Content-Length": str(size)}, request=lambda: {"content": content()})
+
+    def complete_upload(self, upload_id: str) -> None:
+        """Have the server check what has arrived, however long that takes."""
+        self._send("POST", f"/uploads/{upload_id}/complete", request=lambda: {"timeout": CHECK_TIMEOUT})
+
+    def delete_upload(self, upload_id: str) -> None:
+        self._send("DELETE", f"/uploads/{upload_id}")
 
     def result(self, task_id: str, format: str) -> bytes:
         """The transcript as a file's content."""

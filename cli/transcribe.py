@@ -5,12 +5,13 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli import remembered, written
-from cli.client import Server
+from cli import parts, remembered, written
+from cli.client import Server, Submitted
 from cli.failures import Exit, Failure, Refused, Unreachable
 from cli.recordings import Recording
 from cli.remembered import Memory
@@ -141,12 +142,13 @@ class Run:
 
     def _task(self, server: Server, recording: Recording, row: Row) -> str:
         """The task of an earlier run, tried again if it had failed; else a new one."""
-        key = self._key(recording, row)
+        content = self._content(recording, row)
+        key = remembered.request_key(self._url, self._api_key, content, self._wanted.fields)
         task_id = self._memory.get(key)
         was_there = task_id is not None
         state = self._state(server, task_id) if task_id else None
         if task_id is None or state is None:
-            submitted = self._submit(server, recording, key, row)
+            submitted = self._submit(server, recording, content, key, row)
             task_id, was_there = submitted.task_id, submitted.is_replay
             state = self._state(server, task_id) if was_there else None
         if was_there and state in ("error", "cancelled"):
@@ -157,19 +159,30 @@ class Run:
             self._screen.say(f"{recording.name}: the task could not be remembered ({error})")
         return task_id
 
-    def _key(self, recording: Recording, row: Row) -> str:
+    def _content(self, recording: Recording, row: Row) -> str:
+        """What tells the recording from others: the SHA-256 of a file, or the URL."""
         source = recording.source
-        if isinstance(source, Path):
-            size = source.stat().st_size
-            source = remembered.sha256(source, lambda done: self._step(row, "reading", done, size))
-        return remembered.request_key(self._url, self._api_key, source, self._wanted.fields)
+        if isinstance(source, str):
+            return source
+        size = source.stat().st_size
+        return remembered.sha256(source, lambda done: self._step(row, "reading", done, size))
 
-    def _submit(self, server: Server, recording: Recording, key: str, row: Row) -> Any:
+    def _submit(self, server: Server, recording: Recording, content: str, key: str, row: Row) -> Submitted:
         source, fields = recording.source, self._wanted.fields
         if isinstance(source, str):
             return server.submit_url(source, fields, key)
         size = source.stat().st_size
-        return server.submit_file(source, fields, key, lambda sent: self._step(row, "uploading", sent, size))
+
+        def on_bytes(sent: int) -> None:
+            self._step(row, "uploading", sent, size)
+
+        if size < parts.LARGE_BYTES:
+            return server.submit_file(source, fields, key, on_bytes)
+        upload_id = parts.send(server, source, content, on_bytes)
+        submitted = server.submit_upload(upload_id, fields, key)
+        with suppress(Failure):  # the task has the recording now; else it goes when its time is over
+            server.delete_upload(upload_id)
+        return submitted
 
     def _follow(self, server: Server, task_id: str, row: Row) -> None:
         """Returns when the task is done. Raises Failure with the error that ended it."""

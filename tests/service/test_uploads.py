@@ -11,25 +11,28 @@ import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import func, update
 
+from cli.client import Server
+from cli.parts import send as send_in_parts
 from scripts.local_stack import Stack
 from shared import parts, uploads
 from shared.config import Settings
 from shared.db import session
 from shared.models import Upload
-from shared.parts import MIN_PART_BYTES
+from shared.parts import MIN_PART_BYTES, USUAL_PART_BYTES
 from shared.storage import Storage
 from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_on
 
 SIZE = 2 * MIN_PART_BYTES + 1000
 """Three parts, the last one small."""
 
-MAX_RESUMABLE_BYTES = 20 * 1024**2
+MAX_RESUMABLE_BYTES = 40 * 1024**2
 
 
 @pytest.fixture(scope="module")
@@ -334,6 +337,46 @@ def test_parts_and_completions_at_once_never_mix(caller: Caller) -> None:
         for choices in itertools.product((0, 1), repeat=3)
     ]
     assert answer.json()["sha256"] in mixed
+
+
+def test_a_client_that_leaves_changes_nothing(gateway: Gateway, caller: Caller) -> None:
+    """The upload becomes complete although nobody waits for the answer."""
+    content = os.urandom(SIZE)
+    upload = begin(caller)
+    send(caller, upload, content)
+    host, port = gateway.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as line:
+        line.sendall(
+            f"POST /uploads/{upload['upload_id']}/complete HTTP/1.1\r\nHost: {host}\r\n"
+            f"Authorization: Bearer {caller.key}\r\nContent-Length: 0\r\n\r\n".encode()
+        )
+    eventually(lambda: look(caller, upload)["state"] == "complete", "it is complete")
+
+
+def test_the_command_line_goes_on_where_it_broke_off(gateway: Gateway, caller: Caller, tmp_path: Path) -> None:
+    """Parts that have arrived are not sent again, by whichever run; the task keeps the recording."""
+    content = os.urandom(2 * USUAL_PART_BYTES)
+    path = tmp_path / "long.wav"
+    path.write_bytes(content[:-1])
+    digest = hashlib.sha256(content[:-1]).hexdigest()
+    sent: list[int] = []
+
+    def break_off(done: int) -> None:
+        sent.append(done)
+        raise KeyboardInterrupt
+
+    with Server(gateway.url, caller.key) as server:
+        with pytest.raises(KeyboardInterrupt):
+            send_in_parts(server, path, digest, break_off)
+        (unfinished,) = caller.http.get("/uploads").json()["items"]
+        assert send_in_parts(server, path, digest, sent.append) == unfinished["upload_id"]
+        assert sent == [USUAL_PART_BYTES, 2 * USUAL_PART_BYTES - 1]
+        submitted = server.submit_upload(unfinished["upload_id"], {"diarization": "true"}, "a-key")
+        server.delete_upload(unfinished["upload_id"])
+        assert send_in_parts(server, path, digest, sent.append) != unfinished["upload_id"]  # known: nothing is sent
+    assert len(sent) == 2
+    file = caller.http.get(f"/tasks/{submitted.task_id}").json()["file"]
+    assert (file["sha256"], file["name"]) == (digest, "long.wav")
 
 
 # ---- deleting
