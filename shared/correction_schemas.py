@@ -24,7 +24,7 @@ from shared.schemas import TASK_ID
 from shared.subtitles import clean
 
 MAX_NAME_CHARS = 100
-"""Of a speaker's name, also of those with titles: the longest that passports hold is 39 and 39 (ICAO 9303)."""
+"""Of a speaker's name, with title and office: a passport holds 39 (ICAO 9303)."""
 
 MAX_TEXT_CHARS = 2000
 """Of one segment: Whisper hears 30 s at a time, in which nobody says more than some 750 characters."""

@@ -34,7 +34,7 @@ proof-reader who saves every minute for three hours. Older ones are forgotten, t
 MAX_CORRECTED_CHARS = 1_000_000
 """Of all corrected texts together: 8 hours of fast speech (20 characters a second) are 580,000."""
 
-NEW_SPEAKER = re.compile(r"spk_[1-9]\d?")
+NEW_SPEAKER = re.compile("spk_[1-9][0-9]?")
 """What a voice may be called that the diarization missed; it numbers those that it found in the same way."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from itertools import pairwise
@@ -14,7 +15,7 @@ from pydantic import ValidationError
 from shared.correction_schemas import MAX_TEXT_CHARS, CorrectionRequest
 from shared.corrections import MAX_CORRECTED_CHARS, ORIGINAL, Edits, SegmentEdit, changed, corrected
 from shared.errors import InvalidRequest
-from shared.formats import FormatOptions, render
+from shared.formats import FORMATS, FormatOptions, render
 from shared.retiming import retimed
 from shared.subtitles import clean
 from shared.transcript import Segment, SpeakerTurn, Transcript, Word
@@ -206,6 +207,37 @@ def test_corrections_have_an_end() -> None:
     with pytest.raises(InvalidRequest, match=f"{MAX_CORRECTED_CHARS}"):
         changed(spoken, edits, asked(segments=[{"id": 599, "text": "Hi."}]))
     assert changed(spoken, edits, asked(segments=[{"id": 0, "text": "Hi."}])).segments[0].text == "Hi."
+
+
+values = (
+    st.none() | st.text(max_size=9) | st.integers() | st.sampled_from(["spk_1", "spk_2", "spk_3", "Anna", "\ud800"])
+)
+bodies = st.fixed_dictionaries(
+    {},
+    optional={
+        "speakers": values | st.dictionaries(values.filter(lambda key: isinstance(key, str)), values, max_size=3),
+        "segments": values | st.lists(
+            st.fixed_dictionaries({"id": st.integers(-1, 4)}, optional={"text": values, "speaker": values}), max_size=3
+        ),
+        "tags": values | st.lists(values, max_size=3),
+        "reference": values,
+        "version": values,
+    },
+)  # fmt: skip
+
+
+@given(bodies)
+def test_whatever_is_sent_is_a_correction_or_refused(body: dict[str, object]) -> None:
+    """What is accepted can be stored: valid UTF-8 without null characters, and the formats can show it."""
+    try:
+        request = CorrectionRequest.model_validate_json(json.dumps(body))
+        edits = changed(CALL, ORIGINAL, request)
+    except (ValidationError, InvalidRequest):
+        return
+    stored = [*edits.names, *edits.names.values(), *(request.tags or ()), request.reference or ""]
+    stored += [text or "" for edit in edits.segments.values() for text in (edit.text, edit.speaker)]
+    assert "\0" not in "".join(stored).encode().decode()
+    assert all(render(corrected(CALL, edits), format) for format in FORMATS)
 
 
 # ---- formats
