@@ -17,7 +17,7 @@ bearer = HTTPBearer(auto_error=False, description="An API key as a bearer token"
 header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key, for clients without bearer tokens")
 
 
-def presented_key(
+async def presented_key(  # async, as it never blocks: a plain function would cost a hop to a thread
     credentials: Annotated[HTTPAuthorizationCredentials | None, Depends(bearer)],
     plain: Annotated[str | None, Depends(header)],
 ) -> str | None:

@@ -13,7 +13,7 @@ from alembic.config import Config
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import Session, sessionmaker
+from sqlalchemy.orm import Session
 
 from shared.config import settings
 from shared.errors import DatabaseUnavailable
@@ -49,7 +49,7 @@ def session() -> Iterator[Session]:
     Raises DatabaseUnavailable when the server cannot be reached or goes away; after a failed COMMIT nobody knows
     whether it took place, so callers make their work safe to repeat.
     """
-    opened = sessionmaker(engine(), expire_on_commit=False)()
+    opened = Session(engine(), expire_on_commit=False)
     try:
         yield opened
         opened.commit()  # any other way out, close() rolls back

@@ -10,6 +10,7 @@ def create_app() -> FastAPI:
     app = FastAPI()
     app.add_api_route("/transcribe", _submit, methods=["POST"], status_code=202)
     app.add_api_route("/status/{task_id}", _status)
+    app.add_api_route("/health/live", _live)
     return app
 
 
@@ -21,3 +22,8 @@ async def _submit(file: UploadFile) -> dict[str, int]:
 async def _status(task_id: str) -> dict[str, str]:
     """Answer from nothing."""
     return {"task_id": task_id, "status": "queued"}
+
+
+async def _live() -> dict[str, str]:
+    """Tell the supervisor that it is up."""
+    return {"status": "ok"}

@@ -8,44 +8,32 @@ from __future__ import annotations
 
 import argparse
 import os
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from scripts.bench.client import Client
 from scripts.bench.load import rate
-from scripts.local_apps import API, ROOT
+from scripts.local_apps import API
 from scripts.local_home import LOOPBACK
 from scripts.local_stack import Stack
 
 GOALS = {"polls": 0.40, "submits": 0.22}
 RECORDING_BYTES = 4096
 BOUNDARY = "the-boundary"
-START_TIMEOUT_S = 30
 Side = Callable[[], float]
 
 
 @contextmanager
-def bare_app(folder: Path) -> Iterator[str]:
-    """The bare app's address, while it runs as the gateway does."""
-    port = _free_port()
-    line = [argument.format_map({"host": LOOPBACK, "port": port}) for argument in API.arguments]
-    line = [argument.replace("api.main:create_app", "scripts.bench.bare_gateway:create_app") for argument in line]
-    with (folder / "bare.log").open("wb") as out:
-        process = subprocess.Popen((sys.executable, "-m", *line), cwd=ROOT, stdout=out, stderr=out)
-    try:
-        _wait_for(f"http://{LOOPBACK}:{port}/status/1")
-        yield f"http://{LOOPBACK}:{port}"
-    finally:
-        process.terminate()
-        process.wait(timeout=START_TIMEOUT_S)
+def bare_app(home: Path, environ: Mapping[str, str]) -> Iterator[str]:
+    """The bare app's address, while it runs as the gateway does: by the same supervisor, with the same arguments."""
+    arguments = (one.replace("api.main:create_app", "scripts.bench.bare_gateway:create_app") for one in API.arguments)
+    app = replace(API, arguments=tuple(arguments))
+    with Stack(home, apps=(app,), environ=environ, migrate=False) as stack:  # servers are in `environ`, so none starts
+        yield stack.url
 
 
 def poll(path: str, key: str) -> Callable[[], bytes]:
@@ -91,7 +79,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory() as home,
         Stack(Path(home) / "ours", apps=(API,)) as stack,
-        bare_app(Path(home)) as bare_url,
+        bare_app(Path(home) / "bare", stack.env) as bare_url,
     ):
         recording = Path(home) / "first.wav"
         recording.write_bytes(os.urandom(RECORDING_BYTES))
@@ -103,24 +91,6 @@ def main() -> None:
         polls, submits = poll(f"/status/{task_id}", stack.api_key), submit(stack.api_key)
         compare("polls", side(stack.url, polls, 200), side(bare_url, polls, 200), given.pairs)
         compare("submits", side(stack.url, submits, 202), side(bare_url, submits, 202), given.pairs)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
-
-
-def _wait_for(url: str) -> None:
-    deadline = time.monotonic() + START_TIMEOUT_S
-    while True:
-        try:
-            urllib.request.urlopen(url, timeout=1).close()  # noqa: S310 - a URL of our own
-            return
-        except OSError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.1)
 
 
 if __name__ == "__main__":
