@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import threading
 from typing import Any
 
@@ -12,6 +14,7 @@ from sqlalchemy.dialects.postgresql import insert
 from shared.config import settings
 from shared.db import forget_engine, session
 from shared.models import Worker
+from shared.states import HEAVY
 from shared.storage import storage
 from shared.telemetry import configure_logging, get_logger
 from tasks import metrics, shutdown
@@ -23,12 +26,34 @@ log = get_logger(__name__)
 WATCH_S = 5.0
 """Interval of the sign of life, which /health believes for 30 s, and of the worker's own sweep."""
 
+CUDA_TIMEOUT_S = 120
+"""For counting GPUs: seconds, also where many drivers are slow to wake up."""
+
 _ended = threading.Event()
 
 
 @signals.setup_logging.connect
 def _logging(**_: Any) -> None:
     configure_logging(settings(), "worker")
+
+
+@signals.celeryd_after_setup.connect
+def _check_device(instance: Any, **_: Any) -> None:
+    """Refuse to start rather than to fetch stages that cannot be claimed, which would wait for ever."""
+    config = settings()
+    wants_cuda = config.device == "cuda" and config.engine == "models"
+    if wants_cuda and HEAVY & set(instance.app.amqp.queues.consume_from) and not _sees_cuda():
+        raise SystemExit(
+            "DEVICE is cuda, but this worker sees no CUDA device. Give it one (nvidia-smi must list it here), or set "
+            "DEVICE=cpu, or DEVICE=auto to use one where there is one."
+        )
+
+
+def _sees_cuda() -> bool:
+    """Asked in a process of its own: CUDA that was touched here could not be used by the children that are forked."""
+    question = "import ctranslate2; raise SystemExit(ctranslate2.get_cuda_device_count() == 0)"
+    counted = subprocess.run((sys.executable, "-c", question), check=False, timeout=CUDA_TIMEOUT_S)  # noqa: S603
+    return counted.returncode == 0
 
 
 @signals.worker_process_init.connect
