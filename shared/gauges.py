@@ -103,7 +103,7 @@ def _workers(work: Session) -> tuple[GaugeMetricFamily, ...]:
 
 
 def _outbox(work: Session) -> tuple[GaugeMetricFamily, ...]:
-    pending = WebhookDelivery.state == "pending"
+    pending = WebhookDelivery.next_at.is_not(None)  # also what a dead worker was sending
     age = func.coalesce(func.extract("epoch", func.now() - func.min(WebhookDelivery.next_at)), 0)
     count, seconds = work.execute(select(func.count(), age).where(pending)).one()
     return (

@@ -43,7 +43,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, canary: Ca
     settings = {
         "egress_allow_hosts": receiver.host,
         "egress_ports": f"80,443,{canary.port}",
-        "webhook_retry_s": 0.1,
+        "webhook_retry_s": 0.05,
         "webhook_timeout_s": 3,
         "sweep_interval_s": 0.3,
         "sleeper_seconds": 0.5,
@@ -123,7 +123,7 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 
 
 def test_the_end_of_a_task_is_told(http: httpx.Client, receiver: Receiver, address: str) -> None:
-    """To its webhook_url, signed, without a word of what was said; also when the answer was known beforehand."""
+    """To its webhook_url, signed, without a word of what was said; also one that was known. Deleting forgets it."""
     recording, notes = noise(), {"webhook_url": address, "reference": "case 7", "tags": "a,b"}
     first = submit(http, recording, **notes)
     seen = receiver.seen[path_of(address)]
@@ -142,6 +142,8 @@ def test_the_end_of_a_task_is_told(http: httpx.Client, receiver: Receiver, addre
     assert (data["task_id"], data["cached"]) == (second, True)
     log = http.get("/webhooks/deliveries", params={"task_id": second}).json()["items"]
     assert [(one["id"], one["url"], one["event"]) for one in log] == [(seen[1].id, address, "task.completed")]
+    http.delete(f"/tasks/{second}").raise_for_status()
+    assert http.get("/webhooks/deliveries", params={"task_id": second}).json()["items"] == []
 
 
 def test_each_end_has_its_event(http: httpx.Client, receiver: Receiver, address: str) -> None:
