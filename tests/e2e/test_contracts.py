@@ -83,3 +83,18 @@ def test_a_link_client_polls_until_complete_and_fetches_the_files(http: httpx.Cl
     assert http.get(job["transcript_url"]).json() == transcript
     sound = http.get(job["audio_url"]).raise_for_status().content
     assert (sound[:4], len(sound) > 300_000) == (b"RIFF", True)
+
+
+def test_a_clip_is_uploaded_transcribed_and_deleted(http: httpx.Client, clip: Path) -> None:
+    """By its id, with speakers and, at no cost for the words, without."""
+    clip_id = http.post("/api/audio", files={"file": clip.open("rb")}).raise_for_status().json()["clip_id"]
+    heard = {}
+    for diarize in ("true", "false"):
+        query = {"clip_id": clip_id, "diarize": diarize}
+        heard[diarize] = http.post("/api/transcribe", params=query, timeout=300).raise_for_status().json()["segments"]
+    assert is_what_was_said(" ".join(segment["text"] for segment in heard["true"]))
+    assert {segment["speaker"] for segment in heard["true"]} == {"SPEAKER_01"}
+    assert {segment["speaker"] for segment in heard["false"]} == {None}
+    assert http.get(f"/api/audio/{clip_id}").json()["size"] == clip.stat().st_size
+    assert http.delete(f"/api/audio/{clip_id}").is_success
+    assert http.get(f"/api/audio/{clip_id}").status_code == 404
