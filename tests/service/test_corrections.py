@@ -44,6 +44,16 @@ def task(gateway: Gateway, caller: Caller) -> uuid.UUID:
     return task_id
 
 
+@pytest.fixture(scope="module")
+def untouched(gateway: Gateway) -> Iterator[tuple[Caller, uuid.UUID]]:
+    """One such task for all that is refused."""
+    made = gateway.caller()
+    with made.http:
+        task_id = made.task(diarization="true")
+        finish(task_id, gateway.storage, diarization=True)
+        yield made, task_id
+
+
 def patch(caller: Caller, task_id: uuid.UUID, **asked: Any) -> httpx.Response:
     return caller.http.patch(f"/tasks/{task_id}", json=asked)
 
@@ -318,8 +328,11 @@ def test_a_task_without_a_transcript_cannot_be_corrected(caller: Caller) -> None
         ({"text": "x"}, "text"),
     ],
 )
-def test_what_makes_no_sense_is_refused(caller: Caller, task: uuid.UUID, asked: dict[str, Any], parameter: str) -> None:
+def test_what_makes_no_sense_is_refused(
+    untouched: tuple[Caller, uuid.UUID], asked: dict[str, Any], parameter: str
+) -> None:
     """422 names the parameter, and nothing is changed."""
+    caller, task = untouched
     answer = patch(caller, task, **asked)
     assert problem(answer) == (422, "invalid_request"), answer.text
     assert answer.json()["detail"]["parameter"].startswith(parameter)
@@ -327,13 +340,15 @@ def test_what_makes_no_sense_is_refused(caller: Caller, task: uuid.UUID, asked: 
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"speakers":{"spk_1":"\\ud800"}}', b"\xff", b"[" * 100_000])
-def test_what_is_no_correction_is_refused(caller: Caller, task: uuid.UUID, body: bytes) -> None:
+def test_what_is_no_correction_is_refused(untouched: tuple[Caller, uuid.UUID], body: bytes) -> None:
     """A body that is not JSON, no object, or holds half a character is an invalid request."""
+    caller, task = untouched
     answer = caller.http.patch(f"/tasks/{task}", content=body)
     assert problem(answer) == (422, "invalid_request")
 
 
-def test_a_body_without_end_is_refused(caller: Caller, task: uuid.UUID) -> None:
+def test_a_body_without_end_is_refused(untouched: tuple[Caller, uuid.UUID]) -> None:
     """It is not read further than any correction is long."""
+    caller, task = untouched
     answer = caller.http.patch(f"/tasks/{task}", content=b" " * (9 * 1024**2))
     assert problem(answer) == (422, "invalid_request")
