@@ -32,7 +32,11 @@ COMPOSE: tuple[tuple[str, str | None, str], ...] = (
     ("PARLEY_SITE", "http://:8080", "A domain here, and another for S3, make Caddy get certificates for them"),
     ("S3_SITE", "http://:9000", ""),
     ("ACME_EMAIL", "admin@localhost", "Who is told when a certificate cannot be renewed"),
-    ("TRUSTED_PROXIES", "192.0.2.1/32", "Addresses of a proxy before Caddy, whose X-Forwarded-For is believed; now nobody"),
+    (
+        "TRUSTED_PROXIES",
+        "192.0.2.1/32",
+        "Proxies before Caddy whose X-Forwarded-For is believed; this address is nobody",
+    ),
     ("MAX_BODY", "5500MB", "What Caddy lets through; a little more than MAX_UPLOAD_BYTES"),
     ("UPLOAD_TIMEOUT", "2h", "Time that sending one request may take"),
     ("SUBMITS_PER_MINUTE", "60", "Requests that Caddy lets through per minute: of one API key"),
