@@ -79,8 +79,8 @@ class Server:
     def detail(self, task_id: str) -> dict[str, Any]:
         return self._json("GET", f"/tasks/{task_id}")
 
-    def history(self, *, limit: int, status: str | None = None, cursor: str | None = None) -> dict[str, Any]:
-        given = {"limit": str(limit), "status": status, "cursor": cursor}
+    def history(self, *, limit: int, cursor: str | None = None, **filters: str | list[str] | None) -> dict[str, Any]:
+        given = {"limit": str(limit), "cursor": cursor, **filters}
         return self._json("GET", "/history", params={name: value for name, value in given.items() if value})
 
     def cancel(self, task_id: str) -> dict[str, Any]:

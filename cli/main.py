@@ -157,6 +157,14 @@ def _parser() -> ArgumentParser:
     history = command("history", tasks.history, "the tasks of this key, newest first")
     history.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="how many (default 20)")
     history.add_argument("--status", choices=["queued", "processing", "cancelling", "done", "error", "cancelled"])
+    history.add_argument(
+        "-q", metavar="WORDS", help="with these words in the transcript, as '\"train delay\" -freight'"
+    )
+    history.add_argument("--tag", action="append", help="with this tag; of several, with all of them")
+    history.add_argument("--reference", help="with this reference")
+    history.add_argument("--language", help="in this language")
+    history.add_argument("--since", metavar="TIME", help="created then or later: 2026-03-01, or 2026-03-01T08:00:00Z")
+    history.add_argument("--until", metavar="TIME", help="created before then")
 
     command("watch", tasks.watch, "follow a task, with its text as it is recognised").add_argument(
         "task", type=_task, metavar="TASK"

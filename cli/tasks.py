@@ -56,10 +56,11 @@ def result(server: Server, given: Namespace) -> Exit:
 
 def history(server: Server, given: Namespace) -> Exit:
     """The newest tasks first, as a table or a JSON object per line."""
+    filters = {name: getattr(given, name) for name in ("status", "language", "tag", "reference", "since", "until", "q")}
     items: list[dict[str, Any]] = []
     cursor: str | None = None
     while len(items) < given.limit:
-        page = server.history(limit=min(PAGE, given.limit - len(items)), status=given.status, cursor=cursor)
+        page = server.history(limit=min(PAGE, given.limit - len(items)), cursor=cursor, **filters)
         items += page["items"]
         cursor = page["next_cursor"]
         if cursor is None:

@@ -6,6 +6,9 @@ import csv
 import io
 import itertools
 import json
+import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
@@ -249,6 +252,23 @@ def test_a_link_leads_through_all_pages(historian: Caller) -> None:
     ids = [item["task_id"] for answer in (first, second) for item in answer.json()["items"]]
     assert len(set(ids)) == 200
     assert all(item["tags"] == ["call"] and item["language"] == "en" for item in second.json()["items"])
+
+
+def test_the_command_line_searches(gateway: Gateway, caller: Caller) -> None:
+    """`parley history` takes the same filters, and a tag more than once."""
+    wanted = transcribed(caller, "a train late", tags="a,b")
+    transcribed(caller, "a train late", tags="a")
+    command = [sys.executable, "-m", "cli", "history", "--json", "-q", '"train late"', "--tag", "a", "--tag", "b"]
+    env = {**os.environ, "PARLEY_URL": gateway.url, "PARLEY_API_KEY": caller.key}
+    done = subprocess.run(
+        [*command, "--language", "en"], env=env, capture_output=True, text=True, timeout=60, check=True
+    )
+    (line,) = done.stdout.splitlines()
+    assert json.loads(line)["task_id"] == wanted
+    wrong = subprocess.run(
+        [*command, "--since", "soon"], env=env, capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (wrong.returncode != 0, "since must be a time" in wrong.stderr) == (True, True)
 
 
 # ---- export
