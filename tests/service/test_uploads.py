@@ -452,6 +452,26 @@ def test_tasks_and_deletions_at_once(gateway: Gateway, caller: Caller) -> None:
         assert (f"{caller.id}/{path[9:]}/upload" in gateway.objects(caller)) == is_kept
 
 
+def test_completing_while_the_same_recording_is_erased(gateway: Gateway, caller: Caller) -> None:
+    """The upload keeps the task's recording or brings its own; either way it is there."""
+    for _ in range(8):
+        content = os.urandom(1000)
+        task_id = caller.task(content)
+        upload = begin(caller, len(content))
+        send(caller, upload, content)
+        with ThreadPoolExecutor(2) as pool:
+            erased = pool.submit(caller.http.delete, f"/tasks/{task_id}")
+            done = pool.submit(complete, caller, upload)
+        assert (erased.result().status_code, done.result().status_code) == (200, 200)
+        over_it = caller.http.post("/transcribe", json={"upload_id": upload["upload_id"]}).json()["task_id"]
+        with session() as work:
+            key = uploads.recording(work, caller.id, uuid.UUID(upload["upload_id"])).key
+        assert gateway.storage.get(key) == content
+        for path in (f"/uploads/{upload['upload_id']}", f"/tasks/{over_it}"):
+            caller.http.delete(path).raise_for_status()
+        assert gateway.objects(caller) == set()
+
+
 def test_an_upload_ends(gateway: Gateway, caller: Caller) -> None:
     """When its time is over it is 404, and the sweep removes parts and recording."""
     open_one, complete_one = begin(caller), whole(caller, os.urandom(1000))
