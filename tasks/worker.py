@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import subprocess
 import sys
 import threading
@@ -78,6 +80,18 @@ def _ready(sender: Any, **_: Any) -> None:
 def _shutting_down(**_: Any) -> None:
     shutdown.tell()
     _ended.set()
+
+
+@signals.worker_shutdown.connect
+def _leave(sender: Any, **_: Any) -> None:
+    """The last step of an orderly end: the pool is gone and nothing is held any more.
+
+    To take apart what the libraries of the models have built up would cost the interpreter seconds, and gain nothing.
+    """
+    logging.shutdown()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(sender.exitcode or 0)
 
 
 def _watch(name: str, queues: list[str], slots: int) -> None:
