@@ -203,7 +203,7 @@ def test_repair_takes_a_stage_from_a_silent_worker(gateway: Gateway, admin: Call
         work.execute(update(Stage).where(Stage.job_id == task_id).values(lease_until=func.now() - timedelta(seconds=1)))
     body = admin.http.post("/jobs/repair").json()
     assert body["expired"] >= 1
-    assert set(body) == {"expired", "rung_again", "erased"}
+    assert set(body) == {"expired", "rung_again", "erased", "retired"}
     with session() as work:
         assert work.get_one(Stage, (task_id, "convert", 0)).state == "queued"
 
@@ -240,9 +240,9 @@ def test_openapi_lists_the_codes_of_each_call(gateway: Gateway) -> None:
     """Errors of a call are listed with their codes, and the upload with every option."""
     paths = httpx.get(f"{gateway.url}/openapi.json", timeout=30).json()["paths"]
     submit = paths["/transcribe"]["post"]
-    form, by_url = submit["requestBody"]["content"]["multipart/form-data"]["schema"]["oneOf"]
+    form, by_url, by_upload = submit["requestBody"]["content"]["multipart/form-data"]["schema"]["oneOf"]
     assert {"file", "language", "lang", "diarization", "num_speakers", "priority"} <= set(form["properties"])
-    assert (form["required"], by_url["required"]) == (["file"], ["url"])
+    assert [one["required"] for one in (form, by_url, by_upload)] == [["file"], ["url"], ["upload_id"]]
     assert "`file_too_large`" in submit["responses"]["413"]["description"]
     assert "`not_ready`" in paths["/result/{task_id}"]["get"]["responses"]["409"]["description"]
 
