@@ -56,7 +56,7 @@ data: {"task_id": "019aa5c8-7d3e-7a41-9f0b-5d6c2b8e1f4a", "status": "done", "pro
         200: {
             "description": "Events until the task has ended",
             "content": {
-                SSE: {"schema": {"type": "string"}, "example": EXAMPLE},
+                SSE: {"example": EXAMPLE},
                 NDJSON: {"schema": {"type": "string"}},
             },
         },

@@ -18,6 +18,7 @@ from shared.errors import (
     DatabaseUnavailable,
     Forbidden,
     IdempotencyConflict,
+    InvalidRequest,
     NotFound,
     QuotaExceeded,
     ServiceBusy,
@@ -75,7 +76,9 @@ def cancel(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskSt
     status_code=202,
     response_model=Accepted,
     summary="Do a failed or cancelled task again",
-    responses=responses(*USUAL, WrongState, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy),
+    responses=responses(
+        *USUAL, InvalidRequest, WrongState, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy
+    ),
 )
 def retry(
     task_id: uuid.UUID,

@@ -59,7 +59,7 @@ OPTIONS: dict[str, Any] = {
     "tags": {"type": "string", "description": "Labels to find the task by, separated by commas"},
     "language": {"type": "string", "default": "auto", "description": "Code or English name; auto detects"},
     "lang": {"type": "string", "description": "The same as language"},
-    "response_format": {"type": "string", "description": "The same as format"},
+    "response_format": {**JobOptions.model_json_schema()["properties"]["format"], "description": "The same as format"},
     "priority": {"type": "string", "enum": ["interactive", "normal", "batch"], "default": "normal"},
     "wait": {
         "type": "number",
@@ -87,6 +87,7 @@ BY_URL: dict[str, Any] = {
     "properties": {
         "url": {
             "type": "string",
+            "minLength": 1,
             "description": "Address of a recording, of a page with one, or s3://bucket/key where that is offered",
             "examples": ["https://media.example/meeting.mp3"],
         },

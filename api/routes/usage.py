@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Sequence
 from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request
+from pydantic import BeforeValidator
 
 from api.dependencies import AdminDep, CallerDep, SessionDep
 from api.errors import responses
@@ -19,8 +21,17 @@ from shared.usage import Use
 
 router = APIRouter(responses=responses(Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable))
 
-Since = Annotated[date | None, Query(description="First day (UTC); without it the first of this month")]
-Until = Annotated[date | None, Query(description="Last day (UTC); without it today")]
+
+def _day(given: object) -> object:
+    """RFC 3339's full-date and nothing else: a number would be read as seconds since 1970."""
+    if isinstance(given, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", given, re.ASCII):
+        raise ValueError("must be a day, such as 2026-03-01")
+    return given
+
+
+Day = Annotated[date, BeforeValidator(_day)]
+Since = Annotated[Day | None, Query(description="First day (UTC); without it the first of this month")]
+Until = Annotated[Day | None, Query(description="Last day (UTC); without it today")]
 By = Annotated[str, Query(max_length=64, description="What to tell apart: some of day, model, by commas")]
 
 

@@ -18,6 +18,7 @@ from schemathesis.openapi.checks import (
 BEYOND_SCHEMAS = re.compile(
     # one field about another
     r"excludes|is larger than|needs|given twice|Send only one of|is not possible|must be later than|"
+    r"has no field|null character|"
     # values that only we can have made, that settings decide, or that are written in more ways than one
     r"must come from next_cursor|must be the id of an earlier|must be (auto or )?one of those that|must be some of|"
     r"must be a time|must have \d+ bytes|part_bytes must be from"
@@ -30,7 +31,7 @@ NOT_REJECTED_RIGHTLY = re.compile(
 )
 """Words of schemathesis about wrong requests that are not wrong."""
 
-JOBS_BY_NAME = ("/jobs/failed", "/jobs/clear", "/jobs/repair")
+JOBS_BY_NAME = ("/jobs/failed", "/jobs/clear", "/jobs/repair", "/transcribe/batch")
 """As GET and DELETE these are jobs of that name, so 404 and not 405."""
 
 
