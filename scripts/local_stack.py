@@ -219,7 +219,7 @@ class Stack:
             **{name: str(port) for name, port in self._ports.items()},
             "metrics": str(self.home.metrics),
             "host": self._environ.get("PARLEY_HOST") or LOOPBACK,  # a container's loopback is seen by nobody outside
-            "port": str(self._ports["api"]),
+            "port": str(self._ports.get("api", "")),  # there may be no gateway
             "flower_port": str(self._ports["flower"]),
             "schedule": str(self.home.data / "beat-schedule"),
         }
