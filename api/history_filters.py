@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from datetime import UTC, datetime
 from typing import Annotated
 
@@ -26,6 +27,7 @@ def _filters(
         list[str], Query(max_length=20, description="Only tasks with this tag; of several, with all of them")
     ] = [],  # noqa: B006
     reference: Annotated[str | None, Query(max_length=255, description="Only tasks with this very reference")] = None,
+    batch_id: Annotated[uuid.UUID | None, Query(description="Only tasks of this batch")] = None,
     since: Annotated[str | None, Query(max_length=64, description="Created then or later (RFC 3339, or a day)")] = None,
     until: Annotated[str | None, Query(max_length=64, description="Created before then (RFC 3339, or a day)")] = None,
     q: Annotated[
@@ -46,6 +48,7 @@ def _filters(
         model=model or None,
         tags=tuple(dict.fromkeys(one for one in tag if one)),
         reference=reference or None,
+        batch_id=batch_id,
         since=_moment("since", since),
         until=_moment("until", until),
         words=q or None,
@@ -65,7 +68,7 @@ def only(request: Request, *known: str) -> None:
             raise InvalidRequest(f"There is no parameter {name[:100]!r}.", parameter=name[:100])
 
 
-FILTERS = ("status", "language", "model", "tag", "reference", "since", "until", "q")
+FILTERS = ("status", "language", "model", "tag", "reference", "batch_id", "since", "until", "q")
 
 
 def _language(given: str | None) -> str | None:

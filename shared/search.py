@@ -49,6 +49,7 @@ class Filters:
     model: str | None = None
     tags: tuple[str, ...] = ()
     reference: str | None = None
+    batch_id: uuid.UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
     words: str | None = None
@@ -106,6 +107,7 @@ def _plain(filters: Filters) -> Iterator[ColumnElement[bool]]:
         Job.language: filters.language,
         Job.model: filters.model,
         Job.reference: filters.reference,
+        Job.batch_id: filters.batch_id,
     }
     for column, value in equal.items():
         if value is not None:

@@ -128,6 +128,9 @@ def test_items_become_tasks_in_their_order(caller: Caller) -> None:
     assert [detail["reference"] for detail in details] == ["ours", "mine", "ours"]
     assert {detail["batch_id"] for detail in details} == {body["batch_id"]}
     assert {task["batch_id"] for task in look(caller, "/history")["items"]} == {body["batch_id"]}
+    other, _ = batch_of(caller, 1)
+    for path, count in ((body["status_url"], 3), (other, 1)):
+        assert len(look(caller, f"/history?batch_id={path.rpartition('/')[2]}")["items"]) == count
     batch = look(caller, body["status_url"])
     assert (batch["status"], batch["progress"], batch["reference"]) == ("queued", 0, "ours")
     assert batch["counts"] == dict.fromkeys(batch["counts"], 0) | {"queued": 3}
