@@ -62,10 +62,12 @@ WORKERS = (
     worker("diarize", "diarize", concurrency=1, threads=CORES),
 )
 BEAT = App(
-    "beat", ("celery", "-A", "tasks.app", "beat", "-s", "{schedule}", "--pidfile=", "-l", "INFO"), is_helper=True
+    "beat", ("celery", "-q", "-A", "tasks.app", "beat", "-s", "{schedule}", "--pidfile=", "-l", "INFO"), is_helper=True
 )
 FLOWER = App(
-    "flower", ("celery", "-A", "tasks.app", "flower", f"--address={LOOPBACK}", "--port={flower_port}"), is_helper=True
+    "flower",
+    ("celery", "-A", "tasks.app", "flower", f"--address={LOOPBACK}", "--port={flower_port}", "--read-only"),
+    is_helper=True,
 )
 
 APPS = (API, *WORKERS, BEAT, FLOWER)

@@ -28,6 +28,7 @@ def engine() -> Engine:
         max_overflow=20,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # errors are logged with their text, and parameters are what callers have sent
         connect_args={
             "connect_timeout": 5,
             "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",

@@ -39,6 +39,7 @@ def configure_logging(config: Settings, component: str) -> None:
             foreign_pre_chain=first, processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, *last]
         )
     )
+    logging.captureWarnings(True)
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(config.log_level.upper())

@@ -18,7 +18,7 @@ from shared.db import forget_engine, session
 from shared.models import Worker
 from shared.states import HEAVY
 from shared.storage import storage
-from shared.telemetry import configure_logging, get_logger
+from shared.telemetry import get_logger
 from tasks import metrics, shutdown
 from tasks.sweep import sweep
 from tasks.workspace import sweep_scratch
@@ -32,11 +32,6 @@ CUDA_TIMEOUT_S = 120
 """For counting GPUs: seconds, also where many drivers are slow to wake up."""
 
 _ended = threading.Event()
-
-
-@signals.setup_logging.connect
-def _logging(**_: Any) -> None:
-    configure_logging(settings(), "worker")
 
 
 @signals.celeryd_after_setup.connect
