@@ -15,10 +15,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 
-SECRETS = ("POSTGRES_PASSWORD", "VALKEY_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY", "FLOWER_PASSWORD", "API_KEY")
+SECRETS = (
+    "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY", "FLOWER_PASSWORD", "GRAFANA_PASSWORD",
+    "API_KEY",
+)  # fmt: skip
+
+PROFILES = ("gpu", "monitoring", "logging")
 
 GPU = {
-    "COMPOSE_PROFILES": "gpu",
     "ASR_REPLICAS": "0",
     "DIARIZE_REPLICAS": "0",
     "WHISPER_MODEL": "large-v3-turbo",
@@ -36,6 +40,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted |= of_domain(options.domain, options.email)
     if options.gpu:
         wanted |= GPU
+    if chosen := [name for name in PROFILES if getattr(options, name)]:
+        wanted["COMPOSE_PROFILES"] = with_profiles(known.get("COMPOSE_PROFILES", ""), chosen)
     write_private(file, with_values(text, wanted))
     print(f"{file}: {', '.join(wanted) or 'nothing was missing'}")
     if "API_KEY" in wanted:
@@ -55,7 +61,14 @@ def of_domain(domain: str, email: str | None) -> dict[str, str]:
         "S3_SITE": f"s3.{domain}",
         "S3_PUBLIC_ENDPOINT_URL": f"https://s3.{domain}",
         "ACME_EMAIL": email or f"admin@{domain}",
+        "GRAFANA_URL": f"https://{domain}/grafana/",
+        "GRAFANA_COOKIE_SECURE": "true",
     }
+
+
+def with_profiles(present: str, chosen: Sequence[str]) -> str:
+    """Compose's list of profiles, as it was and with these."""
+    return ",".join(dict.fromkeys([*filter(None, present.split(",")), *chosen]))
 
 
 def given(text: str) -> dict[str, str]:
@@ -90,6 +103,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--domain", help="serve https://DOMAIN and https://s3.DOMAIN with certificates of its own")
     parser.add_argument("--email", help="who is told when a certificate cannot be renewed (default: admin@DOMAIN)")
     parser.add_argument("--gpu", action="store_true", help="recognition and diarization on an NVIDIA card")
+    parser.add_argument("--monitoring", action="store_true", help="Prometheus, and Grafana below /grafana")
+    parser.add_argument("--logging", action="store_true", help="Loki and Alloy: logs of 30 days in Grafana")
     return parser
 
 

@@ -21,11 +21,16 @@ COMPOSE_HEAD = """\
 """
 
 COMPOSE: tuple[tuple[str, str | None, str], ...] = (
-    ("POSTGRES_PASSWORD", None, "Secrets of the servers that compose starts, and of the page /flower (user parley)"),
+    (
+        "POSTGRES_PASSWORD",
+        None,
+        "Secrets of the servers that compose starts, and of the pages /flower and /grafana (user parley)",
+    ),
     ("VALKEY_PASSWORD", None, ""),
     ("S3_ACCESS_KEY", None, ""),
     ("S3_SECRET_KEY", None, ""),
     ("FLOWER_PASSWORD", None, ""),
+    ("GRAFANA_PASSWORD", None, ""),
     ("HTTP_PORT", "80", "Ports on the host: Caddy's, the only ones there are"),
     ("HTTPS_PORT", "443", ""),
     ("S3_PORT", "9000", ""),
@@ -43,7 +48,11 @@ COMPOSE: tuple[tuple[str, str | None, str], ...] = (
     ("POLLS_PER_MINUTE", "1200", ""),
     ("UPLOADS_PER_MINUTE", "600", ""),
     ("REQUESTS_PER_ADDRESS", "3000", "... and of one client address, with or without a key"),
-    ("COMPOSE_PROFILES", "", "gpu, with ASR_REPLICAS and DIARIZE_REPLICAS at 0: the models run on an NVIDIA card"),
+    (
+        "COMPOSE_PROFILES",
+        "",
+        "Any of gpu (needs ASR_REPLICAS and DIARIZE_REPLICAS at 0: models on an NVIDIA card), monitoring, logging",
+    ),
     ("API_REPLICAS", "2", "How many of each there are"),
     ("ASR_REPLICAS", "1", ""),
     ("DIARIZE_REPLICAS", "1", ""),
@@ -65,6 +74,14 @@ COMPOSE: tuple[tuple[str, str | None, str], ...] = (
     ("POSTGRES_CONNECTIONS", "400", ""),
     ("VALKEY_MEMORY", "1g", ""),
     ("SEAWEEDFS_MEMORY", "2g", ""),
+    ("GRAFANA_URL", "http://localhost/grafana/", "Profiles monitoring and logging: where people find Grafana"),
+    ("GRAFANA_COOKIE_SECURE", "false", "true where that is https"),
+    ("METRICS_RETENTION", "30d", "What Prometheus keeps, by age and by size"),
+    ("METRICS_SIZE", "8GB", ""),
+    ("PROMETHEUS_MEMORY", "1g", ""),
+    ("LOKI_MEMORY", "1g", ""),
+    ("DOCKER_LOGS", "/var/lib/docker/containers", "Where Docker keeps the log files of its containers"),
+    ("COMPOSE_PROJECT_NAME", "parley", "Another name for a second installation on the same machine"),
     (
         "RATELIMIT_FILE",
         "deploy/caddy/ratelimit.caddy",

@@ -17,6 +17,7 @@ from typing import Any
 from scripts.local_servers import Postgres, Valkey
 from scripts.local_unprivileged import unprivileged
 from tests.deploy.machine import Machine
+from tests.deploy.prometheus import program
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -164,6 +165,7 @@ def tools(folder: Path) -> None:
     for name in ("postgres", "pg_isready", "createdb"):
         (folder / name).symlink_to(postgres.with_name(name))
     (folder / "valkey-server").symlink_to(Valkey(folder, 6379, "").command().argv[0])
+    (folder / "prometheus").symlink_to(program("prometheus"))
     cli = folder / "valkey-cli"
     cli.write_text(VALKEY_CLI.format(python=sys.executable))
     cli.chmod(0o755)

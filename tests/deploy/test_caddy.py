@@ -53,6 +53,8 @@ def test_answers_have_safe_headers_and_an_id(deployment: Deployment) -> None:
         "/x/../metrics",
         "/flower/metrics",
         "/flower/healthcheck",
+        "/grafana/metrics",
+        "/grafana/api/health",
     ],
 )
 def test_metrics_are_not_there_from_outside(deployment: Deployment, path: str) -> None:
@@ -60,6 +62,26 @@ def test_metrics_are_not_there_from_outside(deployment: Deployment, path: str) -
     status, body = curl(deployment, "--path-as-is", "-w", "\n%{http_code}", f"{SITE}{path}").rsplit("\n", 1)[::-1]
     assert status == "404"
     assert "# HELP" not in body
+
+
+def test_grafana_has_its_place(deployment: Deployment, tmp_path: Path) -> None:
+    """Below /grafana is whatever answers to that name, asked by the whole path; nobody does without the profiles, which
+    is 503."""
+    path = f"{SITE}/grafana/login"
+    assert json.loads(curl(deployment, path))["code"] == "service_unavailable"
+    (tmp_path / "grafana").mkdir()
+    (tmp_path / "grafana" / "login").write_text("who are you")
+    server = subprocess.Popen(
+        (*deployment.machine.prefix(tmp_path), BIN / "python", "-m", "http.server", "3000"),
+        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    )  # fmt: skip
+    try:
+        assert (
+            curl(deployment, "--retry", "20", "--retry-delay", "1", "--retry-all-errors", "-f", path) == "who are you"
+        )
+    finally:
+        server.terminate()
+        server.wait(10)
 
 
 def test_a_body_that_is_too_large_is_refused(deployment: Deployment, tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ import re
 import stat
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,8 @@ COMBINATIONS = [
     for chosen in itertools.combinations(OUTSIDE, size)
     if not set(chosen) >= STORES  # one object store or the other
 ]
+PROFILES = ("gpu", "monitoring", "logging")
+WATCHERS = {"": set(), "monitoring": {"prometheus", "grafana"}, "logging": {"loki", "alloy", "grafana"}}
 DOCKERFILES = ("Dockerfile", "Dockerfile.worker", "deploy/caddy/Dockerfile")
 
 
@@ -51,20 +54,45 @@ def files(chosen: tuple[str, ...]) -> list[str]:
     return [part for name in ("docker-compose.yml", *chosen) for part in ("-f", name)]
 
 
+def profiles(chosen: Iterable[str] = PROFILES) -> list[str]:
+    return [f"--profile={name}" for name in chosen]
+
+
+@pytest.fixture(scope="module")
+def everything(checkout: Path) -> dict[str, Any]:
+    """The project with all profiles."""
+    loaded: dict[str, Any] = json.loads(compose(checkout, *profiles(), "config", "--format", "json").stdout)
+    return loaded
+
+
 @pytest.mark.parametrize(
     "chosen", COMBINATIONS, ids=lambda chosen: "+".join(Path(name).stem for name in chosen) or "plain"
 )
 def test_every_combination_is_accepted(checkout: Path, chosen: tuple[str, ...]) -> None:
-    """Compose takes every set of override files, with and without GPUs; what is replaced is neither started nor
+    """Compose takes every set of override files, with no profile and with all; what is replaced is neither started nor
     waited for."""
-    for profile in ("", "gpu"):
-        assert (said := compose(checkout, *files(chosen), f"--profile={profile}", "config", "-q")).returncode == 0, said
-    said = compose(checkout, *files(chosen), "--profile=gpu", "config", "--format", "json")
+    assert (said := compose(checkout, *files(chosen), "config", "-q")).returncode == 0, said
+    said = compose(checkout, *files(chosen), *profiles(), "config", "--format", "json")
+    assert said.returncode == 0, said.stderr
     services: dict[str, Any] = json.loads(said.stdout)["services"]
     gone = {REPLACED[name] for name in chosen if name in REPLACED}
     assert not gone & set(services)
     for service in services.values():
         assert set(service.get("depends_on") or ()) <= set(services)
+
+
+@pytest.mark.parametrize(
+    "chosen",
+    [chosen for size in range(len(PROFILES) + 1) for chosen in itertools.combinations(PROFILES, size)],
+    ids=lambda chosen: "+".join(chosen) or "none",
+)
+def test_a_profile_adds_its_services(checkout: Path, chosen: tuple[str, ...]) -> None:
+    """Every set of profiles is accepted; what watches is there with its profile and only then."""
+    said = compose(checkout, *profiles(chosen), "config", "--services")
+    assert said.returncode == 0, said.stderr
+    watching = set().union(*WATCHERS.values()) & set(said.stdout.split())
+    assert watching == set().union(*(WATCHERS.get(name, set()) for name in chosen))
+    assert ("worker-asr-gpu" in said.stdout.split()) == ("gpu" in chosen)
 
 
 @pytest.mark.parametrize("name", [name for name, wanted in OUTSIDE.items() if wanted])
@@ -92,6 +120,7 @@ def test_init_env_makes_secrets_once(tmp_path: Path) -> None:
     command = (sys.executable, ROOT / "scripts/init_env.py", "--file", tmp_path / ".env")
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     first = (tmp_path / ".env").read_text()
+    subprocess.run((*command, "--monitoring"), capture_output=True, check=True)
     subprocess.run((*command, "--domain", "parley.example.org", "--gpu"), capture_output=True, check=True)
     second = given((tmp_path / ".env").read_text())
 
@@ -102,14 +131,14 @@ def test_init_env_makes_secrets_once(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
     assert made.items() <= second.items()
     assert second["S3_PUBLIC_ENDPOINT_URL"] == "https://s3.parley.example.org"
-    assert second["COMPOSE_PROFILES"] == "gpu"
+    assert second["GRAFANA_URL"] == "https://parley.example.org/grafana/"
+    assert second["COMPOSE_PROFILES"] == "monitoring,gpu"
 
 
-def test_services_can_be_scaled_and_are_locked_in(checkout: Path) -> None:
+def test_services_can_be_scaled_and_are_locked_in(everything: dict[str, Any]) -> None:
     """No service has a fixed name, only Caddy a port of the host; all have no capabilities beyond a few named ones, a
     read-only root, a memory limit, rotated logs, a restart policy; those that stay have a health check."""
-    services = json.loads(compose(checkout, "--profile=gpu", "config", "--format", "json").stdout)["services"]
-    for name, service in services.items():
+    for name, service in everything["services"].items():
         assert "container_name" not in service and "hostname" not in service, name
         assert ("ports" in service) == (name == "caddy"), name
         assert service["cap_drop"] == ["ALL"] and service["read_only"], name
@@ -122,13 +151,18 @@ def test_services_can_be_scaled_and_are_locked_in(checkout: Path) -> None:
         assert re.search(r":[\w.-]*\d", service["image"]), name
 
 
-def test_only_two_services_have_a_way_out(checkout: Path) -> None:
-    """Servers and model workers sit in a network without one; recordings by URL and weights need theirs."""
-    loaded = json.loads(compose(checkout, "--profile=gpu", "config", "--format", "json").stdout)
-    assert loaded["networks"]["servers"]["internal"]
-    assert {name for name, service in loaded["services"].items() if "outside" in service["networks"]} == {
-        "worker-io", "models",
-    }  # fmt: skip
+def test_only_two_services_have_a_way_out(everything: dict[str, Any]) -> None:
+    """Servers and model workers sit in a network without one; recordings by URL and weights need theirs. Logs and
+    figures are where neither a worker nor a server is."""
+    services = everything["services"]
+
+    def members(network: str) -> set[str]:
+        return {name for name, service in services.items() if network in service["networks"]}
+
+    assert everything["networks"]["servers"]["internal"] and everything["networks"]["watching"]["internal"]
+    assert members("outside") == {"worker-io", "models"}
+    assert members("watching") == {"prometheus", "grafana", "loki", "alloy"}
+    assert members("servers").isdisjoint({"grafana", "loki", "alloy"})
 
 
 def test_commands_are_those_of_the_local_stack(checkout: Path) -> None:
@@ -143,9 +177,15 @@ def test_commands_are_those_of_the_local_stack(checkout: Path) -> None:
 
 
 def test_compose_lint_finds_nothing_high(checkout: Path) -> None:
-    """compose-lint has nothing of weight to say about any file."""
+    """compose-lint has nothing of weight to say about any file, but what .compose-lint.yml gives a reason for."""
     names = [ROOT / "docker-compose.yml", *(ROOT / "compose").glob("*.yml")]
-    said = subprocess.run((BIN / "compose-lint", *names), capture_output=True, text=True, check=False, cwd=checkout)
+    said = subprocess.run(
+        (BIN / "compose-lint", "check", "--strict-config", "--config", ROOT / ".compose-lint.yml", *names),
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=checkout,
+    )
     assert said.returncode == 0, said.stdout[-3000:]
 
 

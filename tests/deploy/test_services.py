@@ -8,12 +8,13 @@ import wave
 from pathlib import Path
 
 import pytest
+import yaml
 
 from scripts.local_env import COMPOSE
 from shared.config import Settings
 from shared.states import QUEUES
 from tests.deploy.composed import ROOT, seconds
-from tests.deploy.conftest import SERVERS, Deployment
+from tests.deploy.conftest import METRICS_PORT, SERVERS, Deployment
 from tests.deploy.machine import Machine
 
 WORKERS = ("worker-io", "worker-cpu", "worker-asr", "worker-diarize")
@@ -59,6 +60,27 @@ def test_gpu_workers_start(deployment: Deployment, name: str) -> None:
     service.wait_healthy()
     service.ask_to_stop()
     assert service.wait_stopped()
+
+
+def test_prometheus_starts_with_our_rules(deployment: Deployment) -> None:
+    """The service of the profile monitoring starts by its command, is well by its check, and has all our alerts."""
+    service = deployment.service("prometheus")
+    service.start()
+    service.wait_healthy()
+    rules = json.loads(deployment.run("curl", "-s", "http://prometheus:9090/api/v1/rules?type=alert").stdout)
+    names = {rule["name"] for group in rules["data"]["groups"] for rule in group["rules"]}
+    assert names == set(re.findall(r"alert: (\w+)", (ROOT / "deploy/monitoring/rules/alerts.yml").read_text()))
+    service.ask_to_stop()
+    assert service.wait_stopped()
+
+
+def test_prometheus_knows_every_worker(deployment: Deployment) -> None:
+    """Each service of ours that serves metrics is named in Prometheus' configuration with its port, and no other."""
+    config = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())
+    found = {(name, entry["port"]) for job in config["scrape_configs"] for entry in job["dns_sd_configs"]
+             for name in entry["names"]}  # fmt: skip
+    workers = [name for name in deployment.described["services"] if name.startswith("worker-")]
+    assert found == {("api", 8000), *((name, METRICS_PORT) for name in workers)}
 
 
 def test_the_models_service_finds_what_is_there_without_a_network(deployment: Deployment) -> None:
