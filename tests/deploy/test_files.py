@@ -70,7 +70,7 @@ def everything(checkout: Path) -> dict[str, Any]:
 )
 def test_every_combination_is_accepted(checkout: Path, chosen: tuple[str, ...]) -> None:
     """Compose takes every set of override files, with no profile and with all; what is replaced is neither started nor
-    waited for."""
+    waited for, and every service marks its log lines with project and service."""
     assert (said := compose(checkout, *files(chosen), "config", "-q")).returncode == 0, said
     said = compose(checkout, *files(chosen), *profiles(), "config", "--format", "json")
     assert said.returncode == 0, said.stderr
@@ -79,6 +79,7 @@ def test_every_combination_is_accepted(checkout: Path, chosen: tuple[str, ...]) 
     assert not gone & set(services)
     for service in services.values():
         assert set(service.get("depends_on") or ()) <= set(services)
+        assert service["logging"]["options"]["labels"] == "com.docker.compose.project,com.docker.compose.service"
 
 
 @pytest.mark.parametrize(

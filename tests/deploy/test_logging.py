@@ -68,12 +68,6 @@ def test_addresses_are_those_of_the_services() -> None:
     assert f'url = "http://loki:{loki}/loki/api/v1/push"' in ALLOY
 
 
-def test_every_service_marks_its_lines() -> None:
-    """Each has the logging options that name project and service, those of override files too."""
-    text = (ROOT / "compose/minio.yml").read_text()
-    assert yaml.safe_load(re.sub("!reset", "", text))["services"]["minio"]["logging"]["options"] == _logging_options()
-
-
 def _logging_options() -> dict[str, Any]:
     options: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-logging"]["options"]
     return options
