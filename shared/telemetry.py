@@ -10,7 +10,11 @@ import structlog
 
 from shared.config import Settings
 
-QUIET = ("botocore", "boto3", "urllib3", "s3transfer", "faster_whisper", "httpx", "alembic", "kombu", "amqp")
+QUIET = (
+    *("botocore", "boto3", "urllib3", "s3transfer", "httpx", "httpcore", "kombu", "amqp"),  # URLs, headers, passwords
+    *("faster_whisper", "alembic"),
+)
+"""Loggers that say nothing below WARNING, whatever LOG_LEVEL is."""
 
 
 def configure_logging(config: Settings, component: str) -> None:

@@ -128,11 +128,13 @@ def _submit(told: Story, http: httpx.Client, receiver: Receiver, media: MediaSer
     )
     assert corrected.status_code == 200, corrected.text
     http.get("/history", params={"q": word("words searched for")})
-    media.pages["/a.wav"] = ("audio/wav", tone(1.6))
-    url = f"{media.url}/a.wav?signature={word('URL query')}"
+    path = f"/{word('URL path')}.wav"
+    media.pages[path] = ("audio/wav", tone(1.6))
+    url = f"{media.url}{path}?signature={word('URL query')}"
     told.note(
         "url", http.post("/transcribe", data={"url": url, "diarization": "true"}, headers={"X-Request-Id": "of-url"})
     )
+    told.note("redirect", http.post("/transcribe", data={"url": f"{media.url}/to?url={url}{word('redirect')}"}))
     media.pages["/b.wav"] = ("audio/wav", tone(1.7))
     items = [{"url": f"{media.url}/b.wav?signature={word('query in a batch')}"}]
     told.note("batch", http.post("/transcribe/batch", json={"items": items}, headers={"X-Request-Id": "of-batch"}))

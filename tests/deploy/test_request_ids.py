@@ -1,0 +1,27 @@
+"""The id of a request, from Caddy to the gateway's log."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.deploy.conftest import Deployment
+
+SITE = "http://caddy:8080"
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/nowhere"])
+@pytest.mark.parametrize("given", ["order-7:retry.2", 'broken"json', "spaces in it", "x" * 129])
+def test_an_id_is_one_and_the_same_everywhere(deployment: Deployment, path: str, given: str) -> None:
+    """Header, body and the logs agree, whoever answers, Caddy or the gateway; an id that is no id is replaced."""
+    said = deployment.run("curl", "-sS", "-i", "--max-time", "60", "-H", f"X-Request-Id: {given}", f"{SITE}{path}")
+    head, body = said.stdout.replace("\r", "").split("\n\n", 1)
+    answered = dict(line.lower().split(": ", 1) for line in head.splitlines()[1:])["x-request-id"]
+    assert json.loads(body)["request_id"] == answered
+    assert answered == given if given == "order-7:retry.2" else UUID.fullmatch(answered)
+    named = ("caddy",) if path == "/metrics" else ("caddy", "api")
+    for log in (deployment.service(name).log.read_text() for name in named):
+        assert any(json.loads(line).get("request_id") == answered for line in log.splitlines() if answered in line)
