@@ -68,6 +68,13 @@ def test_addresses_are_those_of_the_services() -> None:
     assert f'url = "http://loki:{loki}/loki/api/v1/push"' in ALLOY
 
 
+def test_grafana_finds_the_dashboards() -> None:
+    """The folder that its configuration names is the one that compose mounts them at."""
+    (provider,) = yaml.safe_load((ROOT / "deploy/grafana/provisioning/dashboards/parley.yml").read_text())["providers"]
+    compose = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+    assert f"./deploy/grafana/dashboards:{provider['options']['path']}:ro" in compose["services"]["grafana"]["volumes"]
+
+
 def _logging_options() -> dict[str, Any]:
     options: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())["x-logging"]["options"]
     return options
