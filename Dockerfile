@@ -22,7 +22,7 @@ ENV PATH=/opt/venv/bin:$PATH \
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
 COPY shared/ shared/
-COPY tasks/__init__.py tasks/app.py tasks/
+COPY tasks/__init__.py tasks/app.py tasks/logs.py tasks/
 COPY api/ api/
 COPY scripts/__init__.py scripts/health_check.py scripts/create_api_key.py scripts/
 USER 10001:10001

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import ast
+import base64
 import json
 import os
 import subprocess
@@ -80,9 +80,10 @@ class Broker:
         self._names, self.most, self.looks, self.jobs = names, 0, 0, set[str]()
 
     def look(self) -> None:
-        waiting = [json.loads(message)["headers"] for name in self._names for message in self._all(name)]
+        waiting = [json.loads(message) for name in self._names for message in self._all(name)]
         self.most, self.looks = max(self.most, len(waiting)), self.looks + 1
-        self.jobs |= {ast.literal_eval(rung["argsrepr"])[0] for rung in waiting if rung["task"] != "parley.sweep"}
+        rings = [message for message in waiting if message["headers"]["task"] != "parley.sweep"]
+        self.jobs |= {json.loads(base64.b64decode(message["body"]))[0][0] for message in rings}
 
     def _all(self, name: str) -> list[bytes]:
         return list(self._redis.lrange(name, 0, -1))

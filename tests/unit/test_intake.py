@@ -70,7 +70,7 @@ def test_a_body_without_its_end_is_incomplete() -> None:
         (part("lang", b"de") + END, "file"),
         (part("file", b"1", "a") + part("file", b"2", "b") + END, "file"),
         (part("lang", b"de") + part("lang", b"en") + END, "lang"),
-        (part("webhook_url", b"http://example.org") + END, "webhook_url"),
+        (part("colour", b"blue") + END, "colour"),
         (part("prompt", b"\xff\xfe") + END, "prompt"),
         (part("prompt", b"a\x00b") + END, "prompt"),
         (part("prompt", b"a" * (MAX_FIELD_BYTES + 1)) + END, "prompt"),
