@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from api import VERSION, errors, startup
@@ -29,6 +30,7 @@ from api.routes import (
     usage,
     webhooks,
 )
+from shared import tracing
 from shared.config import settings
 from shared.storage import storage
 from shared.telemetry import configure_logging
@@ -61,6 +63,9 @@ TAGS = [
     {"name": "admin", "description": "For operators: keys, the queue, repair"},
 ]
 
+OWN_TRACES_ONLY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
+"""FastAPI's own would send query strings, and what exceptions say; ours are in shared/spans.py."""
+
 
 def create_app() -> FastAPI:
     """The app, from the environment's settings."""
@@ -73,6 +78,7 @@ def create_app() -> FastAPI:
         openapi_tags=TAGS,
         lifespan=_lifespan,
         redirect_slashes=False,
+        telemetry=OWN_TRACES_ONLY,
     )
     modules = (
         transcribe, batches, uploads, tasks, corrections, events, results, history, usage, webhooks,
@@ -92,6 +98,7 @@ async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
     preparation = await startup.prepare(settings(), storage())
     yield
     preparation.cancel()
+    tracing.close()
 
 
 def _adopt_uvicorn_logs() -> None:

@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from api import errors
+from shared import tracing
 from shared.errors import UnexpectedError
 from shared.metrics import REQUEST_SECONDS, REQUESTS
 from shared.telemetry import get_logger
@@ -26,15 +27,18 @@ class RequestContext:
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
+        self._spans = tracing.spans("api")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         started = time.perf_counter()
-        request_id = _request_id(Headers(scope=scope))
+        headers = Headers(scope=scope)
+        request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
+        made = tracing.watch_tasks() if self._spans else None
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -62,6 +66,11 @@ class RequestContext:
                 route = getattr(scope.get("route"), "path", "none")
                 REQUESTS.labels(scope["method"] if route != "none" else "any", route, status).inc()
                 REQUEST_SECONDS.labels(route).observe(seconds)
+                if self._spans and made:
+                    self._spans.request(
+                        made, method=scope["method"], route=route, status=status, request_id=request_id,
+                        traceparent=headers.get("traceparent"), seconds=seconds,
+                    )  # fmt: skip
                 log.info("request", status=status, duration_ms=round(seconds * 1000, 1), **_about(scope))
 
 

@@ -102,6 +102,9 @@ class Settings(BaseSettings):
     cpu_threads: int = Field(0, ge=0, description="Threads per model process; 0 = all cores")
     asr_mode: Literal["batched", "accurate"] = Field("batched", description="Default decoder; accurate = sequential")
     asr_batch_size: int = Field(8, gt=0, description="Windows decoded together in batched mode")
+    shard_target_s: float = Field(
+        600, ge=0, description="Longer recordings are recognised in parts of about this length, side by side; 0 = never"
+    )
     diarization_mode: Literal["fast", "exact"] = Field(
         "fast", description="fast = embeddings from one pass over the file; exact = per chunk as stock pyannote"
     )
@@ -118,6 +121,12 @@ class Settings(BaseSettings):
     stall_timeout_s: float = Field(900, gt=0, description="A stage without progress this long is stopped")
     sweep_interval_s: float = Field(5, gt=0, description="Interval of the sweep")
     ring_again_s: float = Field(10, gt=0, description="A queued stage nobody claimed is rung again after this long")
+    deaf_timeout_s: float = Field(
+        60, gt=0, description="A worker that hangs, or takes nothing while rings wait, is ended after this long"
+    )
+    pulse_file: Path | None = Field(
+        None, description="File that a worker touches every second while it is well, for the health checks of containers"
+    )
 
     # fairness, and limits of every API key that has none of its own; 0 = none
     ring_window: int = Field(
@@ -140,6 +149,11 @@ class Settings(BaseSettings):
     webhook_timeout_s: float = Field(10, gt=0, description="Time that a receiver of webhooks has for its answer")
     webhook_retry_s: float = Field(
         5, gt=0, description="Wait after a webhook's first failure; the later waits, up to 24 h, keep their proportion"
+    )
+
+    # traces
+    otel_exporter_otlp_endpoint: str | None = Field(
+        None, description="Collector of traces, by OTLP over HTTP, as http://collector:4318; empty = no traces"
     )
 
     # logs

@@ -16,7 +16,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
-from shared import batches, retention, usage
+from shared import batches, retention, tracing, usage
 from shared.errors import NotFound, WrongState
 from shared.limits import note_audio
 from shared.models import Artifact, Job, Stage
@@ -100,6 +100,7 @@ def submit(
         note_fetched(job, fetched.bytes, fetched.meta)
     session.add(job)
     session.flush()
+    tracing.task_made(job_id)
     rows: list[dict[str, Any]] = []
     for stage in NEEDS:
         artifact = known.get((stage, hashes.get(stage, "")))

@@ -7,9 +7,9 @@ nothing and raises LeaseLost.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import func, select, update
@@ -71,6 +71,9 @@ class Claim:
     waited_s: float | None
     """Seconds from the job's submission, when this is its first stage to run."""
 
+    queued_s: float | None
+    """Seconds since all that the stage needs was there; None when it was claimed before."""
+
 
 def claim(
     session: Session, job_id: uuid.UUID, stage: str, shard: int, *, worker: str, device: str, lease_s: float
@@ -113,7 +116,7 @@ def claim(
         job.started_at = row.started_at
         waited_s = (row.started_at - job.created_at).total_seconds() if row.started_at else None
     inputs = session.execute(
-        select(Stage.name, Stage.shard, Stage.error_code, Artifact.key, Artifact.meta)
+        select(Stage.name, Stage.shard, Stage.error_code, Artifact.key, Artifact.meta, Stage.finished_at)
         .outerjoin(Artifact, Artifact.id == Stage.artifact_id)
         .where(Stage.job_id == job_id, Stage.name.in_(NEEDS[stage]), Stage.state != StageState.SKIPPED)
         .order_by(Stage.name, Stage.shard)
@@ -129,12 +132,21 @@ def claim(
         options=JobOptions.model_validate(job.options),
         source_url=job.source_url,
         request_id=job.request_id,
-        inputs=tuple(Input(name, number, key, meta or {}, code) for name, number, code, key, meta in inputs),
+        inputs=tuple(Input(name, number, key, meta or {}, code) for name, number, code, key, meta, _ in inputs),
         known=_known_answer(session, job.owner_id, row),
         device=device,
         priority=priority_name(job.priority),
         waited_s=waited_s,
+        queued_s=_queued_s(job, row, [given.finished_at for given in inputs]),
     )
+
+
+def _queued_s(job: Job, stage: Stage, ends: Iterable[datetime | None]) -> float | None:
+    """`ends` are those of the stages that it needed; one whose answer was known has none."""
+    if stage.fence > 1 or stage.started_at is None:
+        return None
+    ready_at = max([job.created_at, *(end for end in ends if end)])
+    return max(0.0, (stage.started_at - ready_at).total_seconds())
 
 
 def _known_answer(session: Session, owner_id: uuid.UUID, stage: Stage) -> Answer | None:

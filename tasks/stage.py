@@ -37,6 +37,7 @@ from shared.transcript import Finished, Progress, from_json
 from tasks.app import app, ring
 from tasks.lease import KeptLease, settle
 from tasks.shutdown import shutting_down
+from tasks.traces import Ended, stage_ended
 from tasks.workspace import discard, workspace
 
 log = get_logger(__name__)
@@ -118,8 +119,10 @@ def run(
             log.info("stage_started")
             if claim.waited_s is not None:
                 metrics.WAIT_SECONDS.labels(claim.priority).observe(claim.waited_s)
-            outcome = _work(claim, function, config)
-            metrics.STAGE_RUNS.labels(name, outcome).inc()
+            began_ns = time.time_ns()
+            ended = _work(claim, function, config)
+            metrics.STAGE_RUNS.labels(name, ended.outcome).inc()
+            stage_ended(claim, ended, began_ns)
     except DatabaseUnavailable:
         log.warning("database_away")  # unclaimed, the stage is rung again; claimed, it is when its lease has run out
     finally:
@@ -131,8 +134,7 @@ def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"
 
 
-def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) -> str:
-    """How it ended, as parley_stage_runs has it."""
+def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) -> Ended:
     began = time.monotonic()
     try:
         with (
@@ -147,19 +149,18 @@ def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) ->
         ring(outcome.rings)
         log.info("stage_done")
         if claim.known:
-            return "reused"
+            return Ended("reused")
         _measure(claim, answer, time.monotonic() - began)
-        return "done"
+        return Ended("done", answer.audio_seconds)
     except Interrupted as interruption:
         log.info("stage_interrupted", reason=interruption.reason)
         settle(claim, interruption.reason, config)
-        return "interrupted"
+        return Ended("interrupted")
     except LeaseLost:
         log.warning("stage_superseded")
-        return "superseded"
+        return Ended("superseded")
     except Exception as error:  # noqa: BLE001 - whatever a stage or a library raises becomes the stage's cause of death
-        _fail(claim, error, config)
-        return "failed"
+        return Ended("failed", error_code=_fail(claim, error, config))
 
 
 def _measure(claim: Claim, answer: Answer, seconds: float) -> None:
@@ -217,7 +218,8 @@ def _forget(claim: Claim, answer: Answer) -> None:
         log.warning("object_left_behind", key=answer.key)
 
 
-def _fail(claim: Claim, error: Exception, config: Settings) -> None:
+def _fail(claim: Claim, error: Exception, config: Settings) -> str:
+    """The code that the error has got."""
     known = error if isinstance(error, ParleyError) else UnexpectedError(f"{claim.stage} failed unexpectedly.")
     log.warning("stage_failed", code=known.code, message=known.message, exc_info=known.retryable)
     try:
@@ -225,6 +227,7 @@ def _fail(claim: Claim, error: Exception, config: Settings) -> None:
         ring(outcome.rings)
     except LeaseLost:
         log.warning("stage_superseded")
+    return known.code
 
 
 def _patiently(change: Callable[[Session], Outcome], check: Callable[[], None] = lambda: None) -> Outcome:
