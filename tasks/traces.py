@@ -36,6 +36,12 @@ def stage_ended(claim: Claim, ended: Ended, began_ns: int) -> None:
         )
 
 
+@signals.worker_process_init.connect
+def _open(**_: Any) -> None:
+    """In each child of the pool, before its first stage."""
+    tracing.spans("worker")
+
+
 @signals.worker_process_shutdown.connect
 def _close(**_: Any) -> None:
     tracing.close()
