@@ -98,6 +98,18 @@ class Settings(BaseSettings):
     whisper_model: str = Field("auto", description="Default model; auto = base on CPU, large-v3-turbo on CUDA")
     whisper_models: str = Field(",".join(WHISPER_MODELS), description="Models that may be asked for")
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run")
+    diarization_device: str = Field(
+        "",
+        pattern=r"^(cpu|cuda(:\d+)?)?$",
+        description="Where diarization runs: cpu, cuda or cuda:1; empty = as DEVICE",
+    )
+    cuda_visible_devices: str = Field(
+        "", description="Cards of this worker, as nvidia-smi numbers them or by UUID; its processes share them out"
+    )
+    preload_models: bool = Field(True, description="Load the default models before work is taken, not at first use")
+    model_idle_s: float = Field(
+        0, ge=0, description="A worker process without work this long lets go of its models; 0 = never"
+    )
     compute_type: str = Field("auto", description="CTranslate2 type; auto = int8 on CPU, float16 on CUDA")
     cpu_threads: int = Field(0, ge=0, description="Threads per model process; 0 = all cores")
     asr_mode: Literal["batched", "accurate"] = Field("batched", description="Default decoder; accurate = sequential")
@@ -125,7 +137,8 @@ class Settings(BaseSettings):
         60, gt=0, description="A worker that hangs, or takes nothing while rings wait, is ended after this long"
     )
     pulse_file: Path | None = Field(
-        None, description="File that a worker touches every second while it is well, for the health checks of containers"
+        None,
+        description="File that a worker touches every second while it is well, for the health checks of containers",
     )
 
     # fairness, and limits of every API key that has none of its own; 0 = none

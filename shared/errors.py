@@ -213,6 +213,18 @@ class ModelUnavailable(ParleyError):
     code, status = "model_unavailable", 503
 
 
+class ModelTooLarge(ParleyError):
+    """The model needs more memory than the worker has free, so it was not loaded; `detail` has both, in bytes."""
+
+    code, status, retryable = "model_too_large", 503, True
+
+
+class OutOfMemory(ParleyError):
+    """Memory ran out although as little as possible was done at once, and on the CPU."""
+
+    code, status, retryable = "out_of_memory", 500, True
+
+
 class TranscriptionError(ParleyError):
     """Speech recognition failed on this recording."""
 
