@@ -23,8 +23,8 @@ from tasks import cards, engines
 
 log = get_logger(__name__)
 
-LOAD_TIMEOUT_S = 600
-"""What loading may take: 3 GB from a slow disk at 10 MB/s, and the import of pyannote besides."""
+LOAD_TIMEOUT_S = 300
+"""What loading may take: 3 GB from a slow disk at 10 MB/s. After this long a process that is not ready is replaced."""
 
 LOADING, READY, FAILED = 0, 1, 2
 _states = mmap.mmap(-1, 4096)
