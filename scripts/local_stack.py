@@ -171,11 +171,14 @@ class Stack:
             "API_KEY": self._stored.api_key,
             "MODEL_DIR": str(ROOT / "models"),
             "SCRATCH_DIR": str(self.home.scratch),
-            "FLOWER_BASIC_AUTH": f"parley:{self._stored.flower_password}",  # not an argument: `ps` shows those
             "PYTHONUNBUFFERED": "1",
         }
         given = {name: value for name, value in self._environ.items() if value}
-        self.env = own | given | {local_processes.MARKER: str(self.home.path)}
+        always = {
+            "FLOWER_BASIC_AUTH": f"parley:{self._stored.flower_password}",  # not an argument: `ps` shows those
+            local_processes.MARKER: str(self.home.path),
+        }
+        self.env = own | given | always
         for server in self._servers:
             self.env |= server.env
 

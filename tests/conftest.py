@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,8 @@ from shared.storage import Storage, storage
 
 MODELS = Path(__file__).parent.parent / "models"
 
+# a suite that was started in the background ignores Ctrl-C, and so would every program that it starts
+signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("MODEL_DIR", str(MODELS))
 

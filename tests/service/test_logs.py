@@ -61,6 +61,7 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         "sleeper_seconds": 0.01,
         "webhook_retry_s": 0.05,
         "log_level": "debug",
+        "flower_basic_auth": "somebody:else",  # of another stack's environment; ours has its own login
     }
     try:
         with start(tmp_path_factory.mktemp("logs"), APPS, **settings) as rig:
