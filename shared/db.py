@@ -41,16 +41,23 @@ def forget_engine() -> None:
     if engine.cache_info().currsize:
         engine().dispose(close=False)
     engine.cache_clear()
+    _reading_engine.cache_clear()
+
+
+@cache
+def _reading_engine() -> Engine:
+    """The same connections; each statement is a transaction of its own, which saves a BEGIN and a COMMIT."""
+    return engine().execution_options(isolation_level="AUTOCOMMIT")
 
 
 @contextmanager
-def session() -> Iterator[Session]:
-    """One transaction: committed at the end, rolled back on an exception.
+def session(*, is_reading: bool = False) -> Iterator[Session]:
+    """One transaction: committed at the end, rolled back on an exception; with `is_reading` none, for a few SELECTs.
 
     Raises DatabaseUnavailable when the server cannot be reached or goes away; after a failed COMMIT nobody knows
     whether it took place, so callers make their work safe to repeat.
     """
-    opened = Session(engine(), expire_on_commit=False)
+    opened = Session(_reading_engine() if is_reading else engine(), expire_on_commit=False)
     try:
         yield opened
         opened.commit()  # any other way out, close() rolls back

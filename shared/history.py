@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from sqlalchemy import func, select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from shared.errors import NotFound
 from shared.models import Artifact, Job, Stage
@@ -35,8 +35,10 @@ class View:
 
 
 def get(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> View:
-    """One job of this owner. Raises NotFound, also for another owner's."""
-    job = session.scalars(select(Job).where(Job.id == job_id, Job.owner_id == owner_id)).one_or_none()
+    """One job of this owner, `full_text` read only if it is asked for. Raises NotFound, also for another owner's."""
+    mine = select(Job).where(Job.id == job_id, Job.owner_id == owner_id)
+    # those who poll would be sent megabytes of it
+    job = session.scalars(mine.options(defer(Job.full_text))).one_or_none()
     if job is None:
         raise NotFound("There is no such task.")
     order = {name: place for place, name in enumerate(NEEDS)}

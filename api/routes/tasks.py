@@ -45,7 +45,8 @@ def status(task_id: uuid.UUID, request: Request, key: PresentedKey) -> TaskStatu
 
     curl -H "Authorization: Bearer $API_KEY" $URL/status/$TASK_ID
     """
-    with db.session() as work:  # not as dependencies: of all calls the one that is made most takes one thread, once
+    # not as dependencies: of all calls the one that is made most takes one thread, once
+    with db.session(is_reading=True) as work:
         caller = identify(work, request, key, "transcribe")
         return views.task_status(history.get(work, caller.id, task_id))
 
