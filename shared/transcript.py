@@ -108,19 +108,40 @@ class Quality:
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """A part of a long recording that is recognised on its own.
+
+    It answers for what is said from `start` to `end`, where the next one begins, and hears `heard_from`..`heard_to`:
+    more than that only where its bounds do not lie in silence.
+    """
+
+    start: float
+    end: float
+    heard_from: float
+    heard_to: float
+
+
+@dataclass(frozen=True, slots=True)
 class Conversion:
-    """What convert found out while it decoded: the length counted in samples, never taken from a header."""
+    """What convert found out while it decoded: the length counted in samples, never taken from a header.
+
+    `shards` are the parts in which a long recording is recognised, in order and without gaps; none for a short one.
+    """
 
     duration: float
     skipped_packets: int = 0
     container: str = ""
     codec: str = ""
     channels: int = 1
+    shards: tuple[Shard, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Transcription:
-    """What speech recognition says about one shard of the audio, before anyone knows who spoke.
+    """What speech recognition says about a recording or one shard of it, before anyone knows who spoke.
+
+    `duration`, the warnings and the figures are of the part from `shard.start` to `shard.end`; the segments are of all
+    that was heard, so that where shards overlap both have the same words.
 
     Where each channel was recognised on its own, segments have the channel as their speaker and `turns` are what voice
     activity detection hears on each; segments of two speakers may overlap then.
@@ -136,6 +157,7 @@ class Transcription:
     dropped_seconds: float = 0.0
     dropped: tuple[Stretch, ...] = ()
     turns: tuple[SpeakerTurn, ...] | None = None
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +166,7 @@ class Diarization:
 
     turns: tuple[SpeakerTurn, ...]
     exclusive: tuple[SpeakerTurn, ...]
+    warnings: tuple[Caveat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,18 @@ def reader(storage: Storage, key: str, *, channel: int = 0, channels: int = 1) -
     return read
 
 
+def file_reader(path: Path, *, channel: int = 0, channels: int = 1) -> Callable[[float, float], Samples]:
+    """The same for a converted recording that is a file here, mapped into memory."""
+    samples = np.memmap(path, "<i2", "r", offset=HEADER_BYTES)
+    frames = samples[: len(samples) - len(samples) % channels].reshape(-1, channels)
+
+    def read(start: float, end: float) -> Samples:
+        part: Samples = frames[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE), channel].astype(np.float32)
+        return part / np.float32(FULL_SCALE)
+
+    return read
+
+
 def waveform(storage: Storage, key: str, duration: float, folder: Path) -> Samples:
     """The whole recording as float32, backed by a file in `folder` so that the kernel may drop pages of long ones."""
     samples = round(duration * SAMPLE_RATE)

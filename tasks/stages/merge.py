@@ -11,6 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from shared.transcript import Diarization, Segment, Speaker, SpeakerTurn, Transcript, Transcription, Word
+from tasks.stages.joining import join
 from tasks.stages.quality import assess
 
 NEAREST_TURN_S = 1.0
@@ -24,25 +25,26 @@ and 0.76 s (base), rounded up here. A word farther off was said in a stretch in 
 def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> Transcript:
     """The transcript of one recording.
 
-    `shards` are its parts in order, their times counted from the start of the recording. No word is dropped,
-    reworded or moved past another; a time that runs backwards, as may happen where two shards meet, is raised to
-    the one before it. Segments are cut where the speaker changes and numbered from 0.
+    `shards` are its parts in order, their times counted from the start of the recording; joining.py says how words
+    that two of them heard are told. Besides those no word is dropped, reworded or moved past another; a time that runs
+    backwards is raised to the one before it. Segments are cut where the speaker changes and numbered from 0.
 
     Speakers are `spk_1`, `spk_2`, ... in the order in which they are first heard in the words. `speakers` holds
     those that say something in the transcript, with the seconds they talk in `diarization.turns`, overlapped
     speech included. `turns` keeps every turn, renamed; voices without a word are numbered after the others.
     Without a diarization there are neither speakers nor turns.
 
-    A recording that was recognised channel by channel is one shard, and has its speakers and turns already: they keep
-    their names, and segments of two speakers may overlap.
+    A recording that was recognised channel by channel has its speakers and turns already: they keep their names, and
+    segments of two speakers may overlap.
 
     Raises ValueError when there is no shard.
     """
     if not shards:
         raise ValueError("a transcript needs at least one shard")
-    if shards[0].turns is not None:
-        return _of_channels(shards[0], shards[0].turns)
-    segments = _in_time_order(segment for shard in shards for segment in shard.segments)
+    said = join(shards)
+    if said.turns is not None:
+        return _of_channels(said, said.turns)
+    segments = _in_time_order(said.segments)
     turns: list[SpeakerTurn] = []
     if diarization:
         voices = _Voices(diarization.exclusive)
@@ -52,32 +54,31 @@ def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> T
     silent = dict.fromkeys(turn.speaker for turn in turns if turn.speaker not in heard)
     names = {label: f"spk_{number}" for number, label in enumerate([*heard, *silent], start=1)}
     seconds = _seconds(heard, turns)
-    language, probability = _language(shards)
     return Transcript(
-        language=language,
-        language_probability=probability,
-        duration=sum(shard.duration for shard in shards),
-        model=shards[0].model,
+        language=said.language,
+        language_probability=said.language_probability,
+        duration=said.duration,
+        model=said.model,
         segments=tuple(_named(segment, number, names) for number, segment in enumerate(segments)),
         speakers=tuple(Speaker(names[label], talked) for label, talked in seconds.items()),
         turns=tuple(replace(turn, speaker=names[turn.speaker]) for turn in turns),
-        warnings=tuple(dict.fromkeys(warning for shard in shards for warning in shard.warnings)),
-        quality=assess(shards, segments, turns if diarization else None),
+        warnings=(*said.warnings, *(diarization.warnings if diarization else ())),
+        quality=assess(said, segments, turns if diarization else None),
     )
 
 
-def _of_channels(shard: Transcription, turns: tuple[SpeakerTurn, ...]) -> Transcript:
-    heard = sorted({segment.speaker for segment in shard.segments if segment.speaker is not None})
+def _of_channels(said: Transcription, turns: tuple[SpeakerTurn, ...]) -> Transcript:
+    heard = sorted({segment.speaker for segment in said.segments if segment.speaker is not None})
     return Transcript(
-        language=shard.language,
-        language_probability=shard.language_probability,
-        duration=shard.duration,
-        model=shard.model,
-        segments=shard.segments,
+        language=said.language,
+        language_probability=said.language_probability,
+        duration=said.duration,
+        model=said.model,
+        segments=said.segments,
         speakers=tuple(Speaker(speaker, talked) for speaker, talked in _seconds(heard, turns).items()),
         turns=turns,
-        warnings=shard.warnings,
-        quality=assess([shard], shard.segments, turns),
+        warnings=said.warnings,
+        quality=assess(said, said.segments, turns),
     )
 
 
@@ -167,21 +168,6 @@ def _in_time_order(segments: Iterable[Segment]) -> list[Segment]:
             now = max(now, segment.start)
             ordered.append(replace(segment, start=now, end=max(now, segment.end), speaker=None))
     return ordered
-
-
-def _language(shards: Sequence[Transcription]) -> tuple[str, float]:
-    """The language of most speech, each shard's vote weighing its seconds of speech times its probability.
-
-    The probability returned is the winner's share of all seconds: of one shard its own, less when shards disagree.
-    """
-    speech = [sum(segment.end - segment.start for segment in shard.segments) for shard in shards]
-    if not any(speech):
-        speech = [shard.duration or 1.0 for shard in shards]
-    votes: dict[str, float] = {}
-    for shard, seconds in zip(shards, speech, strict=True):
-        votes[shard.language] = votes.get(shard.language, 0.0) + seconds * shard.language_probability
-    winner = max(votes, key=lambda language: votes[language])
-    return winner, votes[winner] / sum(speech)
 
 
 def _named(segment: Segment, number: int, names: dict[str, str]) -> Segment:

@@ -61,22 +61,19 @@ def dropped_speech(stretches: Iterable[Stretch]) -> Iterator[Caveat]:
         )
 
 
-def assess(
-    shards: Sequence[Transcription], segments: Sequence[Segment], turns: Sequence[SpeakerTurn] | None
-) -> Quality:
+def assess(said: Transcription, segments: Sequence[Segment], turns: Sequence[SpeakerTurn] | None) -> Quality:
     """The report on a finished transcript; `turns` are None where speakers were not told apart."""
     words = [word.confidence for segment in segments for word in segment.words]
     wordless = [segment for segment in segments if not segment.words]
     count = len(words) + sum(len(segment.text.split()) for segment in wordless)
     known = [*words, *(segment.confidence for segment in wordless for _ in segment.text.split())]
-    warnings = [warning for shard in shards for warning in shard.warnings]
     return Quality(
-        speech_seconds=sum(shard.speech_seconds for shard in shards),
-        dropped_seconds=sum(shard.dropped_seconds for shard in shards),
-        dropped=tuple(stretch for shard in shards for stretch in shard.dropped),
+        speech_seconds=said.speech_seconds,
+        dropped_seconds=said.dropped_seconds,
+        dropped=said.dropped,
         loops=_joined(
             Stretch(warning.start, warning.end)
-            for warning in warnings
+            for warning in said.warnings
             if warning.code == "repetition_loop" and warning.start is not None and warning.end is not None
         ),
         low_confidence=_joined(

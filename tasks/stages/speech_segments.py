@@ -68,10 +68,10 @@ class Segmenter:
             self._words += utterance.words
             ends = (i for i in range(len(self._words) - 1, 0, -1) if _ends(self._words[i - 1], self._words[i]))
             cut = next(ends, 0)
-            pieces += _sentences(self._words[:cut])
+            pieces += sentences(self._words[:cut])
             del self._words[:cut]
             return self._finish(pieces, Segment(0, self._words[0].start, self._words[-1].end, "", 0.0))
-        pieces += _sentences(self._words)
+        pieces += sentences(self._words)
         self._words.clear()
         confidence = min(1.0, exp(utterance.avg_logprob))
         self._last = Segment(0, utterance.start, utterance.end, utterance.text.strip(), confidence)
@@ -80,7 +80,7 @@ class Segmenter:
     def close(self) -> tuple[Segment, ...]:
         """The segments that were not finished yet."""
         pieces = [self._last] if self._last else []
-        return self._finish([*pieces, *_sentences(self._words)])
+        return self._finish([*pieces, *sentences(self._words)])
 
     def _finish(self, pieces: list[Segment], following: Segment | None = None) -> tuple[Segment, ...]:
         tidied = in_order([*pieces, following] if following else pieces, self._low, self._end)[: len(pieces)]
@@ -119,7 +119,8 @@ def _bounds(times: Sequence[tuple[float, float]], low: float, high: float) -> li
     ]
 
 
-def _sentences(words: Sequence[Word]) -> Iterator[Segment]:
+def sentences(words: Sequence[Word]) -> Iterator[Segment]:
+    """`words` in segments, all numbered 0, of at most `MAX_SEGMENT_S` where there is more than one word."""
     first = 0
     for last in range(len(words)):
         if last + 1 == len(words) or _ends(words[last], words[last + 1]):
