@@ -118,6 +118,14 @@ class Diarizer(SpeakerDiarization):  # type: ignore[misc]
             warnings.simplefilter("ignore")  # pooling warns of the lengths that turn out to be too short
             _ = self._embedding.min_num_samples
 
+    def to_cpu(self) -> bool:
+        """Leave the card for good; False when the pipeline is on none."""
+        if self._embedding.model_.device.type == "cpu":
+            return False
+        self.to(torch.device("cpu"))
+        torch.cuda.empty_cache()
+        return True
+
     def get_embeddings(
         self,
         file: Any,

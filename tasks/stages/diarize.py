@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from shared.errors import DiarizationError, Interrupted, LeaseLost, ParleyError
-from shared.transcript import SAMPLE_RATE, Diarization, Progress, SpeakerTurn
+from shared.transcript import SAMPLE_RATE, Caveat, Diarization, Progress, SpeakerTurn
+from tasks.stages.footing import Footing, is_out_of_memory
 
-Pipeline = Callable[..., Any]
-"""A pyannote.audio 4 speaker diarization pipeline, such as `tasks.diarization.load_pipeline` returns."""
+Pipeline = Any
+"""A `tasks.diarization_pipeline.Diarizer`, whose module imports torch and is not imported before it is needed."""
 
 SHARES = {"segmentation": (0.0, 0.3), "embeddings": (0.3, 0.95), "discrete_diarization": (0.95, 1.0)}
 """Which part of the whole each step of the pipeline takes, measured on a CPU; clustering has no step of its own."""
@@ -37,7 +37,8 @@ def diarize(
     progress : called between batches with a share that never goes back; what it raises to stop the work gets out
 
     Speakers are named as the pipeline names them. Silence has no turns. With more speakers asked for than voices can
-    be told apart, there are as many as can. Raises DiarizationError when the pipeline fails.
+    be told apart, there are as many as can. When memory runs out the pipeline starts again with less at once, then on
+    the CPU. Raises OutOfMemory when that does not help either, DiarizationError when the pipeline fails otherwise.
     """
     import torch
 
@@ -47,25 +48,41 @@ def diarize(
         watch.report(1.0)
         return Diarization((), ())
     file = {"waveform": torch.from_numpy(np.ascontiguousarray(waveform))[None], "sample_rate": SAMPLE_RATE}
-    try:
-        output = pipeline(
-            file,
-            num_speakers=options.num_speakers,
-            min_speakers=options.min_speakers,
-            max_speakers=options.max_speakers,
-            hook=watch,
-        )
-    except (Interrupted, LeaseLost, ParleyError):
-        raise
-    except Exception as error:
-        raise DiarizationError(f"Speaker diarization failed: {type(error).__name__}") from error
+    output, caveats = _run(pipeline, file, options, watch)
     duration = len(waveform) / SAMPLE_RATE
     result = Diarization(
         turns=_turns(output.speaker_diarization, duration),
         exclusive=_turns(output.exclusive_speaker_diarization, duration),
+        warnings=tuple(caveats),
     )
     watch.report(1.0)
     return result
+
+
+def _run(pipeline: Pipeline, file: dict[str, Any], options: DiarizeOptions, watch: _Watch) -> tuple[Any, list[Caveat]]:
+    """The pipeline's output, and what had to be done to get it in the memory there is."""
+    usual = pipeline.segmentation_batch_size
+    footing = Footing("Speaker diarization", usual, lambda: bool(pipeline.to_cpu()))
+    try:
+        while True:
+            try:
+                output = pipeline(
+                    file,
+                    num_speakers=options.num_speakers,
+                    min_speakers=options.min_speakers,
+                    max_speakers=options.max_speakers,
+                    hook=watch,
+                )
+                return output, footing.caveats()
+            except (Interrupted, LeaseLost, ParleyError):
+                raise
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise DiarizationError(f"Speaker diarization failed: {type(error).__name__}") from error
+                footing.step_down(error)
+                pipeline.segmentation_batch_size = footing.batch_size
+    finally:
+        pipeline.segmentation_batch_size = usual
 
 
 class _Watch:

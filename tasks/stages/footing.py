@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from shared.errors import OutOfMemory
 from shared.transcript import Caveat
+
+T = TypeVar("T")
 
 SIGNS = (
     "out of memory",  # CUDA, by CTranslate2 and torch
@@ -27,13 +30,27 @@ def is_out_of_memory(error: BaseException) -> bool:
 class Footing:
     """How the work is done in the memory there is: `batch_size` pieces at once, fewer each time that it runs out.
 
+    doing : what the work is called in messages
     to_cpu : moves the model off its card, False when it is on none; taken when one piece at once is too much
     """
 
-    def __init__(self, batch_size: int, to_cpu: Callable[[], bool]) -> None:
+    def __init__(self, doing: str, batch_size: int, to_cpu: Callable[[], bool]) -> None:
         self.batch_size = self._wanted = batch_size
-        self._to_cpu = to_cpu
+        self._doing, self._to_cpu = doing, to_cpu
         self._moved = False
+
+    def keep(self, decode: Callable[[int, T | None], Iterator[T]]) -> Iterator[T]:
+        """What `decode(batch_size, last)` yields, which goes on behind `last`: the last that it yielded before memory
+        ran out, None at first."""
+        last: T | None = None
+        while True:
+            try:
+                for piece in decode(self.batch_size, last):
+                    last = piece
+                    yield piece
+                return
+            except Exception as error:  # noqa: BLE001 - whatever is not for want of memory is raised again
+                self.step_down(error)
 
     def step_down(self, error: Exception) -> None:
         """Be ready for another try. Raises `error` if it is about something else, OutOfMemory after the last step."""
@@ -44,15 +61,17 @@ class Footing:
         elif not self._moved and self._to_cpu():
             self._moved = True
         else:
-            raise OutOfMemory("The worker has too little memory for this recording.") from error
+            raise OutOfMemory(f"{self._doing} ran out of memory.") from error
 
     def caveats(self) -> list[Caveat]:
         """What a reader of the result should know; empty when memory never ran out."""
         found = []
         if self.batch_size < self._wanted:
-            message = f"Memory ran out: {self.batch_size} instead of {self._wanted} pieces were worked on at once."
-            found.append(Caveat("smaller_batches", message))
+            less = (
+                f"{self._doing} ran out of memory and went on with {self.batch_size} instead of {self._wanted} at once."
+            )
+            found.append(Caveat("smaller_batches", less))
         if self._moved:
-            message = "The memory of the graphics card ran out: the rest was done on the CPU, in its number format."
-            found.append(Caveat("moved_to_cpu", message))
+            moved = f"{self._doing} ran out of memory on the graphics card and went on, more slowly, on the CPU."
+            found.append(Caveat("moved_to_cpu", moved))
         return found
