@@ -1,0 +1,77 @@
+"""What one act of Parley asks of PostgreSQL: every statement, explained in a transaction that is rolled back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import Connection
+from sqlalchemy.orm import Session
+
+from shared.db import engine
+
+
+@dataclass(frozen=True, slots=True)
+class Explained:
+    """One statement: its time in the server, the rows that its scans looked at, the pages, the ways it found them."""
+
+    statement: str
+    ms: float
+    rows: int
+    pages: int
+    scans: tuple[str, ...]
+
+
+def explain(act: Callable[[Session], object]) -> list[Explained]:
+    """Run `act` and undo it, then explain what it executed, the slowest first."""
+    with Session(engine()) as work, _noted() as seen:
+        act(work)
+        work.flush()
+        work.rollback()
+    done = []
+    with engine().connect() as connection:
+        for statement, parameters in seen:
+            # as a session does: what comes later sees what earlier statements did
+            explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+            plan: Any = connection.exec_driver_sql(explained, parameters).scalar()
+            done.append(_explained(statement, (plan if isinstance(plan, list) else json.loads(plan))[0]))
+        connection.rollback()
+    return sorted(done, key=lambda one: -one.ms)
+
+
+@contextmanager
+def _noted() -> Iterator[list[tuple[str, Any]]]:
+    seen: list[tuple[str, Any]] = []
+
+    def note(_c: Connection, _k: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
+        for one in parameters if many else [parameters]:
+            seen.append((statement, one))
+
+    event.listen(engine(), "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(engine(), "before_cursor_execute", note)
+
+
+def _explained(statement: str, told: Mapping[str, Any]) -> Explained:
+    rows, scans = 0, []
+    for node in _nodes(told["Plan"]):
+        if "Scan" in node["Node Type"] and "Bitmap Heap" not in node["Node Type"]:
+            removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
+            rows += round((node["Actual Rows"] + removed) * node["Actual Loops"])
+            if place := node.get("Index Name") or node.get("Relation Name"):
+                scans.append(("all of " if node["Node Type"] == "Seq Scan" else "") + place)
+    pages = told["Plan"].get("Shared Hit Blocks", 0) + told["Plan"].get("Shared Read Blocks", 0)
+    ms = told["Planning Time"] + told["Execution Time"]
+    return Explained(" ".join(statement.split()), ms, rows, pages, tuple(dict.fromkeys(scans)))
+
+
+def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    yield plan
+    for below in plan.get("Plans", ()):
+        yield from _nodes(below)
