@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from shared.db import session
 from shared.errors import DatabaseUnavailable
-from shared.models import ApiKey, Erasure, Job, Stage, UsageDay, WebhookDelivery, Worker
+from shared.fleet import crews
+from shared.models import ApiKey, Erasure, Job, Stage, UsageDay, WebhookDelivery
 from shared.options import PRIORITIES
-from shared.states import NEEDS, QUEUES, JobState, StageState
-from shared.window import LIVE_S
+from shared.states import NEEDS, JobState, StageState
 
 MAX_TENANTS = 20
 """Keys that are told apart, the busiest ones: a metric per key would have as many series as there are customers."""
@@ -91,15 +91,14 @@ def _jobs(work: Session) -> GaugeMetricFamily:
 
 
 def _workers(work: Session) -> tuple[GaugeMetricFamily, ...]:
-    workers = GaugeMetricFamily("parley_workers", "Workers heard from lately", labels=["queue"])
+    workers = GaugeMetricFamily("parley_workers", "Workers heard from lately that take work", labels=["queue"])
     slots = GaugeMetricFamily("parley_worker_slots", "Stages that they run at once", labels=["queue"])
-    seconds = func.extract("epoch", func.now() - Worker.seen_at)
-    live = work.execute(select(Worker.queues, Worker.slots).where(seconds < LIVE_S)).all()
-    for queue in sorted(set(QUEUES.values())):
-        serving = [row.slots for row in live if queue in row.queues]
-        workers.add_metric([queue], len(serving))
-        slots.add_metric([queue], sum(serving))
-    return workers, slots
+    deaf = GaugeMetricFamily("parley_deaf_workers", "Workers that take nothing, or fell silent", labels=["queue"])
+    for queue, crew in crews(work).items():
+        workers.add_metric([queue], crew.workers)
+        slots.add_metric([queue], crew.slots)
+        deaf.add_metric([queue], crew.deaf)
+    return workers, slots, deaf
 
 
 def _outbox(work: Session) -> tuple[GaugeMetricFamily, ...]:

@@ -328,7 +328,10 @@ class Health(BaseModel):
 class QueueHealth(BaseModel):
     """One Celery queue."""
 
-    workers: int = Field(description="Workers heard from in the last 30 s")
+    workers: int = Field(description="Workers heard from in the last 30 s that take what waits")
+    deaf: int = Field(
+        description="Workers that live and take nothing, or fell silent in the last 10 minutes without a goodbye"
+    )
     queued: int = Field(description="Stages that wait for a worker")
     running: int
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from celery import Celery
 from kombu import Queue
@@ -19,6 +19,9 @@ log = get_logger(__name__)
 
 VISIBILITY_TIMEOUT_S = 24 * 3600
 """Messages are acknowledged when they arrive, so redelivery never matters; a day keeps Redis from trying."""
+
+
+SEPARATOR = ":"
 
 
 def make_app() -> Celery:
@@ -53,7 +56,7 @@ def make_app() -> Celery:
             "health_check_interval": 10,
             # lists per queue, `asr`, `asr:1` .. `asr:5`, of which workers empty the first ones first
             "priority_steps": list(range(LEVELS)),
-            "sep": ":",
+            "sep": SEPARATOR,
             # of the connection behind a single ring, which would else be tried for 6 s; workers have their own loop
             "max_retries": 0,
         },
@@ -71,6 +74,11 @@ def make_app() -> Celery:
 
 
 app = make_app()
+
+
+def rings_of(queues: Iterable[str]) -> tuple[str, ...]:
+    """Names of the broker's lists in which the rings of these queues lie."""
+    return tuple(f"{queue}{SEPARATOR}{level}" if level else queue for queue in queues for level in range(LEVELS))
 
 
 def ring(rings: Sequence[Ring]) -> None:

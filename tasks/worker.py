@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from typing import Any
 
+from billiard.process import current_process
 from celery import signals
-from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert
 
+from shared import fleet
 from shared.config import settings
 from shared.db import forget_engine, session
-from shared.models import Worker
+from shared.errors import DatabaseUnavailable
 from shared.states import HEAVY
 from shared.storage import storage
 from shared.telemetry import get_logger
-from tasks import metrics, shutdown
+from tasks import metrics, preload, pulse, shutdown
+from tasks.app import app, rings_of
+from tasks.hearing import Hearing
 from tasks.sweep import sweep
 from tasks.workspace import sweep_scratch
 
@@ -31,19 +35,39 @@ WATCH_S = 5.0
 CUDA_TIMEOUT_S = 120
 """For counting GPUs: seconds, also where many drivers are slow to wake up."""
 
+GOODBYE_S = 2.0
+"""How long the end of a worker waits for its row to be removed; a database that is away does not hold it up."""
+
+_processes = 1
+"""Of the pool; set in the parent before it forks them."""
+
 _ended = threading.Event()
+_watcher = threading.Thread()
+
+
+app.steps["worker"].add(preload.Loaded)
 
 
 @signals.celeryd_after_setup.connect
-def _check_device(instance: Any, **_: Any) -> None:
+def _check_models(instance: Any, **_: Any) -> None:
     """Refuse to start rather than to fetch stages that cannot be claimed, which would wait for ever."""
-    config = settings()
-    wants_cuda = config.device == "cuda" and config.engine == "models"
-    if wants_cuda and HEAVY & set(instance.app.amqp.queues.consume_from) and not _sees_cuda():
+    config, queues = settings(), set(instance.app.amqp.queues.consume_from)
+    if config.engine != "models" or not HEAVY & queues:
+        return
+    if not instance.pool_cls.__module__.endswith((".prefork", ".solo")):
+        raise SystemExit(
+            "A worker of models needs the pool prefork or solo: work that hangs is ended with its process, which in "
+            "other pools does the work of others, too."
+        )
+    devices = {"asr": config.device, "diarize": config.diarization_device or config.device}
+    if any(devices[queue].startswith("cuda") for queue in HEAVY & queues) and not _sees_cuda():
         raise SystemExit(
             "DEVICE is cuda, but this worker sees no CUDA device. Give it one (nvidia-smi must list it here), or set "
             "DEVICE=cpu, or DEVICE=auto to use one where there is one."
         )
+    global _processes
+    _processes = instance.concurrency
+    instance.app.conf.worker_proc_alive_timeout = preload.LOAD_TIMEOUT_S  # what a process of the pool gets to begin
 
 
 def _sees_cuda() -> bool:
@@ -58,7 +82,20 @@ def _forked(**_: Any) -> None:
     # sockets that the parent opened must not be used by two processes
     forget_engine()
     storage.cache_clear()
+    if current_process().name != "MainProcess":  # which a pool of one process, solo, has instead of children
+        _start(pulse.watch, os.getppid(), settings())
     sweep_scratch(settings().scratch_dir)  # of the child that this one replaces, if it was killed
+    preload.prepare(app.amqp.queues.consume_from, _processes, settings())
+
+
+@signals.task_prerun.connect
+def _busy(**_: Any) -> None:
+    preload.wake()
+
+
+@signals.task_postrun.connect
+def _idle(**_: Any) -> None:
+    preload.rest(settings().model_idle_s)
 
 
 @signals.worker_ready.connect
@@ -68,7 +105,18 @@ def _ready(sender: Any, **_: Any) -> None:
     slots = sender.pool.limit or 1
     log.info("worker_ready", queues=queues, slots=slots, stale_folders_removed=removed)
     metrics.serve(settings())
-    threading.Thread(target=_watch, args=(sender.hostname, queues, slots), daemon=True, name="watch").start()
+    start_s = sender.app.conf.worker_proc_alive_timeout
+    hearing = Hearing(rings_of(queues), slots, start_s, settings())
+    _start(hearing.watch)
+    _start(pulse.beat, settings().pulse_file, lambda: not hearing.is_deaf)
+    global _watcher
+    _watcher = _start(_watch, sender.hostname, queues, slots, hearing)
+
+
+def _start(work: Callable[..., None], *arguments: Any) -> threading.Thread:
+    thread = threading.Thread(target=work, args=arguments, daemon=True, name=work.__qualname__)
+    thread.start()
+    return thread
 
 
 @signals.worker_shutting_down.connect
@@ -83,30 +131,27 @@ def _leave(sender: Any, **_: Any) -> None:
 
     To take apart what the libraries of the models have built up would cost the interpreter seconds, and gain nothing.
     """
+    if _watcher.ident:
+        _watcher.join(GOODBYE_S)
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(sender.exitcode or 0)
 
 
-def _watch(name: str, queues: list[str], slots: int) -> None:
+def _watch(name: str, queues: list[str], slots: int, hearing: Hearing) -> None:
     """Until the worker ends: show that it lives, and sweep, beside whatever its pool does.
 
     The sweep that beat rings for needs a free process. Were it the only one, a job whose worker was killed would wait
     until the long recordings of others are done.
     """
-    while True:
+    while not _ended.is_set():
         try:
-            _show_life(name, queues, slots)
+            with session() as work:
+                fleet.show(work, name, queues, slots, deaf=hearing.is_deaf)
             sweep()
         except Exception as error:  # noqa: BLE001 - whatever is away may be back the next time
             log.warning("watch_failed", reason=type(error).__name__)
-        if _ended.wait(WATCH_S):
-            return
-
-
-def _show_life(name: str, queues: list[str], slots: int) -> None:
-    row = insert(Worker).values(name=name, queues=queues, slots=slots)
-    news = {"queues": queues, "slots": slots, "seen_at": func.clock_timestamp()}
-    with session() as opened:
-        opened.execute(row.on_conflict_do_update(index_elements=["name"], set_=news))
+        _ended.wait(min(WATCH_S, settings().deaf_timeout_s / pulse.LOOKS))
+    with contextlib.suppress(DatabaseUnavailable), session() as work:
+        fleet.leave(work, name)

@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import timedelta
 
 import anyio
 import redis
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Response
-from sqlalchemy import ColumnElement, exists, func, select, text
+from sqlalchemy import func, select, text
 
 from api import VERSION
 from api.dependencies import SettingsDep, StorageDep
 from shared import db
 from shared.config import Settings
 from shared.errors import ParleyError
-from shared.models import Stage, Worker
+from shared.fleet import crews
+from shared.models import Stage
 from shared.schemas import AsyncHealth, Health, Live, QueueHealth
-from shared.states import QUEUES, StageState
+from shared.states import StageState
 from shared.storage import Storage
 from shared.telemetry import get_logger
 
@@ -26,9 +26,6 @@ log = get_logger(__name__)
 router = APIRouter(prefix="/health", tags=["health"])
 
 CHECK_TIMEOUT_S = 2.0
-WORKER_SILENT_S = 30.0
-"""A worker that was not heard from for so long does not count: the lease's length."""
-
 THREADS = CapacityLimiter(16)
 """Checks of a server that hangs hold their threads longer than the request; these are not the routes' threads."""
 
@@ -42,7 +39,7 @@ async def live() -> Live:
 @router.get("/ready", response_model=Health, summary="Recordings can be taken and worked on",
             responses={503: {"model": Health, "description": "Something that is needed is missing"}})  # fmt: skip
 async def ready(response: Response, config: SettingsDep, storage: StorageDep) -> Health:
-    """PostgreSQL, broker and storage answer, and a worker was heard from in the last 30 s."""
+    """PostgreSQL, broker and storage answer, and a worker that takes work was heard from in the last 30 s."""
     health = await _health(config, storage)
     response.status_code = 200 if health.status == "ok" else 503
     return health
@@ -57,7 +54,7 @@ async def summary(config: SettingsDep, storage: StorageDep) -> Health:
 @router.get("/async", response_model=AsyncHealth, summary="Who works on each queue",
             responses={503: {"model": AsyncHealth, "description": "A queue has no worker"}})  # fmt: skip
 async def workers(response: Response) -> AsyncHealth:
-    """Live workers and waiting stages per queue."""
+    """Workers that take work, deaf ones, and waiting stages per queue."""
     found: list[AsyncHealth] = []
     await _checked("database", lambda: found.append(_queues()))
     if not found:
@@ -121,17 +118,13 @@ def _check_broker(config: Settings) -> None:
 
 def _check_workers() -> None:
     with db.session() as work:
-        if not work.scalar(select(exists().where(_is_heard()))):
+        if not any(crew.workers for crew in crews(work).values()):
             raise _NoWorker
-
-
-def _is_heard() -> ColumnElement[bool]:
-    return Worker.seen_at > func.now() - timedelta(seconds=WORKER_SILENT_S)
 
 
 def _queues() -> AsyncHealth:
     with db.session() as work:
-        serving = work.scalars(select(Worker.queues).where(_is_heard())).all()
+        serving = crews(work)
         counts = {
             (queue, state): count
             for queue, state, count in work.execute(
@@ -142,10 +135,11 @@ def _queues() -> AsyncHealth:
         }
     queues = {
         queue: QueueHealth(
-            workers=sum(queue in served for served in serving),
+            workers=crew.workers,
+            deaf=crew.deaf,
             queued=counts.get((queue, StageState.QUEUED), 0),
             running=counts.get((queue, StageState.RUNNING), 0),
         )
-        for queue in sorted(set(QUEUES.values()))
+        for queue, crew in serving.items()
     }
     return AsyncHealth(status="ok" if all(q.workers for q in queues.values()) else "degraded", queues=queues)

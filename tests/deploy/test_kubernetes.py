@@ -9,6 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from cloudcoil.models.keda.v1alpha1 import ScaledObject
 
 from shared.config import Settings
 from shared.states import NEEDS, QUEUES
@@ -43,6 +44,28 @@ def container(manifest: dict[str, Any]) -> dict[str, Any]:
 def test_manifests_are_valid(manifest: dict[str, Any]) -> None:
     """Strictly: a misspelt field is an error."""
     kubernetes_validate.validate(manifest, VERSION, strict=True)
+
+
+@pytest.mark.parametrize("manifest", [one for one in MANIFESTS if "keda" in one["apiVersion"]], ids=named)
+def test_keda_reads_every_field(manifest: dict[str, Any]) -> None:
+    """By KEDA's schema, which leaves out what it does not know: nothing of ours is left out or read as another type."""
+    read = ScaledObject.model_validate(manifest).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    assert read == manifest
+
+
+def test_an_outage_of_the_database_restarts_no_worker() -> None:
+    """What compose and Kubernetes take for life is the pulse of the process; only readiness asks the database."""
+    for manifest in of_kind("Deployment"):
+        name = manifest["metadata"]["name"]
+        if not name.startswith("worker-"):
+            continue
+        own = container(manifest)
+        (pulse,) = (variable["value"] for variable in own["env"] if variable["name"] == "PULSE_FILE")
+        check = ["python", "-m", "scripts.health_check", "file", pulse, "30"]
+        assert own["livenessProbe"]["exec"]["command"] == own["startupProbe"]["exec"]["command"] == check
+        assert COMPOSE[name]["healthcheck"]["test"] == ["CMD", *check]
+        assert COMPOSE[name]["environment"]["PULSE_FILE"] == pulse
+        assert own["readinessProbe"]["exec"]["command"] == ["python", "-m", "scripts.health_check", "worker"]
 
 
 def test_every_file_belongs_to_the_kustomization() -> None:
