@@ -19,10 +19,14 @@ from shared.history import detail, percent
 from shared.jobs import lock
 from shared.leases import Claim, holds
 from shared.models import Event, Job, Stage
-from shared.states import TERMINAL, JobState
+from shared.shards import SHARDED
+from shared.states import SETTLED, TERMINAL, JobState
 from shared.transcript import Segment
 
 SEGMENT = "segment"
+
+HELD = "held"
+"""Segments of a shard, by number, that nobody is told until the shards before it are done: readers hear in order."""
 
 KEPT = timedelta(hours=1)
 """How long after a job's end its segments can still be followed. Later the transcript has them anyway."""
@@ -34,25 +38,51 @@ MAX_SEGMENTS = 2000
 # ---- telling
 
 
-def publish(session: Session, claim: Claim, segments: Sequence[Segment]) -> None:
+def publish(session: Session, claim: Claim, segments: Sequence[Segment], *, ended: bool = False) -> None:
     """Show finished segments to followers, in the name of a claim: a stale one shows nothing.
 
     Readers never see a part of the recording twice: what lies before the last published segment is left out, because
     an earlier attempt, or an earlier COMMIT whose answer was lost, has published it. The job's row is locked, so that
     the ids of its events are in the order in which readers can see them.
+
+    The segments of a shard are held back while an earlier shard is unfinished. The claim that has `ended` shows them,
+    in the transaction that completes it.
     """
-    if not segments or lock(session, claim.job_id) is None or not holds(session, claim):
+    is_shard = claim.stage == SHARDED and any(given.meta.get("shards") for given in claim.inputs)
+    if not (segments or (ended and is_shard)) or lock(session, claim.job_id) is None or not holds(session, claim):
         return
+    unfinished = _unfinished(session, claim) if is_shard else {claim.shard}
+    kind = SEGMENT if claim.shard == min(unfinished) else f"{HELD} {claim.shard}"
     last = session.scalar(
-        select(Event.data).where(Event.job_id == claim.job_id).order_by(Event.id.desc()).limit(1)
+        select(Event.data).where(Event.job_id == claim.job_id, Event.kind == kind).order_by(Event.id.desc()).limit(1)
     ) or {"start": 0.0, "end": 0.0}
     fresh = [
-        {"job_id": claim.job_id, "kind": SEGMENT, "data": _data(segment)}
+        {"job_id": claim.job_id, "kind": kind, "data": _data(segment)}
         for segment in segments
         if segment.start >= last["end"] and (segment.start, segment.end) != (last["start"], last["end"])
     ]
     if fresh:
         session.execute(insert(Event), fresh)
+    if ended and kind == SEGMENT:
+        _show(session, claim, min(unfinished - {claim.shard}, default=None))
+
+
+def _unfinished(session: Session, claim: Claim) -> set[int]:
+    """The shards, this claim's among them, that somebody still has to finish."""
+    mine = (Stage.job_id == claim.job_id, Stage.name == claim.stage, Stage.state.not_in(SETTLED))
+    return set(session.scalars(select(Stage.shard).where(*mine)))
+
+
+def _show(session: Session, claim: Claim, next_one: int | None) -> None:
+    """What was held back behind this claim's shard, up to the `next_one` that is unfinished and what it has said."""
+    held = (Event.job_id == claim.job_id, Event.kind.startswith(f"{HELD} "))
+    rows = session.execute(select(Event.id, Event.kind, Event.data).where(*held).order_by(Event.id)).all()
+    ready = sorted((int(kind.removeprefix(HELD)), number, data) for number, kind, data in rows)
+    ready = [row for row in ready if next_one is None or row[0] <= next_one]
+    if ready:
+        shown = [{"job_id": claim.job_id, "kind": SEGMENT, "data": data} for _, _, data in ready]
+        session.execute(insert(Event), shown)
+        session.execute(delete(Event).where(Event.id.in_([number for _, number, _ in ready])))
 
 
 def _data(segment: Segment) -> dict[str, Any]:

@@ -108,9 +108,17 @@ def _share_done(stages: Sequence[Progressing]) -> float:
 
 
 def detail(stages: Sequence[Progressing]) -> str | None:
-    """What is being done now, in words."""
-    running = [f"{row.name} {int(100 * row.progress)} %" for row in stages if row.state == StageState.RUNNING]
-    queued = [f"{row.name} queued" for row in stages if row.state == StageState.QUEUED]
+    """What is being done now, in words. The shards of a stage are told as one, by how many of them are done."""
+    running, queued = [], []
+    for name in dict.fromkeys(row.name for row in stages):
+        shards = [row for row in stages if row.name == name]
+        parts = f" ({sum(row.state in OVER for row in shards)} of {len(shards)} parts)" if len(shards) > 1 else ""
+        states = {row.state for row in shards}
+        if StageState.RUNNING in states or (parts and StageState.QUEUED in states and states & OVER):
+            share = sum(1.0 if row.state in OVER else row.progress for row in shards) / len(shards)
+            running.append(f"{name} {int(100 * share)} %{parts}")
+        elif StageState.QUEUED in states:
+            queued.append(f"{name} queued")
     return ", ".join(running + queued) or None
 
 
@@ -118,7 +126,7 @@ def _eta(session: Session, job: Job, stages: Sequence[Stage]) -> int | None:
     """Seconds left by the speed of recent runs; the stages that run side by side count as the slower of the two."""
     if job.duration is None:
         return None
-    left = 0.0
+    left: dict[str, float] = {}
     for row in stages:
         if row.name not in ("transcribe", "diarize") or row.state in SETTLED:
             continue
@@ -128,8 +136,11 @@ def _eta(session: Session, job: Job, stages: Sequence[Stage]) -> int | None:
         needed = seconds_per_second * (row.audio_seconds or job.duration) * (1 - row.progress)
         if row.progress == 0 and row.state == StageState.RUNNING and row.started_at:
             needed = max(needed - (datetime.now(UTC) - row.started_at).total_seconds(), 0)
-        left = max(left, needed)
-    return round(left)
+        left[row.name] = left.get(row.name, 0.0) + needed
+    for name in left:
+        # shards that run at once share what is left; how many workers will be free later nobody knows
+        left[name] /= max(1, sum(row.name == name and row.state == StageState.RUNNING for row in stages))
+    return round(max(left.values(), default=0.0))
 
 
 def _speed(session: Session, job: Job, row: Stage) -> float | None:

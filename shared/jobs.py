@@ -21,6 +21,7 @@ from shared.errors import NotFound, WrongState
 from shared.limits import note_audio
 from shared.models import Artifact, Job, Stage
 from shared.options import PRIORITIES, JobNotes, JobOptions, Priority
+from shared.shards import SHARDED, answer, note_language, planned
 from shared.states import FINAL, NEEDS, OPTIONAL, QUEUES, SETTLED, TERMINAL, JobState, StageState, after, plan
 from shared.webhooks import announce_job
 from shared.window import Ring, ring_next
@@ -101,26 +102,35 @@ def submit(
     session.add(job)
     session.flush()
     tracing.task_made(job_id)
+    converted = known.get(("convert", hashes["convert"]))
+    shards = planned(converted.meta) if converted else ()
+    parts = [answer(hashes[SHARDED], shard) for shard in shards] or [{"hash": hashes[SHARDED], "audio_seconds": None}]
+    if shards:
+        known |= {(row.stage, row.hash): row for row in hold(session, owner_id, (part["hash"] for part in parts))}
     rows: list[dict[str, Any]] = []
     for stage in NEEDS:
-        artifact = known.get((stage, hashes.get(stage, "")))
-        state = StageState.SKIPPED if stage not in hashes else StageState.DONE if artifact else StageState.WAITING
-        rows.append(
-            {
-                "job_id": job_id,
-                "name": stage,
-                "shard": 0,
-                "owner_id": owner_id,
-                "priority": job.priority,
-                "state": state,
-                "queue": QUEUES[stage],
-                "hash": hashes.get(stage, ""),
-                "progress": 1.0 if artifact else 0.0,
-                "artifact_id": artifact.id if artifact else None,
-            }
-        )
+        own = parts if stage == SHARDED else [{"hash": hashes.get(stage, ""), "audio_seconds": None}]
+        for number, part in enumerate(own):
+            artifact = known.get((stage, part["hash"]))
+            state = StageState.SKIPPED if stage not in hashes else StageState.DONE if artifact else StageState.WAITING
+            rows.append(
+                {
+                    "job_id": job_id,
+                    "name": stage,
+                    "shard": number,
+                    "owner_id": owner_id,
+                    "priority": job.priority,
+                    "state": state,
+                    "queue": QUEUES[stage],
+                    "progress": 1.0 if artifact else 0.0,
+                    "artifact_id": artifact.id if artifact else None,
+                    **part,
+                }
+            )
+            if artifact and shards and stage == SHARDED:
+                note_language(job, artifact.meta)
     session.execute(insert(Stage), rows)  # at once: as objects they would be inserted one by one
-    if converted := known.get(("convert", hashes["convert"])):
+    if converted:
         job.duration = converted.meta["duration"]
     final = known.get((FINAL, hashes[FINAL]))
     if final:

@@ -22,6 +22,7 @@ from shared.limits import note_audio
 from shared.metrics import STAGE_DEATHS, STAGE_FAILURES
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions, Priority, priority_name
+from shared.shards import fan_out, planned
 from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
 from shared.window import Ring, is_at_limit, level
 
@@ -215,6 +216,7 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
     elif claim.stage == "convert":
         job.duration = answer.meta.get("duration")
         note_audio(session, job.owner_id, job.duration or 0.0)
+        fan_out(session, job, planned(artifact.meta))  # the plan of the answer that is published, were it another's
     told: tuple[Ring, ...] = ()
     if claim.stage == FINAL and job.state == JobState.PROCESSING:
         told = finish(session, job, JobState.DONE, summary=answer.meta)

@@ -18,6 +18,7 @@ import structlog
 from sqlalchemy.orm import Session
 
 from shared import events, leases, metrics
+from shared.agreement import agree_on_language
 from shared.config import Settings, settings
 from shared.db import session
 from shared.errors import (
@@ -65,6 +66,11 @@ class Work:
     def inputs(self, stage: str) -> tuple[Input, ...]:
         """The answers of all shards of a stage that this one needs, in order; empty when it was left out."""
         return tuple(given for given in self.claim.inputs if given.stage == stage)
+
+    def agree_on_language(self, found: tuple[str, float] | None = None) -> tuple[str, float] | None:
+        """The language of all shards and its probability; None until a worker has `found` it. The first one decides."""
+        with session() as opened:
+            return agree_on_language(opened, self.claim, found)
 
     def load(self, kind: type[T], given: Input) -> T:
         """An input that is one of the classes of shared/transcript.py."""
@@ -184,7 +190,7 @@ def _answer(claim: Claim, function: Callable[[Work], Output], work: Work) -> Ans
 
 def _hand_in(claim: Claim, answer: Answer, lease: KeptLease) -> Outcome:
     def complete(opened: Session) -> Outcome:
-        events.publish(opened, claim, lease.unpublished())
+        events.publish(opened, claim, lease.unpublished(), ended=True)
         return leases.complete(opened, claim, answer)
 
     try:

@@ -8,6 +8,7 @@ import threading
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Any
 
 import httpx
@@ -23,12 +24,13 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import UnexpectedError
 from shared.jobs import Source
+from shared.leases import Answer
 from shared.models import Event, Job
 from shared.options import JobOptions
 from shared.repair import repair
 from shared.storage import Storage
-from shared.transcript import Segment
-from tests.service.gateway import Caller, Gateway, finish, gateway_on, hand_in, work_on
+from shared.transcript import Segment, Shard
+from tests.service.gateway import SUMMARY, Caller, Gateway, finish, gateway_on, hand_in, work_on
 
 STREAMS = 1000
 JOBS = 20
@@ -190,7 +192,8 @@ def test_nobody_follows_another_keys_task(gateway: Gateway, caller: Caller) -> N
 
 def published(job_id: uuid.UUID) -> list[str]:
     with session() as work:
-        rows = work.scalars(select(Event.data).where(Event.job_id == job_id).order_by(Event.id))
+        shown = (Event.job_id == job_id, Event.kind == events.SEGMENT)
+        rows = work.scalars(select(Event.data).where(*shown).order_by(Event.id))
         return [row["text"].removeprefix("Sentence ").removesuffix(".") for row in rows]
 
 
@@ -222,6 +225,36 @@ def test_a_stale_worker_publishes_nothing(caller: Caller, bucket: Storage) -> No
     assert caller.http.delete(f"/tasks/{stale.job_id}").status_code == 200
     publish(current, sentences(0, 0))
     assert published(stale.job_id) == []
+
+
+def test_the_shards_of_a_recording_are_told_in_its_order(caller: Caller, bucket: Storage) -> None:
+    """What a later shard says is held back until those before it are done; then all of it is told, each once."""
+    task_id = caller.task()
+    convert = work_on(task_id, "convert")
+    plan = [asdict(Shard(20.0 * n, 20.0 * n + 20, 20.0 * n, 20.0 * n + 20)) for n in range(3)]
+    with session() as work:
+        leases.complete(work, convert, Answer(f"{convert.owner_id}/{task_id}/c", 1, SUMMARY | {"shards": plan}))
+        shards = [leases.claim(work, task_id, "transcribe", n, worker="w", device="cpu", lease_s=30) for n in range(3)]
+    first, second, third = (claim for claim in shards if claim)
+    publish(second, sentences(10, 12))
+    publish(third, sentences(20, 20))
+    publish(second, sentences(12, 13))
+    publish(first, sentences(0, 1))
+    assert published(task_id) == ["0", "1"]
+    hand_in_shard(third, sentences(21, 21))
+    assert published(task_id) == ["0", "1"]
+    hand_in_shard(first, sentences(2, 2))
+    assert published(task_id) == ["0", "1", "2", "10", "11", "12", "13"]
+    publish(second, sentences(13, 14))
+    hand_in_shard(second, sentences(15, 15))
+    assert published(task_id) == ["0", "1", "2", "10", "11", "12", "13", "14", "15", "20", "21"]
+
+
+def hand_in_shard(claim: leases.Claim, segments: list[Segment]) -> None:
+    key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/{claim.shard}.{claim.fence}.json"
+    with session() as work:
+        events.publish(work, claim, segments, ended=True)
+        leases.complete(work, claim, Answer(key, 1, SUMMARY))
 
 
 def test_events_go_an_hour_after_the_end(environment: Settings, bucket: Storage, owner: uuid.UUID) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from sqlalchemy import func, select, text, update
 from uuid_utils.compat import uuid7
 
 from shared import history, jobs, leases, search
+from shared.agreement import agree_on_language
 from shared.config import Settings
 from shared.db import session
 from shared.errors import DiarizationError, LeaseLost, NoAudio, NotFound, ParleyError, StorageUnavailable, WrongState
@@ -33,6 +34,7 @@ from shared.options import JobOptions
 from shared.repair import repair
 from shared.states import JOB_MOVES, NEEDS, STAGE_MOVES, TERMINAL, JobState, StageState
 from shared.storage import Storage
+from shared.transcript import Shard
 from shared.window import Ring
 
 ATTEMPTS = 3
@@ -60,15 +62,17 @@ def submit(owner: uuid.UUID, content: str | None = None, **options: Any) -> tupl
     return job_id, outcome
 
 
-def claim(job_id: uuid.UUID, stage: str, lease_s: float = 30) -> Claim | None:
+def claim(job_id: uuid.UUID, stage: str, shard: int = 0) -> Claim | None:
     with session() as opened:
-        return leases.claim(opened, job_id, stage, 0, worker="w", device="cpu", lease_s=lease_s)
+        return leases.claim(opened, job_id, stage, shard, worker="w", device="cpu", lease_s=30)
 
 
-def complete(held: Claim) -> Outcome:
+def complete(held: Claim, shards: int = 0) -> Outcome:
+    """Hand an answer in; that of convert plans so many shards, 10 s each."""
     key = f"{held.owner_id}/{held.job_id}/{held.stage}/{held.shard}.{held.fence}.json"
+    plan = [asdict(Shard(10.0 * n, 10.0 * n + 10, 10.0 * n, 10.0 * n + 10)) for n in range(shards)]
     with session() as opened:
-        return leases.complete(opened, held, Answer(key, 1, SUMMARY))
+        return leases.complete(opened, held, Answer(key, 1, SUMMARY | {"shards": plan}))
 
 
 def fail(held: Claim, error: ParleyError) -> Outcome:
@@ -101,9 +105,9 @@ def state(job_id: uuid.UUID) -> str:
         return opened.scalars(select(Job.state).where(Job.id == job_id)).one()
 
 
-def stage_row(job_id: uuid.UUID, name: str) -> Stage:
+def stage_row(job_id: uuid.UUID, name: str, shard: int = 0) -> Stage:
     with session() as opened:
-        return opened.get_one(Stage, (job_id, name, 0))
+        return opened.get_one(Stage, (job_id, name, shard))
 
 
 def finish(job_id: uuid.UUID, outcome: Outcome) -> None:
@@ -111,7 +115,7 @@ def finish(job_id: uuid.UUID, outcome: Outcome) -> None:
     rings = list(outcome.rings)
     while rings:
         bell = rings.pop()
-        held = claim(bell.job_id, bell.stage)
+        held = claim(bell.job_id, bell.stage, bell.shard)
         assert held is not None
         rings += complete(held).rings
 
@@ -123,7 +127,7 @@ def test_a_job_goes_from_upload_to_transcript(owner: uuid.UUID, environment: Set
     finish(job_id, outcome)
     with session() as opened:
         view = history.get(opened, owner, job_id)
-    assert (view.job.state, view.progress, view.eta_seconds, view.job.full_text) == (JobState.DONE, 100, 0, "a")
+        assert (view.job.state, view.progress, view.eta_seconds, view.job.full_text) == (JobState.DONE, 100, 0, "a")
 
 
 def test_transcribe_and_diarize_run_side_by_side(owner: uuid.UUID) -> None:
@@ -135,8 +139,8 @@ def test_transcribe_and_diarize_run_side_by_side(owner: uuid.UUID) -> None:
     assert [bell.stage for bell in complete(second).rings] == ["merge"]
 
 
-def held(job_id: uuid.UUID, stage: str) -> Claim:
-    taken = claim(job_id, stage)
+def held(job_id: uuid.UUID, stage: str, shard: int = 0) -> Claim:
+    taken = claim(job_id, stage, shard)
     assert taken is not None
     return taken
 
@@ -383,6 +387,150 @@ def test_pages_follow_each_other_without_gap(owner: uuid.UUID) -> None:
     assert end is None
 
 
+# ---- shards
+
+
+def test_merge_waits_for_all_shards(owner: uuid.UUID) -> None:
+    """convert makes a row per shard, each is rung, and merge gets their answers in order when the last is in."""
+    job_id, _ = submit(owner, diarization=True)
+    rings = complete(held(job_id, "convert"), shards=3).rings  # two at a time, while no worker is known to live
+    assert sorted((bell.stage, bell.shard) for bell in rings) == [("diarize", 0), ("transcribe", 0), ("transcribe", 1)]
+    complete(held(job_id, "diarize"))
+    for shard in (0, 2):
+        assert "merge" not in {bell.stage for bell in complete(held(job_id, "transcribe", shard)).rings}
+    assert [bell.stage for bell in complete(held(job_id, "transcribe", 1)).rings] == ["merge"]
+    merging = held(job_id, "merge")
+    assert [(given.stage, given.shard) for given in merging.inputs] == [
+        ("diarize", 0),
+        *(("transcribe", n) for n in range(3)),
+    ]
+    assert len({given.key for given in merging.inputs}) == 4
+    finish(job_id, complete(merging))
+    assert state(job_id) == JobState.DONE
+
+
+def test_a_lost_shard_is_one_shard_again(owner: uuid.UUID) -> None:
+    """When the lease of one shard runs out, only that one is rung; the others keep their first attempt."""
+    job_id, _ = submit(owner)
+    complete(held(job_id, "convert"), shards=3)
+    complete(held(job_id, "transcribe", 0))
+    stale = held(job_id, "transcribe", 1)
+    assert [(bell.stage, bell.shard) for bell in expire(job_id).rings] == [("transcribe", 1)]
+    with pytest.raises(LeaseLost):
+        complete(stale)
+    for shard in (1, 2):
+        complete(held(job_id, "transcribe", shard))
+    assert [stage_row(job_id, "transcribe", shard).attempt for shard in range(3)] == [1, 2, 1]
+    assert stage_row(job_id, "merge").state == StageState.QUEUED
+
+
+def test_a_shard_that_cannot_be_recognised_ends_the_job(owner: uuid.UUID) -> None:
+    """The waiting shards are dropped, the worker of a running one is told to stop, and nothing of the job runs on."""
+    job_id, _ = submit(owner)
+    complete(held(job_id, "convert"), shards=3)
+    doomed, running = held(job_id, "transcribe", 0), held(job_id, "transcribe", 2)
+    fail(doomed, NoAudio("no"))
+    with session() as opened:
+        assert leases.heartbeat(opened, running, progress=0.5, lease_s=30) == "cancelled"
+    give_back(running)
+    assert (state(job_id), claim(job_id, "transcribe", 1)) == (JobState.ERROR, None)
+    assert [stage_row(job_id, "transcribe", n).state for n in range(3)] == ["dead", "cancelled", "cancelled"]
+
+
+def test_cancelling_takes_every_shard_along(owner: uuid.UUID) -> None:
+    """Cancelled once the last worker has let go of its shard."""
+    job_id, _ = submit(owner)
+    complete(held(job_id, "convert"), shards=3)
+    both = [held(job_id, "transcribe", shard) for shard in (0, 1)]
+    with session() as opened:
+        assert jobs.cancel(opened, owner, job_id).state == JobState.CANCELLING
+    give_back(both[0])
+    assert state(job_id) == JobState.CANCELLING
+    complete(both[1])
+    assert state(job_id) == JobState.CANCELLED
+
+
+def test_a_conversion_that_ends_after_the_cancel_makes_no_shards(owner: uuid.UUID) -> None:
+    """The one row is cancelled already and stays the only one."""
+    job_id, _ = submit(owner)
+    mine = held(job_id, "convert")
+    with session() as opened:
+        jobs.cancel(opened, owner, job_id)
+    assert complete(mine, shards=3).rings == ()
+    with session() as opened:
+        view = history.get(opened, owner, job_id)
+    assert ([row.state for row in view.stages if row.name == "transcribe"], view.job.state) == (
+        ["cancelled"],
+        "cancelled",
+    )
+
+
+def test_shards_that_are_known_are_not_recognised_again(owner: uuid.UUID) -> None:
+    """A task that is submitted again after a failure has one shard to do, in the language of the others."""
+    content = uuid.uuid4().hex
+    job_id, _ = submit(owner, content)
+    complete(held(job_id, "convert"), shards=3)
+    for shard in (0, 2):
+        complete(held(job_id, "transcribe", shard))
+    fail(held(job_id, "transcribe", 1), NoAudio("no"))
+    again, outcome = submit(owner, content)
+    assert [(bell.stage, bell.shard) for bell in outcome.rings] == [("transcribe", 1)]
+    mine = held(again, "transcribe", 1)
+    with session() as opened:
+        assert agree_on_language(opened, mine) == ("en", 1.0)
+    finish(again, complete(mine))
+    third, outcome = submit(owner, content)
+    assert (state(third), outcome.rings) == (JobState.DONE, ())
+    _, outcome = submit(owner, content, model="tiny")
+    assert [(bell.stage, bell.shard) for bell in outcome.rings] == [("transcribe", 0), ("transcribe", 1)]
+
+
+def test_the_first_language_that_is_found_is_that_of_all_shards(owner: uuid.UUID) -> None:
+    """Two workers that find different ones end up with the same; a worker without its lease has no say."""
+    job_id, _ = submit(owner)
+    complete(held(job_id, "convert"), shards=2)
+    one, other = held(job_id, "transcribe", 0), held(job_id, "transcribe", 1)
+    with session() as opened:
+        assert agree_on_language(opened, one) is None
+    with session() as opened:
+        assert agree_on_language(opened, one, ("de", 0.7)) == ("de", 0.7)
+    for found in (None, ("nl", 0.6)):
+        with session() as opened:
+            assert agree_on_language(opened, other, found) == ("de", 0.7)
+    expire(job_id)
+    with session() as opened, pytest.raises(LeaseLost):
+        agree_on_language(opened, one)
+
+
+def test_progress_and_forecast_count_shards_by_their_share(owner: uuid.UUID) -> None:
+    """Making shards moves nothing; each done one adds its part; what is left is shared by those that run at once."""
+    done, outcome = submit(owner)
+    finish(done, outcome)
+    with session() as opened:  # 10 s of audio took a worker 5 s
+        opened.execute(
+            update(Stage)
+            .where(Stage.job_id == done, Stage.name == "transcribe")
+            .values(audio_seconds=10.0, finished_at=Stage.started_at + text("interval '5 s'"))
+        )
+    job_id, _ = submit(owner)
+    with session() as opened:
+        before = history.get(opened, owner, job_id).progress
+    complete(held(job_id, "convert"), shards=4)
+    with session() as opened:
+        queued = history.get(opened, owner, job_id)
+    both = [held(job_id, "transcribe", shard) for shard in (1, 3)]
+    complete(both[0])
+    for held_now in (both[1], held(job_id, "transcribe", 0)):
+        with session() as opened:
+            leases.heartbeat(opened, held_now, progress=0.5, lease_s=30)
+    with session() as opened:
+        view = history.get(opened, owner, job_id)
+    assert before <= queued.progress < view.progress
+    assert queued.stage_detail == "transcribe queued"
+    assert view.stage_detail == "transcribe 50 % (1 of 4 parts)"
+    assert (queued.eta_seconds, view.eta_seconds) == (20, 5)
+
+
 # ---- any order at all
 
 
@@ -391,7 +539,7 @@ class Seen:
     """The last state of a row that a reader saw."""
 
     job: str
-    stages: dict[str, str]
+    stages: dict[tuple[str, int], str]
     progress: int
 
 
@@ -400,23 +548,28 @@ class Life(RuleBasedStateMachine):
 
     owner: uuid.UUID
 
-    @initialize(diarization=st.booleans())
-    def begin(self, diarization: bool) -> None:
+    @initialize(diarization=st.booleans(), shards=st.sampled_from([0, 2, 3]))
+    def begin(self, diarization: bool, shards: int) -> None:
         self.job_id, outcome = submit(self.owner, diarization=diarization)
+        self.shards = shards
         self.bells = list(outcome.rings)
         self.held: list[Claim] = []
         self.seen: Seen | None = None
         self.done_by: list[Claim] = []
 
-    @rule(stage=st.sampled_from([name for name in NEEDS if name != "download"]))
-    def a_doorbell_rings(self, stage: str) -> None:
-        if taken := claim(self.job_id, stage):
+    @rule(stage=st.sampled_from([name for name in NEEDS if name != "download"]), data=st.data())
+    def a_doorbell_rings(self, stage: str, data: st.DataObject) -> None:
+        shard = data.draw(st.integers(0, max(self.shards - 1, 0))) if stage == "transcribe" else 0
+        if taken := claim(self.job_id, stage, shard):
             self.held.append(taken)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def a_worker_hands_in(self, data: st.DataObject) -> None:
-        self._try(data, complete, lambda mine: self.done_by.append(mine))
+        self._try(data, self.hand_in, lambda mine: self.done_by.append(mine))
+
+    def hand_in(self, mine: Claim) -> Outcome:
+        return complete(mine, self.shards)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), error=st.sampled_from([NoAudio("a"), DiarizationError("b"), StorageUnavailable("c")]))
@@ -451,9 +604,9 @@ class Life(RuleBasedStateMachine):
         self, data: st.DataObject, act: Callable[[Claim], Any], then: Callable[[Claim], None] = lambda _: None
     ) -> None:
         mine = data.draw(st.sampled_from(self.held))
-        row = stage_row(self.job_id, mine.stage)
+        row = stage_row(self.job_id, mine.stage, mine.shard)
         valid = row.state == StageState.RUNNING and row.fence == mine.fence
-        repeated = mine in self.done_by and act is complete
+        repeated = mine in self.done_by and act == self.hand_in
         try:
             act(mine)
         except LeaseLost:
@@ -468,7 +621,7 @@ class Life(RuleBasedStateMachine):
             return
         with session() as opened:
             view = history.get(opened, self.owner, self.job_id)
-        now = Seen(view.job.state, {row.name: row.state for row in view.stages}, view.progress)
+        now = Seen(view.job.state, {(row.name, row.shard): row.state for row in view.stages}, view.progress)
         if self.seen:
             assert now.progress >= self.seen.progress
             assert reachable(JOB_MOVES, self.seen.job, now.job)
@@ -479,7 +632,9 @@ class Life(RuleBasedStateMachine):
         assert all(row.attempt <= ATTEMPTS for row in view.stages)
         assert not (view.job.state == JobState.CANCELLED and running)
         if view.job.state == JobState.DONE:
-            assert now.stages["store"] == StageState.DONE
+            assert now.stages["store", 0] == StageState.DONE
+            parts = [state for (name, _), state in now.stages.items() if name == "transcribe"]
+            assert parts == [StageState.DONE] * max(self.shards, 1)
         if view.job.state == JobState.PROCESSING:
             # never stuck: somebody runs a stage, or somebody may
             assert running or any(row.state == StageState.QUEUED for row in view.stages)
@@ -493,8 +648,9 @@ class Life(RuleBasedStateMachine):
                 break
             expire(self.job_id)
             for stage in NEEDS:
-                if taken := claim(self.job_id, stage):
-                    complete(taken)
+                for shard in range(max(self.shards, 1)):
+                    if taken := claim(self.job_id, stage, shard):
+                        self.hand_in(taken)
         assert state(self.job_id) in TERMINAL
 
 
