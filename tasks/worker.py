@@ -136,7 +136,8 @@ def _leave(sender: Any, **_: Any) -> None:
     logging.shutdown()
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(sender.exitcode or 0)
+    if not isinstance(sender.exitcode, str):  # else the reason of a refusal to start, which Python is to print
+        os._exit(sender.exitcode or 0)
 
 
 def _watch(name: str, queues: list[str], slots: int, hearing: Hearing) -> None:
