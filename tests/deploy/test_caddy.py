@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import time
 from pathlib import Path
@@ -194,3 +195,16 @@ def test_check_ratelimit_tells_when_there_is_no_limit(deployment: Deployment) ->
     )
     assert said.returncode == 1, said.stdout
     assert "no 429" in said.stdout
+
+
+def test_check_ratelimit_sees_a_limit(deployment: Deployment) -> None:
+    """Where a flood is refused, here by the gateway's own limit of a key, the script says at which request."""
+    made = json.loads(
+        curl(deployment, "--json", '{"name": "limited", "scopes": ["transcribe"], "requests_per_minute": 5}',
+             f"{SITE}/admin/keys")
+    )  # fmt: skip
+    said = deployment.run(
+        str(BIN / "python"), "-m", "scripts.check_ratelimit", SITE, "--requests", "20", "--key", made["key"]
+    )
+    assert said.returncode == 0, said.stdout
+    assert re.fullmatch(r"request \d+: 429, Retry-After \d+ s", said.stdout.strip())
