@@ -30,6 +30,10 @@ RINGS_PER_SLOT = 2
 LEAST_WINDOW = 2
 """While no worker lives: the first that starts finds something to do."""
 
+MOST_AT_AN_END, MOST_IN_A_SWEEP = 10, 1000
+"""Rings that one transaction takes from a backlog: for a key, and in a sweep for all of them together. Each is a row to
+change and a message to send, and where slots were added by the hundred there is room for 100,000s."""
+
 LIVE_S = 30.0
 """A worker that was not heard from for so long has no slots."""
 
@@ -96,7 +100,8 @@ def ring_next(
     bells: list[Ring] = []
     for place in places:
         fresh = [row for row in ready if row.queue == place.queue and priority == place.priority]
-        bells += _fill(session, place, fresh, rung_already=sum(bell.queue in HEAVY for bell in bells))
+        heavy = sum(bell.queue in HEAVY for bell in bells)
+        bells += _fill(session, place, fresh, rung_already=heavy, most=max(MOST_AT_AN_END, len(fresh)))
         is_its_turn = place.queue == ended and place.priority == priority and not place.running
         if is_its_turn and place.rung_at_all and place.contested:
             bells += _to_the_front(session, place)
@@ -109,10 +114,11 @@ def refill(session: Session) -> tuple[Ring, ...]:
     if not session.scalar(select(func.pg_try_advisory_xact_lock(REFILL_LOCK))):
         return ()
     open_places = [place for place in _places(session, _OF_ALL_BACKLOGS) if place.free]
+    most = max(LEAST_WINDOW, MOST_IN_A_SWEEP // max(1, len(open_places)))
     heavy: dict[uuid.UUID, int] = {}
     bells: list[Ring] = []
     for place in sorted(open_places, key=lambda place: (place.priority, place.running, place.oldest)):
-        added = _fill(session, place, (), rung_already=heavy.get(place.owner_id, 0))
+        added = _fill(session, place, (), rung_already=heavy.get(place.owner_id, 0), most=most)
         if place.queue in HEAVY:
             heavy[place.owner_id] = heavy.get(place.owner_id, 0) + len(added)
         bells += added
@@ -131,17 +137,24 @@ def is_at_limit(session: Session, owner_id: uuid.UUID, queue: str) -> bool:
         return False
     session.execute(select(ApiKey.id).where(ApiKey.id == owner_id).with_for_update(key_share=True))
     running = select(func.count()).where(
-        Stage.owner_id == owner_id, Stage.queue.in_(HEAVY), Stage.state == StageState.RUNNING, text(_RUNG)
+        Stage.owner_id == owner_id, Stage.queue.in_(HEAVY), Stage.state == StageState.RUNNING, is_rung()
     )
     return (session.scalar(running) or 0) >= limit
+
+
+def is_rung() -> TextClause:
+    """The condition of the index of what is rung or runs, without which the planner may read a backlog of a million."""
+    return text(_RUNG)
 
 
 def _limit(own: int | None) -> int | None:
     return (settings().max_running if own is None else own) or None
 
 
-def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_already: int) -> list[Ring]:
-    """Ring as many as there is room for, the oldest first; `fresh` stages join the backlog when there is one."""
+def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_already: int, most: int) -> list[Ring]:
+    """Ring as many as there is room for, the oldest first; `fresh` stages join the backlog when there is one, of which
+    at most `most` are taken.
+    """
     for row in fresh:
         row.state = StageState.QUEUED
     if place.allowance is not None and place.queue in HEAVY:
@@ -153,8 +166,9 @@ def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_alrea
             chosen.append((row.job_id, row.name, row.shard))
     elif place.free:
         session.flush()
-        given = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority, "free": place.free}
-        chosen = sorted((row.job_id, row.name, row.shard) for row in session.execute(_TAKE, given))
+        given = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority}
+        taken = session.execute(_TAKE, given | {"free": min(place.free, most)})
+        chosen = sorted((row.job_id, row.name, row.shard) for row in taken)
     return [
         Ring(*key, place.queue, level(place.priority, is_first=place.ahead + number == 0))
         for number, key in enumerate(chosen)
@@ -233,10 +247,19 @@ def _of_one_key(queues: int) -> TextClause:
     """)  # noqa: S608
 
 
+# from the first entry of the index to the first one of the next key, and so on; DISTINCT would read the whole backlog
 _OF_ALL_BACKLOGS = _window(f"""
+    WITH RECURSIVE waiting AS (
+        (SELECT queue, owner_id, priority FROM stages WHERE {_BACKLOG} ORDER BY queue, owner_id, priority LIMIT 1)
+        UNION ALL
+        SELECT following.* FROM waiting CROSS JOIN LATERAL (
+            SELECT queue, owner_id, priority FROM stages
+            WHERE {_BACKLOG} AND (queue, owner_id, priority) > (waiting.queue, waiting.owner_id, waiting.priority)
+            ORDER BY queue, owner_id, priority LIMIT 1
+        ) AS following
+    )
     SELECT owner_id, queue, priority, coalesce(max_running, :max_running) AS max_running
-    FROM (SELECT DISTINCT owner_id, queue, priority FROM stages WHERE {_BACKLOG}) AS waiting
-    JOIN api_keys ON api_keys.id = waiting.owner_id
+    FROM waiting JOIN api_keys ON api_keys.id = waiting.owner_id
 """)  # noqa: S608
 
 _TAKE = text(f"""
