@@ -43,7 +43,7 @@ CONNECTIONS = 1200
 
 HEAD = f"""
 cores: of PostgreSQL, of the workers' Python; milliseconds: p50 / p99
-workers    work sweep claims/s beats/s{"claim":>17}{"complete":>17}{"heartbeat":>17}{"sweep":>17}   cores       messages"""
+workers   work sweep claims/s beats/s{"claim":>17}{"complete":>17}{"heartbeat":>17}{"sweep":>17}   cores  messages"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ class Fleet:
 def run_fleet(stack: Stack, order: Order) -> Fleet:
     """Start the workers, let them settle, measure, end them."""
     seconds, parts = order.seconds, order.processes
-    begin = time.time() + order.settle_s + order.work_s
+    begin = time.time() + order.settle_s
     end = begin + seconds
     children = []
     for number in range(parts):
@@ -163,8 +163,9 @@ def main() -> None:
     parser.add_argument("--times", type=int, default=50, help="each act is timed so often (default 50)")
     parser.add_argument("--workers", default="10,100,300,1000", help="fleets (default 10,100,300,1000)")
     parser.add_argument("--work", type=float, default=30, help="seconds that a worker sleeps per task (default 30)")
+    parser.add_argument("--heartbeat", type=float, default=2, help="HEARTBEAT_S (default 2)")
     parser.add_argument("--seconds", type=float, default=20, help="of each measurement (default 20)")
-    parser.add_argument("--settle", type=float, default=15, help="before, with --work added to it (default 15)")
+    parser.add_argument("--settle", type=float, default=30, help="seconds before it (default 30)")
     parser.add_argument("--sweeping", type=int, default=1, help="workers of a fleet that sweep; -1 = all (default 1)")
     parser.add_argument("--processes", type=int, default=2, help="that the workers share (default 2)")
     parser.add_argument("--idle", type=int, default=0, help="connections held open beside the fleets (default 0)")
@@ -172,6 +173,7 @@ def main() -> None:
     lengths = [int(rows) for rows in given.rows.split(",")]
     environ = bare_environment() | {"S3_ENDPOINT_URL": NO_STORAGE, "MAX_QUEUED_TASKS": str(2 * max(lengths))}
     environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "LOG_LEVEL": "ERROR"}
+    environ |= {"HEARTBEAT_S": str(given.heartbeat)}
     with (
         tempfile.TemporaryDirectory(prefix="parley-claims-") as home,
         Stack(Path(home), apps=(), environ=environ) as stack,

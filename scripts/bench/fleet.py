@@ -20,15 +20,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import redis
-from sqlalchemy import func
-from sqlalchemy.dialects.postgresql import insert
 
-from shared import leases
+from shared import fleet, leases
 from shared.config import settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable, LeaseLost
 from shared.leases import Answer, Claim
-from shared.models import Worker
 from shared.repair import repair
 from shared.states import HEAVY, QUEUES
 from shared.storage import storage
@@ -36,6 +33,9 @@ from shared.window import LEVELS, Ring
 
 WATCH_S = 5.0
 """Interval of a worker's sign of life and of its sweep, as in tasks/worker.py."""
+
+RAMP_S = 10.0
+"""In which the workers of a fleet begin."""
 
 SUMMARY = {"language": "en", "language_probability": 1.0, "duration": 60.0, "model": "base", "speakers": 1,
            "full_text": "so it goes " * 50}  # fmt: skip
@@ -99,11 +99,12 @@ class SleepingWorker:
 
     def __init__(self, name: str, work_s: float, watch: Watch, bells: Bells, *, sweeps: bool) -> None:
         self._name, self._work_s, self._watch, self._bells = name, work_s, watch, bells
-        self._sweeps = sweeps
+        self._sweeps, self._share = sweeps, 1.0
 
     def work(self) -> None:
-        """Until the end."""
-        self._pause(random.random() * self._work_s, lambda: None)  # noqa: S311 - so that they do not all begin at once
+        """Until the end. Workers begin one after another, and in the middle of their work, as after a long time."""
+        self._pause(random.random() * RAMP_S, lambda: None)  # noqa: S311
+        self._share = random.random()  # noqa: S311
         while not self._watch.is_over:
             self._guarded(self._turn)
 
@@ -126,7 +127,8 @@ class SleepingWorker:
         if claim is None:
             return self._watch.note("nothing to claim")
         if QUEUES[claim.stage] in HEAVY:
-            self._pause(self._work_s * random.uniform(0.5, 1.5), lambda: self._beat(claim))  # noqa: S311
+            self._pause(self._work_s * self._share, lambda: self._beat(claim))
+            self._share = random.uniform(0.5, 1.5)  # noqa: S311
         key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/{claim.shard}.{claim.fence}.json"
         with self._watch.timed("complete"), session() as work:
             outcome = leases.complete(work, claim, Answer(key, 1, SUMMARY, 60.0))
@@ -146,10 +148,8 @@ class SleepingWorker:
                 raise LeaseLost
 
     def _show_life(self) -> None:
-        row = insert(Worker).values(name=self._name, queues=sorted(set(QUEUES.values())), slots=1)
-        news = {"seen_at": func.clock_timestamp()}
         with self._watch.timed("sign of life"), session() as work:
-            work.execute(row.on_conflict_do_update(index_elements=["name"], set_=news))
+            fleet.show(work, self._name, sorted(set(QUEUES.values())), 1, deaf=False)
 
     def _sweep(self) -> None:
         with self._watch.timed("sweep"):

@@ -2,7 +2,7 @@
 
 Two stacks, one with a single-threaded worker for speech recognition and one with two of them, get the same recordings
 in turn (A B A B ...); the ratio is that of the wall times from the first upload to the last end. `bare` is what the
-machine itself gives: faster-whisper alone over the same recordings, in one process and in two.
+machine itself gives: faster-whisper alone over such recordings, in one process and in two, when the stacks are gone.
 
 Amdahl's bound is 1 / (s + (1 - s) / 2), with s the share of the time with one worker in which that worker recognised
 nothing. What is lost below it is contention: `slower` says how much longer recognition takes with the other beside it.
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,23 +165,6 @@ def report_bare(pairs: Sequence[tuple[float, float]]) -> None:
     )
 
 
-def compare(
-    home: Path, recordings: Callable[[], list[Path]], pairs: int, model: str, settings: Mapping[str, str]
-) -> tuple[list[tuple[Run, Run]], list[tuple[float, float]]]:
-    """Pairs of runs of ours, and of the bare processes where these have recordings to share out."""
-    folder = Path(os.environ.get("MODEL_DIR", "models")) / "whisper" / model
-    ours, alone = [], []
-    with side(home / "one", 1, settings) as one, side(home / "two", 2, settings) as two:
-        for warmed in (one, two):
-            warmed.warm_up(home, model=model)
-        for _ in range(pairs):
-            files = recordings()
-            ours.append((one.run(files, model=model), two.run(files, model=model)))
-            if len(files) > 1 and "ENGINE" not in settings:
-                alone.append((bare(folder, files, 1), bare(folder, files, 2)))
-    return ours, alone
-
-
 def main() -> int:
     """Print a row for each of the two; status 1 when a goal is missed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -197,18 +180,25 @@ def main() -> int:
     if given.sleeper:
         settings |= {"ENGINE": "sleeper", "SLEEPER_SECONDS": str(given.sleeper)}
     print(f"{'':<18}{'one':>10}{'two':>10}  ratio (min-max)   {given.pairs} pairs, {given.model}, 1 thread each")
-    met = []
-    with tempfile.TemporaryDirectory(prefix="parley-scaling-") as home:
-        if given.files:
-            queue = lambda: unique(Path(home), given.seconds, given.files)  # noqa: E731
-            ours, alone = compare(Path(home) / "queue", queue, given.pairs, given.model, settings)
-            met.append(report(f"queue {given.files} x {given.seconds:g} s", ours, GOALS["queue"]))
-            if alone:
-                report_bare(alone)
-        if given.long:
-            long = lambda: unique(Path(home), given.long, 1)  # noqa: E731
-            ours, _ = compare(Path(home) / "long", long, given.pairs, given.model, settings)
-            met.append(report(f"long {given.long:g} s", ours, GOALS["long"]))
+    met: list[bool] = []
+    model = Path(os.environ.get("MODEL_DIR", "models")) / "whisper" / given.model
+    with tempfile.TemporaryDirectory(prefix="parley-scaling-") as name:
+        home = Path(name)
+        with side(home / "one", 1, settings) as one, side(home / "two", 2, settings) as two:
+            for warmed in (one, two):
+                warmed.warm_up(home, model=given.model)
+            rows = [("queue", given.files, given.seconds), ("long", 1, given.long)]
+            for kind, files, seconds in rows:
+                if not files or not seconds:
+                    continue
+                pairs = []
+                for _ in range(given.pairs):
+                    recordings = unique(home, seconds, files)
+                    pairs.append((one.run(recordings, model=given.model), two.run(recordings, model=given.model)))
+                met.append(report(f"{kind} {files} x {seconds:g} s", pairs, GOALS[kind]))
+        if given.files and not given.sleeper:
+            recordings = unique(home, given.seconds, given.files)
+            report_bare([(bare(model, recordings, 1), bare(model, recordings, 2)) for _ in range(given.pairs)])
     return 0 if all(met) else 1
 
 

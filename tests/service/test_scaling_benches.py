@@ -109,7 +109,7 @@ def test_a_queue_and_a_long_file_are_compared_with_amdahl() -> None:
 
     A long file that is not cut into shards gains nothing from the second worker, which misses the goal.
     """
-    told = run("scripts.bench.scaling --pairs 1 --files 6 --seconds 2 --long 8 --shard 0 --sleeper 0.3", status=1)
+    told = run("scripts.bench.scaling --pairs 1 --files 4 --seconds 1 --long 2 --shard 0 --sleeper 0.3", status=1)
     print(told)
     assert told.count("words apart 0.0%") == 2
     assert told.count("Amdahl") == 2
