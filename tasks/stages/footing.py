@@ -14,6 +14,7 @@ SIGNS = (
     "out of memory",  # CUDA, by CTranslate2 and torch
     "failed to allocate memory",  # CTranslate2 on a CPU, by MKL
     "can't allocate memory",  # torch on a CPU
+    "could not create a primitive",  # oneDNN, below torch, which has no other word for it
     "bad_alloc",
     "bad allocation",  # onnxruntime
     "cublas_status_alloc_failed",

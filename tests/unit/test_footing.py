@@ -92,6 +92,7 @@ def test_other_errors_take_no_step() -> None:
         "CUDA out of memory. Tried to allocate 2.00 GiB",
         "mkl_malloc: failed to allocate memory",
         "[enforce fail at alloc_cpu.cpp:127] . DefaultCPUAllocator: can't allocate memory: you tried 8 bytes",
+        "could not create a primitive",
         "std::bad_alloc",
         "[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : Exception during initialization: bad allocation",
     ],
