@@ -4,17 +4,22 @@ download -> convert -> transcribe -+-> merge -> store
                    \\-> diarize ----+
 
 The order is data (`NEEDS` in shared/states.py), what all stages share is in stage.py, the work itself in stages/.
+A long recording is cut into shards by convert: transcribe runs once for each of them, wherever there is a free worker.
 An uploaded recording is in storage before its job exists, so its download is born done. Whoever is to be told of the
 end is told by the outbox (shared/webhooks.py), however the job ends.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import asdict, replace
+
+from faster_whisper import WhisperModel
 
 from shared import sources
 from shared.config import Settings
-from shared.transcript import Caveat, Diarization, Transcript, Transcription, to_json
+from shared.shards import heard_seconds, planned
+from shared.transcript import Caveat, Diarization, Shard, Transcript, Transcription, to_json
 from tasks import engines, fetch, pcm, sleeper
 from tasks.stage import Output, Work, key_of, stage
 from tasks.stages.convert import ConvertLimits
@@ -22,7 +27,11 @@ from tasks.stages.convert import convert as decode
 from tasks.stages.diarize import DiarizeOptions
 from tasks.stages.diarize import diarize as find_speakers
 from tasks.stages.download import download as get
+from tasks.stages.long_language import decide_language
 from tasks.stages.merge import merge as join
+from tasks.stages.shards import plan
+from tasks.stages.speech import Read
+from tasks.stages.speech_language import Language
 from tasks.stages.split import transcribe_channels
 from tasks.stages.transcribe import TranscribeOptions
 from tasks.stages.transcribe import transcribe as recognise
@@ -30,6 +39,10 @@ from tasks.stages.transcribe import transcribe as recognise
 
 def _device(config: Settings) -> str:
     return "sleeper" if config.engine == "sleeper" else engines.device(config)
+
+
+def _device_of_speakers(config: Settings) -> str:
+    return "sleeper" if config.engine == "sleeper" else engines.diarization_device(config)
 
 
 def _no_speakers(cause: str | None) -> Caveat:
@@ -52,16 +65,22 @@ def convert(work: Work) -> Output:
     work.storage.get_file(key_of(work.input("download")), source)
     limits = ConvertLimits(work.config.max_duration, work.config.decode_timeout_s, work.config.decode_memory_bytes)
     done = decode(source, target, limits, work.progress, split=work.claim.options.channels == "split")
+    reads = [pcm.file_reader(target, channel=n, channels=done.channels) for n in range(done.channels)]
+    shards = plan(reads, done.duration, work.config.shard_target_s, lambda: work.progress(1.0))
+    done = replace(done, shards=shards)
     return Output(target, ".wav", asdict(done), audio_seconds=done.duration)
 
 
 @stage("transcribe", _device)
 def transcribe(work: Work) -> Output:
-    """WAV -> words with times."""
+    """WAV, or a shard of it -> words with times."""
     audio, options, config = work.input("convert"), work.claim.options, work.config
     duration = float(audio.meta["duration"])
+    shards = planned(audio.meta)
+    shard = shards[work.claim.shard] if shards else None
     if config.engine == "sleeper":
-        said = sleeper.transcribe(work.claim.hash[:12], duration, config.sleeper_seconds, work.progress)
+        whole = Shard(0.0, duration, 0.0, duration)
+        said = sleeper.transcribe(work.claim.hash[:12], shard or whole, config.sleeper_seconds, work.progress)
         work.finished(said.segments)
     else:
         name = engines.model_name(config, options.model)
@@ -77,14 +96,28 @@ def transcribe(work: Work) -> Output:
         )
         count, model = audio.meta.get("channels", 1), engines.whisper(config, name)
         reads = [pcm.reader(work.storage, key_of(audio), channel=n, channels=count) for n in range(count)]
+        decided = _language_of_all(work, reads, duration, model) if shard and not options.language else None
         if options.channels == "split":
-            said = transcribe_channels(reads, duration, wanted, model, work.progress, finished=work.finished)
+            said = transcribe_channels(
+                reads, duration, wanted, model, work.progress, finished=work.finished, shard=shard, decided=decided
+            )
         else:
-            said = recognise(reads[0], duration, wanted, model, work.progress, finished=work.finished)
-    return Output(to_json(said), ".json", audio_seconds=duration)
+            said = recognise(
+                reads[0], duration, wanted, model, work.progress, finished=work.finished, shard=shard, decided=decided
+            )
+    language = {"language": said.language, "language_probability": said.language_probability}
+    return Output(to_json(said), ".json", language, audio_seconds=heard_seconds(shard) if shard else duration)
 
 
-@stage("diarize", _device)
+def _language_of_all(work: Work, reads: Sequence[Read], duration: float, model: WhisperModel) -> Language | None:
+    """The language that all shards are recognised in, found by the first worker that has one; None in silence."""
+    agreed = work.agree_on_language()
+    if agreed is None and (found := decide_language(reads, duration, model, lambda: work.progress(0.0))):
+        agreed = work.agree_on_language((found.code, found.probability))
+    return Language(*agreed) if agreed else None
+
+
+@stage("diarize", _device_of_speakers)
 def diarize(work: Work) -> Output:
     """WAV -> who spoke when."""
     audio, options, config = work.input("convert"), work.claim.options, work.config

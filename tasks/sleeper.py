@@ -7,17 +7,17 @@ from __future__ import annotations
 
 import time
 
-from shared.transcript import Diarization, Progress, Segment, SpeakerTurn, Transcription, Word
+from shared.transcript import Diarization, Progress, Segment, Shard, SpeakerTurn, Transcription, Word
 
 STEPS = 10
 
 
-def transcribe(fingerprint: str, duration: float, seconds: float, progress: Progress) -> Transcription:
+def transcribe(fingerprint: str, part: Shard, seconds: float, progress: Progress) -> Transcription:
     """One segment whose only word is `fingerprint`, after a pause of `seconds`."""
     _pause(seconds, progress)
-    word = Word(0.0, duration, f" {fingerprint}", 1.0)
-    segment = Segment(0, 0.0, duration, word.text, 1.0, words=(word,))
-    return Transcription("en", 1.0, duration, "sleeper", (segment,))
+    word = Word(part.start, part.end, f" {fingerprint}", 1.0)
+    segment = Segment(0, part.start, part.end, word.text, 1.0, words=(word,))
+    return Transcription("en", 1.0, part.end - part.start, "sleeper", (segment,), shard=part)
 
 
 def diarize(duration: float, seconds: float, progress: Progress) -> Diarization:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, replace
 
 from faster_whisper import WhisperModel
 
-from shared.transcript import Caveat, Finished, Progress, Segment, SpeakerTurn, Transcription
+from shared.transcript import Caveat, Finished, Progress, Segment, Shard, SpeakerTurn, Transcription
 from tasks.stages import crosstalk, speech_checks
+from tasks.stages.joining import MAX_PAUSE_S, within
 from tasks.stages.speech import Read, Span, close_gaps
 from tasks.stages.speech_checks import overlap
 from tasks.stages.speech_language import Language, check_language
@@ -27,9 +28,6 @@ from tasks.stages.transcribe import (
     recognise,
     vote,
 )
-
-MAX_PAUSE_S = 0.5
-"""Longest pause inside a turn: people draw breath for less, and voice activity detection stops at 0.16 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +52,8 @@ def transcribe_channels(
     *,
     finished: Finished = lambda _: None,
     window_s: float = WINDOW_S,
+    shard: Shard | None = None,
+    decided: Language | None = None,
 ) -> Transcription:
     """Recognise each channel on its own; `reads` has one function per channel, from left to right.
 
@@ -66,7 +66,8 @@ def transcribe_channels(
     was left out.
     """
     code = check_language(options.language, options.task, options.model, model)
-    whole = Span(0.0, duration)
+    language = Language(code, 1.0) if code else decided
+    place = shard or Shard(0.0, duration, 0.0, duration)
     count = len(reads)
     parts: dict[int, Part] = {}
     for number, read in enumerate(reads, start=1):
@@ -74,19 +75,19 @@ def transcribe_channels(
         def report(share: float, before: int = number - 1) -> None:
             progress(SCAN_SHARE * (before + share) / count)
 
-        parts[number] = listen(read, whole, window_s, report)
-    parts, caveats = _distinct(parts)
+        parts[number] = listen(read, place, window_s, report)
+    parts, caveats = _distinct(parts, shard)
     if not any(part.packings for part in parts.values()):
         progress(1.0)
-        nothing = nothing_said(code, duration, options)
+        nothing = nothing_said(language, place, options)
         return replace(nothing, warnings=(*caveats, *nothing.warnings), turns=())
 
-    language = Language(code, 1.0) if code else vote(list(parts.values()), model, lambda: progress(SCAN_SHARE))
+    language = language or vote(list(parts.values()), model, lambda: progress(SCAN_SHARE))
     heard = list(_recognised(parts, replace(options, language=language.code), model, progress))
     heard, leaks = _without_leaks(heard)
     segments = sorted((s for channel in heard for s in channel.said.segments), key=lambda s: (s.start, s.end))
     segments = [replace(segment, id=number) for number, segment in enumerate(segments)]
-    finished(segments)
+    finished(within(segments, heard[0].part.bounds))
     progress(1.0)
     warnings = [warning for channel in heard for warning in channel.said.warnings if warning.code != "no_speech"]
     if not segments:
@@ -95,7 +96,7 @@ def transcribe_channels(
     return Transcription(
         language.code,
         language.probability,
-        duration,
+        place.end - place.start,
         options.model,
         tuple(segments),
         (*caveats, *speech_checks.joined([*speech_checks.language_doubt(language), *leaks, *warnings])),
@@ -103,11 +104,12 @@ def transcribe_channels(
         sum(channel.said.dropped_seconds for channel in heard),
         tuple(sorted(dropped, key=lambda stretch: stretch.start)),
         tuple(sorted((turn for channel in heard for turn in _turns(channel)), key=lambda t: (t.start, t.speaker))),
+        place,
     )
 
 
-def _distinct(parts: dict[int, Part]) -> tuple[dict[int, Part], list[Caveat]]:
-    """Channels without those that only repeat an earlier one."""
+def _distinct(parts: dict[int, Part], shard: Shard | None) -> tuple[dict[int, Part], list[Caveat]]:
+    """Channels without those that only repeat an earlier one, be it in this shard only."""
     if len(parts) == 1:
         message = "The recording has one channel only: all that is said is given to one speaker."
         return parts, [Caveat("single_channel", message)]
@@ -119,7 +121,8 @@ def _distinct(parts: dict[int, Part]) -> tuple[dict[int, Part], list[Caveat]]:
             distinct[number] = part
         else:
             message = f"Channels {twin} and {number} hold the same sound; what is said is given to spk_{twin}."
-            caveats.append(Caveat("identical_channels", message))
+            start, end = (shard.start, shard.end) if shard else (None, None)
+            caveats.append(Caveat("identical_channels", message, start, end))
     return distinct, caveats
 
 
@@ -158,7 +161,7 @@ def _without_leaks(heard: list[_Heard]) -> tuple[list[_Heard], list[Caveat]]:
         }
         gone = [Span(s.start, s.end) for s in own.segments if s.id in leaks]
         for segment in own.segments:
-            if segment.id in leaks:
+            if segment.id in leaks and channel.part.answers_for(segment.start, segment.end):
                 message = f"Left out: channel {channel.number} faintly repeats channel {leaks[segment.id].number} here."
                 caveats.append(Caveat("crosstalk", message, segment.start, segment.end))
         speech = tuple(span for span in channel.part.speech if overlap(span, gone) < span.duration / 2)
@@ -170,5 +173,7 @@ def _without_leaks(heard: list[_Heard]) -> tuple[list[_Heard], list[Caveat]]:
 
 
 def _turns(channel: _Heard) -> Iterator[SpeakerTurn]:
+    own = channel.part.own
     for span in close_gaps(channel.part.speech, MAX_PAUSE_S):
-        yield SpeakerTurn(span.start, span.end, channel.speaker)
+        if span.start < own.end and span.end > own.start:
+            yield SpeakerTurn(max(span.start, own.start), min(span.end, own.end), channel.speaker)

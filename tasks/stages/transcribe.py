@@ -9,17 +9,23 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
+from math import inf
 from typing import Any, Literal
 
 from faster_whisper import BatchedInferencePipeline, WhisperModel
 
-from shared.transcript import Caveat, Finished, Progress, Segment, Stretch, Transcription, Word
+from shared.transcript import Caveat, Finished, Progress, Segment, Shard, Stretch, Transcription, Word
 from tasks.stages import quality, speech_checks
+from tasks.stages.footing import Footing
+from tasks.stages.joining import within
 from tasks.stages.speech import Read, Samples, Span, close_gaps, find_speech, pad
+from tasks.stages.speech_checks import overlap
 from tasks.stages.speech_errors import engine_errors
 from tasks.stages.speech_language import VOTE_S, Excerpt, Language, check_language, detect_language
 from tasks.stages.speech_packing import Packing, windows
 from tasks.stages.speech_segments import Segmenter, Utterance
+from tasks.whisper import Whisper
 
 WINDOW_S = 600.0
 """Seconds of audio held at once: 38 MB of samples. The accurate mode needs 550 MB more while it makes the spectrogram,
@@ -71,10 +77,13 @@ def transcribe(
     finished: Finished = lambda _: None,
     offset: float = 0.0,
     window_s: float = WINDOW_S,
+    shard: Shard | None = None,
+    decided: Language | None = None,
 ) -> Transcription:
-    """Recognise the speech in the `duration` seconds of a recording that begin at `offset`.
+    """Recognise the speech in the `duration` seconds of a recording that begin at `offset`, or in a `shard` of it.
 
     read : gives the samples between two times of the recording, asked for at most `window_s` seconds at once
+    decided : the language of the whole recording, where that was found out before; the options' goes first
     progress : called after every decoded segment with a share that never goes back; what it raises gets out at once
     finished : called with segments of the result as soon as they are certain
 
@@ -85,12 +94,13 @@ def transcribe(
     Raises InvalidRequest when the model cannot do what is asked, TranscriptionError when the engine fails.
     """
     code = check_language(options.language, options.task, options.model, model)
-    whole = Span(offset, offset + duration)
-    part = listen(read, whole, window_s, lambda share: progress(SCAN_SHARE * share))
+    language = Language(code, 1.0) if code else decided
+    place = shard or Shard(offset, offset + duration, offset, offset + duration)
+    part = listen(read, place, window_s, lambda share: progress(SCAN_SHARE * share))
     if not part.packings:
         progress(1.0)
-        return nothing_said(code, duration, options)
-    language = Language(code, 1.0) if code else vote([part], model, lambda: progress(SCAN_SHARE))
+        return nothing_said(language, place, options)
+    language = language or vote([part], model, lambda: progress(SCAN_SHARE))
     said = recognise(
         part,
         replace(options, language=language.code),
@@ -102,20 +112,25 @@ def transcribe(
     return Transcription(
         language.code,
         language.probability,
-        duration,
+        part.own.duration,
         options.model,
         said.segments,
         speech_checks.joined([*speech_checks.language_doubt(language), *said.warnings]),
         part.speech_seconds,
         said.dropped_seconds,
         said.dropped,
+        shard=place,
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """What one channel of a part of the recording holds: `speech` as it was found, `packings` as it is decoded."""
+    """What one channel of a part of the recording holds: `speech` as it was found, `packings` as it is decoded.
 
+    Of the `whole` that is heard only `own` is answered for; the rest is what another shard is to be joined by.
+    """
+
+    own: Span
     whole: Span
     read: Read
     speech: tuple[Span, ...]
@@ -123,7 +138,19 @@ class Part:
 
     @property
     def speech_seconds(self) -> float:
-        return sum(span.duration for span in self.speech)
+        return overlap(self.own, self.speech)
+
+    @property
+    def bounds(self) -> Span:
+        """`own` where more is heard, else without a bound."""
+        return Span(
+            self.own.start if self.whole.start < self.own.start else -inf,
+            self.own.end if self.own.end < self.whole.end else inf,
+        )
+
+    def answers_for(self, start: float | None, end: float | None) -> bool:
+        """Whether what happens then is this part's to tell: its middle is `own`, or it has no time."""
+        return start is None or end is None or self.bounds.start <= (start + end) / 2 < self.bounds.end
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +163,11 @@ class Said:
     dropped: tuple[Stretch, ...]
 
 
-def listen(read: Read, whole: Span, window_s: float, progress: Progress) -> Part:
-    """Find the speech in `whole`."""
+def listen(read: Read, shard: Shard, window_s: float, progress: Progress) -> Part:
+    """Find the speech in all that the shard hears."""
+    own, whole = Span(shard.start, shard.end), Span(shard.heard_from, shard.heard_to)
     speech = find_speech(read, whole, window_s, progress)
-    return Part(whole, read, speech, [Packing(spans) for spans in windows(pad(speech, whole), window_s)])
+    return Part(own, whole, read, speech, [Packing(spans) for spans in windows(pad(speech, whole), window_s)])
 
 
 def vote(parts: Sequence[Part], model: WhisperModel, between: Callable[[], None]) -> Language:
@@ -150,40 +178,57 @@ def vote(parts: Sequence[Part], model: WhisperModel, between: Callable[[], None]
     return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), model, between)
 
 
-def nothing_said(code: str | None, duration: float, options: TranscribeOptions) -> Transcription:
-    """The answer for a recording without speech."""
+def nothing_said(language: Language | None, place: Shard, options: TranscribeOptions) -> Transcription:
+    """The answer for a part without speech."""
+    language = language or Language("", 0.0)
     caveat = speech_checks.no_speech()
-    return Transcription(code or "", 1.0 if code else 0.0, duration, options.model, (), (caveat,))
+    return Transcription(
+        language.code, language.probability, place.end - place.start, options.model, (), (caveat,), shard=place
+    )
 
 
 def recognise(
     part: Part, options: TranscribeOptions, model: WhisperModel, progress: Progress, finished: Finished
 ) -> Said:
-    """Decode all the speech of a part, in the language of the options."""
+    """Decode all the speech of a part, in the language of the options. The segments are of all that is heard."""
     said: list[Utterance] = []
     segmenter = Segmenter(part.whole.start, part.whole.end)
-    for utterance in _decode(part.read, part.packings, options, model, progress):
+    footing = Footing("Speech recognition", options.batch_size, lambda: isinstance(model, Whisper) and model.to_cpu())
+    for utterance in _decode(part.read, part.packings, options, model, progress, footing):
         said.append(utterance)
-        finished(segmenter.add(utterance))
-    finished(segmenter.close())
+        finished(within(segmenter.add(utterance), part.bounds))
+    finished(within(segmenter.close(), part.bounds))
     segments = tuple(segmenter.segments)
-    dropped = quality.dropped(segments, part.speech, part.whole)
+    dropped = [
+        (stretch, seconds)
+        for stretch, seconds in quality.dropped(segments, part.speech, part.whole)
+        if part.answers_for(stretch.start, stretch.end)
+    ]
     warnings = [
         *speech_checks.loops(segments),
         *speech_checks.compressible(said),
         *speech_checks.on_silence(segments, part.speech),
         *speech_checks.unlikely(said),
         *quality.dropped_speech(stretch for stretch, _ in dropped),
+        *footing.caveats(),
     ]
     if not segments:
         warnings.append(speech_checks.no_speech())
     return Said(
-        segments, tuple(warnings), sum(seconds for _, seconds in dropped), tuple(stretch for stretch, _ in dropped)
+        segments,
+        tuple(warning for warning in warnings if part.answers_for(warning.start, warning.end)),
+        sum(seconds for _, seconds in dropped),
+        tuple(stretch for stretch, _ in dropped),
     )
 
 
 def _decode(
-    read: Read, packings: list[Packing], options: TranscribeOptions, model: WhisperModel, progress: Progress
+    read: Read,
+    packings: list[Packing],
+    options: TranscribeOptions,
+    model: WhisperModel,
+    progress: Progress,
+    footing: Footing,
 ) -> Iterator[Utterance]:
     """What is said in the packed speech, window after window."""
     sequential = options.mode == "accurate" or bool(options.temperature)
@@ -194,7 +239,7 @@ def _decode(
             packing = Packing(close_gaps(packing.spans, MAX_INNER_SILENCE_S))
         samples = packing.samples(read)
         decode = _one_by_one if sequential else _in_batches
-        for segment in _guarded(decode(samples, packing, options, model)):
+        for segment in _guarded(footing.keep(partial(decode, samples, packing, options, model))):
             done = max(done, min(before + segment.end, total))
             progress(min(1.0, done / total))
             if segment.text.strip():
@@ -202,11 +247,14 @@ def _decode(
         before += packing.duration
 
 
-def _one_by_one(samples: Samples, packing: Packing, options: TranscribeOptions, model: WhisperModel) -> Iterator[Any]:
-    """faster-whisper's sequential decoder over packed audio."""
+def _one_by_one(
+    samples: Samples, packing: Packing, options: TranscribeOptions, model: WhisperModel, _: int, last: Any
+) -> Iterator[Any]:
+    """faster-whisper's sequential decoder over the packed audio behind the segment `last`."""
     segments, _ = model.transcribe(
         samples,
         vad_filter=False,
+        clip_timestamps=[last.end if last else 0.0],
         # One bad step must not spoil the next, and a part must say the same whatever came before it.
         condition_on_previous_text=False,
         **_common(options, model),
@@ -214,17 +262,24 @@ def _one_by_one(samples: Samples, packing: Packing, options: TranscribeOptions, 
     yield from segments
 
 
-def _in_batches(samples: Samples, packing: Packing, options: TranscribeOptions, model: WhisperModel) -> Iterator[Any]:
-    """faster-whisper's batched decoder over packed audio. It yields a batch at a time, and does not retry."""
+def _in_batches(
+    samples: Samples, packing: Packing, options: TranscribeOptions, model: WhisperModel, batch_size: int, last: Any
+) -> Iterator[Any]:
+    """faster-whisper's batched decoder over the packed audio behind the piece that `last` is from. It yields a batch
+    at a time, and does not retry."""
     clips, start = [], 0.0
     for chunk in packing.chunks():
-        clips.append({"start": start, "end": start + chunk.duration})
+        # `seek` is where the piece of a segment starts, in frames, up to two of them rounded off; pieces are longer
+        if last is None or start * model.frames_per_second > last.seek + 2:
+            clips.append({"start": start, "end": start + chunk.duration})
         start += chunk.duration
+    if not clips:
+        return
     # A pipeline of its own for each window: an abandoned one remembers where it was.
     segments, _ = BatchedInferencePipeline(model).transcribe(
         samples,
         clip_timestamps=clips,
-        batch_size=options.batch_size,
+        batch_size=batch_size,
         without_timestamps=True,  # with them, a batch loses what is said after its last timestamp
         **_common(options, model),
     )

@@ -1,0 +1,126 @@
+"""A long recording in shards, on a stack whose target is so short that ten seconds are long."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import signal
+import time
+import wave
+from collections.abc import Iterator
+
+import numpy as np
+import pytest
+
+from scripts.bench.soak import chaos
+from scripts.bench.soak.caller import Task
+from scripts.local_apps import API, BEAT, worker
+from shared.models import Stage
+from shared.states import StageState
+from shared.transcript import SAMPLE_RATE
+from tests.faults.rig import Rig, eventually, start
+
+TARGET_S = 4
+SHARDS = 3
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """Two workers for speech recognition, of which each sleeps two seconds over a shard; leases of 3 s."""
+    workers = (worker("io", "io,cpu", 2, 1), worker("asr", "asr", 1, 1), worker("asr-2", "asr", 1, 1))
+    settings = {"sleeper_seconds": 2, "shard_target_s": TARGET_S, "lease_s": 3, "heartbeat_s": 0.5}
+    settings |= {"sweep_interval_s": 1, "ring_again_s": 2}
+    with start(tmp_path_factory.mktemp("shards"), (API, *workers, BEAT), **settings) as running:
+        yield running
+
+
+def recording() -> bytes:
+    """Twelve seconds of noise that no other test has, hence three shards."""
+    noise = np.random.default_rng().integers(-500, 500, SHARDS * TARGET_S * SAMPLE_RATE, np.int16)
+    content = io.BytesIO()
+    with wave.open(content, "wb") as file:
+        file.setparams((1, 2, SAMPLE_RATE, 0, "NONE", ""))
+        file.writeframes(noise.tobytes())
+    return content.getvalue()
+
+
+def shards(rig: Rig, task: Task) -> list[Stage]:
+    rows = [row for row in rig.truth.stages() if row.job_id == task.id and row.name == "transcribe"]
+    return sorted(rows, key=lambda row: row.shard)
+
+
+def running(rig: Rig, task: Task) -> list[Stage]:
+    return [row for row in shards(rig, task) if row.state == StageState.RUNNING]
+
+
+def words(rig: Rig, task: Task) -> list[str]:
+    """The transcript: of each shard the one word that its sleeper says."""
+    answer = rig.caller.http.get(f"/result/{task.id}").json()
+    return [str(word) for word in answer["full_text"].split()]
+
+
+def test_a_killed_worker_costs_one_shard(rig: Rig) -> None:
+    """Two workers share a recording; one is killed: its shard is done again, by somebody else, and no other one."""
+    task = rig.submit(recording())
+    eventually(lambda: len(running(rig, task)) == 2, "two shards run at once", 60)
+    lost = running(rig, task)[0]
+    _, child = rig.worker_of(lost)
+    chaos.kill(child)
+    assert rig.caller.wait(task, timeout_s=60) == "done"
+    rows = shards(rig, task)
+    assert [row.attempt for row in rows] == [1 + (row.shard == lost.shard) for row in rows]
+    assert len(rows) == SHARDS
+    assert words(rig, task) == [row.hash[:12] for row in rows]
+    progress = [share for _, share in task.seen]
+    assert progress == sorted(progress)
+
+
+def test_cancelling_stops_all_shards(rig: Rig) -> None:
+    """No shard runs on, and those that waited are never begun."""
+    task = rig.submit(recording())
+    eventually(lambda: len(running(rig, task)) == 2, "two shards run at once", 60)
+    rig.caller.http.post(f"/tasks/{task.id}/cancel").raise_for_status()
+    assert rig.caller.wait(task, timeout_s=10) == "cancelled"
+    states = [row.state for row in shards(rig, task)]
+    assert states == [StageState.CANCELLED] * SHARDS
+
+
+def test_the_same_recording_again_is_answered_at_once(rig: Rig) -> None:
+    """With another spelling of the result nothing is recognised, with another language all shards are."""
+    content = recording()
+    first = rig.submit(content)
+    assert rig.caller.wait(first) == "done"
+    began = time.monotonic()
+    again = rig.submit(content, format="srt")
+    assert rig.caller.wait(again) == "done"
+    assert time.monotonic() - began < SHARDS
+    assert [row.attempt for row in shards(rig, again)] == [0] * SHARDS
+    other = rig.submit(content, language="de")
+    assert rig.caller.wait(other) == "done"
+    assert [row.attempt for row in shards(rig, other)] == [1] * SHARDS
+    assert words(rig, other) != words(rig, first)
+
+
+def test_followers_hear_the_shards_in_order(rig: Rig) -> None:
+    """However they end, the segments of a recording are told from its beginning to its end, each once."""
+    task = rig.submit(recording())
+    address, headers = f"/tasks/{task.id}/events", {"Accept": "application/x-ndjson"}
+    with rig.caller.http.stream("GET", address, headers=headers, timeout=60) as answer:
+        events = [json.loads(line) for line in answer.iter_lines()]
+    assert [event["text"].strip() for event in events if event["event"] == "segment"] == words(rig, task)
+    assert events[-1]["status"] == "done"
+
+
+def test_a_worker_that_stops_hands_its_shard_over(rig: Rig) -> None:
+    """SIGTERM in the middle of a shard: another worker has it at once, no attempt counted, the others untouched."""
+    task = rig.submit(recording())
+    eventually(lambda: len(running(rig, task)) == 2, "two shards run at once", 60)
+    given = running(rig, task)[0]
+    leader = rig.stack.pid(rig.worker_of(given)[0])
+    assert leader is not None
+    os.kill(leader, signal.SIGTERM)
+    assert rig.caller.wait(task, timeout_s=60) == "done"
+    rows = shards(rig, task)
+    assert [row.attempt for row in rows] == [1] * SHARDS
+    assert [row.fence for row in rows] == [1 + (row.shard == given.shard) for row in rows]
