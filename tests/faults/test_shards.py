@@ -27,9 +27,9 @@ SHARDS = 3
 
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """Two workers for speech recognition, of which each sleeps two seconds over a shard; leases of 3 s."""
+    """Two workers for speech recognition, of which each sleeps a second over a shard; leases of 2 s."""
     workers = (worker("io", "io,cpu", 2, 1), worker("asr", "asr", 1, 1), worker("asr-2", "asr", 1, 1))
-    settings = {"sleeper_seconds": 2, "shard_target_s": TARGET_S, "lease_s": 3, "heartbeat_s": 0.5}
+    settings = {"sleeper_seconds": 1, "shard_target_s": TARGET_S, "lease_s": 2, "heartbeat_s": 0.5}
     settings |= {"sweep_interval_s": 1, "ring_again_s": 2}
     with start(tmp_path_factory.mktemp("shards"), (API, *workers, BEAT), **settings) as running:
         yield running
@@ -74,6 +74,8 @@ def test_a_killed_worker_costs_one_shard(rig: Rig) -> None:
     assert words(rig, task) == [row.hash[:12] for row in rows]
     progress = [share for _, share in task.seen]
     assert progress == sorted(progress)
+    rig.caller.delete(task)
+    eventually(lambda: rig.truth.objects(task.id) == [], "nothing of any shard is left", 20)
 
 
 def test_cancelling_stops_all_shards(rig: Rig) -> None:

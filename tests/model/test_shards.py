@@ -48,8 +48,12 @@ def in_shards(samples: Samples, shards: Sequence[Shard], model: WhisperModel) ->
     """Each shard recognised as a worker does, from the samples that it hears and no others."""
     parts = []
     for shard in shards:
-        own = samples[round(shard.heard_from * SAMPLE_RATE) : round(shard.heard_to * SAMPLE_RATE)]
-        read, options = reader(own, shard.heard_from), TranscribeOptions("tiny.en")
+
+        def read(start: float, end: float, shard: Shard = shard) -> Samples:
+            assert shard.heard_from <= start <= end <= shard.heard_to
+            return reader(samples)(start, end)
+
+        options = TranscribeOptions("tiny.en")
         parts.append(transcribe(read, len(samples) / SAMPLE_RATE, options, model, ignore, shard=shard))
     return join(parts)
 
