@@ -30,7 +30,7 @@ from scripts.local_home import LOOPBACK
 from scripts.local_stack import Stack
 
 CLIENTS = 3
-READY_S = 30
+READY_S = 120
 WORK_S = 60
 SECOND_API = replace(
     API,
