@@ -139,14 +139,14 @@ def report(order: Order, fleet: Fleet) -> None:
 
 
 def hold(stack: Stack, count: int) -> tuple[list[psycopg.Connection[tuple[object, ...]]], float]:
-    """Open so many connections that then idle, each having asked for a window once; megabytes that each takes."""
+    """Open so many connections that then idle, each having asked for a row once; megabytes that each takes."""
     url = stack.env["DATABASE_URL"].replace("postgresql+psycopg", "postgresql")
     postgres = psutil.Process(stack.pid("postgres"))
     before = memory_mb(postgres)
     held = []
     for _ in range(count):
         connection = psycopg.connect(url, autocommit=True)
-        connection.execute("SELECT count(*) FROM stages WHERE job_id = gen_random_uuid()")
+        connection.execute("SELECT count(*) FROM stages WHERE job_id = '00000000-0000-7000-8000-000000000000'")
         held.append(connection)
     return held, (memory_mb(postgres) - before) / max(count, 1)
 
@@ -197,7 +197,7 @@ def main() -> None:
         held, each_mb = hold(stack, given.idle)
         if held:
             print(f"\n{len(held)} idle connections take {each_mb:.1f} MB each")
-        print(HEAD)
+        print(HEAD, flush=True)
         for workers in map(int, given.workers.split(",")):
             sweeping = workers if given.sweeping < 0 else given.sweeping
             order = Order(workers, given.processes, sweeping, given.work, given.settle, given.seconds)
