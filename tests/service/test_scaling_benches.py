@@ -6,13 +6,14 @@ import os
 import subprocess
 import sys
 import uuid
+from pathlib import Path
 
 import pytest
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
 from scripts.bench.backlog import fill
-from scripts.bench.scaling import Run, amdahl
+from scripts.bench.scaling import Run, amdahl, report, side, unique
 from scripts.bench.soak.truth import bare_environment
 from scripts.local_apps import ROOT
 from shared import jobs, leases, window
@@ -38,7 +39,7 @@ def run(line: str, *, status: int = 0) -> str:
     environ = bare_environment() | {"MODEL_DIR": os.environ["MODEL_DIR"]}
     command = (sys.executable, "-m", *line.split())
     done = subprocess.run(
-        command, cwd=ROOT, env=environ, timeout=120, check=False, stdout=subprocess.PIPE, text=True
+        command, cwd=ROOT, env=environ, timeout=300, check=False, stdout=subprocess.PIPE, text=True
     )  # fmt: skip
     assert done.returncode == status, done.stdout
     return done.stdout
@@ -104,16 +105,24 @@ def test_claims_are_timed_and_a_fleet_works() -> None:
     assert "lost" not in lines[-1] and "did not answer" not in lines[-1]
 
 
-def test_a_queue_and_a_long_file_are_compared_with_amdahl() -> None:
-    """With sleeping engines both rows are told, with the same words on one worker as on two.
+def test_a_run_tells_how_long_workers_held_recognition(tmp_path: Path) -> None:
+    """With a sleeping engine, one worker that slept for each of three recordings, one after another."""
+    asleep = {"ENGINE": "sleeper", "SLEEPER_SECONDS": "0.3", "SHARD_TARGET_S": "0"}
+    with side(tmp_path / "stack", 1, asleep) as one:
+        one.warm_up(tmp_path)
+        told = one.run(unique(tmp_path, 1, 3))
+    assert len(set(told.texts)) == 3
+    assert 3 * 0.3 <= told.held_s <= told.wall_s
 
-    A long file that is not cut into shards gains nothing from the second worker, which misses the goal.
-    """
-    told = run("scripts.bench.scaling --pairs 1 --files 4 --seconds 1 --long 2 --shard 0 --sleeper 0.3", status=1)
-    print(told)
-    assert told.count("words apart 0.0%") == 2
-    assert told.count("Amdahl") == 2
-    assert told.splitlines()[-1].endswith("MISSED")
+
+def test_a_row_has_the_ratio_amdahl_and_the_words(capsys: pytest.CaptureFixture[str]) -> None:
+    """A pair whose words differ in one of four, with a ratio of 1.6 where 1.8 is the bound."""
+    pairs = [(Run(10.0, 80 / 9, ("a b", "c d")), Run(6.25, 10.0, ("a b", "c e")))]
+    assert not report("queue", pairs, goal=1.85)
+    told = capsys.readouterr().out
+    assert "1.60 (1.60-1.60)" in told and "Amdahl 1.80" in told and told.rstrip().endswith("MISSED")
+    assert "words apart 25.0%" in told
+    assert report("queue", pairs, goal=1.5)
 
 
 @pytest.mark.parametrize(("held_s", "bound"), [(10.0, 2.0), (5.0, 4 / 3), (0.0, 1.0), (12.0, 2.0)])
