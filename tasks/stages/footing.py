@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
@@ -57,6 +58,7 @@ class Footing:
         """Be ready for another try. Raises `error` if it is about something else, OutOfMemory after the last step."""
         if not is_out_of_memory(error):
             raise error
+        gc.collect()  # what failed may be held by cycles
         if self.batch_size > 1:
             self.batch_size //= 2
         elif not self._moved and self._to_cpu():

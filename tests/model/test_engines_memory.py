@@ -11,40 +11,27 @@ from typing import Any
 
 import pytest
 
-from scripts.weights.fixtures import default_model_dir, fixture
+from scripts.weights.fixtures import default_model_dir
 
 ROOT = Path(__file__).parents[2]
 
 PRELUDE = f"""
-import json, os, resource, sys, wave
-from dataclasses import asdict
+import json, os, resource
 from pathlib import Path
-import numpy as np
 from shared.config import Settings
-from shared.errors import ModelTooLarge, OutOfMemory
-from shared.transcript import SAMPLE_RATE
+from shared.errors import ModelTooLarge
 from tasks import engines, memory
-from tasks.stages.transcribe import TranscribeOptions, transcribe
 
 config = Settings.model_validate(
     dict(database_url="postgresql+psycopg://x@localhost/x", redis_url="redis://localhost:1/0", device="cpu",
          model_dir={str(default_model_dir())!r}, cpu_threads=1)
 )
-with wave.open({str(fixture("jfk.wav"))!r}) as file:
-    clip = np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 2**15
-
 def pages(column):
     return int(Path("/proc/self/statm").read_text().split()[column]) * os.sysconf("SC_PAGE_SIZE")
 
 def leave(more_bytes):
     limit = pages(0) + more_bytes if more_bytes else resource.RLIM_INFINITY
     resource.setrlimit(resource.RLIMIT_AS, (limit, resource.RLIM_INFINITY))
-
-def recognise(model, batch_size, copies):
-    sound = np.tile(clip, copies)
-    options = TranscribeOptions("tiny.en", batch_size=batch_size)
-    read = lambda start, end: sound[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
-    return transcribe(read, len(sound) / SAMPLE_RATE, options, model, lambda share: None)
 
 MB = 10**6
 """
@@ -84,33 +71,6 @@ def test_models_of_other_tasks_make_room() -> None:
         'answer = model is engines.whisper(config, "tiny.en"), [e.folder.name for e in engines._whispers]'
     )
     assert (first, kept) == (True, ["tiny.en"])
-
-
-def test_fewer_pieces_at_once_where_there_is_no_memory_for_all() -> None:
-    """Six pieces of 22 s do not fit, fewer do: the words are the same as with enough memory, and a warning says so."""
-    answer = run(
-        'model = engines.whisper(config, "tiny.en")\n'
-        "leave(300 * 2**20); short = recognise(model, 6, 12)\n"
-        "leave(None); enough = recognise(model, 2, 12)\n"
-        "answer = [[[s.text for s in said.segments], [w.code for w in said.warnings]] for said in (short, enough)]"
-    )
-    (short, warnings), (enough, usual) = answer
-    assert len(short) >= 6
-    assert short == enough
-    assert set(warnings) - set(usual) == {"smaller_batches"}
-
-
-def test_too_little_for_a_single_piece_is_an_error_of_its_own() -> None:
-    """With 20 MB left nothing can be recognised: out_of_memory, not a crash; with enough the same model goes on."""
-    code, text = run(
-        'model = engines.whisper(config, "tiny.en"); recognise(model, 1, 1)\n'
-        "leave(20 * MB)\n"
-        "try:\n    recognise(model, 4, 12); code = None\n"
-        "except OutOfMemory as error:\n    code = error.code\n"
-        "leave(None); answer = code, recognise(model, 1, 1).segments[0].text"
-    )
-    assert code == "out_of_memory"
-    assert "ask not what" in text
 
 
 def test_models_that_are_let_go_leave_their_memory() -> None:
