@@ -22,7 +22,7 @@ run: venv-local ## Start everything on this machine; PORT, API_KEY and PARLEY_HO
 
 test: venv-dev ## Run all tests, or T=tests/unit/test_merge.py
 	@$(VENV) -m scripts.download_models --model base --model tiny.en
-	@$(THREADS) $(VENV) -m pytest $(T)
+	@$(THREADS) $(VENV) -m scripts.run_tests $(T)
 
 check: venv-dev ## Lint, formatting, types, and which part may import which
 	@$(VENV) -m ruff check .
