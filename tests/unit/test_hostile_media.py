@@ -18,6 +18,7 @@ import threading
 import wave
 import zipfile
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -320,7 +321,8 @@ def test_environment_of_the_decoder(folder: Path) -> None:
 
     def look(share: float) -> None:
         for child in decoders():
-            environments.append(Path(f"/proc/{child.pid}/environ").read_bytes())
+            with suppress(ProcessLookupError):  # it may end between the two looks
+                environments.append(Path(f"/proc/{child.pid}/environ").read_bytes())
 
     assert os.environ
     convert(source, folder / "out.wav", LIMITS, look)
