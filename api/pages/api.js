@@ -1,8 +1,6 @@
 /** The API as the page calls it, with the user's own key. */
 
-import { $ } from "./dom.js";
-
-export const key = () => $("key").value.trim();
+const key = () => $("key").value.trim();
 
 /** The API's own message in an error, with its stable code. */
 function problem(status, body) {
@@ -10,7 +8,7 @@ function problem(status, body) {
 }
 
 /** Calls the API. Resolves to the response; rejects with the API's own message. */
-export async function call(method, path, json, more = {}) {
+async function call(method, path, json, more = {}) {
   const headers = { Authorization: `Bearer ${key()}`, ...more };
   if (json) headers["Content-Type"] = "application/json";
   const answer = await fetch(path, { method, headers, body: json && JSON.stringify(json) });
@@ -19,7 +17,7 @@ export async function call(method, path, json, more = {}) {
 }
 
 /** Sends a form. `onProgress` hears percents; XMLHttpRequest, because fetch does not tell how much has been sent. */
-export function send(form, onProgress) {
+function send(form, onProgress) {
   const upload = new XMLHttpRequest();
   const answer = new Promise((resolve, reject) => {
     upload.open("POST", "transcribe");
@@ -39,7 +37,7 @@ export function send(form, onProgress) {
 const RETRY_MS = 1000;
 
 /** The events of a task as they come; a stream that breaks is taken up behind the last event that was heard. */
-export async function* events(taskId) {
+async function* events(taskId) {
   let last = "0";
   while (last !== "end") {
     try {

@@ -1,8 +1,8 @@
 /** Small things for elements. Text is only ever set as text: what was said, and names of files, are hostile. */
 
-export const $ = (id) => document.getElementById(id);
+const $ = (id) => document.getElementById(id);
 
-export function element(tag, className, text) {
+function element(tag, className, text) {
   const made = document.createElement(tag);
   made.className = className;
   made.textContent = text;
@@ -10,23 +10,23 @@ export function element(tag, className, text) {
 }
 
 /** A button that is no submit button. */
-export function button(className, text, onclick) {
+function button(className, text, onclick) {
   return Object.assign(element("button", className, text), { type: "button", onclick });
 }
 
-export function say(text, isError = false) {
+function say(text, isError = false) {
   $("message").textContent = text;
   $("message").className = isError ? "error" : "";
 }
 
 /** An event handler that tells the user when it fails. */
-export const guarded = (work) => async (event) => {
+const guarded = (work) => async (event) => {
   event?.preventDefault();
   try { await work(); } catch (error) { say(error.message, true); }
 };
 
 /** Seconds as 3:07 or 1:02:09. */
-export function clock(seconds) {
+function clock(seconds) {
   const s = Math.floor(seconds);
   const parts = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60].map((n) => String(n).padStart(2, "0"));
   return (parts[0] === "00" ? parts.slice(1) : parts).join(":");

@@ -1,14 +1,11 @@
 /** The tasks of this key, newest first, and those in which words were said. */
 
-import { call, key } from "./api.js";
-import { $, button, clock, element, guarded } from "./dom.js";
-
 const PAGE = 10;
 let cursor = null;
 let choose = () => {};
 
 /** Lists from the newest on. `onChoose(id, name)` hears which finished task is wanted. */
-export async function list(onChoose = choose) {
+async function listHistory(onChoose = choose) {
   choose = onChoose;
   cursor = null;
   if (!key()) return;
@@ -47,6 +44,6 @@ function entry(task) {
   return line;
 }
 
-$("search").onsubmit = guarded(() => list());
-$("words").oninput = guarded(async () => { if (!$("words").value) await list(); });
+$("search").onsubmit = guarded(() => listHistory());
+$("words").oninput = guarded(async () => { if (!$("words").value) await listHistory(); });
 $("more").onclick = guarded(async () => $("history").append(...await fetchPage()));

@@ -1,10 +1,5 @@
 /** From a recording to its transcript. */
 
-import { call, events, key, send } from "./api.js";
-import { $, guarded, say } from "./dom.js";
-import * as history from "./history.js";
-import * as transcript from "./transcript.js";
-
 let taskId = null;
 let upload = null;
 let audio = null;
@@ -24,7 +19,7 @@ async function greet() {
   $("language").replaceChildren($("language")[0], ...languages.map(({ code, name }) => new Option(name, code)));
   $("model").replaceChildren($("model")[0], ...models.map(({ id }) => new Option(id, id)));
   say("");
-  await history.list(show);
+  await listHistory(show);
 }
 
 /** Sends the form; a file is told by the percents that have gone out. Resolves to the new task's id. */
@@ -50,7 +45,7 @@ async function submit() {
 async function follow() {
   let last = null;
   for await (const event of events(taskId)) {
-    if (event.event === "segment") transcript.preview(event);
+    if (event.event === "segment") showSoFar(event);
     if (event.event === "deleted") throw new Error("The task was deleted.");
     if (event.event !== "status") continue;
     last = event;
@@ -61,25 +56,25 @@ async function follow() {
 }
 
 async function show(id, name) {
-  transcript.close();
-  await transcript.open(id, name, id === taskId ? audio : null);
+  closeTranscript();
+  await openTranscript(id, name, id === taskId ? audio : null);
   say("");
   $("result").scrollIntoView({ behavior: "smooth" });
 }
 
 $("form").onsubmit = guarded(async () => {
-  transcript.close();
+  closeTranscript();
   taskId = null;
   busy(true);
   try {
     taskId = await submit();
     const { status, error } = await follow();
-    if (status !== "done") transcript.close();
+    if (status !== "done") closeTranscript();
     if (error) throw new Error(error.message);
     if (status === "done") await show(taskId, $("file").files[0]?.name ?? "recording");
   } finally {
     busy(false);
-    if (taskId) await history.list();
+    if (taskId) await listHistory();
   }
 });
 $("cancel").onclick = guarded(async () => {
@@ -87,7 +82,7 @@ $("cancel").onclick = guarded(async () => {
   else upload?.abort();
 });
 $("delete").onclick = guarded(async () => {
-  if (await transcript.remove()) await history.list();
+  if (await removeTranscript()) await listHistory();
 });
 $("file").onchange = () => { if ($("file").files.length) $("url").value = ""; };
 $("url").oninput = () => { if ($("url").value) $("file").value = ""; };

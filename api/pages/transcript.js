@@ -1,15 +1,12 @@
 /** One transcript: shown, played, corrected, downloaded. */
 
-import { call } from "./api.js";
-import { $, button, clock, element, guarded, say } from "./dom.js";
-
 const FORMATS = ["text", "srt", "vtt", "json", "tsv", "rttm"];
 let task = null; // { id, name } of the one that is shown
 let result = null;
 let lastSave = Promise.resolve();
 
 /** Shows a finished task. `audio` is the address of its recording, if this page has it. */
-export async function open(id, name, audio) {
+async function openTranscript(id, name, audio) {
   task = { id, name };
   $("player").hidden = !audio;
   if (audio) $("player").src = audio;
@@ -17,13 +14,13 @@ export async function open(id, name, audio) {
   await load();
 }
 
-export function close() {
+function closeTranscript() {
   $("result").hidden = true;
   $("player").pause();
 }
 
 /** Shows what was recognised so far; who said it is known at the end. */
-export function preview(segment) {
+function showSoFar(segment) {
   if ($("result").hidden) {
     $("transcript").replaceChildren();
     for (const id of ["player", "hint", "delete"]) $(id).hidden = true;
@@ -192,10 +189,10 @@ $("original").onclick = guarded(async () => {
 });
 
 /** Deletes the task that is shown, once the user has said so. Resolves to whether it was done. */
-export async function remove() {
+async function removeTranscript() {
   if (!confirm("Delete the recording and its transcript for good?")) return false;
   const receipt = await (await call("DELETE", `tasks/${task.id}`)).json();
-  close();
+  closeTranscript();
   say(`Deleted: ${receipt.objects} objects removed.`);
   return true;
 }
