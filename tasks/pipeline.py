@@ -24,6 +24,7 @@ from tasks import engines, fetch, pcm, sleeper
 from tasks.stage import Output, Work, key_of, stage
 from tasks.stages.convert import ConvertLimits
 from tasks.stages.convert import convert as decode
+from tasks.stages.decoding import TranscribeOptions
 from tasks.stages.diarize import DiarizeOptions
 from tasks.stages.diarize import diarize as find_speakers
 from tasks.stages.download import download as get
@@ -33,7 +34,6 @@ from tasks.stages.shards import plan
 from tasks.stages.speech import Read
 from tasks.stages.speech_language import Language
 from tasks.stages.split import transcribe_channels
-from tasks.stages.transcribe import TranscribeOptions
 from tasks.stages.transcribe import transcribe as recognise
 
 

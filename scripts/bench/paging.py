@@ -8,23 +8,20 @@ found, ends the run with status 1.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-from sqlalchemy import event, func, select, text
-from sqlalchemy.engine import Connection
+from sqlalchemy import func, select, text
 
 from scripts.bench.archive import COMMON, COMMON_TAG, MEDIUM, OLD, RARE, RARE_TAG, fill
+from scripts.bench.statements import explained, nodes, noted
 from scripts.local_stack import Stack
 from shared import keys
 from shared.db import engine, session
@@ -63,30 +60,9 @@ def read(owner_id: uuid.UUID, filters: Filters, before: uuid.UUID | None) -> flo
     return 1000 * (time.perf_counter() - begun)
 
 
-@contextmanager
-def statements() -> Iterator[list[tuple[str, Any]]]:
-    """Everything that is executed inside, with its parameters."""
-    seen: list[tuple[str, Any]] = []
-
-    def note(_c: Connection, _k: Any, statement: str, parameters: Any, _x: Any, _m: bool) -> None:
-        seen.append((statement, parameters))
-
-    event.listen(engine(), "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(engine(), "before_cursor_execute", note)
-
-
-def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
-    yield plan
-    for below in plan.get("Plans", ()):
-        yield from nodes(below)
-
-
 def faults(owner_id: uuid.UUID, filters: Filters, before: uuid.UUID | None, rows: int) -> tuple[set[str], list[str]]:
     """The indexes that a listing uses, and what is wrong with its plans."""
-    with statements() as seen:
+    with noted() as seen:
         read(owner_id, filters, before)
     used, wrong = set(), []
     with engine().connect() as connection:
@@ -94,8 +70,7 @@ def faults(owner_id: uuid.UUID, filters: Filters, before: uuid.UUID | None, rows
             if "set_config" in statement:
                 connection.exec_driver_sql(statement, parameters)
             elif statement.startswith(("SELECT jobs", "WITH hits")):
-                plan = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, FORMAT JSON) {statement}", parameters).scalar()
-                for node in nodes((plan if isinstance(plan, list) else json.loads(plan))[0]["Plan"]):
+                for node in nodes(explained(connection, statement, parameters)["Plan"]):
                     used |= {node["Index Name"]} if "Index Name" in node else set()
                     if node["Node Type"] == "Seq Scan":
                         wrong.append("sequential scan")

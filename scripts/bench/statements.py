@@ -28,7 +28,7 @@ class Explained:
 
 def explain(act: Callable[[Session], object]) -> list[Explained]:
     """Run `act` and undo it, then explain what it executed, the slowest first."""
-    with Session(engine()) as work, _noted() as seen:
+    with Session(engine()) as work, noted() as seen:
         act(work)
         work.flush()
         work.rollback()
@@ -36,15 +36,21 @@ def explain(act: Callable[[Session], object]) -> list[Explained]:
     with engine().connect() as connection:
         for statement, parameters in seen:
             # as a session does: what comes later sees what earlier statements did
-            explained = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-            plan: Any = connection.exec_driver_sql(explained, parameters).scalar()
-            done.append(_explained(statement, (plan if isinstance(plan, list) else json.loads(plan))[0]))
+            done.append(_explained(statement, explained(connection, statement, parameters)))
         connection.rollback()
     return sorted(done, key=lambda one: -one.ms)
 
 
+def explained(connection: Connection, statement: str, parameters: Any) -> Mapping[str, Any]:
+    """What PostgreSQL tells of the statement, which it executes for that."""
+    told = connection.exec_driver_sql(f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}", parameters).scalar()
+    found: Mapping[str, Any] = (told if isinstance(told, list) else json.loads(str(told)))[0]
+    return found
+
+
 @contextmanager
-def _noted() -> Iterator[list[tuple[str, Any]]]:
+def noted() -> Iterator[list[tuple[str, Any]]]:
+    """Everything that is executed inside, with its parameters."""
     seen: list[tuple[str, Any]] = []
 
     def note(_c: Connection, _k: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
@@ -60,7 +66,7 @@ def _noted() -> Iterator[list[tuple[str, Any]]]:
 
 def _explained(statement: str, told: Mapping[str, Any]) -> Explained:
     rows, scans = 0, []
-    for node in _nodes(told["Plan"]):
+    for node in nodes(told["Plan"]):
         if "Scan" in node["Node Type"] and "Bitmap Heap" not in node["Node Type"]:
             removed = node.get("Rows Removed by Filter", 0) + node.get("Rows Removed by Index Recheck", 0)
             rows += round((node["Actual Rows"] + removed) * node["Actual Loops"])
@@ -71,7 +77,8 @@ def _explained(statement: str, told: Mapping[str, Any]) -> Explained:
     return Explained(" ".join(statement.split()), ms, rows, pages, tuple(dict.fromkeys(scans)))
 
 
-def _nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+def nodes(plan: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """A plan and all below it."""
     yield plan
     for below in plan.get("Plans", ()):
-        yield from _nodes(below)
+        yield from nodes(below)

@@ -13,6 +13,7 @@ from faster_whisper import WhisperModel
 
 from shared.transcript import Caveat, Finished, Progress, Segment, Shard, SpeakerTurn, Transcription
 from tasks.stages import crosstalk, speech_checks
+from tasks.stages.decoding import TranscribeOptions
 from tasks.stages.joining import MAX_PAUSE_S, within
 from tasks.stages.speech import Read, Span, close_gaps
 from tasks.stages.speech_checks import overlap
@@ -22,7 +23,6 @@ from tasks.stages.transcribe import (
     WINDOW_S,
     Part,
     Said,
-    TranscribeOptions,
     listen,
     nothing_said,
     recognise,

@@ -6,19 +6,10 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
-
-from scripts.weights.fixtures import default_model_dir
 from shared.config import Settings
 from tasks import engines
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture
-def config() -> Settings:
-    urls = {"database_url": "postgresql+psycopg://x@localhost/x", "redis_url": "redis://localhost:1/0"}
-    return Settings.model_validate({**urls, "model_dir": default_model_dir(), "device": "cpu", "cpu_threads": 1})
 
 
 def test_a_model_is_loaded_once_and_few_are_kept(config: Settings) -> None:

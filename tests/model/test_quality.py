@@ -7,22 +7,14 @@ import pytest
 from faster_whisper import WhisperModel
 from faster_whisper.audio import decode_audio
 
-from scripts.weights.fixtures import default_model_dir, fixture
-from shared.config import Settings
+from scripts.weights.fixtures import fixture
 from shared.transcript import SAMPLE_RATE, Shard
-from tasks import engines
 from tasks.stages import quality
+from tasks.stages.decoding import TranscribeOptions
 from tasks.stages.merge import merge
 from tasks.stages.speech import Samples, Span
-from tasks.stages.transcribe import TranscribeOptions, listen, transcribe
+from tasks.stages.transcribe import listen, transcribe
 from tests.model.test_transcribe import LIBRIVOX, ignore, reader
-
-
-@pytest.fixture(scope="module")
-def base() -> WhisperModel:
-    urls = {"database_url": "postgresql+psycopg://x@localhost/x", "redis_url": "redis://localhost:1/0"}
-    config = Settings.model_validate({**urls, "model_dir": default_model_dir(), "device": "cpu", "cpu_threads": 1})
-    return engines.whisper(config, "base")
 
 
 def test_the_report_on_a_reading(base: WhisperModel) -> None:

@@ -8,30 +8,19 @@ import numpy as np
 import pytest
 from faster_whisper import WhisperModel
 
-from scripts.weights.fixtures import default_model_dir
 from shared.config import Settings
 from shared.transcript import SAMPLE_RATE, Shard, Transcription
 from tasks import engines
+from tasks.stages.decoding import TranscribeOptions
 from tasks.stages.joining import join
 from tasks.stages.long_language import decide_language
 from tasks.stages.shards import OVERLAP_S, Seam, cut, find_seam, plan
 from tasks.stages.speech import Samples, Span
 from tasks.stages.split import transcribe_channels
-from tasks.stages.transcribe import TranscribeOptions, transcribe
+from tasks.stages.transcribe import transcribe
 from tests.model.test_transcribe import ignore, reader, recording
 
 PAUSE_S = 1.5
-
-
-@pytest.fixture(scope="module")
-def config() -> Settings:
-    urls = {"database_url": "postgresql+psycopg://x@localhost/x", "redis_url": "redis://localhost:1/0"}
-    return Settings.model_validate({**urls, "model_dir": default_model_dir(), "device": "cpu", "cpu_threads": 1})
-
-
-@pytest.fixture(scope="module")
-def tiny(config: Settings) -> WhisperModel:
-    return engines.whisper(config, "tiny.en")
 
 
 @pytest.fixture(scope="module")

@@ -11,30 +11,21 @@ import pytest
 from faster_whisper import WhisperModel
 from faster_whisper.audio import decode_audio
 
-from scripts.weights.fixtures import default_model_dir, fixture
-from shared.config import Settings
+from scripts.weights.fixtures import fixture
 from shared.formats import render
 from shared.scoring import word_error_rate
 from shared.transcript import SAMPLE_RATE, Segment, Transcript, Transcription
-from tasks import engines
 from tasks.stages.convert import ConvertLimits, convert
+from tasks.stages.decoding import TranscribeOptions
 from tasks.stages.merge import merge
 from tasks.stages.speech import Samples
 from tasks.stages.split import transcribe_channels
-from tasks.stages.transcribe import TranscribeOptions
 from tests.model.test_transcribe import JFK
 
 LIMITS = ConvertLimits(max_duration_s=3600, timeout_s=60, memory_bytes=300 * 1024**2)
 READING = "librivox-0870"
 READING_AT_S = 6.0
 """The reading on the right begins while the speech on the left, 11 s long, goes on."""
-
-
-@pytest.fixture(scope="module")
-def base() -> WhisperModel:
-    urls = {"database_url": "postgresql+psycopg://x@localhost/x", "redis_url": "redis://localhost:1/0"}
-    config = Settings.model_validate({**urls, "model_dir": default_model_dir(), "device": "cpu", "cpu_threads": 1})
-    return engines.whisper(config, "base")
 
 
 @pytest.fixture(scope="module")

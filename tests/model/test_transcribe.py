@@ -9,34 +9,17 @@ import pytest
 from faster_whisper import WhisperModel
 from faster_whisper.audio import decode_audio
 
-from scripts.weights.fixtures import default_model_dir, fixture
-from shared.config import Settings
+from scripts.weights.fixtures import fixture
 from shared.errors import Interrupted, InvalidRequest, TranscriptionError
 from shared.scoring import word_error_rate
 from shared.transcript import SAMPLE_RATE, Segment, Transcription
-from tasks import engines
+from tasks.stages.decoding import TranscribeOptions, context
 from tasks.stages.speech import Samples
-from tasks.stages.transcribe import TranscribeOptions, context, transcribe
+from tasks.stages.transcribe import transcribe
 
 JFK = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
 LIBRIVOX = ("0870", "0880", "0890", "0920", "0930")
 MODES = ("batched", "accurate")
-
-
-@pytest.fixture(scope="module")
-def config() -> Settings:
-    urls = {"database_url": "postgresql+psycopg://x@localhost/x", "redis_url": "redis://localhost:1/0"}
-    return Settings.model_validate({**urls, "model_dir": default_model_dir(), "device": "cpu", "cpu_threads": 1})
-
-
-@pytest.fixture(scope="module")
-def base(config: Settings) -> WhisperModel:
-    return engines.whisper(config, "base")
-
-
-@pytest.fixture(scope="module")
-def tiny(config: Settings) -> WhisperModel:
-    return engines.whisper(config, "tiny.en")
 
 
 @pytest.fixture(scope="module")

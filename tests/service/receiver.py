@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from dataclasses import dataclass
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from typing import Any, cast
 
 from standardwebhooks.webhooks import Webhook
 
-LOOPBACK = "127.0.0.1"
+from tests.service.listener import Listener, Server
 
 
 @dataclass(frozen=True)
@@ -30,52 +30,11 @@ class Received:
         return found
 
 
-class Receiver:
-    """Listens on one port, also after it was closed and opened again. Each path is an address of its own.
-
-    `answers` maps a path to the statuses of its first, second, ... request; the last one stays, 204 is the default.
-    A path in `held` gets no answer before its event is set.
-    """
-
-    def __init__(self) -> None:
-        self.answers: dict[str, list[int]] = {}
-        self.location = ""
-        self.held: dict[str, threading.Event] = {}
-        self.seen: dict[str, list[Received]] = defaultdict(list)
-        self._port = 0
-        self.open()
-
-    @property
-    def host(self) -> str:
-        return f"{LOOPBACK}:{self._port}"
-
-    def url(self, path: str) -> str:
-        return f"http://{self.host}{path}"
-
-    def open(self) -> None:
-        self._server = _Server((LOOPBACK, self._port), self)
-        self._port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        """Connections are refused from now on."""
-        self._server.shutdown()
-        self._server.server_close()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], receiver: Receiver) -> None:
-        self.receiver = receiver
-        super().__init__(address, _Handler)
-
-
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
 
     def do_POST(self) -> None:
-        receiver = cast(_Server, self.server).receiver
+        receiver = cast(Receiver, cast(Server, self.server).listener)
         body = self.rfile.read(int(self.headers["Content-Length"]))
         seen = receiver.seen[self.path]
         seen.append(Received({name.lower(): value for name, value in self.headers.items()}, body))
@@ -92,3 +51,23 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: object) -> None:
         """Quiet."""
+
+
+class Receiver(Listener):
+    """Each path is an address of its own.
+
+    `answers` maps a path to the statuses of its first, second, ... request; the last one stays, 204 is the default.
+    A path in `held` gets no answer before its event is set.
+    """
+
+    handler = _Handler
+
+    def __init__(self) -> None:
+        self.answers: dict[str, list[int]] = {}
+        self.location = ""
+        self.held: dict[str, threading.Event] = {}
+        self.seen: dict[str, list[Received]] = defaultdict(list)
+        super().__init__()
+
+    def url(self, path: str) -> str:
+        return f"http://{self.host}{path}"

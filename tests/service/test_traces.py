@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 from typing import Any, cast
 
@@ -20,7 +19,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from scripts.local_apps import API, worker
 from tests.faults.rig import Rig, asleep, eventually, start
-from tests.unit.outside import LOOPBACK, MediaServer, tone
+from tests.service.listener import Listener, Server
+from tests.unit.outside import MediaServer, tone
 
 SLOW = asleep(worker("diarize", "diarize", 1, 1), seconds=2)
 """Long enough to be stopped in the middle of a stage."""
@@ -56,27 +56,33 @@ def plain(attributes: Any) -> dict[str, Any]:
     }
 
 
-class Collector:
-    """Takes OTLP over HTTP on one port, also after it was closed and opened again, and keeps the bytes."""
+class _Handler(BaseHTTPRequestHandler):
+    """One request per connection, so that a closed collector is closed to those who are connected, too."""
+
+    def do_POST(self) -> None:
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        is_trace = self.path == "/v1/traces" and self.headers["Content-Type"] == "application/x-protobuf"
+        if is_trace:
+            cast(Collector, cast(Server, self.server).listener).bodies.append(body)
+        self.send_response(200 if is_trace else 404)
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        """Quiet."""
+
+
+class Collector(Listener):
+    """Takes OTLP over HTTP, and keeps the bytes."""
+
+    handler = _Handler
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
-        self._port = 0
-        self.open()
+        super().__init__()
 
     @property
     def url(self) -> str:
-        return f"http://{LOOPBACK}:{self._port}"
-
-    def open(self) -> None:
-        self._server = _Server((LOOPBACK, self._port), self)
-        self._port = self._server.server_port
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-
-    def close(self) -> None:
-        """Connections are refused from now on."""
-        self._server.shutdown()
-        self._server.server_close()
+        return f"http://{self.host}"
 
     def spans(self, task_id: uuid.UUID | str | None = None) -> list[Told]:
         """What has arrived, in all traces or in that of one task."""
@@ -88,29 +94,6 @@ class Collector:
                 told += [Told(service, instance, span) for scope in sent.scope_spans for span in scope.spans]
         wanted = uuid.UUID(str(task_id)).hex if task_id else None
         return [each for each in told if wanted in (None, each.trace)]
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-
-    def __init__(self, address: tuple[str, int], collector: Collector) -> None:
-        self.collector = collector
-        super().__init__(address, _Handler)
-
-
-class _Handler(BaseHTTPRequestHandler):
-    """One request per connection, so that a closed collector is closed to those who are connected, too."""
-
-    def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers["Content-Length"]))
-        is_trace = self.path == "/v1/traces" and self.headers["Content-Type"] == "application/x-protobuf"
-        if is_trace:
-            cast(_Server, self.server).collector.bodies.append(body)
-        self.send_response(200 if is_trace else 404)
-        self.end_headers()
-
-    def log_message(self, format: str, *args: object) -> None:
-        """Quiet."""
 
 
 @dataclass

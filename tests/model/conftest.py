@@ -1,0 +1,26 @@
+"""The models that are tested, loaded once."""
+
+from __future__ import annotations
+
+import pytest
+from faster_whisper import WhisperModel
+
+from scripts.weights.fixtures import default_model_dir
+from shared.config import Settings
+from tasks import engines
+
+
+@pytest.fixture(scope="module")
+def config() -> Settings:
+    urls = {"database_url": "postgresql+psycopg://x@localhost/x", "redis_url": "redis://localhost:1/0"}
+    return Settings.model_validate({**urls, "model_dir": default_model_dir(), "device": "cpu", "cpu_threads": 1})
+
+
+@pytest.fixture(scope="module")
+def base(config: Settings) -> WhisperModel:
+    return engines.whisper(config, "base")
+
+
+@pytest.fixture(scope="module")
+def tiny(config: Settings) -> WhisperModel:
+    return engines.whisper(config, "tiny.en")
