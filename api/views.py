@@ -8,23 +8,14 @@ import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
 
+from shared.admin_schemas import KeyInfo
 from shared.errors import InvalidRequest
 from shared.headlines import Run
 from shared.history import View, processing_time
 from shared.limits import Limits
 from shared.models import ApiKey, Job, Stage
 from shared.options import JobOptions, priority_name
-from shared.schemas import (
-    FileInfo,
-    HistoryItem,
-    KeyInfo,
-    Snippet,
-    SnippetRun,
-    StageInfo,
-    TaskDetail,
-    TaskError,
-    TaskStatus,
-)
+from shared.schemas import FileInfo, HistoryItem, Snippet, SnippetRun, StageInfo, TaskDetail, TaskError, TaskStatus
 from shared.states import JobState
 
 

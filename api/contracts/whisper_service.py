@@ -35,7 +35,8 @@ from shared.errors import (
 )
 from shared.formats import FORMATS, as_dict, render
 from shared.models import Job
-from shared.schemas import Accepted, Languages, Models, Result, TaskStatus
+from shared.result_schemas import Result
+from shared.schemas import Accepted, Languages, Models, TaskStatus
 from shared.states import JobState
 
 router = APIRouter(prefix="/api/v1", tags=["service v1"])

@@ -13,10 +13,7 @@ from api.dependencies import AdminDep, DetachedAdminDep, SessionDep, SettingsDep
 from api.errors import responses
 from api.routes.history import Cursor, Limit
 from shared import keys, repair
-from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, NotFound, Unauthorized
-from shared.limits import Limits
-from shared.models import Job, Stage
-from shared.schemas import (
+from shared.admin_schemas import (
     ChangedLimits,
     CreatedKey,
     Failure,
@@ -28,6 +25,9 @@ from shared.schemas import (
     Repaired,
     StageCount,
 )
+from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, NotFound, Unauthorized
+from shared.limits import Limits
+from shared.models import Job, Stage
 from shared.states import TERMINAL, JobState, StageState
 from tasks.app import ring
 

@@ -27,7 +27,7 @@ from shared.errors import (
 from shared.formats import FORMATS, FormatOptions, as_dict, render
 from shared.models import Job
 from shared.options import Format, JobOptions
-from shared.schemas import Result
+from shared.result_schemas import Result
 from shared.states import JobState
 from shared.storage import Storage
 from shared.transcript import Transcript, from_json

@@ -44,7 +44,8 @@ from shared.errors import (
 from shared.keys import Caller
 from shared.models import Job
 from shared.options import JobNotes, JobOptions
-from shared.schemas import Accepted, Result
+from shared.result_schemas import Result
+from shared.schemas import Accepted
 from shared.states import JobState
 from shared.storage import Storage
 

@@ -1,0 +1,107 @@
+"""Bodies of the calls for administrators: keys and their limits, the queue, repairs."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import datetime
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+
+
+def _number(given: object) -> object:
+    """What JSON calls a number: 600 and 600.0, not "600" or true."""
+    if isinstance(given, bool | str):
+        raise ValueError("must be a number")
+    return given
+
+
+KeyLimit = Annotated[int, Field(ge=0, le=2_147_483_647), BeforeValidator(_number)] | None
+
+
+class KeyLimits(BaseModel):
+    """What a key may use. Null means the server's own setting, 0 any amount."""
+
+    requests_per_minute: KeyLimit = Field(None, description="Requests that need a key; more are 429 rate_limited")
+    max_running: KeyLimit = Field(None, description="Model stages that run at once; further tasks wait")
+    max_queued: KeyLimit = Field(None, description="Tasks that wait for a worker; more are 429 too_many_queued")
+    minutes_per_day: KeyLimit = Field(None, description="Minutes of audio per day (UTC); then 429 quota_exceeded")
+    retention_seconds: KeyLimit = Field(
+        None, description="How long its tasks are kept after their end, unless a task says otherwise; 0 for ever"
+    )
+
+
+class ChangedLimits(KeyLimits):
+    """Limits to be set; those left out stay as they are."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"requests_per_minute": 600}})
+
+
+class NewKey(KeyLimits):
+    """A key to be made."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "laptop"}})
+
+    name: Annotated[
+        str, StringConstraints(strip_whitespace=True, min_length=1, max_length=100, pattern=r"^[^\x00-\x1f]+$")
+    ]
+    scopes: list[Literal["transcribe", "admin"]] = Field(["transcribe"], min_length=1)
+
+
+class KeyInfo(KeyLimits):
+    """A key without the key."""
+
+    id: uuid.UUID
+    name: str
+    prefix: str = Field(description="First characters of the key, to recognise it by", examples=["pk_8fJ2kQx9z"])
+    scopes: list[str]
+    created_at: datetime
+    revoked_at: datetime | None
+
+
+class CreatedKey(KeyInfo):
+    """A new key. `key` is shown this once."""
+
+    key: str
+
+
+class Keys(BaseModel):
+    """One page of all keys, newest first."""
+
+    items: list[KeyInfo]
+    next_cursor: str | None
+
+
+class Failure(BaseModel):
+    """A task that failed."""
+
+    task_id: uuid.UUID
+    code: str | None
+    message: str | None
+    finished_at: datetime | None
+
+
+class StageCount(BaseModel):
+    """How many rows of one stage are in one state."""
+
+    stage: str
+    state: str
+    count: int
+
+
+class QueueSummary(BaseModel):
+    """All unfinished work, of all keys."""
+
+    jobs: dict[str, int] = Field(description="Unfinished tasks by status")
+    stages: list[StageCount] = Field(description="Stages that wait for a worker or have one")
+    oldest_queued_seconds: float | None = Field(description="Age of the oldest task that no worker has begun")
+    recent_failures: list[Failure]
+
+
+class Repaired(BaseModel):
+    """What POST /jobs/repair found and put right."""
+
+    expired: int = Field(description="Tasks whose worker had gone silent")
+    rung_again: int = Field(description="Stages whose doorbell had been lost")
+    erased: int = Field(description="Deletions that were finished")
+    retired: int = Field(description="Tasks that had been kept as long as they were to be, and were erased")
