@@ -66,9 +66,10 @@ BEAT = App(
 )
 FLOWER = App(
     "flower",
-    ("celery", "-A", "tasks.app", "flower", f"--address={LOOPBACK}", "--port={flower_port}", "--read-only"),
+    ("celery", "-A", "tasks.app", "flower", f"--address={LOOPBACK}", "--port={flower_port}", "--read-only",
+     "--max-tasks=10000"),
     is_helper=True,
-)
+)  # fmt: skip
 
 APPS = (API, *WORKERS, BEAT, FLOWER)
 

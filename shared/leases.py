@@ -298,7 +298,7 @@ def expire(session: Session, job_id: uuid.UUID, *, max_attempts: int) -> Outcome
 
 def _bell(job: Job, stage: str, shard: int) -> Ring:
     """Of a stage that was running already: it is rung at once, outside the window, behind the first ones of others."""
-    return Ring(job.id, stage, shard, QUEUES[stage], level(job.priority, is_first=False))
+    return Ring(job.id, stage, shard, QUEUES[stage], level(job.priority, is_first=False), job.filename)
 
 
 def _same_fence(claim: Claim) -> tuple[Any, ...]:

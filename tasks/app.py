@@ -23,6 +23,9 @@ VISIBILITY_TIMEOUT_S = 24 * 3600
 
 SEPARATOR = ":"
 
+SHOWN_CHARS = 40
+"""Of a file's name in Flower."""
+
 
 def make_app() -> Celery:
     """The app, from the environment's settings."""
@@ -105,4 +108,10 @@ def _shown(bell: Ring) -> str:
     """What Flower has as the arguments; its search finds the id. The name stays the stage's: metrics go by it."""
     if bell.stage == "deliver":
         return f"delivery {bell.job_id}"
-    return f"job {bell.job_id}, {bell.stage}" + (f", shard {bell.shard}" if bell.shard else "")
+    shard = f", shard {bell.shard}" if bell.shard else ""
+    return f"job {bell.job_id}, {bell.stage}{shard}" + (f", {_short(bell.filename)}" if bell.filename else "")
+
+
+def _short(filename: str) -> str:
+    """Its beginning and its end, which tells recordings of a series apart."""
+    return filename if len(filename) <= SHOWN_CHARS else f"{filename[: SHOWN_CHARS - 21]}…{filename[-20:]}"

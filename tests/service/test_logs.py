@@ -21,6 +21,8 @@ from tests.service.receiver import Receiver
 from tests.unit.outside import MediaServer, tone
 
 APPS = (API, worker("io", "io,cpu", concurrency=2, threads=1), worker("models", "asr,diarize", 1, 1), BEAT, FLOWER)
+LONG_NAME = "Interview with the mayor, second part, 2026-03-01.wav"
+SHORT_NAME = "Interview with the …part, 2026-03-01.wav"
 PATIENCE_S = 60
 
 
@@ -143,7 +145,7 @@ def _submit(told: Story, http: httpx.Client, receiver: Receiver, media: MediaSer
 
 def _upload(told: Story, http: httpx.Client) -> None:
     recording = tone(1.8)
-    begun = http.post("/uploads", json={"filename": "u.wav", "bytes": len(recording)}).json()
+    begun = http.post("/uploads", json={"filename": LONG_NAME, "bytes": len(recording)}).json()
     url = httpx.URL(begun["parts"][0]["url"])
     told.secrets["presigned URL"] = url.params["X-Amz-Signature"]
     httpx.put(url, content=recording, timeout=PATIENCE_S).raise_for_status()
@@ -230,11 +232,11 @@ def test_a_request_is_followed_by_its_id(story: Story, name: str) -> None:
         assert stages == {"download"} and "stage_failed" in {line["event"] for line in work}
 
 
-def test_flower_shows_job_and_stage(story: Story) -> None:
-    """Each task has its stage's name, and the id of the job by which it can be found, as arguments."""
+def test_flower_shows_job_stage_and_file(story: Story) -> None:
+    """Each task has its stage's name, and as arguments the id of the job, the stage and the file, shortened."""
     shown = {(task.get("name"), task.get("args")) for task in story.flower_tasks.values()}
     for stage in ("convert", "transcribe", "merge", "store"):
-        assert (f"parley.{stage}", f"job {story.tasks['upload']}, {stage}") in shown
+        assert (f"parley.{stage}", f"job {story.tasks['upload']}, {stage}, {SHORT_NAME}") in shown
     assert any(name == "parley.deliver" and str(args).startswith("delivery ") for name, args in shown)
 
 
