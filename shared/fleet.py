@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -19,6 +20,10 @@ started it again, and somebody should have seen it."""
 
 FORGOTTEN_S = 86_400.0
 """How long its row is kept."""
+
+SWEEPERS = 4
+"""Workers that sweep in each interval, on average. One would do; that none does three times in a row happens once in
+160,000 times."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,15 @@ def show(work: Session, name: str, queues: list[str], slots: int, *, deaf: bool)
     row = insert(Worker).values(name=name, queues=queues, slots=slots, deaf=deaf)
     news = {"queues": queues, "slots": slots, "deaf": deaf, "seen_at": func.clock_timestamp()}
     work.execute(row.on_conflict_do_update(index_elements=["name"], set_=news))
+
+
+def has_turn(work: Session) -> bool:
+    """Whether this worker is to sweep now: all of a small fleet do, of a large one a few, by chance.
+
+    Every sweep finds the same, so a thousand workers that all sweep would ask a thousand times.
+    """
+    live = work.scalar(select(func.count()).where(func.extract("epoch", func.now() - Worker.seen_at) < LIVE_S))
+    return random.random() * (live or 1) < SWEEPERS  # noqa: S311
 
 
 def leave(work: Session, name: str) -> None:

@@ -21,10 +21,10 @@ from shared.errors import StorageUnavailable
 from shared.expired import erase_expired
 from shared.leases import expire
 from shared.metrics import ERASED, LEASES_EXPIRED, RUNG_AGAIN, SWEEPS
-from shared.models import Stage, Worker
+from shared.models import Job, Stage, Worker
 from shared.states import QUEUES, StageState
 from shared.storage import Storage
-from shared.window import LIVE_S, Ring, level, refill
+from shared.window import LIVE_S, Ring, is_rung, level, refill
 
 BATCH = 500
 MAX_DOUBLINGS = 6
@@ -86,11 +86,13 @@ def _ring_again(ring_again_s: float) -> list[Ring]:
     has_running = exists().where(
         other.owner_id == Stage.owner_id, other.queue == Stage.queue, other.state == StageState.RUNNING
     )
+    filename = select(Job.filename).where(Job.id == Stage.job_id).scalar_subquery()
     with session() as work:
         silent = (
             select(*key)
             .where(
-                Stage.state == StageState.QUEUED,
+                is_rung(),  # by its index; by that of all live stages the whole backlog would be read
+                Stage.state != StageState.RUNNING,
                 Stage.rung_at < func.now() - wait,
                 Stage.queue.in_(_idle_queues(work)) | (Stage.rung_at < func.now() - doubled),
             )
@@ -102,14 +104,14 @@ def _ring_again(ring_again_s: float) -> list[Ring]:
             update(Stage)
             .where(tuple_(*key).in_(silent))
             .values(rings=func.least(Stage.rings + 1, MAX_DOUBLINGS + 1), rung_at=func.now())
-            .returning(*key, Stage.queue, Stage.priority, Stage.owner_id, has_running)
+            .returning(*key, Stage.queue, Stage.priority, Stage.owner_id, has_running, filename)
             .execution_options(synchronize_session=False)
         ).all()
     bells, served = [], set()
-    for job_id, stage, shard, queue, priority, owner_id, is_served in sorted(rows):
+    for job_id, stage, shard, queue, priority, owner_id, is_served, filename in sorted(rows):
         is_first = not is_served and (owner_id, queue) not in served
         served.add((owner_id, queue))
-        bells.append(Ring(job_id, stage, shard, queue, level(priority, is_first=is_first)))
+        bells.append(Ring(job_id, stage, shard, queue, level(priority, is_first=is_first), filename))
     return bells
 
 

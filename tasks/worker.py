@@ -150,7 +150,9 @@ def _watch(name: str, queues: list[str], slots: int, hearing: Hearing) -> None:
         try:
             with session() as work:
                 fleet.show(work, name, queues, slots, deaf=hearing.is_deaf)
-            sweep()
+                sweeps = fleet.has_turn(work)
+            if sweeps:
+                sweep()
         except Exception as error:  # noqa: BLE001 - whatever is away may be back the next time
             log.warning("watch_failed", reason=type(error).__name__)
         _ended.wait(min(WATCH_S, settings().deaf_timeout_s / pulse.LOOKS))

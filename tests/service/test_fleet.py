@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from shared import fleet
@@ -52,3 +52,10 @@ def test_who_is_heard_again_works_again(workers: Session) -> None:
     fleet.show(workers, DEAF, ["asr"], 1, deaf=False)
     assert fleet.crews(workers)["asr"] == fleet.Crew(workers=2, slots=4, deaf=1)
     assert fleet.crews(workers)["cpu"].workers == 1
+
+
+def test_of_a_large_fleet_a_few_sweep(workers: Session) -> None:
+    """Alone a worker always sweeps; of 400 about four do in each interval."""
+    assert all(fleet.has_turn(workers) for _ in range(50))
+    workers.execute(insert(Worker), [{"name": f"{n}@crowd", "queues": ["asr"], "slots": 1} for n in range(400)])
+    assert 0 < sum(fleet.has_turn(workers) for _ in range(1000)) < 40
