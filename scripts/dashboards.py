@@ -51,6 +51,7 @@ SERVICE = Dashboard(
         Panel("Uploaded", "sum(rate(parley_upload_bytes_total[5m]))", "bytes", "Bps"),
         Panel("Webhooks still to be delivered", "max(parley_webhooks_pending)", "pending"),
         Panel("Deletions still to be verified", "max(parley_erasures_open)", "open"),
+        Panel("Free space of the volumes", 'node_filesystem_avail_bytes{job="volumes"} / node_filesystem_size_bytes{job="volumes"}', "{{mountpoint}}", "percentunit"),
         Panel("Connections refused by the egress guard", "sum by (code) (increase(parley_egress_refused_total[15m])) or vector(0)", "{{code}}"),
     ),
 )  # fmt: skip

@@ -166,6 +166,7 @@ def tools(folder: Path) -> None:
         (folder / name).symlink_to(postgres.with_name(name))
     (folder / "valkey-server").symlink_to(Valkey(folder, 6379, "").command().argv[0])
     (folder / "prometheus").symlink_to(program("prometheus"))
+    (folder / "node_exporter").symlink_to(program("prometheus-node-exporter"))
     cli = folder / "valkey-cli"
     cli.write_text(VALKEY_CLI.format(python=sys.executable))
     cli.chmod(0o755)

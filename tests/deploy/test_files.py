@@ -38,7 +38,11 @@ COMBINATIONS = [
     if not set(chosen) >= STORES  # one object store or the other
 ]
 PROFILES = ("gpu", "monitoring", "logging")
-WATCHERS = {"": set(), "monitoring": {"prometheus", "grafana"}, "logging": {"loki", "alloy", "grafana"}}
+WATCHERS = {
+    "": set(),
+    "monitoring": {"prometheus", "node-exporter", "grafana"},
+    "logging": {"loki", "alloy", "grafana"},
+}
 DOCKERFILES = ("Dockerfile", "Dockerfile.worker", "deploy/caddy/Dockerfile")
 
 

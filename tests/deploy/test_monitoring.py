@@ -78,17 +78,22 @@ def ask(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
     home = tmp_path_factory.mktemp("prometheus")
     places = {name: url.removeprefix("http://").removesuffix("/metrics") for name, url in stack.metrics_urls.items()}
     gateway = places.pop("api")
+    port, disks_port = stack.home.ports(("prometheus", "disks")).values()
     config = {
         "global": {"scrape_interval": "1s", "evaluation_interval": "1s"},
         "rule_files": [str(MONITORING / "rules" / name) for name in RULES],
         "scrape_configs": [
             {"job_name": "parley-api", "static_configs": [{"targets": [gateway]}]},
             {"job_name": "parley-worker", "static_configs": [{"targets": [*places.values()]}]},
+            {"job_name": "volumes", "static_configs": [{"targets": [f"{LOOPBACK}:{disks_port}"]}]},
         ],
     }  # fmt: skip
     (home / "prometheus.yml").write_text(json.dumps(config))  # YAML holds JSON
-    port = stack.home.ports(("prometheus",))["prometheus"]
     with (home / "log").open("wb") as log:
+        disks = subprocess.Popen(
+            (program("prometheus-node-exporter"), "--collector.disable-defaults", "--collector.filesystem",
+             f"--web.listen-address={LOOPBACK}:{disks_port}"), stdout=log, stderr=log,
+        )  # fmt: skip
         running = subprocess.Popen(
             (program("prometheus"), f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={home / 'data'}",
              f"--web.listen-address={LOOPBACK}:{port}"),
@@ -106,8 +111,10 @@ def ask(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
         eventually(lambda: _answers(port), "Prometheus")
         yield query
     finally:
-        running.terminate()
-        running.wait(20)
+        for process in (running, disks):
+            process.terminate()
+        for process in (running, disks):
+            process.wait(20)
 
 
 def _answers(port: int) -> bool:
@@ -145,7 +152,7 @@ def work(stack: Stack) -> None:
 def test_no_panel_is_empty(ask: Callable[[str], list[Any]], work: None) -> None:
     """Every query of every dashboard has something to show, but those of graphics cards."""
     panels = [panel for dashboard in DASHBOARDS for panel in dashboard.panels if not panel.needs_card]
-    eventually(lambda: len(ask("up == 1")) == 4, "every process scraped")
+    eventually(lambda: len(ask("up == 1")) == 5, "every process scraped")
     empty = {panel.title for panel in panels}
 
     def look() -> bool:

@@ -74,13 +74,25 @@ def test_prometheus_starts_with_our_rules(deployment: Deployment) -> None:
     assert service.wait_stopped()
 
 
+def test_the_exporter_of_disks_starts(deployment: Deployment) -> None:
+    """It starts by its command, is well by its check, and can look at file systems."""
+    service = deployment.service("node-exporter")
+    service.start()
+    service.wait_healthy()
+    metrics = deployment.run("curl", "-s", "http://node-exporter:9100/metrics").stdout
+    assert 'node_scrape_collector_success{collector="filesystem"} 1' in metrics
+    assert metrics.count("node_scrape_collector_success{") == 1
+    service.ask_to_stop()
+    assert service.wait_stopped()
+
+
 def test_prometheus_knows_every_worker(deployment: Deployment) -> None:
-    """Each service of ours that serves metrics is named in Prometheus' configuration with its port, and no other."""
+    """Each service that serves metrics is named in Prometheus' configuration with its port, and no other."""
     config = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())
     found = {(name, entry["port"]) for job in config["scrape_configs"] for entry in job["dns_sd_configs"]
              for name in entry["names"]}  # fmt: skip
     workers = [name for name in deployment.described["services"] if name.startswith("worker-")]
-    assert found == {("api", 8000), *((name, METRICS_PORT) for name in workers)}
+    assert found == {("api", 8000), *((name, METRICS_PORT) for name in (*workers, "node-exporter"))}
 
 
 def test_the_models_service_finds_what_is_there_without_a_network(deployment: Deployment) -> None:
