@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
-from collections.abc import AsyncIterator
+import signal
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
-from api import VERSION, errors, startup
+from api import VERSION, errors, startup, waiting
 from api.contracts import asr, clips, jobs, links, openai, whisper_service
 from api.middleware import RequestContext
 from api.routes import (
@@ -95,10 +98,23 @@ def create_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
+    _on_sigterm(waiting.let_go)
     preparation = await startup.prepare(settings(), storage())
     yield
     preparation.cancel()
     tracing.close()
+
+
+def _on_sigterm(act: Callable[[], None]) -> None:
+    """Before uvicorn's own handler, which lets requests end and tells us afterwards only."""
+    loop, uvicorns = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(act)
+        if callable(uvicorns):
+            uvicorns(number, frame)
+
+    signal.signal(signal.SIGTERM, handle)
 
 
 def _adopt_uvicorn_logs() -> None:

@@ -47,31 +47,41 @@ class News:
     heard: tuple[Heard, ...]
 
 
-async def until_ended(job_id: uuid.UUID, owner_id: uuid.UUID, timeout_s: float) -> JobState | None:
-    """Wait for a job; its terminal state, or None when it has none after `timeout_s`.
+class GatewayEnds(Exception):
+    """This process is to end; who can wait elsewhere is let go."""
+
+
+async def until_ended(
+    job_id: uuid.UUID, owner_id: uuid.UUID, timeout_s: float, *, stays: bool = False
+) -> JobState | None:
+    """Wait for a job; its terminal state, or None when it has none after `timeout_s`, or when the gateway is to end.
+
+    stays : wait on all the same, for a client that could not come again
 
     Raises NotFound when the owner has no such job or deletes it meanwhile. A database that is away is waited for.
     """
     try:
         async with asyncio.timeout(timeout_s):
-            with _poller.waiter(job_id, owner_id) as waiter:
+            with _poller.waiter(job_id, owner_id, stays=stays) as waiter:
                 while True:
                     news = await waiter.next()
                     if news.standing.has_ended:
                         return news.standing.state
-    except TimeoutError:
+    except (TimeoutError, GatewayEnds):
         return None
 
 
 async def follow(
-    job_id: uuid.UUID, owner_id: uuid.UUID, *, after: int, heartbeat_s: float
+    job_id: uuid.UUID, owner_id: uuid.UUID, *, after: int, heartbeat_s: float, stays: bool = False
 ) -> AsyncIterator[News | None]:
     """All news of a job until its end, from behind the event `after` on; None whenever `heartbeat_s` pass without any.
 
-    Raises NotFound when the owner has no such job or deletes it meanwhile, and DatabaseUnavailable when there is no
-    first news. Later a database that is away is waited for.
+    stays : follow on also when the gateway is to end, for a client that could not resume
+
+    Raises NotFound when the owner has no such job or deletes it meanwhile, DatabaseUnavailable when there is no first
+    news (later a database that is away is waited for), and behind the first news GatewayEnds.
     """
-    with _poller.waiter(job_id, owner_id, after) as waiter:
+    with _poller.waiter(job_id, owner_id, after, stays=stays) as waiter:
         try:
             async with asyncio.timeout(FIRST_NEWS_TIMEOUT_S):
                 news = await waiter.next()
@@ -88,11 +98,16 @@ async def follow(
                 yield news
 
 
+def let_go() -> None:
+    """From now on nobody waits here who can do so elsewhere. Call in the event loop."""
+    _poller.let_go()
+
+
 class Waiter:
     """One who waits for a job. With `after` also one who follows it, from that event id on."""
 
-    def __init__(self, job_id: uuid.UUID, owner_id: uuid.UUID, after: int | None) -> None:
-        self.job_id, self.owner_id, self.after = job_id, owner_id, after
+    def __init__(self, job_id: uuid.UUID, owner_id: uuid.UUID, after: int | None, *, stays: bool) -> None:
+        self.job_id, self.owner_id, self.after, self.stays = job_id, owner_id, after, stays
         self._standing: Standing | None = None
         self._news: News | NotFound | None = None
         self._arrived = asyncio.Event()
@@ -103,14 +118,20 @@ class Waiter:
         return self._news is None
 
     async def next(self) -> News:
-        """The next news; the first come at once. Raises NotFound."""
+        """The next news; the first come at once. Raises NotFound, and behind the first news GatewayEnds."""
         await self._arrived.wait()
         self._arrived.clear()
         news, self._news = self._news, None
+        if news is None:
+            raise GatewayEnds
         if isinstance(news, NotFound):
             raise news
-        assert news is not None
         return news
+
+    def let_go(self) -> None:
+        """End the wait when the news that there are have been taken."""
+        if self._standing is not None and not self.stays:
+            self._arrived.set()
 
     def tell(self, found: Look) -> bool:
         """Keep what is new in `found`; whether anything was."""
@@ -144,11 +165,20 @@ class Poller:
         self._waiters: set[Waiter] = set()
         self._task: asyncio.Task[None] | None = None
         self._newcomer = asyncio.Event()
+        self._lets_go = False
+
+    def let_go(self) -> None:
+        """End the waits that there are and will be, but those that stay."""
+        self._lets_go = True
+        for waiter in self._waiters:
+            waiter.let_go()
 
     @contextmanager
-    def waiter(self, job_id: uuid.UUID, owner_id: uuid.UUID, after: int | None = None) -> Iterator[Waiter]:
+    def waiter(
+        self, job_id: uuid.UUID, owner_id: uuid.UUID, after: int | None = None, *, stays: bool
+    ) -> Iterator[Waiter]:
         """Register for the time of the block."""
-        waiter = Waiter(job_id, owner_id, after)
+        waiter = Waiter(job_id, owner_id, after, stays=stays)
         self._waiters.add(waiter)
         if self._task is None or self._task.done():
             self._newcomer = asyncio.Event()  # of this event loop
@@ -175,6 +205,9 @@ class Poller:
                 continue
             rest_s = min(REST * (time.monotonic() - began), LONGEST_INTERVAL_S)
             told = [waiter.tell(found) for waiter in hungry]
+            if self._lets_go:
+                for waiter in hungry:
+                    waiter.let_go()
             interval_s = SHORTEST_INTERVAL_S if any(told) else min(interval_s * GROWTH, LONGEST_INTERVAL_S)
             await asyncio.sleep(max(GAP_S, rest_s))
             with suppress(TimeoutError):

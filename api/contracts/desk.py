@@ -129,7 +129,7 @@ class Desk:
 
     async def until_ended(self, job_id: uuid.UUID) -> bool:
         """Wait for the job's end, `CONTRACT_WAIT_S` at most; whether it has come. Also over when the client leaves."""
-        waiting = asyncio.ensure_future(until_ended(job_id, self.caller.id, self.config.contract_wait_s))
+        waiting = asyncio.ensure_future(until_ended(job_id, self.caller.id, self.config.contract_wait_s, stays=True))
         leaving = asyncio.ensure_future(self._client_leaves())
         try:
             await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)

@@ -30,7 +30,7 @@ async def events(desk: Desk, job_id: uuid.UUID, wanted: Wanted) -> AsyncIterator
     """The answer's body. When the client leaves, it ends and the job goes on."""
     heard = ""
     try:
-        async for news in follow(job_id, desk.caller.id, after=0, heartbeat_s=HEARTBEAT_S):
+        async for news in follow(job_id, desk.caller.id, after=0, heartbeat_s=HEARTBEAT_S, stays=True):
             yield HEARTBEAT  # also the first of all bytes, with which the headers go out
             for segment in news.heard if news else ():
                 if piece := _piece(heard, segment.segment["text"]):

@@ -12,7 +12,7 @@ from fastapi.responses import StreamingResponse
 
 from api.dependencies import DetachedCallerDep
 from api.errors import responses
-from api.waiting import News, follow
+from api.waiting import GatewayEnds, News, follow
 from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, NotFound, Unauthorized
 from shared.events import Standing
 
@@ -114,6 +114,8 @@ async def _stream(
                     told = news.standing
                     yield encode("status", _status(task_id, told), END if told.has_ended else None)
             news = await anext(later, None)
+    except GatewayEnds:
+        pass  # a stream that just stops is resumed by its client
     except NotFound:
         yield encode("deleted", {"task_id": str(task_id)}, END)
 

@@ -9,6 +9,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import httpx
 import pytest
@@ -195,3 +196,24 @@ def test_a_task_outlives_the_client_that_waited(gateway: Gateway, caller: Caller
     task_id = newest(caller)
     finish(task_id, gateway.storage)
     assert caller.status(task_id) == "done"
+
+
+def test_a_gateway_that_ends_lets_go_of_whoever_waits(servers: Stack, environment: Settings, tmp_path: Path) -> None:
+    """At SIGTERM a stream of events just ends, a `wait` is answered with the task, and the next gateway knows both."""
+    with gateway_on(servers, tmp_path, Storage(environment), MAX_WAIT_S="600") as running:
+        caller = running.caller()
+        followed = caller.task()
+        path = f"/tasks/{followed}/events"
+        with ThreadPoolExecutor(1) as pool, caller.http.stream("GET", path) as stream:
+            lines = stream.iter_lines()
+            assert next(lines) == "event: status"
+            waiting = pool.submit(caller.submit, wait="600")
+            eventually(lambda: newest(caller) != followed, "the task that is waited for")
+            running.stack.stop_process("api")
+            rest, answer = [*lines], waiting.result(PATIENCE_S)
+        assert '"status": "queued"' in rest[0] and not any("event: " in line for line in rest)
+        assert answer.status_code == 202
+        running.stack.start_process("api")
+        finish(followed, running.storage)
+        assert caller.status(uuid.UUID(answer.json()["task_id"])) == "queued"
+        assert '"status": "done"' in caller.http.get(path).text
