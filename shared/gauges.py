@@ -15,7 +15,7 @@ from shared.errors import DatabaseUnavailable
 from shared.fleet import crews
 from shared.models import ApiKey, Erasure, Job, Stage, UsageDay, WebhookDelivery
 from shared.options import PRIORITIES
-from shared.states import NEEDS, JobState, StageState
+from shared.states import NEEDS, QUEUES, JobState, StageState
 
 MAX_TENANTS = 20
 """Keys that are told apart, the busiest ones: a metric per key would have as many series as there are customers."""
@@ -62,9 +62,11 @@ def _stages(work: Session) -> tuple[GaugeMetricFamily, ...]:
         "parley_queue_oldest_seconds", "Age of the oldest task among them", labels=["stage", "priority"]
     )
     running = GaugeMetricFamily("parley_running_stages", "Stages that a worker holds", labels=["stage"])
+    workload = GaugeMetricFamily("parley_workload", "Stages that wait, or were begun and not ended", labels=["queue"])
     age = func.extract("epoch", func.now() - func.min(Job.created_at))
+    held = func.count().filter(Stage.lease_until > func.now())
     rows = work.execute(
-        select(Stage.name, Stage.priority, Stage.state, func.count(), age)
+        select(Stage.name, Stage.priority, Stage.state, func.count(), age, held)
         .join(Job, Job.id == Stage.job_id)
         .where(Stage.state.in_((StageState.QUEUED, StageState.RUNNING)))
         .group_by(Stage.name, Stage.priority, Stage.state)
@@ -72,12 +74,14 @@ def _stages(work: Session) -> tuple[GaugeMetricFamily, ...]:
     queued = {(name, priority): row for name, priority, state, *row in rows if state == StageState.QUEUED}
     for name in NEEDS:
         # zeros are told as well: an alert on a series that is not there stays silent
-        running.add_metric([name], sum(row[3] for row in rows if (row[0], row[2]) == (name, StageState.RUNNING)))
+        running.add_metric([name], sum(row[5] for row in rows if row[0] == name))
         for number, priority in NAMES.items():
-            count, seconds = queued.get((name, number), (0, 0))
+            count, seconds, _ = queued.get((name, number), (0, 0, 0))
             depth.add_metric([name, priority], count)
             oldest.add_metric([name, priority], float(seconds))
-    return depth, oldest, running
+    for queue in sorted(set(QUEUES.values())):
+        workload.add_metric([queue], sum(row[3] for row in rows if QUEUES[row[0]] == queue))
+    return depth, oldest, running, workload
 
 
 def _jobs(work: Session) -> GaugeMetricFamily:
