@@ -3,7 +3,8 @@
     python -m scripts.bench.rolling --rounds 20
 
 Two gateways behind Caddy, two workers that serve every queue, and beat; in each round every process in turn is ended by
-SIGTERM and started again, as an upgrade would, while clients submit recordings and ask for their status.
+SIGTERM and started again, as an upgrade would, while clients submit recordings, wait for some of them, ask for their
+status, and follow their events.
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ class Report:
     rounds: int = 0
     requests: int = 0
     failures: list[str] = field(default_factory=list)
+    followed: int = 0
     tasks: int = 0
     lost: list[str] = field(default_factory=list)
 
@@ -58,7 +60,8 @@ def roll(home: Path, rounds: int) -> Report:
     environ = {**os.environ, "ENGINE": "sleeper", "SLEEPER_SECONDS": "0.2", "LOG_LEVEL": "WARNING"}
     with Stack(home, apps=APPS, environ=environ) as stack, _proxy(stack) as url:
         recording = write_unique(speech(1.0), stack.home.path / "a.wav", 0).read_bytes()
-        clients = [_Client(url, stack.api_key, recording, number) for number in range(CLIENTS)]
+        clients: list[_Client] = [_Client(url, stack.api_key, recording, number) for number in range(CLIENTS)]
+        clients.append(follower := _Follower(url, stack.api_key, recording, CLIENTS))
         for client in clients:
             client.start()
         for _ in range(rounds):
@@ -72,6 +75,7 @@ def roll(home: Path, rounds: int) -> Report:
             client.over.set()
         for client in clients:
             client.join(READY_S)
+        report.followed = follower.ended
         report.requests = sum(client.requests for client in clients)
         report.failures = [failure for client in clients for failure in client.failures]
         tasks = [task for client in clients for task in client.tasks]
@@ -80,7 +84,8 @@ def roll(home: Path, rounds: int) -> Report:
 
 
 class _Client(threading.Thread):
-    """Submits a recording, asks for its status a few times, and begins anew; every answer of 5xx is a failure."""
+    """Submits a recording, waits for every fifth, asks for its status a few times, and begins anew; every answer but a
+    success is a failure."""
 
     def __init__(self, url: str, key: str, recording: bytes, number: int) -> None:
         super().__init__(daemon=True)
@@ -91,14 +96,18 @@ class _Client(threading.Thread):
 
     def run(self) -> None:
         while not self.over.wait(0.05):
-            form = {"prompt": f"{self._number} {self.requests}", "diarization": "true"}
-            answer = self._ask("POST", "/transcribe", files={"file": ("a.wav", self._recording)}, data=form)
-            if answer is None:
-                continue
-            self.tasks.append(answer.json()["task_id"])
-            for _ in range(4):
-                self.over.wait(0.1)
-                self._ask("GET", f"/status/{self.tasks[-1]}")
+            if task := self._submit(wait="1" if len(self.tasks) % 5 == 0 else "0"):
+                for _ in range(4):
+                    self.over.wait(0.1)
+                    self._ask("GET", f"/status/{task}")
+
+    def _submit(self, **options: str) -> str | None:
+        form = {"prompt": f"{self._number} {self.requests}", "diarization": "true", **options}
+        answer = self._ask("POST", "/transcribe", files={"file": ("a.wav", self._recording)}, data=form)
+        if answer is None:
+            return None
+        self.tasks.append(answer.json()["task_id"])
+        return self.tasks[-1]
 
     def _ask(self, method: str, path: str, **arguments: object) -> httpx.Response | None:
         self.requests += 1
@@ -111,6 +120,38 @@ class _Client(threading.Thread):
             self.failures.append(f"{method} {path}: {answer.status_code} {answer.text[:200]}")
             return None
         return answer
+
+
+class _Follower(_Client):
+    """Submits a recording and follows it to its end, as a browser does: a stream that ends before is taken up again.
+    One that is torn off in the middle is a failure."""
+
+    ended = 0
+
+    def run(self) -> None:
+        while not self.over.wait(0.05):
+            if task := self._submit():
+                while not self.over.is_set() and not self._follow(task):
+                    pass
+
+    def _follow(self, task: str) -> bool:
+        self.requests += 1
+        path = f"/tasks/{task}/events"
+        try:
+            with self._http.stream("GET", path) as answer:
+                if answer.status_code != 200:
+                    self.failures.append(f"GET {path}: {answer.status_code}")
+                    return True
+                for line in answer.iter_lines():
+                    if '"status": "done"' in line:
+                        self.ended += 1
+                        return True
+                    if self.over.is_set():
+                        return True
+        except httpx.HTTPError as error:
+            self.failures.append(f"GET {path}: {type(error).__name__}")
+            return True
+        return False
 
 
 @contextmanager
