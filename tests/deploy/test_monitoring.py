@@ -13,11 +13,13 @@ from typing import Any
 
 import httpx
 import pytest
+import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.dashboards import DASHBOARDS, FOLDER, render
 from scripts.local_home import LOOPBACK
 from scripts.local_stack import Stack
+from shared.states import QUEUES
 from tests.deploy.prometheus import program
 from tests.unit.outside import TONE
 
@@ -36,6 +38,46 @@ def promtool(*arguments: str | Path) -> str:
 def test_the_configuration_is_valid() -> None:
     """promtool accepts the configuration and both files of rules."""
     assert "2 rule files found" in promtool("check", "config", MONITORING / "prometheus.yml")
+
+
+def test_the_jobs_on_kubernetes_are_those_of_the_rules(tmp_path: Path) -> None:
+    """Each container with metrics is scraped by one job, which has the name that compose gives it; Flower by none."""
+    described = yaml.safe_load((MONITORING / "kubernetes.yml").read_text())
+    found: dict[str, str] = {}
+    for job in described["scrape_configs"]:
+        (pods,) = job.pop("kubernetes_sd_configs")  # of which Debian's promtool knows nothing
+        (selector,) = pods["selectors"]
+        assert (pods["role"], pods["namespaces"], selector["role"]) == ("pod", {"names": ["parley"]}, "pod")
+        keep = [rule for rule in job["relabel_configs"] if rule.get("action") == "keep"]
+        for name, labels in _scrapable():
+            if selector[
+                "label"
+            ] == f"app.kubernetes.io/part-of={labels['pod_label_app_kubernetes_io_part_of']}" and all(
+                re.fullmatch(
+                    rule["regex"], ";".join(labels[key[len("__meta_kubernetes_") :]] for key in rule["source_labels"])
+                )
+                for rule in keep
+            ):
+                assert found.setdefault(name, job["job_name"]) == job["job_name"]
+    assert found == {"api": "parley-api"} | {f"worker-{name}": "parley-worker" for name in set(QUEUES.values())}
+    described["rule_files"] = [str(MONITORING / name) for name in described["rule_files"]]
+    (tmp_path / "kubernetes.yml").write_text(json.dumps(described))
+    promtool("check", "config", tmp_path / "kubernetes.yml")
+
+
+def _scrapable() -> Iterator[tuple[str, dict[str, str]]]:
+    """Containers of deploy/kubernetes with a port, by the labels that Prometheus discovers."""
+    for path in (ROOT / "deploy" / "kubernetes").glob("*.yaml"):
+        for manifest in yaml.safe_load_all(path.read_text()):
+            template = manifest.get("spec", {}).get("template")
+            for container in template["spec"]["containers"] if template else ():
+                for port in container.get("ports", ()):
+                    own = template["metadata"]["labels"]
+                    labels = {"pod_label_" + re.sub(r"\W", "_", key): value for key, value in own.items()}
+                    yield (
+                        container["name"],
+                        labels | {"pod_phase": "Running", "pod_container_port_name": port["name"]},
+                    )
 
 
 def test_alerts_fire_when_they_should_and_only_then() -> None:
