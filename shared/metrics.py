@@ -10,9 +10,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
+
+from shared.metric_files import SharedCounters
 
 STAGE_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 WAIT_BUCKETS_S = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
@@ -57,7 +58,7 @@ def registry(multiprocess_dir: Path | None, *more: Collector) -> CollectorRegist
     """All that this process, or all processes that share the folder, have to tell; `more` is asked at each scrape."""
     made = CollectorRegistry()
     if multiprocess_dir:
-        MultiProcessCollector(made, path=str(multiprocess_dir))  # type: ignore[no-untyped-call]
+        SharedCounters(made, multiprocess_dir)
         ProcessCollector(registry=made)
     else:
         made.register(REGISTRY)
