@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from prometheus_client import start_http_server
@@ -77,7 +78,7 @@ class Cards(Collector):
     """Memory and utilisation of NVIDIA's cards, by NVML; nothing where there is no driver."""
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
-        """Cards are told apart by their number."""
+        """Cards are told apart by their number. What a card does not tell, as utilisation under MIG, is left out."""
         import pynvml  # type: ignore[import-untyped]
 
         try:
@@ -87,13 +88,15 @@ class Cards(Collector):
         used = GaugeMetricFamily("parley_gpu_memory_used_bytes", "Memory in use", labels=["gpu"])
         total = GaugeMetricFamily("parley_gpu_memory_total_bytes", "Memory of the card", labels=["gpu"])
         busy = GaugeMetricFamily("parley_gpu_utilization_ratio", "Share of time in which it worked", labels=["gpu"])
-        try:
+        with suppress(pynvml.NVMLError):
             for number in range(pynvml.nvmlDeviceGetCount()):
-                card = pynvml.nvmlDeviceGetHandleByIndex(number)
-                memory = pynvml.nvmlDeviceGetMemoryInfo(card)
-                used.add_metric([str(number)], float(memory.used))
-                total.add_metric([str(number)], float(memory.total))
-                busy.add_metric([str(number)], pynvml.nvmlDeviceGetUtilizationRates(card).gpu / 100)
-        finally:
+                with suppress(pynvml.NVMLError):
+                    memory = pynvml.nvmlDeviceGetMemoryInfo(pynvml.nvmlDeviceGetHandleByIndex(number))
+                    used.add_metric([str(number)], float(memory.used))
+                    total.add_metric([str(number)], float(memory.total))
+                with suppress(pynvml.NVMLError):
+                    rates = pynvml.nvmlDeviceGetUtilizationRates(pynvml.nvmlDeviceGetHandleByIndex(number))
+                    busy.add_metric([str(number)], rates.gpu / 100)
+        with suppress(pynvml.NVMLError):
             pynvml.nvmlShutdown()
         yield from (used, total, busy)
