@@ -204,11 +204,9 @@ def upgrade() -> None:
     op.create_foreign_key(
         "idempotency_keys_batch", "idempotency_keys", "batches", ["batch_id"], ["id"], ondelete="CASCADE"
     )
-    op.add_column("workers", sa.Column("deaf", sa.Boolean(), server_default=sa.text("false"), nullable=False))
 
 
 def downgrade() -> None:
-    op.drop_column("workers", "deaf")
     op.drop_constraint("idempotency_keys_batch", "idempotency_keys", type_="foreignkey")
     op.drop_index("idempotency_keys_by_batch", table_name="idempotency_keys")
     op.drop_column("idempotency_keys", "batch_id")
