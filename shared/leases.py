@@ -24,7 +24,10 @@ from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions, Priority, priority_name
 from shared.shards import fan_out, planned
 from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
+from shared.telemetry import get_logger
 from shared.window import Ring, is_at_limit, level
+
+log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +290,16 @@ def expire(session: Session, job_id: uuid.UUID, *, max_attempts: int) -> Outcome
         else:
             row.state, row.rung_at, row.rings = StageState.QUEUED, func.now(), 1
             rings.append(_bell(job, row.name, row.shard))
+        log.warning(
+            "stage_expired",
+            job_id=str(job_id),
+            stage=row.name,
+            shard=row.shard,
+            worker=row.worker,
+            attempt=row.attempt,
+            state=row.state,
+            request_id=job.request_id,
+        )
     session.flush()
     for row in expired:
         if row.state == StageState.DEAD:
