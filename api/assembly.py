@@ -27,6 +27,7 @@ from shared.errors import (
     StorageUnavailable,
 )
 from shared.jobs import Source
+from shared.metrics import UPLOAD_BYTES
 from shared.models import Upload
 from shared.parts import Layout
 from shared.storage import MultipartWriter, Storage
@@ -72,6 +73,7 @@ def complete(owner_id: uuid.UUID, upload_id: uuid.UUID, storage: Storage, ttl_s:
         _join(upload, storage)
         sha256 = _checked(upload, storage)
         done, is_duplicate = _finish(upload, sha256, ttl_s)
+        UPLOAD_BYTES.inc(done.bytes)  # only now: parts may have come past the gateway, or several times
     except (StorageUnavailable, DatabaseUnavailable):
         with suppress(DatabaseUnavailable), session() as work:
             uploads.let_go(work, upload)

@@ -25,7 +25,7 @@ REQUESTS = Counter("parley_http_requests", "Answers of the gateway", ["method", 
 REQUEST_SECONDS = Histogram(
     "parley_http_request_seconds", "Time to answer, bodies and waiting included", ["route"], buckets=REQUEST_BUCKETS_S
 )
-UPLOAD_BYTES = Counter("parley_upload_bytes", "Bytes of recordings received by the gateway")
+UPLOAD_BYTES = Counter("parley_upload_bytes", "Bytes of recordings uploaded, parts once they are one recording")
 EGRESS_REFUSED = Counter("parley_egress_refused", "Outbound connections that the guard refused", ["code"])
 
 STAGE_RUNS = Counter(

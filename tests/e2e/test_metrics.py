@@ -67,6 +67,22 @@ def test_the_gateway_tells_of_itself_and_of_the_service(stack: Stack, task: str)
         assert total(samples, "parley_workers", queue=queue) == 1
 
 
+def test_uploaded_bytes_count_once_by_whichever_way_they_come(stack: Stack, http: httpx.Client) -> None:
+    """In a form, in parts through the gateway, one of them twice, and straight to the bucket."""
+    recordings = [tone(seconds) for seconds in (1.1, 1.2, 1.3)]
+    before = total(scrape(stack.metrics_urls["api"]), "parley_upload_bytes_total")
+    assert http.post("/transcribe", files={"file": ("a.wav", recordings[0])}).status_code == 202
+    for recording, is_past in ((recordings[1], False), (recordings[2], True)):
+        begun = http.post("/uploads", json={"filename": "a.wav", "bytes": len(recording)}).json()
+        (part,) = begun["parts"]
+        for _ in range(2):
+            sent = httpx.put(part["url"], content=recording) if is_past else http.put(part["path"], content=recording)
+            assert sent.status_code == 200
+        assert http.post(f"/uploads/{begun['upload_id']}/complete").status_code == 200
+    after = total(scrape(stack.metrics_urls["api"]), "parley_upload_bytes_total")
+    assert after - before == sum(map(len, recordings))
+
+
 def test_labels_are_bounded(stack: Stack, http: httpx.Client, task: str) -> None:
     """No id, no made-up path and no made-up method ever becomes a series."""
     before = scrape(stack.metrics_urls["api"])
