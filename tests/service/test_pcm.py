@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
 import numpy as np
 import pytest
@@ -29,3 +30,22 @@ def test_a_span_of_one_channel_is_read(channels: int, bucket: Storage) -> None:
             assert read(3.0, 3.0).size == 0
     finally:
         bucket.delete([key])
+
+
+def test_a_span_costs_its_own_bytes_only(bucket: Storage) -> None:
+    """What crosses the network for a second of a recording is that second, by a Range of S3."""
+    key = f"test/{uuid.uuid4()}.wav"
+    bucket.put(key, bytes(pcm.HEADER_BYTES + 10 * SAMPLE_RATE * pcm.SAMPLE_BYTES))
+    received: list[int] = []
+
+    def note(parsed: dict[str, Any], **_: Any) -> None:
+        received.append(parsed["ContentLength"])
+
+    events = bucket.client.meta.events
+    events.register("after-call.s3.GetObject", note)
+    try:
+        assert pcm.reader(bucket, key)(3.0, 4.0).size == SAMPLE_RATE
+    finally:
+        events.unregister("after-call.s3.GetObject", note)
+        bucket.delete([key])
+    assert received == [SAMPLE_RATE * pcm.SAMPLE_BYTES]
