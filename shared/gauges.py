@@ -1,9 +1,10 @@
-"""The state of the whole service as gauges, asked of PostgreSQL at each scrape: any gateway gives the same answer."""
+"""The state of the whole service as gauges, asked of its servers at each scrape: any gateway gives the same answer."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -22,6 +23,9 @@ MAX_TENANTS = 20
 
 FRESH_S = 5.0
 """Scrapers that come at the same time share one look: counting a million queued stages takes a while."""
+
+CHECK_TIMEOUT_S = 2.0
+"""As for /health/ready, and well within the 10 s after which Prometheus gives a scrape up."""
 
 UNFINISHED = (JobState.QUEUED, JobState.PROCESSING, JobState.CANCELLING)
 NAMES = {number: name for name, number in PRIORITIES.items()}
@@ -54,6 +58,33 @@ class ServiceGauges(Collector):
                 )  # fmt: skip
         except DatabaseUnavailable:
             return (GaugeMetricFamily("parley_database_up", "Whether PostgreSQL answers", 0.0),)
+
+
+class Servers(Collector):
+    """`parley_NAME_up` for each of `checks`, which raise when their server cannot be used: asked at each scrape.
+
+    One that does not answer within CHECK_TIMEOUT_S is down, and is not asked anew before it has let go of its thread.
+    """
+
+    def __init__(self, checks: Mapping[str, Callable[[], object]]) -> None:
+        self._checks = checks
+        self._asked: dict[str, Future[object]] = {}
+        self._threads = ThreadPoolExecutor(len(checks), thread_name_prefix="servers")
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """Nothing: registering must not need a server."""
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """Their states now, 1 or 0."""
+        for name, check in self._checks.items():
+            if name not in self._asked or self._asked[name].done():
+                self._asked[name] = self._threads.submit(check)
+        asked = dict(self._asked)
+        wait(asked.values(), CHECK_TIMEOUT_S)
+        for name, answer in asked.items():
+            is_up = answer.done() and answer.exception() is None
+            yield GaugeMetricFamily(f"parley_{name}_up", f"Whether the {name} answers", float(is_up))
 
 
 def _stages(work: Session) -> tuple[GaugeMetricFamily, ...]:

@@ -67,7 +67,7 @@ async def workers(response: Response) -> AsyncHealth:
 async def _health(config: Settings, storage: Storage) -> Health:
     checks: dict[str, Callable[[], object]] = {
         "database": _check_database,
-        "broker": lambda: _check_broker(config),
+        "broker": lambda: check_broker(config),
         "storage": storage.check,
         "workers": _check_workers,
     }
@@ -109,7 +109,8 @@ def _check_database() -> None:
         work.execute(text("SELECT 1"))
 
 
-def _check_broker(config: Settings) -> None:
+def check_broker(config: Settings) -> None:
+    """Raises redis.RedisError unless the broker can be used."""
     with redis.Redis.from_url(
         config.redis_url.get_secret_value(), socket_timeout=CHECK_TIMEOUT_S, socket_connect_timeout=CHECK_TIMEOUT_S
     ) as client:

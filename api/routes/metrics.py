@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from api.dependencies import SettingsDep
+from api.routes.health import check_broker
 from shared import metrics
-from shared.gauges import ServiceGauges
+from shared.config import settings
+from shared.gauges import Servers, ServiceGauges
+from shared.storage import storage
 
 router = APIRouter(tags=["health"])
 
@@ -24,4 +27,5 @@ def read(config: SettingsDep) -> Response:
 
 @cache
 def _registry(folder: Path | None) -> CollectorRegistry:
-    return metrics.registry(folder, ServiceGauges())
+    servers = Servers({"broker": partial(check_broker, settings()), "storage": storage().check})
+    return metrics.registry(folder, ServiceGauges(), servers)
