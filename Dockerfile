@@ -1,4 +1,3 @@
-# syntax=docker/dockerfile:1.7
 # The gateway and the migrations: no torch, no models. Workers are in Dockerfile.worker.
 
 ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
@@ -24,7 +23,7 @@ COPY --from=build /opt/venv /opt/venv
 COPY shared/ shared/
 COPY tasks/__init__.py tasks/app.py tasks/logs.py tasks/
 COPY api/ api/
-COPY scripts/__init__.py scripts/health_check.py scripts/create_api_key.py scripts/
+COPY scripts/__init__.py scripts/health_check.py scripts/create_api_key.py scripts/copy_bucket.py scripts/
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["tini", "--"]
