@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -10,6 +11,8 @@ from pathlib import Path
 
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -17,6 +20,9 @@ from sqlalchemy.orm import Session
 
 from shared.config import settings
 from shared.errors import DatabaseUnavailable
+
+WAIT_S = 600
+POLL_S = 2
 
 
 @cache
@@ -78,11 +84,38 @@ def alembic_config() -> Config:
     return config
 
 
+def is_migrated() -> bool:
+    """Whether the tables are those of this release or of a newer one, on which it runs too (docs/upgrade.md)."""
+    scripts = ScriptDirectory.from_config(alembic_config())
+    older = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
+    with engine().connect() as connection:
+        found = MigrationContext.configure(connection).get_current_revision()
+    return found is not None and found not in older
+
+
+def wait_until_migrated() -> bool:
+    """Wait for whoever migrates, also while PostgreSQL is away; False when that took longer than WAIT_S."""
+    deadline = time.monotonic() + WAIT_S
+    while time.monotonic() < deadline:
+        try:
+            if is_migrated():
+                return True
+        except (OperationalError, PoolTimeout):
+            pass
+        time.sleep(POLL_S)
+    return False
+
+
 def main() -> None:
-    """`python -m shared.db upgrade|check|revision MESSAGE`: bring the tables up to date, or compare them."""
+    """`python -m shared.db upgrade|wait|check|revision MESSAGE`: bring the tables up to date, wait until somebody has,
+    compare them with shared/models, or write the migration."""
     match sys.argv[1:]:
         case ["upgrade"]:
-            command.upgrade(alembic_config(), "head")
+            if not is_migrated():
+                command.upgrade(alembic_config(), "head")
+        case ["wait"]:
+            if not wait_until_migrated():
+                raise SystemExit(f"nobody has migrated the tables in {WAIT_S} s")
         case ["check"]:
             command.check(alembic_config())
         case ["revision", message]:

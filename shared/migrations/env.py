@@ -13,6 +13,8 @@ with engine().connect() as connection:
     connection.commit()
     context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
     with context.begin_transaction():
+        # rewriting a large table takes its time; waiting for a lock, behind which everybody queues, stays limited
+        connection.exec_driver_sql("SET LOCAL statement_timeout = 0")
         context.run_migrations()
     connection.exec_driver_sql(f"SELECT pg_advisory_unlock({MIGRATION_LOCK})")
     connection.commit()
