@@ -48,6 +48,11 @@ class TranscribeOptions:
     batch_size: int = 8
     word_timestamps: bool = True
 
+    @property
+    def sequential(self) -> bool:
+        """Whether steps are decoded one after another, whatever `batch_size` is."""
+        return self.mode == "accurate" or bool(self.temperature)
+
 
 def decode(
     read: Read,
@@ -58,14 +63,13 @@ def decode(
     footing: Footing,
 ) -> Iterator[Utterance]:
     """What is said in the packed speech, window after window."""
-    sequential = options.mode == "accurate" or bool(options.temperature)
     total = sum(packing.duration for packing in packings)
     before = done = 0.0
     for packing in packings:
-        if sequential:
+        if options.sequential:
             packing = Packing(close_gaps(packing.spans, MAX_INNER_SILENCE_S))
         samples = packing.samples(read)
-        decode = _one_by_one if sequential else _in_batches
+        decode = _one_by_one if options.sequential else _in_batches
         for segment in _guarded(footing.keep(partial(decode, samples, packing, options, model))):
             done = max(done, min(before + segment.end, total))
             progress(min(1.0, done / total))

@@ -60,7 +60,7 @@ class Footing:
             raise error
         gc.collect()  # what failed may be held by cycles
         if self.batch_size > 1:
-            self.batch_size //= 2
+            self.batch_size = (self.batch_size + 1) // 2
         elif not self._moved and self._to_cpu():
             self._moved = True
         else:

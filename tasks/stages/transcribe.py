@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import inf
 
 from faster_whisper import WhisperModel
@@ -159,7 +160,7 @@ def recognise(
     """Decode all the speech of a part, in the language of the options. The segments are of all that is heard."""
     said: list[Utterance] = []
     segmenter = Segmenter(part.whole.start, part.whole.end)
-    footing = Footing("Speech recognition", options.batch_size, lambda: isinstance(model, Whisper) and model.to_cpu())
+    footing = Footing("Speech recognition", _at_once(part, options), partial(_leave_card, model))
     for utterance in decode(part.read, part.packings, options, model, progress, footing):
         said.append(utterance)
         finished(within(segmenter.add(utterance), part.bounds))
@@ -186,3 +187,15 @@ def recognise(
         sum(seconds for _, seconds in dropped),
         tuple(stretch for stretch, _ in dropped),
     )
+
+
+def _at_once(part: Part, options: TranscribeOptions) -> int:
+    """Pieces that are really decoded together: less than that helps where memory is short, a smaller batch may not."""
+    if options.sequential:
+        return 1
+    return min(options.batch_size, max((len(packing.chunks()) for packing in part.packings), default=1))
+
+
+def _leave_card(model: WhisperModel) -> bool:
+    """Whether there was a card to leave."""
+    return isinstance(model, Whisper) and model.to_cpu()
