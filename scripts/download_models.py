@@ -24,7 +24,7 @@ from shared.errors import ModelUnavailable
 def main(arguments: Sequence[str] | None = None) -> int:
     """Returns the exit status: 0 when every model is in place, 1 with one line on stderr when one is not."""
     options = _parser().parse_args(arguments)
-    names = list(WHISPER) if options.all else options.model or list(NEEDED_WHISPER)
+    names = list(WHISPER) if options.all else list(dict.fromkeys(options.model or NEEDED_WHISPER))
     started = time.monotonic()
     try:
         fetched = ensure(
@@ -51,6 +51,19 @@ def _copy_from(model_dir: Path) -> Path | None:
     """MODEL_DIR, when it is set and --model-dir names another folder."""
     source = os.environ.get("MODEL_DIR")
     return Path(source) if source and Path(source).resolve() != model_dir.resolve() else None
+
+
+def _names(given: str) -> list[str]:
+    """The models of a list like WHISPER_MODELS. Raises argparse.ArgumentTypeError for what is not in the catalogue."""
+    names = [name.strip() for name in given.split(",") if name.strip()]
+    if "auto" in names:
+        raise argparse.ArgumentTypeError(
+            "auto is decided where the models run, which is not here: set WHISPER_MODEL to base (CPU) or "
+            "large-v3-turbo (CUDA)"
+        )
+    if unknown := [name for name in names if name not in WHISPER and name not in ALIASES]:
+        raise argparse.ArgumentTypeError(f"no model is called {unknown[0]!r}: {', '.join([*WHISPER, *ALIASES])}")
+    return names
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -85,10 +98,10 @@ examples:
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
         "--model",
-        action="append",
-        metavar="NAME",
-        choices=[*WHISPER, *ALIASES],
-        help=f"a Whisper model; may be given several times (default: {' and '.join(NEEDED_WHISPER)})",
+        action="extend",
+        type=_names,
+        metavar="NAME[,NAME...]",
+        help=f"Whisper models; may be given several times (default: {' and '.join(NEEDED_WHISPER)})",
     )
     total = sum(item.size_bytes for item in WHISPER.values()) / MB / 1000
     choice.add_argument("--all", action="store_true", help=f"every Whisper model, {total:.0f} GB")

@@ -28,6 +28,8 @@ GPU = {
     "WHISPER_MODEL": "large-v3-turbo",
 }
 
+CPU_MODEL = "base"
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Exit status 0; names what was written, and shows no secret."""
@@ -38,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     wanted = {name: new_secret(name) for name in SECRETS if not known.get(name)}
     if options.domain:
         wanted |= of_domain(options.domain, options.email)
+    if options.address:
+        wanted |= of_address(options.address, known)
+    if known.get("WHISPER_MODEL") == "auto":
+        on_gpu = "gpu" in known.get("COMPOSE_PROFILES", "").split(",")
+        wanted["WHISPER_MODEL"] = GPU["WHISPER_MODEL"] if on_gpu else CPU_MODEL  # who fetches it needs its name
     if options.gpu:
         wanted |= GPU
     if chosen := [name for name in PROFILES if getattr(options, name)]:
@@ -63,6 +70,15 @@ def of_domain(domain: str, email: str | None) -> dict[str, str]:
         "ACME_EMAIL": email or f"admin@{domain}",
         "GRAFANA_URL": f"https://{domain}/grafana/",
         "GRAFANA_COOKIE_SECURE": "true",
+    }
+
+
+def of_address(address: str, known: Mapping[str, str]) -> dict[str, str]:
+    """For a network without a domain: where other machines find S3 and Grafana, by the ports of the file."""
+    port, s3_port = known.get("HTTP_PORT") or "80", known.get("S3_PORT") or "9000"
+    return {
+        "S3_PUBLIC_ENDPOINT_URL": f"http://{address}:{s3_port}",
+        "GRAFANA_URL": f"http://{address}{'' if port == '80' else f':{port}'}/grafana/",
     }
 
 
@@ -100,7 +116,9 @@ def write_private(file: Path, text: str) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--file", type=Path, default=Path(".env"), help="(default: .env in this folder)")
-    parser.add_argument("--domain", help="serve https://DOMAIN and https://s3.DOMAIN with certificates of its own")
+    place = parser.add_mutually_exclusive_group()
+    place.add_argument("--address", help="name or IP address of this machine in a network without a domain; plain HTTP")
+    place.add_argument("--domain", help="serve https://DOMAIN and https://s3.DOMAIN with certificates of its own")
     parser.add_argument("--email", help="who is told when a certificate cannot be renewed (default: admin@DOMAIN)")
     parser.add_argument("--gpu", action="store_true", help="recognition and diarization on an NVIDIA card")
     parser.add_argument("--monitoring", action="store_true", help="Prometheus, and Grafana below /grafana")

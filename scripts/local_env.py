@@ -77,6 +77,8 @@ COMPOSE: tuple[tuple[str, str | None, str], ...] = (
     ("POSTGRES_CONNECTIONS", "400", ""),
     ("VALKEY_MEMORY", "1g", ""),
     ("SEAWEEDFS_MEMORY", "2g", ""),
+    ("HF_ENDPOINT", "https://huggingface.co", "Where the weights come from: the Hub, or the mirror on a package index"),
+    ("PIP_INDEX_URL", "https://pypi.org/simple", ""),
     ("GRAFANA_URL", "http://localhost/grafana/", "Profiles monitoring and logging: where people find Grafana"),
     ("GRAFANA_COOKIE_SECURE", "false", "true where that is https"),
     ("METRICS_RETENTION", "30d", "What Prometheus keeps, by age and by size"),

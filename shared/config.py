@@ -95,8 +95,14 @@ class Settings(BaseSettings):
     model_dir: Path = Field(Path("models"), description="Local weights: whisper/NAME/ and diarization/")
     hf_token: SecretStr | None = Field(None, description="Hugging Face token for gated models")
     hub_timeout_s: float = Field(5, gt=0, description="Wait this long for the Hub before using the mirror")
-    whisper_model: str = Field("auto", description="Default model; auto = base on CPU, large-v3-turbo on CUDA")
-    whisper_models: str = Field(",".join(WHISPER_MODELS), description="Models that may be asked for")
+    whisper_model: str = Field(
+        "auto",
+        description="Default model; auto = base on CPU, large-v3-turbo on CUDA (docker compose: base, and no auto)",
+    )
+    whisper_models: str = Field(
+        ",".join(WHISPER_MODELS),
+        description="Models that may be asked for (docker compose: the default and these; it fetches them all)",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run")
     diarization_device: str = Field(
         "",
@@ -181,8 +187,8 @@ class Settings(BaseSettings):
 
     @property
     def allowed_models(self) -> tuple[str, ...]:
-        """`whisper_models` as a tuple of names."""
-        return tuple(name.strip() for name in self.whisper_models.split(",") if name.strip())
+        """`whisper_models` as a tuple of names, each once."""
+        return tuple(dict.fromkeys(name.strip() for name in self.whisper_models.split(",") if name.strip()))
 
 
 @cache

@@ -10,6 +10,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ COMBINATIONS = [
     if not set(chosen) >= STORES  # one object store or the other
 ]
 PROFILES = ("gpu", "monitoring", "logging")
+PROFILE_SETS = [chosen for size in range(len(PROFILES) + 1) for chosen in itertools.combinations(PROFILES, size)]
 WATCHERS = {
     "": set(),
     "monitoring": {"prometheus", "node-exporter", "grafana"},
@@ -86,11 +88,20 @@ def test_every_combination_is_accepted(checkout: Path, chosen: tuple[str, ...]) 
         assert service["logging"]["options"]["labels"] == "com.docker.compose.project,com.docker.compose.service"
 
 
-@pytest.mark.parametrize(
-    "chosen",
-    [chosen for size in range(len(PROFILES) + 1) for chosen in itertools.combinations(PROFILES, size)],
-    ids=lambda chosen: "+".join(chosen) or "none",
-)
+@pytest.mark.parametrize("chosen", PROFILE_SETS, ids=lambda chosen: "+".join(chosen) or "none")
+def test_every_override_goes_with_every_profile(checkout: Path, chosen: tuple[str, ...]) -> None:
+    """With any set of profiles compose takes each override file alone, and as many of them as go together."""
+    most = [names for names in COMBINATIONS if len(names) == len(OUTSIDE) - 1]
+    arguments = [
+        (*files(names), *profiles(chosen), "config", "-q") for names in (*((name,) for name in OUTSIDE), *most)
+    ]
+    with ThreadPoolExecutor(2) as pool:
+        answers = list(pool.map(lambda given: compose(checkout, *given), arguments))
+    assert [said.stderr for said in answers if said.returncode] == []
+    assert len(answers) == len(OUTSIDE) + len(STORES)
+
+
+@pytest.mark.parametrize("chosen", PROFILE_SETS, ids=lambda chosen: "+".join(chosen) or "none")
 def test_a_profile_adds_its_services(checkout: Path, chosen: tuple[str, ...]) -> None:
     """Every set of profiles is accepted; what watches is there with its profile and only then."""
     said = compose(checkout, *profiles(chosen), "config", "--services")
@@ -138,6 +149,29 @@ def test_init_env_makes_secrets_once(tmp_path: Path) -> None:
     assert second["S3_PUBLIC_ENDPOINT_URL"] == "https://s3.parley.example.org"
     assert second["GRAFANA_URL"] == "https://parley.example.org/grafana/"
     assert second["COMPOSE_PROFILES"] == "monitoring,gpu"
+
+
+@pytest.mark.parametrize(("options", "model"), [((), "base"), (("--gpu",), "large-v3-turbo")])
+def test_init_env_names_the_model(tmp_path: Path, options: tuple[str, ...], model: str) -> None:
+    """`auto` is replaced by the model that it means for what is installed; a name stays."""
+    command = (sys.executable, ROOT / "scripts/init_env.py", "--file", tmp_path / ".env")
+    (tmp_path / ".env").write_text("WHISPER_MODEL=auto\n")
+    subprocess.run((*command, *options), capture_output=True, check=True)
+    assert given((tmp_path / ".env").read_text())["WHISPER_MODEL"] == model
+    (tmp_path / ".env").write_text("WHISPER_MODEL=small\n")
+    subprocess.run(command, capture_output=True, check=True)
+    assert given((tmp_path / ".env").read_text())["WHISPER_MODEL"] == "small"
+
+
+def test_init_env_names_the_machine(tmp_path: Path) -> None:
+    """With --address, what other machines are sent to is that address and the ports of the file; not with --domain."""
+    command = (sys.executable, ROOT / "scripts/init_env.py", "--file", tmp_path / ".env", "--address", "192.168.1.20")
+    (tmp_path / ".env").write_text("S3_PORT=9443\nHTTP_PORT=8080\n")
+    subprocess.run(command, capture_output=True, check=True)
+    made = given((tmp_path / ".env").read_text())
+    assert made["S3_PUBLIC_ENDPOINT_URL"] == "http://192.168.1.20:9443"
+    assert made["GRAFANA_URL"] == "http://192.168.1.20:8080/grafana/"
+    assert subprocess.run((*command, "--domain", "x.org"), capture_output=True, check=False).returncode == 2
 
 
 def test_services_can_be_scaled_and_are_locked_in(everything: dict[str, Any]) -> None:
