@@ -11,8 +11,9 @@ import pytest
 import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 
-from shared.config import Settings
+from shared.config import WHISPER_MODELS, Settings
 from shared.states import NEEDS, QUEUES
+from tests.deploy.documented import blocks, section
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -112,15 +113,58 @@ def test_every_queue_has_workers_that_outlive_a_drained_node() -> None:
 def test_pods_are_locked_down() -> None:
     """No root, no privileges to gain, nothing to write to but what is given."""
     for manifest in of_kind("Deployment", "Job"):
-        pod, own = manifest["spec"]["template"]["spec"], container(manifest)["securityContext"]
+        pod = manifest["spec"]["template"]["spec"]
         assert pod["securityContext"]["runAsNonRoot"]
         assert pod["automountServiceAccountToken"] is False
-        assert own == {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        }
-        assert {"requests", "limits"} <= container(manifest)["resources"].keys()
+        for own in (*pod.get("initContainers", ()), *pod["containers"]):
+            assert own["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+            assert {"requests", "limits"} <= own["resources"].keys()
+
+
+def test_new_pods_wait_for_the_migrations() -> None:
+    """Whoever reads the tables starts only when they are those of its release; what is ready before is the old one."""
+    waiting = set()
+    for manifest in of_kind("Deployment"):
+        own = container(manifest)
+        for before in manifest["spec"]["template"]["spec"].get("initContainers", ()):
+            assert before["args"] == ["python", "-m", "shared.db", "wait"]
+            assert (before["image"], before["envFrom"]) == (own["image"], own["envFrom"])
+            waiting.add(own["name"])
+    assert waiting == {"api"} | {f"worker-{queue}" for queue in QUEUES.values()}
+
+
+def test_an_upgrade_deletes_every_job_first() -> None:
+    """Jobs cannot be changed, so the procedure of docs/upgrade.md begins with all of them, and waits for `migrate`."""
+    (commands,) = blocks(section(ROOT / "docs" / "upgrade.md", "Upgrading without losing work"))
+    jobs = " ".join(sorted(manifest["metadata"]["name"] for manifest in of_kind("Job")))
+    assert commands[0] == f"kubectl -n {KUSTOMIZATION['namespace']} delete job {jobs} --ignore-not-found"
+    assert commands[1] == "kubectl apply -k deploy/kubernetes"
+    assert commands[2].endswith(" job/migrate")
+
+
+def test_an_upgrade_needs_no_spare_card() -> None:
+    """A pool with cards gives one up before a new pod asks for it; the gateway keeps all until a new one is ready."""
+    for manifest in of_kind("Deployment"):
+        strategy = manifest["spec"].get("strategy", {}).get("rollingUpdate")
+        if "nvidia.com/gpu" in container(manifest)["resources"]["limits"]:
+            assert strategy == {"maxUnavailable": 1, "maxSurge": 0}
+        if manifest["metadata"]["name"] == "api":
+            assert strategy == {"maxUnavailable": 0, "maxSurge": 1}
+
+
+def test_what_is_offered_is_fetched() -> None:
+    """The job fetches the models that `GET /models` names, the default among them."""
+    given = dict(pair.split("=", 1) for pair in KUSTOMIZATION["configMapGenerator"][0]["literals"])
+    offered = given["WHISPER_MODELS"].split(",")
+    assert given["WHISPER_MODEL"] in offered
+    assert set(offered) <= set(WHISPER_MODELS)
+    (models,) = (container(manifest) for manifest in of_kind("Job") if manifest["metadata"]["name"] == "models")
+    assert models["args"][-2:] == ["--model", "$(WHISPER_MODELS)"]
+    assert {"configMapRef": {"name": "parley"}} in models["envFrom"]
 
 
 def test_pools_scale_with_what_waits_and_what_runs() -> None:
