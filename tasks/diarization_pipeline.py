@@ -19,6 +19,7 @@ from pyannote.core import SlidingWindowFeature
 from scipy.optimize import linear_sum_assignment
 
 from tasks.diarization_trunk import TrunkFrames, frame_at
+from tasks.stages.diarize import SEGMENTATION
 
 Mode = Literal["fast", "exact"]
 Hook = Callable[..., None]
@@ -125,6 +126,12 @@ class Diarizer(SpeakerDiarization):  # type: ignore[misc]
         self.to(torch.device("cpu"))
         torch.cuda.empty_cache()
         return True
+
+    def get_segmentations(self, file: Any, hook: Hook | None = None) -> SlidingWindowFeature:
+        """(chunks, frames, local speakers); kept in `file`, so that another go after a failure begins behind it."""
+        if SEGMENTATION not in file:
+            file[SEGMENTATION] = super().get_segmentations(file, hook=hook)
+        return file[SEGMENTATION]
 
     def get_embeddings(
         self,

@@ -15,6 +15,9 @@ from tasks.stages.footing import Footing, is_out_of_memory
 Pipeline = Any
 """A `tasks.diarization_pipeline.Diarizer`, whose module imports torch and is not imported before it is needed."""
 
+SEGMENTATION = "segmentation"
+"""Where a pipeline keeps the segmentation of a file, in the file that it was given, and finds it when called again."""
+
 SHARES = {"segmentation": (0.0, 0.3), "embeddings": (0.3, 0.95), "discrete_diarization": (0.95, 1.0)}
 """Which part of the whole each step of the pipeline takes, measured on a CPU; clustering has no step of its own."""
 
@@ -34,11 +37,13 @@ def diarize(
     """Speaker turns of a recording, in order of their start, within the recording.
 
     waveform : (samples,) mono at 16 kHz, -1..1
-    progress : called between batches with a share that never goes back; what it raises to stop the work gets out
+    progress : called between batches with a share that goes back only where the pipeline starts again; what it raises
+        to stop the work gets out
 
     Speakers are named as the pipeline names them. Silence has no turns. With more speakers asked for than voices can
-    be told apart, there are as many as can. When memory runs out the pipeline starts again with less at once, then on
-    the CPU. Raises OutOfMemory when that does not help either, DiarizationError when the pipeline fails otherwise.
+    be told apart, there are as many as can. When memory runs out segmentation starts again with less at once, then on
+    the CPU; what comes behind it starts again on the CPU at once. Raises OutOfMemory when that does not help either,
+    DiarizationError when the pipeline fails otherwise.
     """
     import torch
 
@@ -62,7 +67,8 @@ def diarize(
 def _run(pipeline: Pipeline, file: dict[str, Any], options: DiarizeOptions, watch: _Watch) -> tuple[Any, list[Caveat]]:
     """The pipeline's output, and what had to be done to get it in the memory there is."""
     usual = pipeline.segmentation_batch_size
-    footing = Footing("Speaker diarization", usual, lambda: bool(pipeline.to_cpu()))
+    segmenting = Footing("Speaker diarization", usual, lambda: bool(pipeline.to_cpu()))
+    embedding = Footing("Speaker diarization", 1, lambda: bool(pipeline.to_cpu()))  # a chunk at a time, always
     try:
         while True:
             try:
@@ -73,14 +79,15 @@ def _run(pipeline: Pipeline, file: dict[str, Any], options: DiarizeOptions, watc
                     max_speakers=options.max_speakers,
                     hook=watch,
                 )
-                return output, footing.caveats()
+                return output, [*segmenting.caveats(), *embedding.caveats()]
             except (Interrupted, LeaseLost, ParleyError):
                 raise
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise DiarizationError(f"Speaker diarization failed: {type(error).__name__}") from error
-                footing.step_down(error)
-                pipeline.segmentation_batch_size = footing.batch_size
+                (embedding if SEGMENTATION in file else segmenting).step_down(error)
+                pipeline.segmentation_batch_size = segmenting.batch_size
+                watch.start_again()
     finally:
         pipeline.segmentation_batch_size = usual
 
@@ -105,6 +112,9 @@ class _Watch:
         # A step's last call has no count; `completed` counts whole batches and may exceed `total`.
         done = 1.0 if not total else min(1.0, float(completed or 0) / float(total))
         self.report(start + done * (end - start))
+
+    def start_again(self) -> None:
+        self._share = 0.0
 
     def report(self, share: float) -> None:
         self._share = max(self._share, share)

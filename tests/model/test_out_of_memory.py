@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from typing import Any
+
 import numpy as np
 import pytest
 from faster_whisper.audio import decode_audio
@@ -9,9 +14,11 @@ from faster_whisper.audio import decode_audio
 from scripts.weights.fixtures import fixture
 from shared.config import Settings
 from shared.errors import OutOfMemory
-from shared.transcript import SAMPLE_RATE, Transcription
+from shared.transcript import SAMPLE_RATE, Diarization, Transcription
 from tasks import engines
+from tasks.diarization import CPU_BATCH
 from tasks.stages.decoding import TranscribeOptions
+from tasks.stages.diarize import DiarizeOptions, diarize
 from tasks.stages.merge import merge
 from tasks.stages.speech import Samples
 from tasks.stages.transcribe import transcribe
@@ -92,3 +99,80 @@ def test_one_piece_that_does_not_fit_is_not_tried_again_where_it_is(mode: str, c
     with pytest.raises(OutOfMemory):
         recognise(clip, stuck, TranscribeOptions("tiny.en", mode=mode))
     assert stuck.tried == [1]
+
+
+# ---- diarization
+
+CLIP = 16 * SAMPLE_RATE
+"""Samples, in 7 whole chunks of 10 s, one a second; as the usual batch is 8, they are segmented together."""
+
+
+@pytest.fixture(scope="module")
+def pipeline(config: Settings) -> Any:
+    return engines.diarization(config)
+
+
+@pytest.fixture(scope="module")
+def usual(pipeline: Any, talk: Samples) -> Diarization:
+    """Who speaks in the clip, with enough memory."""
+    return diarize(talk[:CLIP], DiarizeOptions(), pipeline, lambda _: None)
+
+
+@contextmanager
+def cramped(network: Any, *rooms: int) -> Iterator[list[int]]:
+    """A network of torch with memory for so many pieces at the first, second, ... call. Gives what each was given."""
+    import torch
+
+    tried: list[int] = []
+
+    def allocate(_: object, given: tuple[Any, ...]) -> None:
+        room = rooms[min(len(tried), len(rooms) - 1)]
+        tried.append(len(given[0]))
+        if len(given[0]) > room:
+            raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    hook = network.register_forward_pre_hook(allocate)
+    try:
+        yield tried
+    finally:
+        hook.remove()
+
+
+def test_segmentation_that_does_not_fit_gives_the_same_turns(pipeline: Any, talk: Samples, usual: Diarization) -> None:
+    """It starts again with half as much at once until it fits, which the transcript says; the progress starts again
+    with it, and the next recording with as much as ever."""
+    shares: list[float] = []
+    with cramped(pipeline._segmentation.model, 4, 4, 2) as tried:
+        result = diarize(talk[:CLIP], DiarizeOptions(), pipeline, shares.append)
+    assert tried == [7, 4, 3, 2, 2, 2, 1]
+    assert (result.turns, usual.warnings) == (usual.turns, ())
+    assert [after for before, after in pairwise(shares) if after < before] == [0.0]
+    assert pipeline.segmentation_batch_size == CPU_BATCH
+
+    (warning,) = merge([Transcription("en", 1.0, 16.0, "tiny.en", ())], result).warnings
+    assert (warning.code, "2 instead of 8" in warning.message) == ("smaller_batches", True)
+
+
+def test_embeddings_that_do_not_fit_are_not_tried_again_where_they_are(pipeline: Any, talk: Samples) -> None:
+    """They are made one chunk at a time anyway: without a card to leave there is nothing left to try."""
+    with (
+        cramped(pipeline._segmentation.model, 8) as segmented,
+        cramped(pipeline._embedding.model_.resnet.conv1, 0) as embedded,
+        pytest.raises(OutOfMemory, match="Speaker diarization"),
+    ):
+        diarize(talk[:CLIP], DiarizeOptions(), pipeline, lambda _: None)
+    assert (segmented, embedded) == ([7], [1])
+
+
+def test_what_was_segmented_is_kept(pipeline: Any, talk: Samples, usual: Diarization) -> None:
+    """Another go, after memory ran out behind the segmentation, does not segment the recording again."""
+    import torch
+
+    file = {"waveform": torch.from_numpy(talk[:CLIP])[None], "sample_rate": SAMPLE_RATE}
+    with cramped(pipeline._embedding.model_.resnet.conv1, 0), pytest.raises(torch.OutOfMemoryError):
+        pipeline(file)
+    with cramped(pipeline._segmentation.model, 0) as segmented:
+        output = pipeline(file)
+    assert segmented == []
+    spoken = [segment.start for segment in output.speaker_diarization.itersegments()]
+    assert spoken == [turn.start for turn in usual.turns]
