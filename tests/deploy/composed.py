@@ -133,6 +133,10 @@ class Service:
             assert time.monotonic() < deadline, f"{self.name}: {said.stderr.decode()}\n{self.tail()}"
             time.sleep(0.3)
 
+    @property
+    def is_running(self) -> bool:
+        return self.process is not None and self.process.poll() is None
+
     def ask_to_stop(self) -> None:
         """As compose does: the stop signal, to the main process."""
         assert self.process is not None

@@ -67,12 +67,15 @@ class Deployment:
     def api_key(self) -> str:
         return str(self.described["services"]["api"]["environment"]["API_KEY"])
 
-    def stop(self) -> None:
-        running = [service for service in self.services.values() if service.process and service.process.poll() is None]
-        for service in running:
-            service.ask_to_stop()
-        for service in running:
-            service.wait_stopped()
+    def stop(self) -> list[str]:
+        """Stop what runs, the last first, as compose does; returns the names of what outlived its grace period."""
+        late = []
+        for service in reversed(list(self.services.values())):
+            if service.is_running:
+                service.ask_to_stop()
+                if not service.wait_stopped():
+                    late.append(service.name)
+        return late
 
     def _as_the_image_does(self, service: Service, volume: Path) -> None:
         """Make the cluster, which the entrypoint of PostgreSQL's image does before the command."""
@@ -105,8 +108,9 @@ def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]
                 deployed.service(name).wait_healthy()
             yield deployed
         finally:
-            deployed.stop()
+            late = deployed.stop()
             shutil.rmtree(folder / "volumes", ignore_errors=True)
+        assert not late, f"outlived their grace periods: {late}"
 
 
 def _make_database(deployed: Deployment) -> None:

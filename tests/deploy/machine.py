@@ -1,4 +1,7 @@
-"""A machine of its own for the services of compose: a network namespace where the names of services are hosts."""
+"""A machine of its own for the services of compose: a network namespace where the names of services are hosts.
+
+It has a /tmp of its own, where SeaweedFS puts sockets that are named by its ports alone.
+"""
 
 from __future__ import annotations
 
@@ -10,15 +13,31 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+ROOT = Path(__file__).parents[2]
+
 HOLDER = """
-import fcntl, socket, struct, subprocess, sys
+import fcntl, os, socket, struct, subprocess, sys
 with socket.socket() as any_socket:  # SIOCSIFFLAGS: loopback up and running
     fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 0x1 | 0x40))
-subprocess.run(["mount", "--bind", sys.argv[1], "/etc/hosts"], check=True)
+hosts, tmp, *kept = sys.argv[1:]
+def bind(source, target):
+    subprocess.run(["mount", "--rbind", source, target], check=True)
+bind(hosts, "/etc/hosts")
+for name in kept:
+    os.mkdir(os.path.join(tmp, name))
+    bind(os.path.join("/tmp", name), os.path.join(tmp, name))
+bind(tmp, "/tmp")
 print("ready", flush=True)
 sys.stdin.read()
 """
 """Runs as long as its stdin is open, so that no namespace outlives the test."""
+
+
+def kept(*needed: Path) -> list[str]:
+    """Names in /tmp that the services need there too, because the test, the checkout or Python lie below."""
+    tmp = Path("/tmp")
+    below = [path.resolve().relative_to(tmp) for path in needed if path.resolve().is_relative_to(tmp)]
+    return sorted({path.parts[0] for path in below})
 
 
 class Machine:
@@ -28,12 +47,17 @@ class Machine:
         self._hosts = folder / "hosts"
         own = os.uname().nodename
         self._hosts.write_text(f"127.0.0.1 localhost {own} {' '.join(names)}\n::1 localhost\n")
+        self._tmp = folder / "tmp"
+        self._tmp.mkdir()
+        self._tmp.chmod(0o1777)
+        self._kept = kept(folder, ROOT, Path(sys.prefix), Path(sys.base_prefix))
         self._user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
         self._holder: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         self._holder = subprocess.Popen(
-            ("unshare", "--net", "--mount", *self._user, sys.executable, "-c", HOLDER, str(self._hosts)),
+            ("unshare", "--net", "--mount", *self._user, sys.executable, "-c", HOLDER, str(self._hosts),
+             str(self._tmp), *self._kept),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
         assert self._holder.stdout is not None

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import time
 import wave
 from pathlib import Path
 
@@ -100,9 +102,10 @@ def test_the_models_service_finds_what_is_there_without_a_network(deployment: De
     assert deployment.service("models").run() == 0, deployment.service("models").tail()
 
 
-@pytest.mark.parametrize("name", [*SERVERS, "api", "caddy"])
+@pytest.mark.parametrize("name", [*SERVERS, "api", "caddy", "flower", "prometheus", "node-exporter"])
 def test_a_health_check_fails_when_its_process_is_gone(deployment: Deployment, name: str) -> None:
-    """A check that is run while nothing listens says so; here on a machine where nothing was started."""
+    """A check that is run while nothing listens says so: on a machine where nothing was started, and where all is but
+    this one service."""
     service = deployment.service(name)
     with Machine(service.folder, [name]) as empty:
         here, service.machine = service.machine, empty
@@ -110,7 +113,24 @@ def test_a_health_check_fails_when_its_process_is_gone(deployment: Deployment, n
             assert service.check().returncode != 0
         finally:
             service.machine = here
+    assert (service.check().returncode == 0) is service.is_running
+
+
+@pytest.mark.parametrize("name", [*WORKERS, *GPU_WORKERS, "beat"])
+def test_a_health_check_fails_when_its_file_is_old(deployment: Deployment, name: str) -> None:
+    """What a process has to write again and again, not there or older than the check allows, says that it hangs."""
+    service = deployment.service(name)
+    assert not service.is_running
+    *_, path, age_s = service.described["healthcheck"]["test"]
+    folder = service.paths[str(Path(path).parent)]
+    for left in folder.iterdir():
+        left.unlink()
+    assert service.check().returncode != 0
+    written = folder / Path(path).name
+    written.touch()
     assert service.check().returncode == 0
+    os.utime(written, (0, time.time() - float(age_s) - 1))
+    assert service.check().returncode != 0
 
 
 def test_every_variable_has_a_reader(deployment: Deployment) -> None:
