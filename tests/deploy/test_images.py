@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
-import shutil
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -17,37 +15,44 @@ from packaging.utils import canonicalize_name
 
 from scripts.bootstrap import included
 from tests.deploy.composed import ROOT
+from tests.deploy.dockerfiles import copied, copy, requirements
 
 PROGRAMS = {
     "api": "import api.main, shared.db, scripts.health_check, scripts.create_api_key; api.main.create_app()",
     "asr": "import tasks.app, flower.command, scripts.health_check; tasks.app.app.loader.import_default_modules()",
+    "full": "import tasks.app, scripts.health_check; tasks.app.app.loader.import_default_modules(); "
+    "from tasks import diarization; diarization.prepare_import(); import tasks.diarization_pipeline",
+    "models": "import scripts.download_models, scripts.weights.embedding, scripts.weights.mirror, scripts.weights.hub",
+    "all-in-one": "import scripts.local, scripts.health_check, api.main, tasks.app, flower.command; "
+    "tasks.app.app.loader.import_default_modules()",
 }
 BASE_BYTES = 150_000_000
 """python:3.11-slim-bookworm, unpacked, with tini; rounded up."""
 
-IMAGES = [("Dockerfile", "api"), ("Dockerfile.worker", "asr")]
+IMAGES = [("Dockerfile", "api"), *(("Dockerfile.worker", name) for name in ("asr", "full", "models", "all-in-one"))]
+WITHOUT_TORCH = {"api", "asr"}
 
 WITHOUT = """
-import importlib.abc, sys
-class Absent(importlib.abc.MetaPathFinder):
-    def find_spec(self, name, path=None, target=None):
-        if name.partition(".")[0] in ABSENT:
-            raise ModuleNotFoundError(f"{name} is not in this image", name=name)
+import importlib.machinery, sys
+class Present(importlib.machinery.PathFinder):
+    @classmethod
+    def find_spec(cls, name, path=None, target=None):
+        return None if name.partition(".")[0] in ABSENT else super().find_spec(name, path, target)
 ABSENT = set(sys.argv[1].split(","))
-sys.meta_path.insert(0, Absent())
+sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Present
 sys.path.insert(0, "")
 exec(sys.argv[2])
 """
+"""Runs a program as if some modules were not installed: also who only looks whether one is there finds none."""
 
 
 @pytest.mark.parametrize(("dockerfile", "target"), IMAGES)
 def test_an_image_has_what_its_processes_import(tmp_path: Path, dockerfile: str, target: str) -> None:
-    """With only the files of the image, and only the packages of its set, its programs can be loaded; torch is not
-    among them."""
-    for source in copied(dockerfile, target):
-        copy(ROOT / source, tmp_path / source)
-    absent = absent_modules(target)
-    assert "torch" in absent
+    """With only the files of the image, and only the packages of its sets, its programs can be loaded; torch is not
+    among those of the gateway, nor of the workers that need none."""
+    copy(dockerfile, target, tmp_path)
+    absent = absent_modules(package_names(requirements(dockerfile, target)))
+    assert ("torch" in absent) == (target in WITHOUT_TORCH)
     addresses = {"DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
     said = subprocess.run(
         (sys.executable, "-c", WITHOUT, ",".join(sorted(absent)), PROGRAMS[target]), cwd=tmp_path,
@@ -56,25 +61,9 @@ def test_an_image_has_what_its_processes_import(tmp_path: Path, dockerfile: str,
     assert said.returncode == 0, said.stderr[-2000:]
 
 
-def copied(dockerfile: str, target: str) -> list[str]:
-    """Paths that the final stage `target` takes out of the checkout."""
-    text = (ROOT / dockerfile).read_text()
-    stage = re.split(rf"^FROM \S+ AS {target}$", text, flags=re.MULTILINE)[1].partition("\nFROM ")[0]
-    lines = (line.split()[1:-1] for line in stage.splitlines() if line.startswith("COPY ") and "--from" not in line)
-    return [source.rstrip("/") for line in lines for source in line]
-
-
-def copy(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
-    else:
-        shutil.copy(source, target)
-
-
 def test_the_gateways_image_is_small() -> None:
     """What is installed and copied into it leaves it below 400 MB."""
-    wanted = package_names("api")
+    wanted = package_names(requirements("Dockerfile", "api"))
     installed = [each for each in metadata.distributions() if canonicalize_name(each.metadata["Name"]) in wanted]
     files = {file.locate() for each in installed for file in each.files or () if file.suffix != ".pyc"}
     copies = [path for source in copied("Dockerfile", "api") for path in (ROOT / source, *(ROOT / source).rglob("*"))]
@@ -83,18 +72,18 @@ def test_the_gateways_image_is_small() -> None:
     assert BASE_BYTES + sum(sizes) < 400_000_000
 
 
-def package_names(requirements: str) -> set[str]:
-    """Names of all packages that a set brings in."""
-    files = (ROOT / "requirements" / f"{name}.txt" for name in included(requirements) if name != "constraints")
+def package_names(sets: Iterable[str]) -> set[str]:
+    """Names of all packages that these sets bring in."""
+    names = {name for each in sets for name in included(each)} - {"constraints"}
+    files = (ROOT / "requirements" / f"{name}.txt" for name in sorted(names))
     lines = (
         line for file in files for line in file.read_text().splitlines() if line and not line.startswith(("#", "-"))
     )
     return closure(Requirement(line) for line in lines)
 
 
-def absent_modules(requirements: str) -> set[str]:
-    """Top-level modules of installed packages that this set does not bring in."""
-    wanted = package_names(requirements)
+def absent_modules(wanted: set[str]) -> set[str]:
+    """Top-level modules of installed packages that are not among these."""
     present: set[str] = set()
     absent: set[str] = set()
     for module, packages in metadata.packages_distributions().items():
