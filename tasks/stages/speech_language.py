@@ -6,14 +6,17 @@ machine's announcement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 
 from faster_whisper import WhisperModel
 
 from shared import abilities
 from shared.errors import InvalidRequest
-from tasks.stages.speech import Read
+from shared.transcript import Caveat
+from tasks.stages.footing import Footing
+from tasks.stages.speech import Read, Samples
 from tasks.stages.speech_errors import engine_errors
 from tasks.stages.speech_packing import Packing
 
@@ -44,10 +47,11 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """The language decided on and its mean probability over the votes."""
+    """The language decided on, its mean probability over the votes, and what had to be done to get them."""
 
     code: str
     probability: float
+    caveats: tuple[Caveat, ...] = ()
 
 
 def check_language(language: str | None, task: str, model_name: str, model: WhisperModel) -> str | None:
@@ -75,22 +79,31 @@ class Excerpt:
     read: Read
 
 
-def detect_language(chunks: Sequence[Excerpt], model: WhisperModel, between: Callable[[], None]) -> Language:
+def detect_language(
+    chunks: Sequence[Excerpt], model: WhisperModel, between: Callable[[], None], footing: Footing
+) -> Language:
     """The language spoken in `chunks`, at least one, about `VOTE_S` each.
 
-    `between` runs after each vote and may raise to stop. Raises `TranscriptionError` when the engine fails.
+    `between` runs after each vote and may raise to stop. Raises `TranscriptionError` when the engine fails, and
+    `OutOfMemory` when there is no memory for it where the `footing` can take it.
     """
     votes: list[Vote] = []
     needed = min(MIN_VOTES, 1 + int(sum(chunk.speech.duration for chunk in chunks) // VOTE_EVERY_S))
     for index in spread(len(chunks), MAX_VOTES):
         samples = chunks[index].speech.samples(chunks[index].read)
         with engine_errors("language detection"):
-            _, _, probabilities = model.detect_language(samples)
+            (probabilities,) = footing.keep(partial(_hear, model, samples))
         votes.append(Vote(dict(probabilities), chunks[index].speech.duration))
         between()
         if len(votes) >= needed and count(votes).probability >= DECIDED:
             break
-    return count(votes)
+    return replace(count(votes), caveats=tuple(footing.caveats()))
+
+
+def _hear(model: WhisperModel, samples: Samples, *_: object) -> Iterator[Sequence[tuple[str, float]]]:
+    """The languages and their probabilities, as the only piece of a `Footing`'s work."""
+    _, _, probabilities = model.detect_language(samples)
+    yield probabilities
 
 
 def count(votes: Sequence[Vote]) -> Language:

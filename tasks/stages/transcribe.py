@@ -58,7 +58,8 @@ def transcribe(
     nothing said, the result has no segments, the warning `no_speech` and, unless a language was given, the language
     "". Other warnings: `repetition_loop`, `text_on_silence`, `dropped_speech`, `language_uncertain`.
 
-    Raises InvalidRequest when the model cannot do what is asked, TranscriptionError when the engine fails.
+    Raises InvalidRequest when the model cannot do what is asked, TranscriptionError when the engine fails, OutOfMemory
+    when there is no memory even for one piece at once on the CPU. What was done for want of memory is a warning.
     """
     code = check_language(options.language, options.task, options.model, model)
     language = Language(code, 1.0) if code else decided
@@ -82,7 +83,7 @@ def transcribe(
         part.own.duration,
         options.model,
         said.segments,
-        speech_checks.joined([*speech_checks.language_doubt(language), *said.warnings]),
+        speech_checks.joined([*language.caveats, *speech_checks.language_doubt(language), *said.warnings]),
         part.speech_seconds,
         said.dropped_seconds,
         said.dropped,
@@ -142,7 +143,9 @@ def vote(parts: Sequence[Part], model: WhisperModel, between: Callable[[], None]
     chunks = [
         Excerpt(chunk, part.read) for part in parts for packing in part.packings for chunk in packing.chunks(VOTE_S)
     ]
-    return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), model, between)
+    # a card that is left is left for what follows, too, which is what its caveat should tell
+    footing = Footing("Speech recognition", 1, partial(_leave_card, model))
+    return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), model, between, footing)
 
 
 def nothing_said(language: Language | None, place: Shard, options: TranscribeOptions) -> Transcription:

@@ -101,6 +101,18 @@ def test_one_piece_that_does_not_fit_is_not_tried_again_where_it_is(mode: str, c
     assert stuck.tried == [1]
 
 
+def test_the_language_is_found_off_the_card_when_it_has_no_room(config: Settings, talk: Samples) -> None:
+    """The card is left for the vote and what follows it, and the transcript says so once."""
+    model = Cramped(config, "base", 0)
+    result, _ = recognise(talk[: 5 * SAMPLE_RATE], model, TranscribeOptions("base"))
+    assert (result.language, model.tried, codes(result)) == ("en", [1, 1, 1], ["moved_to_cpu"])
+
+    stuck = Cramped(config, "base", 0, has_refuge=False)
+    with pytest.raises(OutOfMemory):
+        recognise(talk[: 5 * SAMPLE_RATE], stuck, TranscribeOptions("base"))
+    assert stuck.tried == [1]
+
+
 # ---- diarization
 
 CLIP = 16 * SAMPLE_RATE
