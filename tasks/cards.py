@@ -21,16 +21,25 @@ def share(cards: Sequence[str], index: int, processes: int) -> tuple[str, ...]:
     return tuple(cards[index::processes]) or (cards[index % len(cards)],)
 
 
+def fewest(listed: str, processes: int) -> int:
+    """How many of the cards in CUDA_VISIBLE_DEVICES the process with the fewest gets; 0 where it lists none."""
+    cards = _split(listed)
+    return min(len(share(cards, index, processes)) for index in range(processes)) if cards else 0
+
+
 def take(listed: str, index: int, processes: int) -> tuple[str, ...]:
     """Let CUDA see only this process's share of the cards in CUDA_VISIBLE_DEVICES. Call before anything loads CUDA."""
     global _own
-    cards = [card.strip() for card in listed.split(",") if card.strip()]
-    if cards:
+    if cards := _split(listed):
         _own = share(cards, index, processes)
         os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_own)
         # By default CUDA numbers the fastest card 0, while nvidia-smi, whose numbers are meant, goes by the bus.
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
     return _own
+
+
+def _split(listed: str) -> list[str]:
+    return [card.strip() for card in listed.split(",") if card.strip()]
 
 
 def free_bytes(number: int) -> int | None:

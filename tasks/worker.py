@@ -21,7 +21,7 @@ from shared.errors import DatabaseUnavailable
 from shared.states import HEAVY
 from shared.storage import storage
 from shared.telemetry import get_logger
-from tasks import metrics, preload, pulse, shutdown
+from tasks import cards, metrics, preload, pulse, shutdown
 from tasks.app import app, rings_of
 from tasks.hearing import Hearing
 from tasks.sweep import sweep
@@ -59,22 +59,37 @@ def _check_models(instance: Any, **_: Any) -> None:
             "A worker of models needs the pool prefork or solo: work that hangs is ended with its process, which in "
             "other pools does the work of others, too."
         )
-    devices = {"asr": config.device, "diarize": config.diarization_device or config.device}
-    if any(devices[queue].startswith("cuda") for queue in HEAVY & queues) and not _sees_cuda():
-        raise SystemExit(
-            "DEVICE is cuda, but this worker sees no CUDA device. Give it one (nvidia-smi must list it here), or set "
-            "DEVICE=cpu, or DEVICE=auto to use one where there is one."
-        )
     global _processes
-    _processes = instance.concurrency
+    _processes = 1 if instance.pool_cls.__module__.endswith(".solo") else instance.concurrency
+    if "asr" in queues or not config.diarization_device:
+        _check_card("DEVICE", config.device, config.cuda_visible_devices)
+    if "diarize" in queues:
+        _check_card("DIARIZATION_DEVICE", config.diarization_device, config.cuda_visible_devices)
     instance.app.conf.worker_proc_alive_timeout = preload.LOAD_TIMEOUT_S  # what a process of the pool gets to begin
 
 
-def _sees_cuda() -> bool:
-    """Asked in a process of its own: CUDA that was touched here could not be used by the children that are forked."""
-    question = "import ctranslate2; raise SystemExit(ctranslate2.get_cuda_device_count() == 0)"
-    counted = subprocess.run((sys.executable, "-c", question), check=False, timeout=CUDA_TIMEOUT_S)  # noqa: S603
-    return counted.returncode == 0
+def _check_card(setting: str, wanted: str, listed: str) -> None:
+    """Refuse to start when some process of the pool will not see the card that is `wanted`, "cuda" or "cuda:1"."""
+    if not wanted.startswith("cuda"):
+        return
+    number = int(wanted.partition(":")[2] or 0)
+    if 0 < cards.fewest(listed, _processes) <= number:
+        raise SystemExit(
+            f"{setting} is {wanted}, but {_processes} processes share the cards {listed} of CUDA_VISIBLE_DEVICES, and "
+            f"each counts its own from cuda:0: not all have a {wanted}. Set {setting}=cuda, or a smaller -c."
+        )
+    if (count := _cuda_devices()) <= number:
+        raise SystemExit(
+            f"{setting} is {wanted}, but this worker sees no {'such ' if count else ''}CUDA device. Give it one "
+            f"(nvidia-smi must list it here), or set {setting}=cpu; DEVICE=auto uses one where there is one."
+        )
+
+
+def _cuda_devices() -> int:
+    """Counted in a process of its own: CUDA that was touched here could not be used by the children that are forked."""
+    question = "import ctranslate2; print(ctranslate2.get_cuda_device_count())"
+    told = subprocess.run((sys.executable, "-c", question), stdout=subprocess.PIPE, check=False, timeout=CUDA_TIMEOUT_S)  # noqa: S603
+    return int(told.stdout or 0)
 
 
 @signals.worker_process_init.connect

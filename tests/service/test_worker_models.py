@@ -133,6 +133,20 @@ def test_a_pool_in_which_work_cannot_be_ended_alone_is_refused(servers: Stack) -
     assert not running.named("worker_ready")
 
 
+@pytest.mark.parametrize("processes", ["2", "3"])
+def test_a_second_card_that_no_process_has_is_refused(servers: Stack, processes: str) -> None:
+    """With a card for each process there is no cuda:1 in any of them: the worker says so instead of trying for ever."""
+    running = Running(
+        servers, "-Q", "diarize", "-c", processes, "-n", "second@%h",
+        CUDA_VISIBLE_DEVICES="0,1,2", DIARIZATION_DEVICE="cuda:1",
+    )  # fmt: skip
+    assert running.ended() == 1
+    (told,) = [line for line in running.said if "DIARIZATION_DEVICE is cuda:1" in line]
+    assert f"{processes} processes share the cards 0,1,2" in told
+    assert "Set DIARIZATION_DEVICE=cuda, or a smaller -c" in told
+    assert not running.named("worker_ready")
+
+
 def test_loading_can_be_left_to_the_first_task(servers: Stack) -> None:
     """With PRELOAD_MODELS=false a worker is ready without the weights."""
     with worker(servers, "-c", "1", "-n", "lazy@%h", PRELOAD_MODELS="false", WHISPER_MODEL="medium") as running:
