@@ -155,23 +155,23 @@ class Guard:
             raise BlockedAddress("The address is not a public one.")
 
     def resolve(self, host: str, port: int) -> tuple[IPAddress, ...]:
-        """The host's addresses, all of them checked. Raises BlockedAddress, and SourceUnavailable for unknown names."""
-        self.check(host, port)
-        literal = _literal(host)
-        addresses = (literal,) if literal else self._look_up(host)
-        # one that is not public among others that are is no accident
-        if not self._is_exempt(host, port) and not all(is_public(address) for address in addresses):
-            raise BlockedAddress("The address is not a public one.")
+        """The addresses to connect to, all of them checked. Raises BlockedAddress, and SourceUnavailable for unknown
+        names."""
+        try:
+            self.check(host, port)
+            literal = _literal(host)
+            addresses = (literal,) if literal else self._look_up(host)
+            # one that is not public among others that are is no accident
+            if not self._is_exempt(host, port) and not all(is_public(address) for address in addresses):
+                raise BlockedAddress("The address is not a public one.")
+        except BlockedAddress as error:
+            EGRESS_REFUSED.labels(error.code).inc()
+            raise
         return addresses
 
     def connect(self, host: str, port: int, timeout_s: float) -> socket.socket:
         """A TCP connection to one of the checked addresses. Raises BlockedAddress and SourceUnavailable."""
-        try:
-            addresses = self.resolve(host, port)
-        except BlockedAddress as error:
-            EGRESS_REFUSED.labels(error.code).inc()
-            raise
-        for address in addresses:
+        for address in self.resolve(host, port):
             try:
                 return socket.create_connection((str(address), port), timeout=timeout_s)
             except OSError as error:

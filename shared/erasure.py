@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 from shared import batches
 from shared.errors import IncompleteUpload, NotFound
 from shared.jobs import lock
+from shared.metrics import ERASED
 from shared.models import Artifact, Erasure, Stage, Upload
 from shared.storage import Storage, job_prefix
 
@@ -82,6 +83,8 @@ def purge(session: Session, storage: Storage, erasure: Erasure) -> None:
     doomed = {*erasure.keys, *storage.list(erasure.prefix)} - shared
     erasure.objects += storage.delete(doomed) if doomed else 0
     if not set(storage.list(erasure.prefix)) - shared:
+        if erasure.verified_at is None:  # the second look is none of its own
+            ERASED.inc()
         erasure.settled = erasure.verified_at is not None
         erasure.verified_at = func.now()
         erasure.keys = []
