@@ -54,6 +54,12 @@ SWEEPS = Counter("parley_sweeps", "Runs of the sweep")
 ERASED = Counter("parley_erasures_verified", "Deletions that were verified to have left nothing")
 
 
+# known labels are there from the start: of a counter that begins with 1 Prometheus sees no increase
+EGRESS_REFUSED.labels("blocked_address")
+for _state in ("delivered", "pending", "failed"):
+    WEBHOOK_ATTEMPTS.labels(_state)
+
+
 def registry(multiprocess_dir: Path | None, *more: Collector) -> CollectorRegistry:
     """All that this process, or all processes that share the folder, have to tell; `more` is asked at each scrape."""
     made = CollectorRegistry()
