@@ -101,10 +101,17 @@ def test_a_restored_service_gives_the_same_history_and_results(tmp_path: Path) -
         assert again["status"] == "done"
 
 
-def test_the_gateways_image_has_the_command() -> None:
-    """The services that the documents name are of the image that brings it."""
+def test_the_services_have_what_the_commands_need() -> None:
+    """Objects are copied where the gateway's image, which brings the program, and the bucket's address are; the
+    database is dumped in the image that has pg_dump."""
     assert "scripts/copy_bucket.py" in copied("Dockerfile", "api")
-    services = {inside(command)[0] for command in (*SAVE, *RESTORE) if "copy_bucket" in command}
     described = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-    images = {described["services"][service]["image"] for service in services}
-    assert images == {described["x-image-api"]["image"]}
+    for service, typed_there in map(inside, (*SAVE, *RESTORE)):
+        its = described["services"][service]
+        if typed_there.startswith("pg_"):
+            assert its["image"].startswith("postgres:")
+        else:
+            assert its["image"] == described["x-image-api"]["image"]
+            assert (
+                its["environment"].items() >= {"S3_ENDPOINT_URL": described["x-environment"]["S3_ENDPOINT_URL"]}.items()
+            )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import subprocess
 import time
 import wave
 from pathlib import Path
@@ -131,6 +132,14 @@ def test_a_health_check_fails_when_its_file_is_old(deployment: Deployment, name:
     assert service.check().returncode == 0
     os.utime(written, (0, time.time() - float(age_s) - 1))
     assert service.check().returncode != 0
+
+
+def test_two_machines_have_nothing_in_tmp_in_common(deployment: Deployment, tmp_path: Path) -> None:
+    """Sockets that are named by their ports alone do not meet, so that the suite can run twice at once."""
+    with Machine(tmp_path, []) as other:
+        subprocess.run((*other.prefix(tmp_path), "touch", "/tmp/socket", tmp_path / "shared"), check=True, timeout=30)
+        assert deployment.run("test", "-e", "/tmp/socket").returncode == 1
+        assert deployment.run("test", "-e", str(tmp_path / "shared")).returncode == 0
 
 
 def test_every_variable_has_a_reader(deployment: Deployment) -> None:
