@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, wait
 
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -69,7 +70,6 @@ class Servers(Collector):
     def __init__(self, checks: Mapping[str, Callable[[], object]]) -> None:
         self._checks = checks
         self._asked: dict[str, Future[object]] = {}
-        self._threads = ThreadPoolExecutor(len(checks), thread_name_prefix="servers")
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Nothing: registering must not need a server."""
@@ -79,12 +79,26 @@ class Servers(Collector):
         """Their states now, 1 or 0."""
         for name, check in self._checks.items():
             if name not in self._asked or self._asked[name].done():
-                self._asked[name] = self._threads.submit(check)
+                self._asked[name] = _begun(check)
         asked = dict(self._asked)
         wait(asked.values(), CHECK_TIMEOUT_S)
         for name, answer in asked.items():
             is_up = answer.done() and answer.exception() is None
             yield GaugeMetricFamily(f"parley_{name}_up", f"Whether the {name} answers", float(is_up))
+
+
+def _begun(check: Callable[[], object]) -> Future[object]:
+    """In a thread that does not hold up the end of its process, as those of an executor would."""
+    answer: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            answer.set_result(check())
+        except Exception as error:  # noqa: BLE001 - whatever is wrong, the server cannot be used
+            answer.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return answer
 
 
 def _stages(work: Session) -> tuple[GaugeMetricFamily, ...]:
