@@ -111,10 +111,10 @@ def transcribe(work: Work) -> Output:
 
 def _language_of_all(work: Work, reads: Sequence[Read], duration: float, model: WhisperModel) -> Language | None:
     """The language that all shards are recognised in, found by the first worker that has one; None in silence."""
-    agreed = work.agree_on_language()
+    agreed, found = work.agree_on_language(), None
     if agreed is None and (found := decide_language(reads, duration, model, lambda: work.progress(0.0))):
         agreed = work.agree_on_language((found.code, found.probability))
-    return Language(*agreed) if agreed else None
+    return Language(*agreed, caveats=found.caveats if found else ()) if agreed else None
 
 
 @stage("diarize", _device_of_speakers)

@@ -7,13 +7,28 @@ that every shard is decoded in the one language that the whole recording would h
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
 
 from faster_whisper import WhisperModel
 
+from tasks.stages.footing import Footing
 from tasks.stages.speech import CHUNK_S, Read, Span, detect, pad
 from tasks.stages.speech_errors import engine_errors
-from tasks.stages.speech_language import DECIDED, MAX_VOTES, MIN_VOTES, VOTE_S, Excerpt, Language, Vote, count, spread
+from tasks.stages.speech_language import (
+    DECIDED,
+    MAX_VOTES,
+    MIN_VOTES,
+    VOTE_S,
+    Excerpt,
+    Language,
+    Vote,
+    count,
+    spread,
+    vote_of,
+)  # fmt: skip
 from tasks.stages.speech_packing import Packing
+from tasks.whisper import leave_card
 
 LOOK_S = CHUNK_S
 """Audio that is looked at for one vote. Somewhere in half a minute there are `VOTE_S` of speech, or nobody talks."""
@@ -25,16 +40,15 @@ def decide_language(
     """The language of a recording of `duration` seconds; None when nobody is heard. `reads` has one per channel.
 
     The middle is looked at first, then ever finer parts, until the votes agree or are MAX_VOTES; places where nobody
-    talks have none. `between` runs after each look and may raise to stop. Raises TranscriptionError.
+    talks have none. `between` runs after each look and may raise to stop. Raises TranscriptionError and OutOfMemory.
     """
     votes: list[Vote] = []
+    footing = Footing("Speech recognition", 1, partial(leave_card, model))
     for excerpt in _excerpts(reads, duration, between):
-        with engine_errors("language detection"):
-            _, _, probabilities = model.detect_language(excerpt.speech.samples(excerpt.read))
-        votes.append(Vote(dict(probabilities), excerpt.speech.duration))
+        votes.append(vote_of(excerpt, model, footing))
         if len(votes) == MAX_VOTES or (len(votes) >= MIN_VOTES and count(votes).probability >= DECIDED):
             break
-    return count(votes) if votes else None
+    return replace(count(votes), caveats=tuple(footing.caveats())) if votes else None
 
 
 def _excerpts(reads: Sequence[Read], duration: float, between: Callable[[], None]) -> Iterator[Excerpt]:

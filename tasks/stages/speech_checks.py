@@ -110,12 +110,15 @@ def overlap(span: Span, others: Sequence[Span]) -> float:
 
 
 def joined(caveats: Iterable[Caveat]) -> tuple[Caveat, ...]:
-    """`caveats` in order of time; those of one code that touch or overlap become one, worded as the first."""
+    """`caveats` in order of time; those of one code that touch or overlap, or are about the whole recording,
+    become one, worded as the first."""
     result: list[Caveat] = []
     latest: dict[str, int] = {}
     for caveat in sorted(caveats, key=lambda c: (c.start or 0.0, c.code)):
         at = latest.get(caveat.code, -1)
         last = result[at] if at >= 0 else None
+        if last and last.end is None:
+            continue  # it is about the whole recording
         if last and last.end is not None and caveat.start is not None and caveat.start <= last.end + SLACK_S:
             result[at] = replace(last, end=max(last.end, caveat.end or 0.0))
         else:

@@ -90,14 +90,19 @@ def detect_language(
     votes: list[Vote] = []
     needed = min(MIN_VOTES, 1 + int(sum(chunk.speech.duration for chunk in chunks) // VOTE_EVERY_S))
     for index in spread(len(chunks), MAX_VOTES):
-        samples = chunks[index].speech.samples(chunks[index].read)
-        with engine_errors("language detection"):
-            (probabilities,) = footing.keep(partial(_hear, model, samples))
-        votes.append(Vote(dict(probabilities), chunks[index].speech.duration))
+        votes.append(vote_of(chunks[index], model, footing))
         between()
         if len(votes) >= needed and count(votes).probability >= DECIDED:
             break
     return replace(count(votes), caveats=tuple(footing.caveats()))
+
+
+def vote_of(excerpt: Excerpt, model: WhisperModel, footing: Footing) -> Vote:
+    """What one excerpt says. Raises as `detect_language`."""
+    samples = excerpt.speech.samples(excerpt.read)
+    with engine_errors("language detection"):
+        (probabilities,) = footing.keep(partial(_hear, model, samples))
+    return Vote(dict(probabilities), excerpt.speech.duration)
 
 
 def _hear(model: WhisperModel, samples: Samples, *_: object) -> Iterator[Sequence[tuple[str, float]]]:

@@ -92,6 +92,7 @@ def transcribe_channels(
     warnings = [warning for channel in heard for warning in channel.said.warnings if warning.code != "no_speech"]
     if not segments:
         warnings.append(speech_checks.no_speech())
+    doubts = (*language.caveats, *speech_checks.language_doubt(language))
     dropped = [stretch for channel in heard for stretch in channel.said.dropped]
     return Transcription(
         language.code,
@@ -99,7 +100,10 @@ def transcribe_channels(
         place.end - place.start,
         options.model,
         tuple(segments),
-        (*caveats, *speech_checks.joined([*speech_checks.language_doubt(language), *leaks, *warnings])),
+        (
+            *caveats,
+            *speech_checks.joined([*doubts, *leaks, *warnings]),
+        ),
         sum(channel.part.speech_seconds for channel in heard),
         sum(channel.said.dropped_seconds for channel in heard),
         tuple(sorted(dropped, key=lambda stretch: stretch.start)),

@@ -24,7 +24,7 @@ from tasks.stages.speech_checks import overlap
 from tasks.stages.speech_language import VOTE_S, Excerpt, Language, check_language, detect_language
 from tasks.stages.speech_packing import Packing, windows
 from tasks.stages.speech_segments import Segmenter, Utterance
-from tasks.whisper import Whisper
+from tasks.whisper import leave_card
 
 WINDOW_S = 600.0
 """Seconds of audio held at once: 38 MB of samples. The accurate mode needs 550 MB more while it makes the spectrogram,
@@ -144,7 +144,7 @@ def vote(parts: Sequence[Part], model: WhisperModel, between: Callable[[], None]
         Excerpt(chunk, part.read) for part in parts for packing in part.packings for chunk in packing.chunks(VOTE_S)
     ]
     # a card that is left is left for what follows, too, which is what its caveat should tell
-    footing = Footing("Speech recognition", 1, partial(_leave_card, model))
+    footing = Footing("Speech recognition", 1, partial(leave_card, model))
     return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), model, between, footing)
 
 
@@ -163,7 +163,7 @@ def recognise(
     """Decode all the speech of a part, in the language of the options. The segments are of all that is heard."""
     said: list[Utterance] = []
     segmenter = Segmenter(part.whole.start, part.whole.end)
-    footing = Footing("Speech recognition", _at_once(part, options), partial(_leave_card, model))
+    footing = Footing("Speech recognition", _at_once(part, options), partial(leave_card, model))
     for utterance in decode(part.read, part.packings, options, model, progress, footing):
         said.append(utterance)
         finished(within(segmenter.add(utterance), part.bounds))
@@ -197,8 +197,3 @@ def _at_once(part: Part, options: TranscribeOptions) -> int:
     if options.sequential:
         return 1
     return min(options.batch_size, max((len(packing.chunks()) for packing in part.packings), default=1))
-
-
-def _leave_card(model: WhisperModel) -> bool:
-    """Whether there was a card to leave."""
-    return isinstance(model, Whisper) and model.to_cpu()

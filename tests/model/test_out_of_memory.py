@@ -19,8 +19,10 @@ from tasks import engines
 from tasks.diarization import CPU_BATCH
 from tasks.stages.decoding import TranscribeOptions
 from tasks.stages.diarize import DiarizeOptions, diarize
+from tasks.stages.long_language import decide_language
 from tasks.stages.merge import merge
-from tasks.stages.speech import Samples
+from tasks.stages.speech import Read, Samples
+from tasks.stages.split import transcribe_channels
 from tasks.stages.transcribe import transcribe
 from tasks.whisper import Engine, Whisper
 
@@ -54,14 +56,15 @@ def talk() -> Samples:
     return np.concatenate(recordings * 2)
 
 
+def reader(samples: Samples) -> Read:
+    return lambda start, end: samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+
+
 def recognise(samples: Samples, model: Whisper, options: TranscribeOptions) -> tuple[Transcription, list[float]]:
     """The result, and the progress on the way to it."""
     shares: list[float] = []
 
-    def read(start: float, end: float) -> Samples:
-        return samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
-
-    return transcribe(read, len(samples) / SAMPLE_RATE, options, model, shares.append), shares
+    return transcribe(reader(samples), len(samples) / SAMPLE_RATE, options, model, shares.append), shares
 
 
 def words(result: Transcription) -> list[str]:
@@ -111,6 +114,23 @@ def test_the_language_is_found_off_the_card_when_it_has_no_room(config: Settings
     with pytest.raises(OutOfMemory):
         recognise(talk[: 5 * SAMPLE_RATE], stuck, TranscribeOptions("base"))
     assert stuck.tried == [1]
+
+
+def test_the_language_of_a_long_recording_is_found_off_the_card(config: Settings, talk: Samples) -> None:
+    """What the shards are told of the language says that the card was left."""
+    model = Cramped(config, "base", 0)
+    found = decide_language([reader(talk)], len(talk) / SAMPLE_RATE, model, lambda: None)
+    assert found is not None and found.code == "en"
+    assert [caveat.code for caveat in found.caveats] == ["moved_to_cpu"]
+
+
+def test_channels_tell_once_that_the_card_was_left(config: Settings, talk: Samples) -> None:
+    """Of two channels, the first of which leaves the card, the transcript says so once, whoever noticed."""
+    model = Cramped(config, "base", 0)
+    sides = [reader(talk[: 5 * SAMPLE_RATE]), reader(talk[20 * SAMPLE_RATE :])]
+    result = transcribe_channels(sides, 5.0, TranscribeOptions("base"), model, lambda _: None)
+    assert codes(result).count("moved_to_cpu") == 1
+    assert {segment.speaker for segment in result.segments} == {"spk_1", "spk_2"}
 
 
 # ---- diarization
