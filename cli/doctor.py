@@ -95,7 +95,7 @@ def _key(server: Server, has_key: bool) -> Iterator[Finding]:
     except NotAccepted as error:
         advice = "Set PARLEY_API_KEY to a key of this server with the scope transcribe; its operator makes one with "
         yield Finding("key", "fail", f"{error.code}: {error.message}",
-                      advice + "python scripts/create_api_key.py NAME.")  # fmt: skip
+                      advice + "python -m scripts.create_api_key NAME.")  # fmt: skip
         return
     yield Finding("key", "ok", "is valid")
     names = [model["id"] for model in offered["models"]]
