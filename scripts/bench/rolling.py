@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,7 +27,7 @@ from pathlib import Path
 import httpx
 
 from scripts.bench.recordings import speech, write_unique
-from scripts.local_apps import API, BEAT, worker
+from scripts.local_apps import API, BEAT, ROOT, worker
 from scripts.local_home import LOOPBACK
 from scripts.local_stack import Stack
 
@@ -158,6 +159,8 @@ class _Follower(_Client):
 def _proxy(stack: Stack) -> Iterator[str]:
     """Caddy in front of both gateways, with the upstream's settings of deploy/caddy/api.caddy."""
     port, admin = stack.home.ports(("caddy", "caddy-admin")).values()
+    settings = (ROOT / "deploy" / "caddy" / "api.caddy").read_text()
+    balancing = "\n".join(re.findall(r"^\s*((?:lb_|fail_duration|flush_interval).+)$", settings, re.MULTILINE))
     upstreams = " ".join(f"{LOOPBACK}:{stack.port_of(app.name)}" for app in (API, SECOND_API))
     text = f"""
     {{
@@ -166,11 +169,7 @@ def _proxy(stack: Stack) -> Iterator[str]:
     }}
     http://{LOOPBACK}:{port} {{
         reverse_proxy {upstreams} {{
-            lb_policy least_conn
-            lb_try_duration 10s
-            lb_try_interval 100ms
-            fail_duration 3s
-            flush_interval 100ms
+            {balancing}
             transport http {{
                 dial_timeout 3s
                 keepalive 60s
