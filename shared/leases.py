@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from shared.errors import LeaseLost, ParleyError
 from shared.jobs import Outcome, advance, bury, finish, lock, note_fetched
 from shared.limits import note_audio
-from shared.metrics import STAGE_DEATHS, STAGE_FAILURES
+from shared.metrics import LEASES_EXPIRED, STAGE_DEATHS, STAGE_FAILURES
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions, Priority, priority_name
 from shared.shards import fan_out, planned
@@ -277,6 +277,7 @@ def expire(session: Session, job_id: uuid.UUID, *, max_attempts: int) -> Outcome
         .where(Stage.job_id == job_id, Stage.state == StageState.RUNNING, Stage.lease_until < func.now())
         .with_for_update(skip_locked=True)
     ).all()
+    LEASES_EXPIRED.inc(bool(expired))  # here, where a sweep that came second finds none
     for row in expired:
         row.fence += 1
         row.lease_until = None

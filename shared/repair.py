@@ -20,7 +20,7 @@ from shared.erasure import purge, unfinished
 from shared.errors import StorageUnavailable
 from shared.expired import erase_expired
 from shared.leases import expire
-from shared.metrics import LEASES_EXPIRED, RUNG_AGAIN, SWEEPS
+from shared.metrics import RUNG_AGAIN, SWEEPS
 from shared.models import Job, Stage, Worker
 from shared.states import QUEUES, StageState
 from shared.storage import Storage
@@ -65,7 +65,6 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
     retired = erase_expired()
     uploads.sweep()
     done = Repaired(len(overdue), len(again), _finish_erasures(storage), retired)
-    LEASES_EXPIRED.inc(done.expired)
     RUNG_AGAIN.inc(done.rung_again)
     SWEEPS.inc()
     return done
