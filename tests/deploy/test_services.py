@@ -42,11 +42,11 @@ def test_a_job_goes_through_the_workers_that_compose_starts(deployment: Deployme
         file.writeframes(bytes(32_000))
     key = f"Authorization: Bearer {deployment.api_key}"
     said = deployment.run("curl", "-s", "-H", key, "-F", f"file=@{tmp_path}/silence.wav", "-F", "diarization=true",
-                          "http://caddy:8080/transcribe?wait=60")  # fmt: skip
+                          "-F", "wait=60", "http://caddy:8080/transcribe")  # fmt: skip
     task = json.loads(said.stdout)
 
     assert deployment.run("curl", "-s", "http://caddy:8080/health/ready").stdout.count('"ok"') == 5
-    assert task.get("status", "done") == "done", said.stdout
+    assert "segments" in task, said.stdout
     for name in names:
         deployment.service(name).ask_to_stop()
     for name in names:
