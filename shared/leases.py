@@ -1,4 +1,5 @@
-"""Leases: how a worker takes a stage, keeps it, hands its answer in, and loses it. See shared/jobs.py for the rules.
+"""Leases: how a worker takes a stage, keeps it, and hands its answer in. See shared/jobs.py for the rules, and
+shared/lost_leases.py for workers that fell silent.
 
 Every write back carries the fence that the claim was given; once somebody else was given a higher one, it changes
 nothing and raises LeaseLost.
@@ -19,15 +20,12 @@ from sqlalchemy.orm import Session
 from shared.errors import LeaseLost, ParleyError
 from shared.jobs import Outcome, advance, bury, finish, lock, note_fetched
 from shared.limits import note_audio
-from shared.metrics import LEASES_EXPIRED, STAGE_DEATHS, STAGE_FAILURES
+from shared.metrics import STAGE_DEATHS, STAGE_FAILURES
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions, Priority, priority_name
 from shared.shards import fan_out, planned
 from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
-from shared.telemetry import get_logger
 from shared.window import Ring, is_at_limit, level
-
-log = get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,7 +242,7 @@ def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: in
     if not again:
         STAGE_DEATHS.labels(claim.stage, error.code).inc()
         return Outcome(bury(session, job, claim.stage, error.code, error.message))
-    return Outcome() if error.blameless else Outcome((_bell(job, claim.stage, claim.shard),))
+    return Outcome() if error.blameless else Outcome((bell(job, claim.stage, claim.shard),))
 
 
 def give_back(session: Session, claim: Claim) -> Outcome:
@@ -262,55 +260,11 @@ def give_back(session: Session, claim: Claim) -> Outcome:
         rings=1,
     )
     if wanted:
-        return Outcome((_bell(job, claim.stage, claim.shard),))
+        return Outcome((bell(job, claim.stage, claim.shard),))
     return Outcome(advance(session, job, ended=claim.stage))
 
 
-def expire(session: Session, job_id: uuid.UUID, *, max_attempts: int) -> Outcome:
-    """Take the stages of one job whose lease ran out away from their workers: queued again, or dead."""
-    job = lock(session, job_id)
-    if job is None:
-        return Outcome()
-    rings: list[Ring] = []
-    expired = session.scalars(
-        select(Stage)
-        .where(Stage.job_id == job_id, Stage.state == StageState.RUNNING, Stage.lease_until < func.now())
-        .with_for_update(skip_locked=True)
-    ).all()
-    LEASES_EXPIRED.inc(bool(expired))  # here, where a sweep that came second finds none
-    for row in expired:
-        row.fence += 1
-        row.lease_until = None
-        if job.state != JobState.PROCESSING:
-            row.state = StageState.CANCELLED
-        elif row.attempt >= max_attempts:
-            row.state, row.finished_at = StageState.DEAD, func.now()
-            row.error_code = "worker_lost"
-            STAGE_DEATHS.labels(row.name, row.error_code).inc()
-            row.error_message = f"The worker vanished during {row.name}, {row.attempt} times in a row."
-        else:
-            row.state, row.rung_at, row.rings = StageState.QUEUED, func.now(), 1
-            rings.append(_bell(job, row.name, row.shard))
-        log.warning(
-            "stage_expired",
-            job_id=str(job_id),
-            stage=row.name,
-            shard=row.shard,
-            worker=row.worker,
-            attempt=row.attempt,
-            state=row.state,
-            request_id=job.request_id,
-        )
-    session.flush()
-    for row in expired:
-        if row.state == StageState.DEAD:
-            rings += bury(session, job, row.name, row.error_code or "", row.error_message or "")
-        elif row.state == StageState.CANCELLED:
-            rings += advance(session, job, ended=row.name)
-    return Outcome((*rings, *advance(session, job)))
-
-
-def _bell(job: Job, stage: str, shard: int) -> Ring:
+def bell(job: Job, stage: str, shard: int) -> Ring:
     """Of a stage that was running already: it is rung at once, outside the window, behind the first ones of others."""
     return Ring(job.id, stage, shard, QUEUES[stage], level(job.priority, is_first=False), job.filename)
 

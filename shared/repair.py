@@ -19,7 +19,7 @@ from shared.db import session
 from shared.erasure import purge, unfinished
 from shared.errors import StorageUnavailable
 from shared.expired import erase_expired
-from shared.leases import expire
+from shared.lost_leases import expire
 from shared.metrics import RUNG_AGAIN, SWEEPS
 from shared.models import Job, Stage, Worker
 from shared.states import QUEUES, StageState

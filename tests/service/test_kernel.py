@@ -22,7 +22,7 @@ from hypothesis.stateful import (
 from sqlalchemy import func, select, text, update
 from uuid_utils.compat import uuid7
 
-from shared import history, jobs, leases, search
+from shared import history, jobs, leases, lost_leases, search
 from shared.agreement import agree_on_language
 from shared.config import Settings
 from shared.db import session
@@ -97,7 +97,7 @@ def expire(job_id: uuid.UUID) -> Outcome:
 
 
 def jobs_expire(opened: Any, job_id: uuid.UUID) -> Outcome:
-    return leases.expire(opened, job_id, max_attempts=ATTEMPTS)
+    return lost_leases.expire(opened, job_id, max_attempts=ATTEMPTS)
 
 
 def state(job_id: uuid.UUID) -> str:
