@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +31,7 @@ SETTINGS = {
 }
 SERVERS = ("postgres", "valkey", "seaweedfs")
 METRICS_PORT = 9100
+LOGGED_S = 20
 
 
 @dataclass
@@ -62,6 +65,15 @@ class Deployment:
         return subprocess.run(
             (*self.machine.prefix(ROOT), *command), capture_output=True, text=True, timeout=timeout_s, check=False
         )
+
+    def logged(self, service: str, request_id: str) -> dict[str, Any]:
+        """A service's last line about this request. Caddy writes it when the client has its answer already."""
+        log, deadline = self.service(service).log, time.monotonic() + LOGGED_S
+        while not (lines := [line for line in log.read_text().splitlines() if request_id in line]):
+            assert time.monotonic() < deadline, f"{service} has logged nothing of {request_id}"
+            time.sleep(0.1)
+        line: dict[str, Any] = json.loads(lines[-1])
+        return line
 
     @property
     def api_key(self) -> str:
