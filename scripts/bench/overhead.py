@@ -91,7 +91,7 @@ def pipeline(count: int) -> None:
     with tempfile.TemporaryDirectory() as home:
         environ = dict(os.environ) | {"ENGINE": "sleeper", "SLEEPER_SECONDS": "0"}
         with Stack(Path(home), environ=environ) as stack:
-            client = Client(stack.url, stack.api_key)
+            client = Client(stack.url, stack.api_key, poll_s=0.01)
             recording = write_unique(speech(1), Path(home) / "short.wav", 0)
             client.wait(client.submit(recording))
             broker = stack.env["REDIS_URL"]

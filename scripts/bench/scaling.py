@@ -55,7 +55,7 @@ class Side:
     """A stack with so many workers for speech recognition."""
 
     def __init__(self, stack: Stack, workers: int) -> None:
-        self._client, self._truth, self._workers = Client(stack.url, stack.api_key), Truth(stack), workers
+        self._client, self._truth, self._workers = Client(stack.url, stack.api_key, poll_s=0.5), Truth(stack), workers
 
     def run(self, recordings: Sequence[Path], **options: str) -> Run:
         """Submit all at once, wait for all."""
