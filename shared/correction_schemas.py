@@ -19,9 +19,9 @@ from pydantic import (
     model_validator,
 )
 
+from shared.line_breaks import clean
 from shared.options import JobNotes
 from shared.schemas import TASK_ID
-from shared.subtitles import clean
 
 MAX_NAME_CHARS = 100
 """Of a speaker's name, with title and office: a passport holds 39 (ICAO 9303)."""

@@ -20,10 +20,10 @@ from sqlalchemy.orm import Session
 from shared import jobs
 from shared.correction_schemas import CorrectionRequest, EditedSegment
 from shared.errors import InvalidRequest, NotFound, NotReady, VersionConflict, WrongState
+from shared.line_breaks import clean
 from shared.models import Correction, Job
 from shared.retiming import retimed
 from shared.states import JobState
-from shared.subtitles import clean
 from shared.transcript import Segment, Transcript
 from shared.voices import Move, moved, seconds_by_speaker
 

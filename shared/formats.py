@@ -10,8 +10,9 @@ from typing import Any
 
 from shared import subtitles
 from shared.errors import InvalidRequest
+from shared.line_breaks import clean
 from shared.paragraphs import Paragraph, paragraphs
-from shared.subtitles import UNKNOWN_SPEAKER, clean
+from shared.subtitles import UNKNOWN_SPEAKER
 from shared.transcript import Quality, Segment, Speaker, Stretch, Transcript, Word
 
 MIN_LINE_LENGTH = 12

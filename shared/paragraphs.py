@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from shared.subtitles import clean
+from shared.line_breaks import clean
 from shared.transcript import Segment
 
 LONG_PAUSE_S = 2.0

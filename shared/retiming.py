@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 
-from shared.subtitles import may_break
+from shared.line_breaks import may_break
 from shared.transcript import Segment, Word
 
 WRITTEN_CONFIDENCE = 1.0

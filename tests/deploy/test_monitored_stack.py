@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from scripts.dashboards import DASHBOARDS
 from scripts.local_home import LOOPBACK
 from scripts.local_stack import Stack
 from tests.deploy.prometheus import program
+from tests.e2e.polling import until
 from tests.faults.rig import Rig
 from tests.service.receiver import Receiver
 from tests.unit.outside import TONE
@@ -116,12 +118,7 @@ def _answers(port: int) -> bool:
         return False
 
 
-def eventually(condition: Callable[[], Any], what: str) -> Any:
-    deadline = time.monotonic() + PATIENCE_S
-    while not (value := condition()):
-        assert time.monotonic() < deadline, f"not within {PATIENCE_S} s: {what}"
-        time.sleep(0.2)
-    return value
+eventually = partial(until, timeout_s=PATIENCE_S)
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,8 @@ from shared.correction_schemas import MAX_TEXT_CHARS, CorrectionRequest
 from shared.corrections import MAX_CORRECTED_CHARS, ORIGINAL, Edits, SegmentEdit, changed, corrected
 from shared.errors import InvalidRequest
 from shared.formats import FORMATS, FormatOptions, render
+from shared.line_breaks import clean
 from shared.retiming import retimed
-from shared.subtitles import clean
 from shared.transcript import Segment, SpeakerTurn, Transcript, Word
 from shared.voices import Move, moved
 from tests.unit.spoken import CALL, hostile, letters, parsed_srt, parsed_vtt, said, transcript_of, transcripts
