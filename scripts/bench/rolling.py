@@ -27,6 +27,7 @@ from pathlib import Path
 import httpx
 
 from scripts.bench.recordings import speech, write_unique
+from scripts.bench.soak.truth import bare_environment
 from scripts.local_apps import API, BEAT, ROOT, worker
 from scripts.local_home import LOOPBACK
 from scripts.local_stack import Stack
@@ -58,7 +59,7 @@ class Report:
 def roll(home: Path, rounds: int) -> Report:
     """Restart everything `rounds` times below load."""
     report = Report()
-    environ = {**os.environ, "ENGINE": "sleeper", "SLEEPER_SECONDS": "0.2", "LOG_LEVEL": "WARNING"}
+    environ = {**bare_environment(), "ENGINE": "sleeper", "SLEEPER_SECONDS": "0.2", "LOG_LEVEL": "WARNING"}
     with Stack(home, apps=APPS, environ=environ) as stack, _proxy(stack) as url:
         recording = write_unique(speech(1.0), stack.home.path / "a.wav", 0).read_bytes()
         clients: list[_Client] = [_Client(url, stack.api_key, recording, number) for number in range(CLIENTS)]

@@ -13,6 +13,7 @@ import httpx
 import yaml
 from sqlalchemy import make_url
 
+from scripts.bench.soak.truth import bare_environment
 from scripts.local_apps import API, worker
 from scripts.local_servers import postgres_binary
 from scripts.local_stack import Stack
@@ -58,7 +59,7 @@ def objects(storage: Storage) -> dict[str, bytes]:
 def test_a_restored_service_gives_the_same_history_and_results(tmp_path: Path) -> None:
     """The dump first, then the objects, while the service runs; on another stack the same key finds everything. A copy
     of the objects that was cut off is refused, wherever it ends."""
-    environ = {**os.environ, "ENGINE": "sleeper", "SLEEPER_SECONDS": "0.1"}
+    environ = {**bare_environment(), "ENGINE": "sleeper", "SLEEPER_SECONDS": "0.1"}
     with Stack(tmp_path / "first", apps=APPS, environ=environ) as first:
         headers = {"Authorization": f"Bearer {first.api_key}"}
         with httpx.Client(base_url=first.url, headers=headers, timeout=30) as http:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
 import time
@@ -20,6 +19,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.bench.soak import chaos
 from scripts.bench.soak.caller import Task
+from scripts.bench.soak.truth import bare_environment
 from scripts.dashboards import DASHBOARDS
 from scripts.local_home import LOOPBACK
 from scripts.local_stack import Stack
@@ -55,7 +55,7 @@ def receiver() -> Iterator[Receiver]:
 def stack(receiver: Receiver, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Everything, with pauses in place of the models, so that there is always somebody waiting."""
     environ = {
-        **os.environ,
+        **bare_environment(),
         "ENGINE": "sleeper",
         "SLEEPER_SECONDS": "2",
         "EGRESS_ALLOW_HOSTS": receiver.host,
