@@ -27,4 +27,4 @@ COPY scripts/__init__.py scripts/health_check.py scripts/create_api_key.py scrip
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["tini", "--"]
-CMD ["uvicorn", "api.main:create_app", "--factory", "--host=0.0.0.0", "--port=8000"]
+CMD ["python", "-m", "api.server", "--host=0.0.0.0", "--port=8000"]

@@ -1,19 +1,15 @@
-"""The gateway's ASGI app: `uvicorn api.main:create_app --factory`."""
+"""The gateway's ASGI app; api/server.py serves it."""
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import signal
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from types import FrameType
 
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
-from api import VERSION, errors, startup, waiting
+from api import VERSION, errors, startup
 from api.contracts import asr, clips, jobs, links, openai, whisper_service
 from api.middleware import RequestContext
 from api.routes import (
@@ -73,7 +69,6 @@ OWN_TRACES_ONLY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": 
 def create_app() -> FastAPI:
     """The app, from the environment's settings."""
     configure_logging(settings(), "api")
-    _adopt_uvicorn_logs()
     app = FastAPIOffline(  # /docs from our own files: many who run Parley have no way out to a CDN
         title="Parley",
         version=VERSION,
@@ -98,31 +93,7 @@ def create_app() -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
-    _on_sigterm(waiting.let_go)
     preparation = await startup.prepare(settings(), storage())
     yield
     preparation.cancel()
     tracing.close()
-
-
-def _on_sigterm(act: Callable[[], None]) -> None:
-    """Before uvicorn's own handler, which lets requests end and tells us afterwards only."""
-    loop, uvicorns = asyncio.get_running_loop(), signal.getsignal(signal.SIGTERM)
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(act)
-        if callable(uvicorns):
-            uvicorns(number, frame)
-
-    signal.signal(signal.SIGTERM, handle)
-
-
-def _adopt_uvicorn_logs() -> None:
-    """uvicorn's own lines in our format; its access log is replaced by api/middleware.py, which leaves queries out."""
-    for name in ("uvicorn", "uvicorn.error"):
-        logger = logging.getLogger(name)
-        logger.handlers.clear()
-        logger.propagate = True
-    access = logging.getLogger("uvicorn.access")
-    access.handlers.clear()
-    access.propagate = False

@@ -52,10 +52,10 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 API = App(
     "api",
-    ("uvicorn", "api.main:create_app", "--factory", "--host", "{host}", "--port", "{port}",
-     "--timeout-graceful-shutdown", "5"),
+    # no proxy is between it and its clients
+    ("api.server", "--host", "{host}", "--port", "{port}", "--linger", "0", "--grace", "5"),
     is_public=True,
-)  # fmt: skip
+)
 WORKERS = (
     worker("io", "io,cpu", concurrency=2, threads=1),
     worker("asr", "asr", concurrency=1, threads=CORES),

@@ -35,9 +35,13 @@ class SharedCounters(MultiProcessCollector):
         """Whoever reads waits for whoever adds up, in this process or another, so that nothing is counted twice."""
         with (self._folder / "lock").open("a") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX)
-            for kind in KINDS:
-                _add_up(self._folder, kind)
-            return list(super().collect())  # type: ignore[no-untyped-call]
+            try:
+                for kind in KINDS:
+                    _add_up(self._folder, kind)
+                return list(super().collect())  # type: ignore[no-untyped-call]
+            finally:
+                # closing is not enough: a child that the pool forks meanwhile inherits the lock with the file
+                fcntl.flock(lock, fcntl.LOCK_UN)
 
 
 def _add_up(folder: Path, kind: str) -> None:

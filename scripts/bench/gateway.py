@@ -1,6 +1,6 @@
 """`python -m scripts.bench.gateway`: submits and polls per second of the gateway / of a bare FastAPI app (goal P3).
 
-Both run in one process each by the same command of uvicorn, with PostgreSQL, Valkey and SeaweedFS beside ours, and are
+Both run in one process of uvicorn each, with PostgreSQL, Valkey and SeaweedFS beside ours, and are
 asked in turn (A B A B ...) by as many connections. Ours checks the key, stores the recording and commits the task.
 """
 
@@ -29,9 +29,17 @@ Side = Callable[[], float]
 
 @contextmanager
 def bare_app(home: Path, environ: Mapping[str, str]) -> Iterator[str]:
-    """The bare app's address, while it runs as the gateway does: by the same supervisor, with the same arguments."""
-    arguments = (one.replace("api.main:create_app", "scripts.bench.bare_gateway:create_app") for one in API.arguments)
-    app = replace(API, arguments=tuple(arguments))
+    """The bare app's address, while it runs as the gateway does: by the same supervisor, in uvicorn as well."""
+    arguments = (
+        "uvicorn",
+        "scripts.bench.bare_gateway:create_app",
+        "--factory",
+        "--host",
+        "{host}",
+        "--port",
+        "{port}",
+    )
+    app = replace(API, arguments=arguments)
     with Stack(home, apps=(app,), environ=environ, migrate=False) as stack:  # servers are in `environ`, so none starts
         yield stack.url
 

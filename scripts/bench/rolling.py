@@ -35,13 +35,18 @@ from scripts.local_stack import Stack
 CLIENTS = 3
 READY_S = 30
 WORK_S = 120
+FIRST_API = replace(API, arguments=("api.server", "--host", "{host}", "--port", "{port}"))
+"""As compose starts it, with a proxy in front."""
+
 SECOND_API = replace(
-    API,
-    name="api-2",
-    arguments=tuple("{api-2}" if argument == "{port}" else argument for argument in API.arguments),
-    is_public=False,
+    API, name="api-2", arguments=("api.server", "--host", "{host}", "--port", "{api-2}"), is_public=False
 )
-APPS = (API, SECOND_API, *(worker(name, "io,cpu,asr,diarize", concurrency=2, threads=1) for name in ("a", "b")), BEAT)
+APPS = (
+    FIRST_API,
+    SECOND_API,
+    *(worker(name, "io,cpu,asr,diarize", concurrency=2, threads=1) for name in ("a", "b")),
+    BEAT,
+)
 
 
 @dataclass
@@ -160,21 +165,19 @@ class _Follower(_Client):
 def _proxy(stack: Stack) -> Iterator[str]:
     """Caddy in front of both gateways, with the upstream's settings of deploy/caddy/api.caddy."""
     port, admin = stack.home.ports(("caddy", "caddy-admin")).values()
-    settings = (ROOT / "deploy" / "caddy" / "api.caddy").read_text()
-    balancing = "\n".join(re.findall(r"^\s*((?:lb_|fail_duration|flush_interval).+)$", settings, re.MULTILINE))
-    upstreams = " ".join(f"{LOOPBACK}:{stack.port_of(app.name)}" for app in (API, SECOND_API))
+    settings = ROOT / "deploy" / "caddy" / "api.caddy"
+    balancing = "\n".join(re.findall(r"^\s*((?:lb_|fail_duration).+)$", settings.read_text(), re.MULTILINE))
+    upstreams = " ".join(f"{LOOPBACK}:{stack.port_of(app.name)}" for app in (FIRST_API, SECOND_API))
     text = f"""
     {{
         admin {LOOPBACK}:{admin}
         auto_https off
     }}
+    import {settings}
     http://{LOOPBACK}:{port} {{
         reverse_proxy {upstreams} {{
             {balancing}
-            transport http {{
-                dial_timeout 3s
-                keepalive 60s
-            }}
+            import to_upstream
         }}
     }}
     """

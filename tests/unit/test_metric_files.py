@@ -30,6 +30,33 @@ for scrape in range(2):
 print(page)
 """
 
+FORK = """
+import os, signal, threading, time
+from pathlib import Path
+from prometheus_client import generate_latest
+from shared import metrics
+metrics.RUNG_AGAIN.inc()
+registry = metrics.registry(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]))
+over, children = threading.Event(), []
+def scrape():
+    while not over.is_set():
+        generate_latest(registry)
+thread = threading.Thread(target=scrape)
+thread.start()
+for number in range(20):
+    time.sleep(0.01)
+    child = os.fork()
+    if not child:
+        time.sleep(60)
+        os._exit(0)
+    children.append(child)
+over.set()
+thread.join(10)
+print("stuck" if thread.is_alive() else "free")
+for child in children:
+    os.kill(child, signal.SIGKILL)
+"""
+
 
 def run(code: str, folder: Path) -> str:
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
@@ -65,3 +92,8 @@ def test_a_process_that_was_killed_before_it_counted_is_no_fault(tmp_path: Path)
     (tmp_path / "counter_4194303.db").touch()  # above the largest process id of most machines
     assert told(run(TELL, tmp_path))["parley_rung_again_total"] == 1
     assert not (tmp_path / "counter_4194303.db").exists()
+
+
+def test_a_child_that_is_forked_during_a_scrape_does_not_keep_the_next_from_reading(tmp_path: Path) -> None:
+    """A pool forks whenever it has lost a child, and Prometheus reads all the time."""
+    assert run(FORK, tmp_path) == "free\n"
