@@ -20,7 +20,6 @@ from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import waiting
-from api.main import create_app
 
 LINGER_S = 3.0
 """More than the 2 s for which our Caddy keeps an idle connection (deploy/caddy/api.caddy): it closes them, not we, and
@@ -93,7 +92,7 @@ def _accept_all(listening: socket.socket) -> list[socket.socket]:
         while True:
             try:
                 connection, _ = listening.accept()
-            except BlockingIOError:
+            except OSError:  # nobody waits any more, or this process may open no more files
                 return accepted
             connection.setblocking(False)
             accepted.append(connection)
@@ -116,6 +115,8 @@ def main() -> int:
         help="what running requests get to end after that (default %(default)s)",
     )  # fmt: skip
     given = parser.parse_args()
+    from api.main import create_app  # with the settings, without which there should be help all the same
+
     farewell = Farewell(create_app())
     config = uvicorn.Config(
         farewell, host=given.host, port=given.port, forwarded_allow_ips=given.forwarded_allow_ips, ws="none",

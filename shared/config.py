@@ -7,7 +7,8 @@ from functools import cache
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 WHISPER_MODELS = (
@@ -28,7 +29,7 @@ URL_EXTRACTORS = (
 class Settings(BaseSettings):
     """One instance per process, read once by `settings()`. Durations end in `_s`, sizes in `_bytes`."""
 
-    model_config = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_file=None, extra="ignore", env_ignore_empty=True, hide_input_in_errors=True)
 
     # servers
     database_url: SecretStr = Field(description="PostgreSQL, as postgresql+psycopg://user:password@host:port/name")
@@ -193,5 +194,14 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """This process's settings. Raises pydantic.ValidationError, naming the variable, when one is missing or wrong."""
-    return Settings()
+    """This process's settings. Ends the process, naming the variables, when some are missing or wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = [f"  {_variable(one)}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)]
+        text = "\n".join(("These settings are missing or wrong (.env.example describes all):", *wrong))
+    raise SystemExit(text)
+
+
+def _variable(error: ErrorDetails) -> str:
+    return str(error["loc"][0]).upper()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from threading import Event
@@ -14,8 +15,8 @@ from tests.deploy.composed import BIN, ROOT
 from tests.deploy.conftest import Deployment
 from tests.deploy.test_caddy import SITE, curl
 
-SLOW_BYTES, SLOW_RATE = 3 * 1024**2, "300k"
-"""An upload of ten seconds, which is longer than three reloads take."""
+SLOW_BYTES = 3 * 1024**2
+RELOADS = 3
 BATCH = 50
 
 
@@ -59,15 +60,19 @@ def test_a_reload_disturbs_nobody(deployment: Deployment, tmp_path: Path) -> Non
     """Three reloads below load fail no request, and cut neither a stream of events nor an upload that is under way."""
     task = waiting_task(deployment, tmp_path)
     (tmp_path / "slow.wav").write_bytes(b"RIFF" + bytes(SLOW_BYTES))
+    began = time.monotonic()
+    reload(deployment)
+    upload_s = max(10.0, 3 * RELOADS * (time.monotonic() - began))  # they take longer below load
+    slowly = ("--limit-rate", f"{SLOW_BYTES / upload_s:.0f}")
     ended = Event()
     with ThreadPoolExecutor() as pool, follow(deployment, task, "text/event-stream") as stream:
         try:
             assert stream.stdout is not None
             assert stream.stdout.readline().strip()
-            upload = pool.submit(curl, deployment, "--limit-rate", SLOW_RATE, "-F", f"file=@{tmp_path}/slow.wav",
+            upload = pool.submit(curl, deployment, *slowly, "-F", f"file=@{tmp_path}/slow.wav",
                                  f"{SITE}/transcribe")  # fmt: skip
             answers = pool.submit(load, deployment, ended)
-            for _ in range(3):
+            for _ in range(RELOADS):
                 reload(deployment)
             assert not upload.done(), "it was over before the last reload"
         finally:

@@ -11,8 +11,10 @@ import pytest
 import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 
+from api.server import GRACE_S, LINGER_S
 from shared.config import WHISPER_MODELS, Settings
 from shared.states import NEEDS, QUEUES
+from tests.deploy.composed import seconds
 from tests.deploy.documented import blocks, section
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -52,6 +54,17 @@ def test_keda_reads_every_field(manifest: dict[str, Any]) -> None:
     """By KEDA's schema, which leaves out what it does not know: nothing of ours is left out or read as another type."""
     read = ScaledObject.model_validate(manifest).model_dump(mode="json", by_alias=True, exclude_unset=True)
     assert read == manifest
+
+
+def test_gateways_have_time_to_answer_what_they_have() -> None:
+    """In compose and in Kubernetes, where the pause before the end counts as well; and an idle connection that Caddy
+    keeps is closed by Caddy, never by a gateway that is to end."""
+    (pod,) = (one["spec"]["template"]["spec"] for one in of_kind("Deployment") if one["metadata"]["name"] == "api")
+    *_, pause_s = pod["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
+    assert pod["terminationGracePeriodSeconds"] > int(pause_s) + LINGER_S + GRACE_S
+    assert seconds(COMPOSE["api"]["stop_grace_period"]) > LINGER_S + GRACE_S
+    (kept,) = re.findall(r"^\s*keepalive (\w+)$", (ROOT / "deploy/caddy/api.caddy").read_text(), re.MULTILINE)
+    assert seconds(kept) < LINGER_S
 
 
 def test_an_outage_of_the_database_restarts_no_worker() -> None:
