@@ -13,6 +13,7 @@ from typing import Any
 
 from billiard.process import current_process
 from celery import signals
+from celery.concurrency.asynpool import AsynPool
 
 from shared import fleet
 from shared.config import settings
@@ -35,8 +36,13 @@ WATCH_S = 5.0
 CUDA_TIMEOUT_S = 120
 """For counting GPUs: seconds, also where many drivers are slow to wake up."""
 
-GOODBYE_S = 2.0
-"""How long the end of a worker waits for its row to be removed; a database that is away does not hold it up."""
+GOODBYE_S = 5.0
+"""How long the end of a worker waits for its row to be removed, behind a sweep that is under way; a database that is
+away does not hold it up."""
+
+REPLACE_S = 0.5
+"""How often the pool looks for processes that have died. It also hears of a death, by a pipe that the kernel closes; at
+that moment the process may not count as dead yet, and Celery would look again only after up to 5 s."""
 
 _processes = 1
 """Of the pool; set in the parent before it forks them."""
@@ -46,6 +52,7 @@ _watcher = threading.Thread()
 
 
 app.steps["worker"].add(preload.Loaded)
+AsynPool.timers = property(lambda pool: {pool.maintain_pool: REPLACE_S})  # type: ignore[assignment, method-assign]
 
 
 @signals.celeryd_after_setup.connect

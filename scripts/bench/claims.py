@@ -29,7 +29,7 @@ from sqlalchemy import text
 
 from scripts.bench.acts import Acts, percentile, time_acts
 from scripts.bench.backlog import fill
-from scripts.bench.fleet import Bells
+from scripts.bench.fleet import READY, Bells
 from scripts.bench.soak.truth import bare_environment
 from scripts.local_apps import ROOT
 from scripts.local_stack import Stack
@@ -40,6 +40,12 @@ NO_STORAGE = "http://127.0.0.1:9"
 """Nothing here reads or writes an object; the address keeps the stack from starting a server for them."""
 
 CONNECTIONS = 1200
+
+RAMP_SHARE = 1 / 3
+"""Of the time to settle, in which the workers of a fleet begin one after another."""
+
+TELLING_S = 0.5
+"""From telling the processes of a fleet when to measure until they do."""
 
 HEAD = f"""
 cores: of PostgreSQL, of the workers' Python; milliseconds: p50 / p99
@@ -76,15 +82,14 @@ class Fleet:
 def run_fleet(stack: Stack, order: Order) -> Fleet:
     """Start the workers, let them settle, measure, end them."""
     seconds, parts = order.seconds, order.processes
-    begin = time.time() + order.settle_s
-    end = begin + seconds
-    children = []
+    settled, children = time.time() + order.settle_s, []
     for number in range(parts):
         share, sweepers = ((whole + parts - 1 - number) // parts for whole in (order.workers, order.sweeping))
         line = f"-m scripts.bench.fleet --name {uuid.uuid4().hex[:6]}-{number} --workers {share} --work {order.work_s}"
-        line += f" --begin {begin} --end {end} --sweeping {sweepers}"
-        command = (sys.executable, *line.split())
-        children.append(subprocess.Popen(command, cwd=ROOT, env={**os.environ, **stack.env}, stdout=subprocess.PIPE))
+        line += f" --ramp {order.settle_s * RAMP_SHARE} --sweeping {sweepers}"
+        command, environ, pipe = (sys.executable, *line.split()), {**os.environ, **stack.env}, subprocess.PIPE
+        children.append(subprocess.Popen(command, cwd=ROOT, env=environ, stdin=pipe, stdout=pipe, text=True))
+    begin, end = tell_time(children, settled, seconds)
     bells = Bells(stack.env["REDIS_URL"])
     postgres = psutil.Process(stack.pid("postgres"))
     ours = [psutil.Process(child.pid) for child in children]
@@ -103,6 +108,18 @@ def run_fleet(stack: Stack, order: Order) -> Fleet:
     share_of_time = seconds / (seconds - 1)
     used = [(b - a) * share_of_time for a, b in zip(before, after, strict=True)]
     return Fleet(seconds, MappingProxyType(took), happened, used[0], used[1], messages)
+
+
+def tell_time(children: Sequence[subprocess.Popen[str]], settled: float, seconds: float) -> tuple[float, float]:
+    """When the measurement begins and ends, which all processes are told: not before each of their workers works."""
+    for child in children:
+        assert child.stdout and child.stdout.readline().strip() == READY
+    begin = max(settled, time.time() + TELLING_S)
+    end = begin + seconds
+    for child in children:
+        assert child.stdin
+        print(begin, end, file=child.stdin, flush=True)
+    return begin, end
 
 
 def processor_s(processes: Sequence[psutil.Process]) -> float:
@@ -165,7 +182,9 @@ def main() -> None:
     parser.add_argument("--work", type=float, default=30, help="seconds that a worker sleeps per task (default 30)")
     parser.add_argument("--heartbeat", type=float, default=2, help="HEARTBEAT_S (default 2)")
     parser.add_argument("--seconds", type=float, default=20, help="of each measurement (default 20)")
-    parser.add_argument("--settle", type=float, default=30, help="seconds before it (default 30)")
+    parser.add_argument(
+        "--settle", type=float, default=30, help="seconds before it; workers begin in the first third (default 30)"
+    )
     parser.add_argument("--sweeping", type=int, default=1, help="workers of a fleet that sweep; -1 = all (default 1)")
     parser.add_argument("--processes", type=int, default=2, help="that the workers share (default 2)")
     parser.add_argument("--idle", type=int, default=0, help="connections held open beside the fleets (default 0)")

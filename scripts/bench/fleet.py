@@ -18,6 +18,7 @@ import uuid
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from math import inf
 
 import redis
 
@@ -34,8 +35,8 @@ from shared.window import LEVELS, Ring
 WATCH_S = 5.0
 """Interval of a worker's sign of life and of its sweep, as in tasks/worker.py."""
 
-RAMP_S = 10.0
-"""In which the workers of a fleet begin."""
+READY = "ready"
+"""What a process says when each of its workers has asked for work; then it is told the time of the measurement."""
 
 SUMMARY = {"language": "en", "language_probability": 1.0, "duration": 60.0, "model": "base", "speakers": 1,
            "full_text": "so it goes " * 50}  # fmt: skip
@@ -73,8 +74,8 @@ class Bells:
 class Watch:
     """Milliseconds of every call between `begin` and `end` (of time.time), by name, and what else happened."""
 
-    def __init__(self, begin: float, end: float) -> None:
-        self.begin, self.end = begin, end
+    def __init__(self) -> None:
+        self.begin = self.end = inf  # until they are known
         self.took: defaultdict[str, list[float]] = defaultdict(list)
         self.happened: Counter[str] = Counter()
 
@@ -100,10 +101,13 @@ class SleepingWorker:
     def __init__(self, name: str, work_s: float, watch: Watch, bells: Bells, *, sweeps: bool) -> None:
         self._name, self._work_s, self._watch, self._bells = name, work_s, watch, bells
         self._sweeps, self._share = sweeps, 1.0
+        self.has_begun = threading.Event()
 
-    def work(self) -> None:
-        """Until the end. Workers begin one after another, and in the middle of their work, as after a long time."""
-        self._pause(random.random() * RAMP_S, lambda: None)  # noqa: S311
+    def work(self, ramp_s: float) -> None:
+        """Until the end. The workers of a fleet begin one after another, in `ramp_s`, and in the middle of their work,
+        as after a long time.
+        """
+        self._pause(random.random() * ramp_s, lambda: None)  # noqa: S311
         self._share = random.random()  # noqa: S311
         while not self._watch.is_over:
             self._guarded(self._turn)
@@ -119,13 +123,10 @@ class SleepingWorker:
             time.sleep(max(0.0, WATCH_S - (time.time() - begun)))
 
     def _turn(self) -> None:
-        bell = self._bells.next()
-        if bell is None:
-            return self._watch.note("idle")
-        with self._watch.timed("claim"), session() as work:
-            claim = leases.claim(work, *bell, worker=self._name, device="cpu", lease_s=settings().lease_s)
+        claim = self._claim()
+        self.has_begun.set()
         if claim is None:
-            return self._watch.note("nothing to claim")
+            return
         if QUEUES[claim.stage] in HEAVY:
             self._pause(self._work_s * self._share, lambda: self._beat(claim))
             self._share = random.uniform(0.5, 1.5)  # noqa: S311
@@ -133,7 +134,18 @@ class SleepingWorker:
         with self._watch.timed("complete"), session() as work:
             outcome = leases.complete(work, claim, Answer(key, 1, SUMMARY, 60.0))
         self._bells.ring(outcome.rings)
-        return self._watch.note(claim.stage)
+        self._watch.note(claim.stage)
+
+    def _claim(self) -> Claim | None:
+        bell = self._bells.next()
+        if bell is None:
+            self._watch.note("idle")
+            return None
+        with self._watch.timed("claim"), session() as work:
+            claim = leases.claim(work, *bell, worker=self._name, device="cpu", lease_s=settings().lease_s)
+        if claim is None:
+            self._watch.note("nothing to claim")
+        return claim
 
     def _pause(self, seconds: float, beat: Callable[[], None]) -> None:
         end = time.time() + seconds
@@ -165,22 +177,32 @@ class SleepingWorker:
 
 
 def main() -> None:
-    """Run until `--end`; print what was measured, as JSON."""
+    """Work; say READY, read when the measurement begins and ends, and end then; print what was measured, as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--name", required=True)
     parser.add_argument("--workers", type=int, required=True)
     parser.add_argument("--work", type=float, required=True, help="seconds of a recognition")
-    parser.add_argument("--begin", type=float, required=True, help="of the measurement, in seconds of the epoch")
-    parser.add_argument("--end", type=float, required=True)
+    parser.add_argument("--ramp", type=float, required=True, help="seconds within which the workers begin")
     parser.add_argument("--sweeping", type=int, default=0, help="workers that sweep")
     given = parser.parse_args()
-    watch, bells = Watch(given.begin, given.end), Bells(settings().redis_url.get_secret_value())
-    threads = []
-    for number in range(given.workers):
-        one = SleepingWorker(f"{given.name}-{number}", given.work, watch, bells, sweeps=number < given.sweeping)
-        threads += [threading.Thread(target=one.work), threading.Thread(target=one.live)]
+    watch, bells = Watch(), Bells(settings().redis_url.get_secret_value())
+    if given.sweeping:
+        storage()  # made once, which takes longer than a sweep
+    workers = [
+        SleepingWorker(f"{given.name}-{number}", given.work, watch, bells, sweeps=number < given.sweeping)
+        for number in range(given.workers)
+    ]
+    threads = [threading.Thread(target=one.work, args=(given.ramp,)) for one in workers]
+    threads += [threading.Thread(target=one.live) for one in workers]
     for thread in threads:
         thread.start()
+    for one in workers:
+        one.has_begun.wait()
+    print(READY, flush=True)
+    try:
+        watch.begin, watch.end = map(float, sys.stdin.readline().split())
+    except ValueError:  # whoever measures is gone
+        watch.end = 0
     for thread in threads:
         thread.join()
     json.dump({"took": watch.took, "happened": watch.happened}, sys.stdout)

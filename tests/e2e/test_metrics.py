@@ -11,7 +11,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.local_stack import Stack
 from shared.states import NEEDS, QUEUES
-from tests.e2e.polling import until
+from tests.e2e.polling import TIMEOUT_S, until
 from tests.unit.outside import tone
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
@@ -29,7 +29,7 @@ def task(http: httpx.Client) -> str:
 
 def scrape(url: str) -> Samples:
     """Every sample of a page of metrics, by name and labels."""
-    answer = httpx.get(url, timeout=10)
+    answer = httpx.get(url, timeout=TIMEOUT_S)
     assert answer.status_code == 200
     families = text_string_to_metric_families(answer.text)
     return {(one.name, frozenset(one.labels.items())): one.value for family in families for one in family.samples}
@@ -76,8 +76,8 @@ def test_uploaded_bytes_count_once_by_whichever_way_they_come(stack: Stack, http
         begun = http.post("/uploads", json={"filename": "a.wav", "bytes": len(recording)}).json()
         (part,) = begun["parts"]
         for _ in range(2):
-            sent = httpx.put(part["url"], content=recording) if is_past else http.put(part["path"], content=recording)
-            assert sent.status_code == 200
+            put, url = (httpx.put, part["url"]) if is_past else (http.put, part["path"])
+            assert put(url, content=recording, timeout=TIMEOUT_S).status_code == 200
         assert http.post(f"/uploads/{begun['upload_id']}/complete").status_code == 200
     after = total(scrape(stack.metrics_urls["api"]), "parley_upload_bytes_total")
     assert after - before == sum(map(len, recordings))

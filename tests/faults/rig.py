@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -17,12 +18,12 @@ from scripts.bench.soak.caller import Caller, Task
 from scripts.bench.soak.history import check, table
 from scripts.bench.soak.truth import Truth, bare_environment
 from scripts.local_apps import App
-from scripts.local_processes import members
 from scripts.local_stack import Stack
 from shared.models import Stage
 from shared.states import StageState
 
-START_TIMEOUT_S = 60
+PATIENCE_S = 120
+"""For what comes sooner or later, and says nothing by its time."""
 
 
 class Rig:
@@ -38,29 +39,31 @@ class Rig:
         self.tasks.append(self.caller.submit(recording, **fields))
         return self.tasks[-1]
 
-    def running(self, task: Task, stage: str, share: float = 0, timeout_s: float = 60) -> Stage:
+    def running(self, task: Task, stage: str, share: float = 0, timeout_s: float = PATIENCE_S) -> Stage:
         """The row of a stage once a worker has done at least `share` of it."""
         return self.reached(task, stage, StageState.RUNNING, share, timeout_s)
 
-    def reached(self, task: Task, stage: str, state: str, share: float = 0, timeout_s: float = 60) -> Stage:
-        """The row of a stage once it is in `state`."""
-        eventually(lambda: self._is(task, stage, state, share), f"{stage} {state} {share:.0%}", timeout_s)
-        return self.truth.stage(task.id, stage)
+    def reached(self, task: Task, stage: str, state: str, share: float = 0, timeout_s: float = PATIENCE_S) -> Stage:
+        """The row of a stage once it is in `state`, as it was then."""
+        seen: list[Stage] = []
+
+        def is_there() -> bool:
+            seen[:] = [self.truth.stage(task.id, stage)]
+            return seen[0].state == state and seen[0].progress >= share
+
+        eventually(is_there, f"{stage} {state} {share:.0%}", timeout_s)
+        return seen[0]
 
     def worker_of(self, row: Stage) -> tuple[str, int]:
         """The worker, by its name in the stack, and the pool process that hold the lease of a stage."""
         pid = int((row.worker or "").rpartition(":")[2])
-
-        return next(name for name in self.stack.names() if pid in members(self.stack.pid(name) or 0)), pid
+        leader = os.getsid(pid)
+        return next(name for name in self.stack.names() if self.stack.pid(name) == leader), pid
 
     def check_history(self) -> None:
         """Every task so far: ended, one transcript of its own, nothing left over."""
         checks = check(self.tasks, self.truth)
         assert not any(done.broken for done in checks), table(checks)
-
-    def _is(self, task: Task, stage: str, state: str, share: float) -> bool:
-        row = self.truth.stage(task.id, stage)
-        return row.state == state and row.progress >= share
 
 
 @contextmanager
@@ -72,7 +75,7 @@ def start(home: Path, apps: Iterable[App], **settings: object) -> Iterator[Rig]:
     queues = set(",".join(served).split(","))
     with Stack(home, apps=apps, environ={**bare_environment(), "ENGINE": "sleeper", **given}) as stack:
         rig = Rig(stack)
-        eventually(lambda: queues <= rig.truth.queues(), "every queue has a worker", START_TIMEOUT_S)
+        eventually(lambda: queues <= rig.truth.queues(), "every queue has a worker", PATIENCE_S)
         yield rig
 
 

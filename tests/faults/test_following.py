@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from scripts.bench.soak.caller import Task, noise
-from tests.faults.rig import Rig
+from tests.faults.rig import Rig, eventually
 
 TIMEOUT_S = 120
 
 
 def test_followers_outlast_an_outage_of_the_database(rig: Rig) -> None:
     """A stream and a waiting request that were open before PostgreSQL stopped are served when it is back."""
+    task, opened = rig.submit(), threading.Event()
+    before = len(rig.truth.jobs())
     with ThreadPoolExecutor(2) as pool:
         waiting = pool.submit(wait, rig, noise())
-        task = rig.submit()
+        following = pool.submit(follow, rig, task, opened)
+        assert opened.wait(TIMEOUT_S)
+        eventually(lambda: len(rig.truth.jobs()) > before, "there is something to wait for", TIMEOUT_S)
         rig.running(task, "transcribe")
-        following = pool.submit(follow, rig, task)
-        time.sleep(1)
         rig.stack.stop_process("postgres")
+        assert not waiting.done()
+        assert not following.done()
         time.sleep(3)
         rig.stack.start_process("postgres")
         events = following.result(TIMEOUT_S)
@@ -31,10 +36,14 @@ def test_followers_outlast_an_outage_of_the_database(rig: Rig) -> None:
     assert rig.caller.wait(task) == "done"
 
 
-def follow(rig: Rig, task: Task) -> list[dict[str, Any]]:
-    lines = {"Accept": "application/x-ndjson"}
+def follow(rig: Rig, task: Task, opened: threading.Event) -> list[dict[str, Any]]:
+    """All events of a task; `opened` is set with the first."""
+    lines, events = {"Accept": "application/x-ndjson"}, []
     with rig.caller.http.stream("GET", f"/tasks/{task.id}/events", headers=lines, timeout=TIMEOUT_S) as answer:
-        return [json.loads(line) for line in answer.iter_lines()]
+        for line in answer.iter_lines():
+            events.append(json.loads(line))
+            opened.set()
+    return events
 
 
 def wait(rig: Rig, recording: bytes) -> tuple[int, str]:

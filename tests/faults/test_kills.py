@@ -7,6 +7,7 @@ import signal
 import time
 
 from scripts.bench.soak import chaos
+from scripts.bench.soak.caller import Task
 from tests.faults.rig import Rig, eventually, long_recording
 
 RECOVERY_S = 45
@@ -20,7 +21,7 @@ def test_kills_of_a_child_a_worker_and_beat_delay_jobs_by_45_s_at_most(rig: Rig)
     work_s = time.monotonic() - began
 
     tasks = [rig.submit(), rig.submit()]
-    (first, child), (second, _) = (rig.worker_of(rig.running(task, "transcribe", 0.1)) for task in tasks)
+    (first, child), (second, _) = (_stopped(rig, task) for task in tasks)
     assert {first, second} == {"worker-asr", "worker-asr-2"}
     chaos.kill(child)
     chaos.kill_tree(rig.stack, second)
@@ -34,15 +35,15 @@ def test_kills_of_a_child_a_worker_and_beat_delay_jobs_by_45_s_at_most(rig: Rig)
 
 def test_busy_converters_do_not_hold_up_a_recovery(rig: Rig) -> None:
     """The sweep does not wait for a free process: with every converter busy for long, a killed worker's job goes on."""
-    task = rig.submit()
-    _, child = rig.worker_of(rig.running(task, "transcribe"))
     recording = long_recording()
+    task = rig.submit()
+    _, child = _stopped(rig, task)
     busy = [rig.submit(recording), rig.submit(recording)]
     for other in busy:
         rig.running(other, "convert")
     chaos.kill(child)
     killed = time.monotonic()
-    eventually(lambda: rig.truth.stage(task.id, "transcribe").fence == 2, "another process has it", RECOVERY_S)
+    eventually(lambda: rig.truth.stage(task.id, "transcribe").attempt == 2, "another process has it", RECOVERY_S)
     assert {rig.truth.stage(other.id, "convert").state for other in busy} == {"running"}
     print(f"taken over {time.monotonic() - killed:.1f} s after the kill, converters busy")
     for other in busy:
@@ -72,7 +73,7 @@ def test_no_temporary_file_outlives_a_killed_worker(rig: Rig) -> None:
 def test_a_worker_told_to_stop_hands_its_work_over(rig: Rig) -> None:
     """SIGTERM: the stage is queued at once, no attempt counted, another worker has it within 5 s; the process ends."""
     task = rig.submit()
-    name, _ = rig.worker_of(rig.running(task, "transcribe", 0.1))
+    name, _ = rig.worker_of(rig.running(task, "transcribe"))
     leader = rig.stack.pid(name)
     assert leader is not None
     os.kill(leader, signal.SIGTERM)
@@ -80,9 +81,16 @@ def test_a_worker_told_to_stop_hands_its_work_over(rig: Rig) -> None:
     taken_s = eventually(lambda: rig.truth.stage(task.id, "transcribe").fence == 2, "another worker has it", 5)
     row = rig.truth.stage(task.id, "transcribe")
     assert (row.attempt, rig.worker_of(row)[0] != name) == (1, True)
-    eventually(lambda: not _runs(leader), "the process has ended", 15)
+    eventually(lambda: not _runs(leader), "the process has ended", 30)
     print(f"taken over after {taken_s:.1f} s, process ended after {time.monotonic() - told:.1f} s")
     assert rig.caller.wait(task) == "done"
+
+
+def _stopped(rig: Rig, task: Task) -> tuple[str, int]:
+    """The worker and the process that transcribe a task. SIGSTOP keeps it from the end until it is killed."""
+    name, pid = rig.worker_of(rig.running(task, "transcribe"))
+    os.kill(pid, signal.SIGSTOP)
+    return name, pid
 
 
 def _runs(pid: int) -> bool:

@@ -49,11 +49,12 @@ def test_a_killed_broker_leaves_no_worker_deaf(rig: Rig) -> None:
 
 def test_an_emptied_broker_loses_no_job(rig: Rig) -> None:
     """FLUSHALL while jobs run and others wait for their turn: every doorbell is lost, every job is done."""
-    tasks = [rig.submit() for _ in range(4)]
-    for task in tasks[:2]:
-        rig.running(task, "transcribe")
+    tasks = [rig.submit() for _ in range(2)]
+    frozen = [pid for task in tasks for pid in _frozen(rig, task)]  # until the others have come so far
+    tasks += [rig.submit() for _ in range(2)]
     for task in tasks[2:]:
         rig.reached(task, "transcribe", "queued")
+    chaos.thaw(frozen)
     redis.Redis.from_url(rig.stack.env["REDIS_URL"], socket_timeout=5).flushall()
     emptied = time.monotonic()
     for task in tasks:
@@ -91,8 +92,7 @@ def test_without_the_database_nothing_is_promised(rig: Rig) -> None:
 def test_without_storage_work_waits(rig: Rig) -> None:
     """Before a download and before an upload: tried again, not counted, done when S3 is back; no new task meanwhile."""
     uploading = rig.submit()
-    rig.running(uploading, "transcribe")
-    frozen = chaos.freeze(rig.stack, "worker-io")
+    frozen = _frozen(rig, uploading) + chaos.freeze(rig.stack, "worker-io")
     downloading = rig.submit()
     before = set(rig.truth.jobs())
     rig.stack.stop_process("seaweedfs")
@@ -116,12 +116,19 @@ def test_without_storage_work_waits(rig: Rig) -> None:
 
 
 def _nobody_is_deaf(rig: Rig) -> None:
-    """Two jobs at once are taken by both workers in less time than a lost doorbell would need."""
+    """Two jobs at once are taken by both workers, which have heard the first doorbell of each."""
     tasks = [rig.submit() for _ in range(2)]
-    rows = [rig.running(task, "transcribe", timeout_s=8) for task in tasks]
+    rows = [rig.running(task, "transcribe") for task in tasks]
+    assert [row.rings for row in rows] == [1, 1]
     assert {rig.worker_of(row)[0] for row in rows} == {"worker-asr", "worker-asr-2"}
     for task in tasks:
         assert rig.caller.wait(task) == "done"
+
+
+def _frozen(rig: Rig, task: Task) -> list[int]:
+    """The processes of the worker that transcribes a task, stopped; far shorter than a lease lasts."""
+    name, _ = rig.worker_of(rig.running(task, "transcribe"))
+    return chaos.freeze(rig.stack, name)
 
 
 def _calls(task: Task) -> list[tuple[str, str, dict[str, object]]]:

@@ -27,9 +27,9 @@ def test_work_in_the_main_process_is_kept_cancelled_and_ended(rig: Rig) -> None:
     told, hung, whole = rig.submit(), rig.submit(diarization=True), rig.submit()
     asr, diarize = rig.stack.pid("worker-asr"), rig.stack.pid("worker-diarize")
     rig.running(told, "transcribe")
-    rig.running(hung, "diarize")
     assert rig.caller.cancel(told) == "cancelling"
     assert rig.caller.wait(told) == "cancelled"
+    rig.running(hung, "diarize")
     assert rig.caller.cancel(hung) == "cancelling"
     assert rig.caller.wait(hung) == "cancelled"
     eventually(lambda: rig.stack.pid("worker-diarize") not in (None, diarize), "the worker is another", 30)

@@ -10,7 +10,9 @@ from scripts.bench.soak import chaos
 from scripts.local_apps import API, BEAT, worker
 from tests.faults.rig import Rig, asleep, eventually, start
 
-SHORT = {"lease_s": 3, "heartbeat_s": 0.25, "sweep_interval_s": 1, "ring_again_s": 2}
+SHORT = {"lease_s": 3, "heartbeat_s": 0.25, "sweep_interval_s": 1, "ring_again_s": 2, "grace_s": 10}
+"""Leases are short; whoever has lost one has the time to come to its end, and is not killed on the way."""
+
 SLOW_S, FAST_S = 12, 1
 
 
@@ -31,9 +33,9 @@ def test_a_frozen_worker_that_comes_back_changes_nothing(rig: Rig) -> None:
     """SIGSTOP right before it hands in, another finishes, SIGCONT: its answer is refused and removed, it works on."""
     task = rig.submit()
     held = rig.running(task, "transcribe", 0.9)  # in its last nap
-    assert rig.worker_of(held)[0] == "worker-slow"
     frozen = chaos.freeze(rig.stack, "worker-slow")
     assert rig.truth.stage(task.id, "transcribe").state == "running"
+    assert rig.worker_of(held)[0] == "worker-slow"
     rig.stack.start_process("worker-fast")
     assert rig.caller.wait(task) == "done"
     published = rig.truth.stage(task.id, "transcribe")
@@ -42,8 +44,8 @@ def test_a_frozen_worker_that_comes_back_changes_nothing(rig: Rig) -> None:
     assert key.endswith(f"{task.id}/transcribe/0.{published.fence}.json")
 
     chaos.thaw(frozen)
-    eventually(lambda: "stage_superseded" in rig.stack.log("worker-slow").read_text(), "its answer is refused", 15)
-    eventually(lambda: _transcriptions(rig, task.id) == [key], "its object is gone", 5)
+    eventually(lambda: "stage_superseded" in rig.stack.log("worker-slow").read_text(), "its answer is refused", 30)
+    eventually(lambda: _transcriptions(rig, task.id) == [key], "its object is gone", 30)
     after = rig.truth.stage(task.id, "transcribe")
     assert (after.fence, after.artifact_id, after.finished_at, after.worker) == (
         published.fence, published.artifact_id, published.finished_at, published.worker,
@@ -59,12 +61,12 @@ def test_a_frozen_worker_that_comes_back_changes_nothing(rig: Rig) -> None:
 def test_an_answer_that_was_stored_and_never_handed_in_is_removed(rig: Rig) -> None:
     """Killed between storage and database: whoever does the stage again leaves one answer, its own."""
     task = rig.submit()
-    _, child = rig.worker_of(rig.running(task, "transcribe", 0.7))
+    _, child = rig.worker_of(rig.running(task, "transcribe", 0.4))
     rig.stack.stop_process("postgres")
-    eventually(lambda: bool(_transcriptions(rig, task.id)), "its answer is stored", SLOW_S)
+    eventually(lambda: bool(_transcriptions(rig, task.id)), "its answer is stored", SLOW_S + 30)
     chaos.kill(child)
-    rig.stack.start_process("postgres")
     (orphan,) = _transcriptions(rig, task.id)
+    rig.stack.start_process("postgres")
     rig.stack.start_process("worker-fast")
     assert rig.caller.wait(task) == "done"
     (key,) = _transcriptions(rig, task.id)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from sqlalchemy import select
 
 from scripts.local_apps import API
@@ -26,7 +27,8 @@ from shared.states import NEEDS
 from shared.storage import Storage
 from shared.transcript import Segment, Speaker, SpeakerTurn, Transcript, Word, to_json
 
-PATIENCE_S = 30
+PATIENCE_S = 120
+BRIEFLY_S = 0.2
 BOUNDARY = "a-boundary-of-the-tests"
 MULTIPART = f"multipart/form-data; boundary={BOUNDARY}"
 
@@ -82,6 +84,24 @@ class Caller:
 
     def status(self, task_id: uuid.UUID) -> str:
         return str(self.http.get(f"/status/{task_id}").json()["status"])
+
+    def newest(self) -> uuid.UUID | None:
+        """The task that came last."""
+        items = self.http.get("/history").json()["items"]
+        return uuid.UUID(items[0]["task_id"]) if items else None
+
+    def give_up(self, url: str, **content: Any) -> uuid.UUID:
+        """The task of a POST that waits for it. The client hangs up once the task is there, and was not answered."""
+        before = self.newest()
+        request = self.http.build_request("POST", url, **content)
+        lines = [f"POST {request.url.raw_path.decode()} HTTP/1.1", *(": ".join(one) for one in request.headers.items())]
+        with socket.create_connection((request.url.host, request.url.port or 80), timeout=PATIENCE_S) as connection:
+            connection.sendall("\r\n".join((*lines, "", "")).encode() + request.read())
+            task_id: uuid.UUID = eventually(lambda: (last := self.newest()) != before and last, "the task is there")
+            connection.settimeout(BRIEFLY_S)
+            with pytest.raises(TimeoutError):
+                connection.recv(1)
+        return task_id
 
 
 @dataclass(frozen=True)

@@ -211,6 +211,9 @@ def test_an_interrupted_run_is_picked_up(user: User) -> None:
     assert (code, json.loads(out)["status"]) == (0, "processing")
 
     second = user.start("transcribe", "long.mka")
+    assert second.stderr is not None
+    # it reads the recording, looks for its task and follows it; one that it found cancelled it would try again
+    assert next((line for line in second.stderr if not line.endswith(": reading\n")), None) == "long.mka: convert\n"
     assert user.run("result", task)[0] == 1
     assert user.run("cancel", task)[0] == 0
     _, err = second.communicate(timeout=PATIENCE_S)

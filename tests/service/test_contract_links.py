@@ -17,7 +17,7 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import MediaTooLong, ParleyError, StageStalled, WorkerLost
 from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, finish, gateway_on, hand_in, work_on
+from tests.service.gateway import PATIENCE_S, Caller, Gateway, finish, gateway_on, hand_in, work_on
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def test_a_complete_job_has_its_text_and_its_files(gateway: Gateway, caller: Cal
     stranger = gateway.caller()
     for path in (f"/transcribe/{task_id}", f"/transcript/{task_id}", found["audio_url"], found["transcript_url"]):
         assert stranger.http.get(path).status_code == 404
-        assert httpx.get(gateway.url + path).status_code == 401
+        assert httpx.get(gateway.url + path, timeout=PATIENCE_S).status_code == 401
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,7 @@ from scripts.supervisor import Command, Supervisor
 ROOT = Path(__file__).parents[2]
 SERVERS = {"postgres", "valkey", "seaweedfs"}
 PATIENCE_S = 30
+START_TIMEOUT_S = 120
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
@@ -198,7 +199,7 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         Stack(pathlib.Path({str(home)!r}), apps=(), migrate=False).start()
         os.kill(os.getpid(), 9)
     """)
-    done = subprocess.run((sys.executable, "-c", program), cwd=ROOT, env=clean_environment(), timeout=PATIENCE_S)
+    done = subprocess.run((sys.executable, "-c", program), cwd=ROOT, env=clean_environment(), timeout=START_TIMEOUT_S)
     assert done.returncode == -signal.SIGKILL
     eventually(lambda: processes_of(home) == [], "the servers are gone")
 

@@ -25,7 +25,10 @@ def test_what_begins_anew_is_no_stall(environment: Settings, owner: uuid.UUID) -
     without progress it is told to stop."""
     from tasks.lease import KeptLease  # imports the Celery app, which looks at the settings at once
 
-    config = environment.model_copy(update={"stall_timeout_s": STALL_TIMEOUT_S, "heartbeat_s": 0.2})
+    config = environment.model_copy(
+        # what ignores the stop for `grace_s` is killed with its process, which here is the test's own
+        update={"stall_timeout_s": STALL_TIMEOUT_S, "heartbeat_s": 0.2, "grace_s": 60}
+    )
     job_id = uuid7()
     with session() as opened:
         source = Source(f"{owner}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav")

@@ -27,7 +27,7 @@ from shared.db import session
 from shared.models import Upload
 from shared.parts import MIN_PART_BYTES, USUAL_PART_BYTES
 from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_on
+from tests.service.gateway import PATIENCE_S, Caller, Gateway, eventually, finish, gateway_on
 
 SIZE = 2 * MIN_PART_BYTES + 1000
 """Three parts, the last one small."""
@@ -106,7 +106,7 @@ def test_a_recording_in_parts_becomes_a_task(gateway: Gateway, caller: Caller) -
     assert (upload["state"], upload["part_count"], upload["received_parts"]) == ("open", 3, 0)
     assert [part["bytes"] for part in upload["parts"]] == [MIN_PART_BYTES, MIN_PART_BYTES, 1000]
     send(caller, upload, content, 3, 1)
-    past = httpx.put(upload["parts"][1]["url"], content=piece(content, 2))
+    past = httpx.put(upload["parts"][1]["url"], content=piece(content, 2), timeout=PATIENCE_S)
     assert past.status_code == 200, past.text
     done = complete(caller, upload)
     assert (done.status_code, done.json()["state"], done.json()["sha256"]) == (200, "complete", digest)
@@ -235,7 +235,8 @@ def test_a_part_has_its_number_and_its_size(gateway: Gateway, caller: Caller) ->
     for content in (b"", b"x", b"x" * 1001, drip(999), drip(1001)):
         assert problem(caller.http.put(f"{path}/3", content=content)) == (422, "invalid_request")
     for size in (999, 1001):
-        assert httpx.put(upload["parts"][2]["url"], content=b"x" * size).status_code == 403
+        refused = httpx.put(upload["parts"][2]["url"], content=b"x" * size, timeout=PATIENCE_S)
+        assert refused.status_code == 403
     assert look(caller, upload)["received_parts"] == 0
     assert caller.http.put(f"{path}/3", content=drip(1000)).status_code == 200
 
@@ -309,12 +310,14 @@ def test_a_check_that_died_is_taken_up(gateway: Gateway, caller: Caller, is_join
     with session() as work:
         row = uploads.claim(work, caller.id, upload_id)
         assert row is not None
-        row.checking_until = func.now() + timedelta(seconds=1)
     if is_joined:
         assert row.storage_id
         found = parts.arrived(gateway.storage, row.key, row.storage_id)
         parts.join(gateway.storage, row.key, row.storage_id, (found[number] for number in sorted(found)))
     assert look(caller, upload)["state"] == "checking"
+    with session() as work:
+        its_end = func.now() + timedelta(seconds=1)
+        work.execute(update(Upload).where(Upload.id == upload_id).values(checking_until=its_end))
     done = complete(caller, upload)
     assert (done.status_code, done.json().get("sha256")) == (200, hashlib.sha256(content).hexdigest()), done.text
 
@@ -399,7 +402,7 @@ def test_aborting_leaves_nothing(gateway: Gateway, caller: Caller) -> None:
         caller.http.post(f"{path}/complete"),
     ):
         assert problem(answer) == (404, "not_found")
-    assert httpx.put(url, content=b"x" * 1000).status_code == 404
+    assert httpx.put(url, content=b"x" * 1000, timeout=PATIENCE_S).status_code == 404
 
 
 def test_a_recording_stays_while_an_upload_or_a_task_has_it(gateway: Gateway, caller: Caller) -> None:

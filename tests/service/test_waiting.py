@@ -45,9 +45,9 @@ def cancel(owner: uuid.UUID, job_id: uuid.UUID) -> None:
 
 
 def connections() -> int:
-    """Connections of all processes to the database."""
+    """Connections of all processes to the database; those of its own workers, such as autovacuum, are none."""
     with session() as work:
-        here = text("datname = current_database()")
+        here = text("datname = current_database() AND backend_type = 'client backend'")
         return work.scalar(select(func.count()).select_from(text("pg_stat_activity")).where(here)) or 0
 
 
@@ -56,10 +56,10 @@ def test_a_wait_ends_with_the_job(owner: uuid.UUID) -> None:
     job_id = submit(owner)
 
     async def wait() -> list[JobState | None]:
-        waiting = asyncio.create_task(until_ended(job_id, owner, 30))
+        waiting = asyncio.create_task(until_ended(job_id, owner, PATIENCE_S))
         await asyncio.sleep(0.5)
         await asyncio.to_thread(cancel, owner, job_id)
-        return [await waiting, await until_ended(job_id, owner, 30)]
+        return [await waiting, await until_ended(job_id, owner, PATIENCE_S)]
 
     assert asyncio.run(wait()) == [JobState.CANCELLED, JobState.CANCELLED]
 
@@ -94,7 +94,7 @@ def test_a_thousand_wait_as_cheaply_as_one(owner: uuid.UUID) -> None:
     before = connections(), threading.active_count()
 
     async def wait() -> tuple[list[JobState | None], int, int]:
-        waiting = [asyncio.create_task(until_ended(job_ids[i % 20], owner, 60)) for i in range(WAITERS)]
+        waiting = [asyncio.create_task(until_ended(job_ids[i % 20], owner, PATIENCE_S)) for i in range(WAITERS)]
         await asyncio.sleep(1)
         threads = threading.active_count()
         during = await asyncio.to_thread(connections)
@@ -104,7 +104,8 @@ def test_a_thousand_wait_as_cheaply_as_one(owner: uuid.UUID) -> None:
 
     states, during, threads = asyncio.run(wait())
     assert states == [JobState.CANCELLED] * WAITERS
-    assert (during - before[0], threads - before[1]) <= (2, 2)
+    assert during - before[0] <= 2
+    assert threads - before[1] <= 2
 
 
 # ---- over HTTP
@@ -113,7 +114,7 @@ def test_a_thousand_wait_as_cheaply_as_one(owner: uuid.UUID) -> None:
 @pytest.fixture(scope="module")
 def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), MAX_WAIT_S="5") as running:
+    with gateway_on(servers, home, Storage(environment), MAX_WAIT_S="60") as running:
         yield running
 
 
@@ -126,8 +127,8 @@ def caller(gateway: Gateway) -> Iterator[Caller]:
 
 def newest(caller: Caller) -> uuid.UUID:
     """The task of a submission that has not been answered yet."""
-    items = eventually(lambda: caller.http.get("/history").json()["items"], "the task is there")
-    return uuid.UUID(items[0]["task_id"])
+    task_id: uuid.UUID = eventually(caller.newest, "the task is there")
+    return task_id
 
 
 def while_waiting(submit: Callable[[], httpx.Response], work: Callable[[], None]) -> httpx.Response:
@@ -141,7 +142,7 @@ def while_waiting(submit: Callable[[], httpx.Response], work: Callable[[], None]
 def test_who_waits_gets_the_result(gateway: Gateway, caller: Caller) -> None:
     """With the field `wait` the answer is 200 with the transcript in the task's format, and says where it is."""
     answer = while_waiting(
-        lambda: caller.submit(wait="5", format="srt"), lambda: finish(newest(caller), gateway.storage)
+        lambda: caller.submit(wait="60", format="srt"), lambda: finish(newest(caller), gateway.storage)
     )
     task_id = newest(caller)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-subrip; charset=utf-8")
@@ -155,7 +156,7 @@ def test_a_preference_to_wait_is_honoured(gateway: Gateway, caller: Caller) -> N
 
     def submit() -> httpx.Response:
         files = {"file": ("call.wav", content)}
-        return caller.http.post("/transcribe", files=files, headers={"Prefer": "respond-async, wait=5"})
+        return caller.http.post("/transcribe", files=files, headers={"Prefer": "respond-async, wait=60"})
 
     assert while_waiting(submit, lambda: finish(newest(caller), gateway.storage)).json()["status"] == "done"
     assert submit().json()["cached"] is True
@@ -172,18 +173,24 @@ def test_who_waits_is_told_of_a_failure(caller: Caller) -> None:
             leases.fail(work, claim, NoAudio("There is no sound."), max_attempts=3)
 
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(lambda: caller.submit(wait="5"))
+        answer = pool.submit(lambda: caller.submit(wait="60"))
         claim = work_on(newest(caller), "convert")
         fail()
     assert (answer.result().status_code, answer.result().json()["code"]) == (422, "no_audio")
 
 
-def test_what_takes_longer_is_accepted(caller: Caller) -> None:
-    """202 when the time is over, which MAX_WAIT_S bounds; a number that is none is refused."""
-    began = time.monotonic()
-    answer = caller.submit(wait="3600")
-    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
-    assert time.monotonic() - began < PATIENCE_S
+def test_what_takes_longer_is_accepted(servers: Stack, environment: Settings, tmp_path: Path) -> None:
+    """202 when the time is over, which MAX_WAIT_S bounds."""
+    with gateway_on(servers, tmp_path, Storage(environment), MAX_WAIT_S="1") as impatient:
+        caller = impatient.caller()
+        began = time.monotonic()
+        answer = caller.submit(wait="3600")
+        assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+        assert 1 <= time.monotonic() - began < PATIENCE_S
+
+
+def test_a_time_that_is_none_is_refused(caller: Caller) -> None:
+    """422 for a `wait` that is no number of seconds."""
     for wrong in ("-1", "soon", "nan"):
         refused = caller.submit(wait=wrong)
         assert (refused.status_code, refused.json()["detail"]) == (422, {"parameter": "wait"})
@@ -191,9 +198,7 @@ def test_what_takes_longer_is_accepted(caller: Caller) -> None:
 
 def test_a_task_outlives_the_client_that_waited(gateway: Gateway, caller: Caller) -> None:
     """A client that goes away while it waits takes nothing with it."""
-    with pytest.raises(httpx.ReadTimeout):
-        caller.http.post("/transcribe", files={"file": ("a.wav", os.urandom(64))}, data={"wait": "5"}, timeout=1)
-    task_id = newest(caller)
+    task_id = caller.give_up("/transcribe", files={"file": ("a.wav", os.urandom(64))}, data={"wait": "60"})
     finish(task_id, gateway.storage)
     assert caller.status(task_id) == "done"
 
