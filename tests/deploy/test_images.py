@@ -18,12 +18,13 @@ from tests.deploy.composed import ROOT
 from tests.deploy.dockerfiles import copied, copy, requirements
 
 PROGRAMS = {
-    "api": "import api.server, shared.db, scripts.health_check, scripts.create_api_key; api.main.create_app()",
+    "api": "import api.server, shared.db, scripts.health_check, scripts.create_api_key; "
+    "from api.main import create_app; create_app()",
     "asr": "import tasks.app, flower.command, scripts.health_check; tasks.app.app.loader.import_default_modules()",
     "full": "import tasks.app, scripts.health_check; tasks.app.app.loader.import_default_modules(); "
     "from tasks import diarization; diarization.prepare_import(); import tasks.diarization_pipeline",
     "models": "import scripts.download_models, scripts.weights.embedding, scripts.weights.mirror, scripts.weights.hub",
-    "all-in-one": "import scripts.local, scripts.health_check, api.server, tasks.app, flower.command; "
+    "all-in-one": "import scripts.local, scripts.health_check, api.main, api.server, tasks.app, flower.command; "
     "tasks.app.app.loader.import_default_modules()",
 }
 BASE_BYTES = 150_000_000
