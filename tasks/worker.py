@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+import billiard.pool
 from billiard.process import current_process
 from celery import signals
 from celery.concurrency.asynpool import AsynPool
@@ -52,6 +53,9 @@ _watcher = threading.Thread()
 
 
 app.steps["worker"].add(preload.Loaded)
+billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
+"""Of 0.1 s each. Now and then the parent, on its way to its own end, does not read the last message of a child, which
+would wait for that for 30 s. What a stage has done is in PostgreSQL by then."""
 AsynPool.timers = property(lambda pool: {pool.maintain_pool: REPLACE_S})  # type: ignore[assignment, method-assign]
 
 
