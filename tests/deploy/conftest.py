@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from scripts.local_servers import Postgres
 from tests.conftest import MODELS
 from tests.deploy.composed import ROOT, Service, project, read, tools
 from tests.deploy.machine import Machine
+from tests.deploy.postgres_image import initialize
 
 SETTINGS = {
     "RATELIMIT_FILE": "deploy/caddy/no-ratelimit.caddy",  # stock Caddy has no such plugin
@@ -91,8 +91,7 @@ class Deployment:
 
     def _as_the_image_does(self, service: Service, volume: Path) -> None:
         """Make the cluster, which the entrypoint of PostgreSQL's image does before the command."""
-        cluster = Postgres(volume / "18", 5432, service.environment["POSTGRES_PASSWORD"])
-        cluster.prepare()
+        initialize(volume / "18", service.environment)
         with (volume / "18" / "postgresql.conf").open("a") as file:
             file.write("unix_socket_directories = ''\n")
         service.changes = {"PGDATA": str(volume / "18")}

@@ -17,6 +17,7 @@ import yaml
 from scripts.init_env import SECRETS, given
 from shared.config import Settings
 from tests.deploy.composed import ROOT, project, read
+from tests.deploy.postgres_image import initialize
 
 PROFILES = ("--profile=gpu", "--profile=monitoring", "--profile=logging")
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
@@ -176,6 +177,17 @@ def test_presigned_urls_name_the_outside_store(tmp_path: Path) -> None:
     assert inner["api"]["environment"]["S3_PUBLIC_ENDPOINT_URL"] == "https://s3.parley.example.org"
     for name in OURS & outer.keys():
         assert outer[name]["environment"]["S3_PUBLIC_ENDPOINT_URL"] == "", name
+
+
+def test_the_database_can_be_made(tmp_path: Path) -> None:
+    """PostgreSQL's initdb takes exactly the arguments that compose has, whatever the locale of the image; the cluster
+    stores UTF-8, and a password is asked of everybody who comes by TCP."""
+    environment = described(tmp_path, {}).services["postgres"]["environment"]
+    initialize(tmp_path / "volume" / "18", environment)
+    rules = (tmp_path / "volume" / "18" / "pg_hba.conf").read_text().splitlines()
+    by_tcp = [rule.split()[-1] for rule in rules if rule.startswith("host")]
+    assert set(by_tcp) == {"scram-sha-256"}
+    assert "--encoding=UTF8" in environment["POSTGRES_INITDB_ARGS"]
 
 
 def test_the_example_of_a_second_card_is_a_worker_that_prometheus_finds(tmp_path: Path) -> None:
