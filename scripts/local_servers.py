@@ -24,7 +24,7 @@ import psycopg
 import redis
 
 from scripts.local_home import LOOPBACK
-from scripts.local_unprivileged import unprivileged
+from scripts.local_unprivileged import Unprivileged, unprivileged
 from scripts.supervisor import Command, StartFailed
 
 PROBE_TIMEOUT_S = 2
@@ -62,18 +62,22 @@ class Postgres:
     def env(self) -> dict[str, str]:
         return {"DATABASE_URL": f"postgresql+psycopg://parley:{self.password}@{LOOPBACK}:{self.port}/parley"}
 
+    @property
+    def _user(self) -> Unprivileged:
+        return unprivileged(self.folder.parent)
+
     def prepare(self) -> None:
-        user = unprivileged()
+        self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.folder.exists():
             self._initdb()
-        user.own(self.folder)
+        self._user.own(self.folder)
         self._drop_stale_lock()
 
     def _initdb(self) -> None:
         """Into a folder beside, renamed when complete: a start that was cut off leaves no half of a cluster."""
-        user, draft = unprivileged(), self.folder.with_name(self.folder.name + ".new")
+        user, draft = self._user, self.folder.with_name(self.folder.name + ".new")
         shutil.rmtree(draft, ignore_errors=True)
-        draft.mkdir(mode=0o700, parents=True)
+        draft.mkdir(mode=0o700)
         user.own(draft)
         with tempfile.NamedTemporaryFile("w", dir=self.folder.parent) as secret:
             secret.write(self.password)
@@ -108,7 +112,7 @@ class Postgres:
         binary = str(postgres_binary("postgres"))
         return Command(
             name="postgres",
-            prefix=unprivileged().prefix,
+            prefix=self._user.prefix,
             argv=(binary, "-D", str(self.folder), "-p", str(self.port), *settings),
             env={**os.environ, "TZ": "UTC"},
             cwd=self.folder.parent,

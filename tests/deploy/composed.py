@@ -100,7 +100,7 @@ class Service:
         return self.folder / "log"
 
     def start(self) -> None:
-        prefix = unprivileged().prefix if self.name == "postgres" else ()
+        prefix = unprivileged(self.folder).prefix if self.name == "postgres" else ()
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 (*self.machine.prefix(ROOT), *NAMED, self.name, *prefix, *self.argv), env=self.environment,

@@ -22,7 +22,11 @@ from tests.deploy.machine import Machine
 IMAGE = ("Dockerfile.worker", "all-in-one")
 START_TIMEOUT_S = 120
 API_KEY = "pk_of_somebody_who_tries_the_image"
+PASSWD = "root:x:0:0:root:/root:/bin/sh\ndemo:x:1000:1000::/tmp:/bin/sh\n"
+"""The image's users."""
+
 AS_ITS_USER = () if os.geteuid() else (
+    "unshare", "--mount", "sh", "-c", 'mount --bind passwd /etc/passwd && cd app && exec "$0" "$@"',
     "setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=+dac_override",
     "--ambient-caps=+dac_override",
 )  # fmt: skip
@@ -36,6 +40,7 @@ def folder() -> Iterator[Path]:
     made.chmod(0o755)
     copy(*IMAGE, made / "app")
     (made / "data").mkdir()
+    (made / "passwd").write_text(PASSWD)
     (made / "data/models").symlink_to(MODELS)
     if os.geteuid() == 0:
         os.chown(made / "data", 1000, 1000)
@@ -52,7 +57,7 @@ def test_the_image_is_a_whole_service(folder: Path) -> None:
     health = json.loads(in_effect(*IMAGE, "HEALTHCHECK").partition("CMD ")[2])
 
     with Machine(folder, []) as machine, (folder / "log").open("wb") as log:
-        prefix = (*machine.prefix(folder / "app"), *AS_ITS_USER)
+        prefix = (*machine.prefix(folder if AS_ITS_USER else folder / "app"), *AS_ITS_USER)
         command = json.loads(in_effect(*IMAGE, "CMD"))
         stack = subprocess.Popen((*prefix, *command), env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         try:
