@@ -9,10 +9,10 @@ FILE   ?=
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test check soak clean venv-local venv-dev
+.PHONY: help demo run test test-containers check soak clean venv-local venv-dev
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: venv-local ## Transcribe a sample call, or FILE=meeting.mp3, on a stack started for it
 	@$(VENV) -m scripts.demo $(if $(FILE),"$(FILE)")
@@ -23,6 +23,9 @@ run: venv-local ## Start everything on this machine; PORT, API_KEY and PARLEY_HO
 test: venv-dev ## Run all tests, or T=tests/unit/test_merge.py
 	@$(VENV) -m scripts.download_models --model base --model tiny.en
 	@$(THREADS) $(VENV) -m scripts.run_tests $(T)
+
+test-containers: venv-dev ## Run docker-compose.yml for real, in a container engine of the tests' own; needs root
+	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/containers)
 
 check: venv-dev ## Lint, formatting, types, and which part may import which
 	@$(VENV) -m ruff check .

@@ -16,7 +16,10 @@ PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
 FIRST = ("tests/unit", "tests/model", "tests/deploy")
 """About half as long as all the others, which fail sooner under load and so are not cut further."""
 
-OTHERS = ("tests", *(f"--ignore={folder}" for folder in FIRST))
+BY_THEMSELVES = ("tests/containers", "tests/kubernetes")
+"""They need root and a machine that lets them run an engine; `make test-containers`, `make test-kubernetes`."""
+
+OTHERS = ("tests", *(f"--ignore={folder}" for folder in (*FIRST, *BY_THEMSELVES)))
 
 
 def main(given: list[str]) -> int:
