@@ -24,9 +24,6 @@ OF_AN_ITEM = COMMON | {remote.URL, UPLOAD_ID}
 OF_THE_BATCH = ("reference", "webhook_url")
 """Notes that the batch keeps for itself; `webhook_url` is not handed on to its items."""
 
-MAX_BODY_BYTES = 4 * 1024 * 1024
-"""A thousand items of 4 KiB each: a URL is at most half of that."""
-
 
 @dataclass(frozen=True, slots=True)
 class Item:

@@ -6,13 +6,14 @@ import json
 from collections.abc import Collection, Iterable, Mapping
 from urllib.parse import parse_qsl
 
-from starlette.requests import ClientDisconnect, Request
+from fastapi import Request
 
+from api import bodies
+from api.bodies import JSON
 from api.form import MAX_FIELD_BYTES, MAX_FIELDS
-from shared.errors import IncompleteUpload, InvalidRequest
+from shared.errors import InvalidRequest
 
-JSON, URLENCODED = "application/json", "application/x-www-form-urlencoded"
-MAX_BODY_BYTES = 256 * 1024
+URLENCODED = "application/x-www-form-urlencoded"
 LISTS = frozenset({"tags"})
 """Fields that JSON may give as a list of texts; elsewhere they are separated by commas."""
 
@@ -25,34 +26,21 @@ def is_short(request: Request) -> bool:
 async def read(request: Request, *, known: Collection[str]) -> dict[str, str]:
     """The body's fields, of which `known` names all that there may be. Numbers and booleans become text, null nothing.
 
-    Raises InvalidRequest, and IncompleteUpload when the client goes away.
+    Raises InvalidRequest, FileTooLarge, and IncompleteUpload when the client goes away.
     """
-    body = await _body(request, MAX_BODY_BYTES)
-    return _checked(_flat(_object(body)) if _kind(request) == JSON else _urlencoded(body), known)
+    if _kind(request) == JSON:
+        return _checked(_flat(await read_json(request)), known)
+    return _checked(_urlencoded(await bodies.read(request)), known)
 
 
-async def read_json(request: Request, *, max_bytes: int) -> dict[str, object]:
+async def read_json(request: Request) -> dict[str, object]:
     """A body that is a JSON object, whatever is in it. Raises as `read` does."""
-    if _kind(request) != JSON:
-        raise InvalidRequest(f"Send the body as JSON, with Content-Type: {JSON}.")
-    return _object(await _body(request, max_bytes))
+    return _object(await bodies.read_json(request))
 
 
 def flatten(given: Mapping[str, object], *, known: Collection[str]) -> dict[str, str]:
     """Fields of a JSON object as `read` gives them. Raises InvalidRequest."""
     return _checked(_flat(given), known)
-
-
-async def _body(request: Request, max_bytes: int) -> bytes:
-    body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-            if len(body) > max_bytes:
-                raise InvalidRequest(f"The body is longer than {max_bytes} bytes.")
-    except ClientDisconnect as error:
-        raise IncompleteUpload("The connection ended before the whole body had arrived.") from error
-    return bytes(body)
 
 
 def _checked(pairs: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, str]:

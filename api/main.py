@@ -10,6 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from api import VERSION, errors, startup
+from api.bodies import BodyLimit
 from api.contracts import asr, clips, jobs, links, openai, whisper_service
 from api.middleware import RequestContext
 from api.routes import (
@@ -87,7 +88,8 @@ def create_app() -> FastAPI:
     for contract in (openai, asr, whisper_service, links, jobs, clips):  # links before jobs: /jobs/all is not an id
         app.include_router(contract.router)
     errors.install(app)
-    app.add_middleware(RequestContext)
+    app.add_middleware(BodyLimit)
+    app.add_middleware(RequestContext)  # around all the others
     return app
 
 

@@ -106,7 +106,8 @@ class ChecksumMismatch(ParleyError):
 
 
 class FileTooLarge(ParleyError):
-    """The recording is larger than `MAX_UPLOAD_BYTES`, or in parts than `MAX_RESUMABLE_BYTES`."""
+    """The recording is larger than `MAX_UPLOAD_BYTES`, or in parts than `MAX_RESUMABLE_BYTES`; or another body is
+    larger than its call takes, which is `detail.max_body_bytes`."""
 
     code, status = "file_too_large", 413
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import asdict
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from sqlalchemy import func, select
 
 from api import views
+from api.bodies import described, json_body
 from api.dependencies import AdminDep, DetachedAdminDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
 from api.routes.history import Cursor, Limit
@@ -25,7 +27,15 @@ from shared.admin_schemas import (
     Repaired,
     StageCount,
 )
-from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, NotFound, Unauthorized
+from shared.errors import (
+    DatabaseUnavailable,
+    FileTooLarge,
+    Forbidden,
+    IncompleteUpload,
+    InvalidRequest,
+    NotFound,
+    Unauthorized,
+)
 from shared.limits import Limits
 from shared.models import Job, Stage
 from shared.states import TERMINAL, JobState, StageState
@@ -37,8 +47,11 @@ RECENT_FAILURES = 20
 
 
 @router.post("/admin/keys", status_code=201, response_model=CreatedKey, summary="Make an API key",
-             responses=responses(InvalidRequest))  # fmt: skip
-def create_key(wanted: NewKey, caller: AdminDep, session: SessionDep) -> CreatedKey:
+             openapi_extra=described(NewKey),
+             responses=responses(InvalidRequest, FileTooLarge, IncompleteUpload))  # fmt: skip
+def create_key(
+    caller: DetachedAdminDep, wanted: Annotated[NewKey, Depends(json_body(NewKey))], session: SessionDep
+) -> CreatedKey:
     """The answer shows the key this once; only its SHA-256 is stored.
 
         curl -H "Authorization: Bearer $ADMIN_KEY" -H "Content-Type: application/json" \\
@@ -57,8 +70,14 @@ def list_keys(caller: AdminDep, session: SessionDep, limit: Limit = 20, cursor: 
 
 
 @router.patch("/admin/keys/{key_id}", response_model=KeyInfo, summary="Set limits of an API key",
-              responses=responses(NotFound, InvalidRequest))  # fmt: skip
-def change_key(key_id: uuid.UUID, wanted: ChangedLimits, caller: AdminDep, session: SessionDep) -> KeyInfo:
+              openapi_extra=described(ChangedLimits),
+              responses=responses(NotFound, InvalidRequest, FileTooLarge, IncompleteUpload))  # fmt: skip
+def change_key(
+    key_id: uuid.UUID,
+    caller: DetachedAdminDep,
+    wanted: Annotated[ChangedLimits, Depends(json_body(ChangedLimits))],
+    session: SessionDep,
+) -> KeyInfo:
     """Those left out stay. `null` gives a limit back to the server's own setting, 0 takes it away.
 
         curl -X PATCH -H "Authorization: Bearer $ADMIN_KEY" -H "Content-Type: application/json" \\

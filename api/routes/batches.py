@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from api import batch_orders, batch_submission, fields, intake, views
 from api.batch_submission import BatchOrder, Placed
+from api.bodies import JSON
 from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
 from api.routes.history import Cursor, Limit
@@ -27,6 +28,7 @@ from shared.errors import (
     AdapterDisabled,
     BlockedAddress,
     DatabaseUnavailable,
+    FileTooLarge,
     Forbidden,
     IdempotencyConflict,
     IncompleteUpload,
@@ -82,10 +84,10 @@ BODY: dict[str, Any] = {
     status_code=202,
     response_model=AcceptedBatch,
     summary="Transcribe many recordings",
-    openapi_extra={"requestBody": {"required": True, "content": {fields.JSON: {"schema": BODY}}}},
+    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": BODY}}}},
     responses=responses(
-        InvalidRequest, Unauthorized, Forbidden, NotFound, WrongState, IncompleteUpload, ModelNotAllowed, InvalidUrl,
-        BlockedAddress, AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy,
+        InvalidRequest, Unauthorized, Forbidden, NotFound, WrongState, IncompleteUpload, FileTooLarge, ModelNotAllowed,
+        InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy,
         DatabaseUnavailable,
     ),
 )  # fmt: skip
@@ -104,7 +106,7 @@ async def submit(
     Options and notes beside `items` hold for every item that does not have its own, but for `webhook_url`, which is
     told once, when the last task has ended.
     """
-    body = await fields.read_json(request, max_bytes=batch_orders.MAX_BODY_BYTES)
+    body = await fields.read_json(request)
     asked = await intake.in_thread(batch_orders.parse, body, config)
     order = BatchOrder(uuid7(), caller, asked, request.state.request_id, idempotency_key)
     placed = await intake.in_thread(batch_submission.place, order, config)

@@ -14,6 +14,7 @@ from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
 from api import arrival, fields, intake, parameters, remote, submission, uploaded
+from api.bodies import JSON
 from api.dependencies import SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.form_schema import in_form
@@ -113,7 +114,7 @@ BY_UPLOAD: dict[str, Any] = {
 
 BODIES: dict[str, Any] = {
     "multipart/form-data": {"schema": {"oneOf": [in_form(FORM), in_form(BY_URL), in_form(BY_UPLOAD)]}},
-    fields.JSON: {"schema": {"oneOf": [BY_URL, BY_UPLOAD]}},
+    JSON: {"schema": {"oneOf": [BY_URL, BY_UPLOAD]}},
     fields.URLENCODED: {"schema": {"oneOf": [in_form(BY_URL), in_form(BY_UPLOAD)]}},
 }
 """The body in OpenAPI. FastAPI cannot derive it, because the route reads the stream itself."""

@@ -9,10 +9,11 @@ from urllib.parse import urlencode
 
 import anyio
 from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from uuid_utils.compat import uuid7
 
 from api import assembly, intake, relay, upload_views, views
+from api.bodies import described, json_body
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.routes.tasks import purged
@@ -63,12 +64,15 @@ OnlyMissing = Annotated[bool, Query(description="Only parts that are still to be
     status_code=201,
     response_model=UploadDetail,
     summary="Begin an upload in parts",
-    responses=responses(*STORING, FileTooLarge, AdapterDisabled, TooManyQueued, QuotaExceeded, ServiceBusy),
+    openapi_extra=described(NewUpload),
+    responses=responses(
+        *STORING, FileTooLarge, IncompleteUpload, AdapterDisabled, TooManyQueued, QuotaExceeded, ServiceBusy
+    ),
 )
 def begin(
-    given: NewUpload,
     response: Response,
     caller: SubmitterDep,
+    given: Annotated[NewUpload, Depends(json_body(NewUpload))],
     config: SettingsDep,
     storage: StorageDep,
     limit: PageSize = 100,

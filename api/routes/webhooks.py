@@ -6,9 +6,10 @@ import uuid
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Depends, Query, Response
 
 from api import views
+from api.bodies import described, json_body, optional_json_body
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep
 from api.errors import responses
 from api.routes.history import Cursor, Limit
@@ -16,7 +17,9 @@ from shared import db, deliveries, webhook_endpoints, webhooks
 from shared.errors import (
     BlockedAddress,
     DatabaseUnavailable,
+    FileTooLarge,
     Forbidden,
+    IncompleteUpload,
     InvalidRequest,
     InvalidUrl,
     NotFound,
@@ -45,8 +48,15 @@ ONE = "/webhooks/endpoints/{endpoint_id}"
 
 
 @router.post("/webhooks/endpoints", status_code=201, response_model=CreatedEndpoint, summary="Make an endpoint",
-             responses=responses(InvalidRequest, InvalidUrl, BlockedAddress))  # fmt: skip
-def create(wanted: NewEndpoint, caller: CallerDep, session: SessionDep, config: SettingsDep) -> CreatedEndpoint:
+             openapi_extra=described(NewEndpoint),
+             responses=responses(InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge,
+                                 IncompleteUpload))  # fmt: skip
+def create(
+    caller: DetachedCallerDep,
+    wanted: Annotated[NewEndpoint, Depends(json_body(NewEndpoint))],
+    session: SessionDep,
+    config: SettingsDep,
+) -> CreatedEndpoint:
     """It is told of this key's tasks from now on. The answer shows the secret this once.
 
     curl -H "Authorization: Bearer $API_KEY" --json '{"url": "https://intranet.example/parley"}' $URL/webhooks/endpoints
@@ -69,13 +79,15 @@ def one(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Endpo
 
 
 @router.patch(ONE, response_model=Endpoint, summary="Change an endpoint",
-              responses=responses(NotFound, InvalidRequest, InvalidUrl, BlockedAddress))  # fmt: skip
+              openapi_extra=described(ChangedEndpoint, required=False),
+              responses=responses(NotFound, InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge,
+                                  IncompleteUpload))  # fmt: skip
 def change(
     endpoint_id: uuid.UUID,
-    caller: CallerDep,
+    caller: DetachedCallerDep,
+    wanted: Annotated[ChangedEndpoint | None, Depends(optional_json_body(ChangedEndpoint))],
     session: SessionDep,
     config: SettingsDep,
-    wanted: ChangedEndpoint | None = None,
 ) -> Endpoint:
     """Those left out stay. What still waits goes to the new `url`; with `enabled: false` it is not sent any more.
 
