@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -23,6 +23,8 @@ from shared.errors import DatabaseUnavailable
 
 WAIT_S = 600
 POLL_S = 2
+NEWS_EVERY_S = 30
+"""Whoever waits says what for, at once and then this often."""
 
 
 @cache
@@ -95,20 +97,40 @@ def is_migrated() -> bool:
 
 def wait_until_migrated() -> bool:
     """Wait for whoever migrates, also while PostgreSQL is away; False when that took longer than WAIT_S."""
-    deadline = time.monotonic() + WAIT_S
+    return _wait_until(is_migrated, "waiting for the job migrate: the tables are not those of this release yet")
+
+
+def wait_until_reached() -> bool:
+    """Wait until PostgreSQL takes a connection; False when that took longer than WAIT_S."""
+    return _wait_until(_is_reached, "waiting for PostgreSQL")
+
+
+def _is_reached() -> bool:
+    """Raises OperationalError when it is not."""
+    engine().connect().close()
+    return True
+
+
+def _wait_until(is_so: Callable[[], bool], reason: str) -> bool:
+    """Ask every POLL_S seconds. Prints the reason, or what PostgreSQL has said, every NEWS_EVERY_S."""
+    deadline, news_at = time.monotonic() + WAIT_S, 0.0
     while time.monotonic() < deadline:
+        news = reason
         try:
-            if is_migrated():
+            if is_so():
                 return True
-        except (OperationalError, PoolTimeout):
-            pass
+        except (OperationalError, PoolTimeout) as error:
+            news = f"waiting for PostgreSQL: {str(getattr(error, 'orig', error)).partition(chr(10))[0]}"
+        if time.monotonic() >= news_at:
+            print(news, flush=True)
+            news_at = time.monotonic() + NEWS_EVERY_S
         time.sleep(POLL_S)
     return False
 
 
 def main() -> None:
-    """`python -m shared.db upgrade|wait|check|revision MESSAGE`: bring the tables up to date, wait until somebody has,
-    compare them with shared/models, or write the migration."""
+    """`python -m shared.db upgrade|wait|reach|check|revision MESSAGE`: bring the tables up to date, wait until somebody
+    has, wait until PostgreSQL answers, compare the tables with shared/models, or write the migration."""
     match sys.argv[1:]:
         case ["upgrade"]:
             if not is_migrated():
@@ -116,6 +138,9 @@ def main() -> None:
         case ["wait"]:
             if not wait_until_migrated():
                 raise SystemExit(f"nobody has migrated the tables in {WAIT_S} s")
+        case ["reach"]:
+            if not wait_until_reached():
+                raise SystemExit(f"PostgreSQL has not answered in {WAIT_S} s")
         case ["check"]:
             command.check(alembic_config())
         case ["revision", message]:

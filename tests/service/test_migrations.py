@@ -144,14 +144,31 @@ def test_the_newest_tables_are_those_of_the_code(servers: Stack, environment: Se
 
 
 def test_whoever_waits_for_the_tables_goes_on_when_they_are_there(empty: str) -> None:
-    """`wait` does not end before `upgrade` has."""
+    """`wait` says what it waits for, and does not end before `upgrade` has."""
     argv = (sys.executable, "-m", "shared.db", "wait")
-    waiting = subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE)
+    waiting = subprocess.Popen(argv, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
+        assert waiting.stdout is not None
+        assert waiting.stdout.readline().startswith(b"waiting for the job migrate")
         assert run("check").returncode != 0
         assert waiting.poll() is None
         assert run("upgrade").returncode == 0
         assert waiting.wait(60) == 0
+    finally:
+        waiting.kill()
+        waiting.communicate()
+
+
+def test_whoever_waits_for_postgresql_says_so(empty: str) -> None:
+    """`reach` ends at once where PostgreSQL answers; where nothing does, it waits and repeats what it was told."""
+    assert run("reach").returncode == 0
+    argv = (sys.executable, "-m", "shared.db", "reach")
+    nowhere = os.environ | {"DATABASE_URL": "postgresql+psycopg://parley:none@127.0.0.1:1/parley"}
+    waiting = subprocess.Popen(argv, cwd=ROOT, env=nowhere, stdout=subprocess.PIPE)
+    try:
+        assert waiting.stdout is not None
+        assert re.match(rb"waiting for PostgreSQL: .*refused", waiting.stdout.readline())
+        assert waiting.poll() is None
     finally:
         waiting.kill()
         waiting.communicate()
