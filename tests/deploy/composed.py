@@ -100,7 +100,9 @@ class Service:
         return self.folder / "log"
 
     def start(self) -> None:
-        prefix = unprivileged(self.folder).prefix if self.name == "postgres" else ()
+        prefix = ()
+        if self.name == "postgres":  # on its machine an ordinary user is root
+            prefix = unprivileged(self.folder).prefix or ("unshare", "--user", "--map-user=65534")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 (*self.machine.prefix(ROOT), *NAMED, self.name, *prefix, *self.argv), env=self.environment,

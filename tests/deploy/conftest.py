@@ -18,6 +18,7 @@ from tests.conftest import MODELS
 from tests.deploy.composed import ROOT, Service, project, read, tools
 from tests.deploy.machine import Machine
 from tests.deploy.postgres_image import initialize
+from tests.programs import program
 
 SETTINGS = {
     "RATELIMIT_FILE": "deploy/caddy/no-ratelimit.caddy",  # stock Caddy has no such plugin
@@ -62,6 +63,8 @@ class Deployment:
 
     def run(self, *command: str, timeout_s: float = 120) -> subprocess.CompletedProcess[str]:
         """A command on that machine."""
+        if "/" not in command[0]:
+            program(command[0])
         return subprocess.run(
             (*self.machine.prefix(ROOT), *command), capture_output=True, text=True, timeout=timeout_s, check=False
         )

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from tests.programs import namespaces, program
+
 ROOT = Path(__file__).parents[2]
 
 HOLDER = """
@@ -41,7 +43,8 @@ def kept(*needed: Path) -> list[str]:
 
 
 class Machine:
-    """Use as a context manager; `prefix` before a command runs it there, in `cwd`."""
+    """Use as a context manager; `prefix` before a command runs it there, in `cwd`. Whoever is an ordinary user outside
+    is root there."""
 
     def __init__(self, folder: Path, names: Iterable[str]) -> None:
         self._hosts = folder / "hosts"
@@ -51,12 +54,14 @@ class Machine:
         self._tmp.mkdir()
         self._tmp.chmod(0o1777)
         self._kept = kept(folder, ROOT, Path(sys.prefix), Path(sys.base_prefix))
-        self._user = () if os.geteuid() == 0 else ("--user", "--map-root-user")
+        self._nsenter = program("nsenter")
+        self._unshare = namespaces("--net", "--mount")
+        program("mount")
         self._holder: subprocess.Popen[str] | None = None
 
     def __enter__(self) -> Self:
         self._holder = subprocess.Popen(
-            ("unshare", "--net", "--mount", *self._user, sys.executable, "-c", HOLDER, str(self._hosts),
+            (*self._unshare, sys.executable, "-c", HOLDER, str(self._hosts),
              str(self._tmp), *self._kept),
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         )  # fmt: skip
@@ -72,5 +77,5 @@ class Machine:
 
     def prefix(self, cwd: Path) -> tuple[str, ...]:
         assert self._holder is not None
-        user = ("--user", "--preserve-credentials") if self._user else ()
-        return ("nsenter", f"--target={self._holder.pid}", *user, "--net", "--mount", f"--wd={cwd}")
+        user = ("--user", "--preserve-credentials") if os.geteuid() else ()
+        return (self._nsenter, f"--target={self._holder.pid}", *user, "--net", "--mount", f"--wd={cwd}")

@@ -16,8 +16,8 @@ TIMEOUT_S = 120
 def initialize(cluster: Path, environment: Mapping[str, str]) -> None:
     """Make a cluster in `cluster` with the service's POSTGRES_USER, POSTGRES_PASSWORD and POSTGRES_INITDB_ARGS, and let
     passwords in from every address. Raises AssertionError with initdb's own words."""
-    user = unprivileged()
     cluster.mkdir(mode=0o700, parents=True)
+    user = unprivileged(cluster.parent)
     password = cluster.with_name("password")
     password.write_text(environment["POSTGRES_PASSWORD"])
     user.own(cluster)

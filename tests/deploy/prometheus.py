@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.programs import unavailable
+
 HOME = Path(sys.prefix) / "prometheus"
 TIMEOUT_S = 180
 PACKAGES = {
@@ -17,21 +19,48 @@ PACKAGES = {
 
 
 def program(name: str) -> str:
-    """Path of one of PACKAGES. Needs no root; a machine without apt needs it on its PATH."""
+    """Path of one of PACKAGES. Needs no root; the test is skipped where it is neither on the PATH nor to be had."""
     unpacked = HOME / "usr" / "bin" / name
     if found := shutil.which(name):
         return found
-    if not unpacked.exists():
-        _unpack(PACKAGES[name])
+    if not unpacked.exists() and (reason := _unpack(PACKAGES[name])):
+        unavailable(f"this needs the program {name} ({reason}): apt install {PACKAGES[name]}")
     return str(unpacked)
 
 
-def _unpack(package: str) -> None:
-    assert shutil.which("apt-get"), f"put {package} on the PATH: there is no apt to fetch it with"
+def _unpack(package: str) -> str:
+    """Why it could not be done, or nothing. The machine's lists of packages may be missing or old, and only root may
+    update them: then apt works in folders of ours, with the machine's own sources and keys."""
+    if not (shutil.which("apt-get") and shutil.which("dpkg")):
+        return "there is no apt to fetch it with"
     HOME.mkdir(parents=True, exist_ok=True)
-    download = ("apt-get", "download", package)
-    if subprocess.run(download, cwd=HOME, timeout=TIMEOUT_S, check=False).returncode != 0:
-        subprocess.run(("apt-get", "update"), timeout=TIMEOUT_S, check=True)
-        subprocess.run(download, cwd=HOME, timeout=TIMEOUT_S, check=True)
+    own = _options(HOME / "apt")
+    done = _apt("download", package)
+    if done.returncode != 0:
+        updated = _apt(*own, "update")
+        done = _apt(*own, "download", package) if updated.returncode == 0 else updated
+    if done.returncode != 0:
+        return f"apt could not fetch it: {' '.join(done.stderr.split())[-200:]}"
     (archive,) = HOME.glob(f"{package}_*.deb")
     subprocess.run(("dpkg", "-x", archive, HOME), timeout=TIMEOUT_S, check=True)
+    shutil.rmtree(HOME / "apt", ignore_errors=True)
+    return ""
+
+
+def _options(folder: Path) -> tuple[str, ...]:
+    """Lists and caches in `folder`; sources, keys and the list of what is installed stay the machine's."""
+    (folder / "state" / "lists" / "partial").mkdir(parents=True, exist_ok=True)
+    (folder / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
+    chosen = {
+        "Dir::State": str(folder / "state"),
+        "Dir::State::status": "/var/lib/dpkg/status",
+        "Dir::Cache": str(folder / "cache"),
+        "APT::Sandbox::User": "",
+    }
+    return tuple(part for name, value in chosen.items() for part in ("-o", f"{name}={value}"))
+
+
+def _apt(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ("apt-get", *arguments), cwd=HOME, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
+    )

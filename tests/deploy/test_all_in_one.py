@@ -18,6 +18,7 @@ from tests.conftest import MODELS
 from tests.deploy.composed import BIN
 from tests.deploy.dockerfiles import copy, environment, in_effect
 from tests.deploy.machine import Machine
+from tests.programs import program
 
 IMAGE = ("Dockerfile.worker", "all-in-one")
 START_TIMEOUT_S = 120
@@ -57,6 +58,8 @@ def test_the_image_is_a_whole_service(folder: Path) -> None:
     health = json.loads(in_effect(*IMAGE, "HEALTHCHECK").partition("CMD ")[2])
 
     with Machine(folder, []) as machine, (folder / "log").open("wb") as log:
+        if AS_ITS_USER:
+            program("setpriv")
         prefix = (*machine.prefix(folder if AS_ITS_USER else folder / "app"), *AS_ITS_USER)
         command = json.loads(in_effect(*IMAGE, "CMD"))
         stack = subprocess.Popen((*prefix, *command), env=env, stdin=subprocess.DEVNULL, stdout=log, stderr=log)
@@ -67,7 +70,7 @@ def test_the_image_is_a_whole_service(folder: Path) -> None:
                 time.sleep(0.5)
             recording = silence(folder / "silence.wav")
             told = subprocess.run(
-                (*prefix, "curl", "-s", "-H", f"Authorization: Bearer {API_KEY}", "-F", f"file=@{recording}",
+                (*prefix, program("curl"), "-s", "-H", f"Authorization: Bearer {API_KEY}", "-F", f"file=@{recording}",
                  "-F", "wait=60", f"http://127.0.0.1:{said['PORT']}/transcribe"),
                 env=env, capture_output=True, text=True, timeout=90, check=False,
             )  # fmt: skip

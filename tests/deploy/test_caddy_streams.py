@@ -14,6 +14,7 @@ import pytest
 from tests.deploy.composed import BIN, ROOT
 from tests.deploy.conftest import Deployment
 from tests.deploy.test_caddy import SITE, curl
+from tests.programs import program
 
 SLOW_BYTES = 3 * 1024**2
 RELOADS = 3
@@ -28,7 +29,7 @@ def waiting_task(deployment: Deployment, folder: Path) -> str:
 
 def follow(deployment: Deployment, task: str, accept: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        (*deployment.machine.prefix(ROOT), "curl", "-sSN", "-H", f"Authorization: Bearer {deployment.api_key}",
+        (*deployment.machine.prefix(ROOT), program("curl"), "-sSN", "-H", f"Authorization: Bearer {deployment.api_key}",
          "-H", f"Accept: {accept}", "--max-time", "90", f"{SITE}/tasks/{task}/events"),
         stdout=subprocess.PIPE, text=True,
     )  # fmt: skip
