@@ -115,8 +115,11 @@ def main() -> int:
         help="what running requests get to end after that (default %(default)s)",
     )  # fmt: skip
     given = parser.parse_args()
-    from api.main import create_app  # with the settings, without which there should be help all the same
+    from api import startup  # with the settings, without which there should be help all the same
+    from api.main import create_app
+    from shared.config import settings
 
+    startup.check(settings())
     farewell = Farewell(create_app())
     config = uvicorn.Config(
         farewell, host=given.host, port=given.port, forwarded_allow_ips=given.forwarded_allow_ips, ws="none",

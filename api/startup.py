@@ -11,6 +11,7 @@ from sqlalchemy.exc import ProgrammingError
 from shared import db, keys
 from shared.config import Settings
 from shared.errors import DatabaseUnavailable, StorageUnavailable
+from shared.key_strength import weakness
 from shared.storage import Storage
 from shared.telemetry import get_logger
 
@@ -22,10 +23,16 @@ HEAD_START_S = 5.0
 """How long the gateway waits before it answers requests anyway, so that normally the key is valid from the first on."""
 
 
+def check(config: Settings) -> None:
+    """End the process with a line that names `API_KEY` when its value is one that others know or guess."""
+    if config.api_key and (reason := weakness(config.api_key.get_secret_value())):
+        raise SystemExit(f"These settings are missing or wrong (.env.example describes all):\n  API_KEY: {reason}")
+
+
 async def prepare(config: Settings, storage: Storage) -> asyncio.Task[None]:
     """Begin, and return when it is done or after HEAD_START_S. Cancel the task at shutdown.
 
-    Raises InvalidRequest when `API_KEY` is too short: that no waiting mends.
+    Raises InvalidRequest when `API_KEY` is too weak: that no waiting mends.
     """
     task = asyncio.create_task(_prepare(config, storage))
     await asyncio.wait({task}, timeout=HEAD_START_S)
@@ -58,4 +65,6 @@ async def _until_done(what: str, work: Callable[[], None]) -> None:
 def _bootstrap(config: Settings) -> None:
     if config.api_key:
         with db.session() as work:
-            keys.bootstrap(work, config.api_key.get_secret_value())
+            is_valid = keys.bootstrap(work, config.api_key.get_secret_value())
+        if not is_valid:
+            log.error("api_key_is_revoked", advice="API_KEY was revoked by an administrator: give it a new value")

@@ -97,6 +97,7 @@ def key_info(row: ApiKey) -> KeyInfo:
         scopes=row.scopes,
         created_at=row.created_at,
         revoked_at=row.revoked_at,
+        from_environment=bool(row.from_environment),
         **asdict(Limits.of(row)),
     )
 

@@ -38,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     text = file.read_text() if file.exists() else (ROOT / ".env.example").read_text()
     known = given(text)
     wanted = {name: new_secret(name) for name in SECRETS if not known.get(name)}
+    if options.new_api_key:
+        wanted["API_KEY"] = new_secret("API_KEY")
     if options.domain:
         wanted |= of_domain(options.domain, options.email)
     if options.address:
@@ -120,6 +122,9 @@ def _parser() -> argparse.ArgumentParser:
     place.add_argument("--address", help="name or IP address of this machine in a network without a domain; plain HTTP")
     place.add_argument("--domain", help="serve https://DOMAIN and https://s3.DOMAIN with certificates of its own")
     parser.add_argument("--email", help="who is told when a certificate cannot be renewed (default: admin@DOMAIN)")
+    parser.add_argument(
+        "--new-api-key", action="store_true", help="another API_KEY in the place of the one that is there"
+    )
     parser.add_argument("--gpu", action="store_true", help="recognition and diarization on an NVIDIA card")
     parser.add_argument("--monitoring", action="store_true", help="Prometheus, and Grafana below /grafana")
     parser.add_argument("--logging", action="store_true", help="Loki and Alloy: logs of 30 days in Grafana")

@@ -53,10 +53,15 @@ class KeyInfo(KeyLimits):
 
     id: uuid.UUID
     name: str
-    prefix: str = Field(description="First characters of the key, to recognise it by", examples=["pk_8fJ2kQx9z"])
+    prefix: str = Field(
+        description="To tell it by: how a made key begins, which is no secret; of a key that was chosen by hand, and "
+        "of those made before 0.2, the beginning of its SHA-256",
+        examples=["pk_8f02c4e1_", "sha256:2c26b46b68ff"],
+    )
     scopes: list[str]
     created_at: datetime
     revoked_at: datetime | None
+    from_environment: bool = Field(description="It is the value of `API_KEY`; one such key is valid at a time")
 
 
 class CreatedKey(KeyInfo):

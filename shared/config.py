@@ -42,7 +42,9 @@ class Settings(BaseSettings):
     aws_secret_access_key: SecretStr | None = Field(None, description="S3 credentials")
 
     # gateway
-    api_key: SecretStr | None = Field(None, description="First API key (all scopes), created at start when it is new")
+    api_key: SecretStr | None = Field(
+        None, description="First API key (all scopes); another value here makes the one before invalid"
+    )
     max_upload_bytes: int = Field(5 * 1024**3, gt=0, description="Largest upload accepted, in bytes")
     max_resumable_bytes: int = Field(
         50 * 1024**3, gt=0, le=10_000 * 5 * 1024**3, description="Largest recording accepted in parts, in bytes"

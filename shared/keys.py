@@ -8,11 +8,12 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 
-from sqlalchemy import func, select, update
+from sqlalchemy import and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.errors import InvalidRequest, NotFound, Unauthorized
+from shared.key_strength import weakness
 from shared.limits import Limits
 from shared.models import ApiKey
 
@@ -20,9 +21,15 @@ SCOPES = ("transcribe", "admin")
 KEY_BYTES = 32
 """256 random bits: a plain SHA-256 is enough to store such a key, there is nothing to guess."""
 
-PREFIX_CHARS = 12
-MIN_GIVEN_CHARS = 24
-"""Shortest key that `API_KEY` may set by hand; 24 characters of base64 hold 144 bits, of hex 96."""
+PUBLIC_BYTES = 4
+"""Each made key begins with an id of its own, which is no part of the secret: it is shown in lists."""
+
+FINGERPRINT_CHARS = 12
+"""Of the SHA-256, by which a key is told from others that was chosen by hand: nothing of it may be shown."""
+
+ENVIRONMENT_NAME = "first key"
+ENVIRONMENT_LOCK = 0x50524B59
+"""Advisory lock of whoever makes the environment's key valid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,21 +53,59 @@ def create(
     """A new key: its row and the key itself, which is not to be had again."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise InvalidRequest(f"scopes are {', '.join(SCOPES)}", parameter="scopes")
-    key = "pk_" + secrets.token_urlsafe(KEY_BYTES)
+    public = f"pk_{secrets.token_hex(PUBLIC_BYTES)}_"
+    key = public + secrets.token_urlsafe(KEY_BYTES)
     row = ApiKey(
-        name=name, prefix=key[:PREFIX_CHARS], digest=digest(key), scopes=list(scopes), **asdict(limits or Limits())
-    )
+        name=name, prefix=public, digest=digest(key), scopes=list(scopes), from_environment=False,
+        **asdict(limits or Limits()),
+    )  # fmt: skip
     session.add(row)
     session.flush()
     return row, key
 
 
-def bootstrap(session: Session, key: str) -> None:
-    """Make the operator's own key (`API_KEY`) valid, with all scopes. Safe to repeat and to run twice at once."""
-    if len(key) < MIN_GIVEN_CHARS:
-        raise InvalidRequest(f"API_KEY is shorter than {MIN_GIVEN_CHARS} characters")
-    row = {"name": "first key", "prefix": key[:PREFIX_CHARS], "digest": digest(key), "scopes": list(SCOPES)}
-    session.execute(insert(ApiKey).values(row).on_conflict_do_nothing(index_elements=["digest"]))
+def fingerprint(key_digest: str) -> str:
+    """What lists show of a key that was chosen by hand: the beginning of its SHA-256."""
+    return f"sha256:{key_digest[:FINGERPRINT_CHARS]}"
+
+
+def bootstrap(session: Session, key: str) -> bool:
+    """Make the environment's key (`API_KEY`) valid, with all scopes, and its earlier values invalid, at once.
+
+    Of several gateways that start with different values the last one's is valid. False when an administrator has
+    revoked this very key: it stays invalid. Raises InvalidRequest for a key that is easily guessed.
+    """
+    if reason := weakness(key):
+        raise InvalidRequest(f"API_KEY {reason}")
+    session.execute(select(func.pg_advisory_xact_lock(ENVIRONMENT_LOCK)))
+    adopt(session)
+    found = digest(key)
+    row = {"name": ENVIRONMENT_NAME, "prefix": fingerprint(found), "digest": found, "scopes": list(SCOPES)}
+    session.execute(
+        insert(ApiKey).values(row | {"from_environment": True}).on_conflict_do_nothing(index_elements=["digest"])
+    )
+    of_environment = (
+        update(ApiKey).where(ApiKey.from_environment.is_(True)).execution_options(synchronize_session=False)
+    )
+    session.execute(
+        of_environment.where(ApiKey.digest != found, ApiKey.revoked_at.is_(None)).values(revoked_at=func.now())
+    )
+    session.execute(of_environment.where(ApiKey.digest == found).values(revoked_at=None))
+    return bool(session.scalar(select(ApiKey.revoked_at.is_(None)).where(ApiKey.digest == found)))
+
+
+def adopt(session: Session) -> None:
+    """Mark the keys that 0.1 makes while both releases run, as migration 0006 has marked those before it."""
+    is_environments = and_(ApiKey.name == ENVIRONMENT_NAME, ApiKey.scopes == list(SCOPES), ApiKey.revoked_at.is_(None))
+    session.execute(
+        update(ApiKey)
+        .where(ApiKey.from_environment.is_(None))
+        .values(
+            from_environment=is_environments,
+            prefix=func.concat("sha256:", func.left(ApiKey.digest, FINGERPRINT_CHARS)),
+        )
+        .execution_options(synchronize_session=False)
+    )
 
 
 def authenticate(session: Session, key: str | None) -> Caller:
@@ -95,9 +140,11 @@ def change_limits(session: Session, key_id: uuid.UUID, changes: Mapping[str, int
 
 
 def revoke(session: Session, key_id: uuid.UUID) -> None:
-    """Make a key invalid at once. What it owns stays."""
+    """Make a key invalid at once and for good, the environment's as well. What it owns stays."""
     done = session.execute(
-        update(ApiKey).where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None)).values(revoked_at=func.now())
+        update(ApiKey)
+        .where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
+        .values(revoked_at=func.now(), from_environment=False)
     )
     if not done.rowcount:  # type: ignore[attr-defined]
         raise NotFound("There is no such key.")

@@ -19,7 +19,7 @@ class ApiKey(Base):
 
     id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
     name: Mapped[str]
-    prefix: Mapped[str]
+    prefix: Mapped[str]  # to tell it by; no part of the secret
     digest: Mapped[str] = mapped_column(unique=True)
     scopes: Mapped[list[str]]
     # limits of this key; null means the server's own
@@ -30,6 +30,7 @@ class ApiKey(Base):
     retention_seconds: Mapped[int | None]  # how long its finished tasks are kept; null means JOB_TTL_SECONDS
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     revoked_at: Mapped[datetime | None]
+    from_environment: Mapped[bool | None]  # API_KEY's, of which one is valid at a time; null: of a release before 0006
 
 
 class AudioDay(Base):

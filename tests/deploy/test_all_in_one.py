@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import shutil
 import subprocess
 import tempfile
@@ -22,7 +23,7 @@ from tests.programs import program
 
 IMAGE = ("Dockerfile.worker", "all-in-one")
 START_TIMEOUT_S = 120
-API_KEY = "pk_of_somebody_who_tries_the_image"
+API_KEY = f"pk_{secrets.token_hex(24)}"
 PASSWD = "root:x:0:0:root:/root:/bin/sh\ndemo:x:1000:1000::/tmp:/bin/sh\n"
 """The image's users."""
 
