@@ -17,10 +17,15 @@ from tests.programs import namespaces, program
 
 ROOT = Path(__file__).parents[2]
 
+ADDRESS = "192.0.2.1"
+"""Where another container would find the services: what listens on loopback alone does not answer here."""
+
 HOLDER = """
 import fcntl, os, socket, struct, subprocess, sys
 with socket.socket() as any_socket:  # SIOCSIFFLAGS: loopback up and running
     fcntl.ioctl(any_socket, 0x8914, struct.pack("16sH14x", b"lo", 0x1 | 0x40))
+    # SIOCSIFADDR: an address beside loopback's, as the network between containers has
+    fcntl.ioctl(any_socket, 0x8916, struct.pack("16sHH4s8x", b"lo:1", 2, 0, socket.inet_aton("{address}")))
 hosts, tmp, *kept = sys.argv[1:]
 def bind(source, target):
     subprocess.run(["mount", "--rbind", source, target], check=True)
@@ -31,7 +36,7 @@ for name in kept:
 bind(tmp, "/tmp")
 print("ready", flush=True)
 sys.stdin.read()
-"""
+""".replace("{address}", ADDRESS)
 """Runs as long as its stdin is open, so that no namespace outlives the test."""
 
 
