@@ -131,7 +131,7 @@ def test_commands_are_those_of_compose(overlay: str) -> None:
         entrypoint = [str(part).replace("$$", "$") for part in service.get("entrypoint", ())]
         assert own.get("command", []) == entrypoint, name
         for variable in own.get("env", ()):
-            if name == "postgres" and "value" in variable:
+            if name in SERVERS and "value" in variable:
                 assert variable["value"] == service["environment"][variable["name"]]
 
 
