@@ -6,7 +6,8 @@ FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
 COPY requirements/ requirements/
-RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile -r requirements/api.txt
+RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --require-hashes --only-binary=:all: \
+      -r requirements/locks/api.txt
 
 FROM ${PYTHON_IMAGE} AS api
 # tini takes the signals and collects what orphans leave; it passes SIGTERM to one process, not to the group.

@@ -73,7 +73,7 @@ def requirements(dockerfile: str, target: str) -> set[str]:
     """Names of the sets of packages in an image for CPUs."""
     (stage,) = re.findall(r"--from=(\S+) /opt/venv", " ".join(lineage(dockerfile, target)[0].values("COPY")))
     runs = [run for each in lineage(dockerfile, stage) for run in each.values("RUN")]
-    return set(re.findall(r"-r requirements/(\w+)\.txt", " ".join(runs))) - {"cuda"}
+    return set(re.findall(r"-r requirements/locks/(\w+)\.txt", " ".join(runs))) - {"cuda"}
 
 
 def copied(dockerfile: str, target: str) -> list[str]:
