@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 import anyio
+from starlette.requests import Request
 
-from api import intake, submission
+from api import intake, submission, transfer
 from api.intake import Upload
 from shared.jobs import Source
-from shared.storage import MultipartWriter, Storage, upload_key
+from shared.storage import PART_BYTES, MultipartWriter, Storage, upload_key
 
 T = TypeVar("T")
 
@@ -28,6 +29,7 @@ class Arrived(Generic[T]):
 
 
 async def store(
+    request: Request,
     storage: Storage,
     owner_id: uuid.UUID,
     object_id: uuid.UUID,
@@ -36,16 +38,18 @@ async def store(
 ) -> Arrived[T]:
     """Have `receive` write the file, and `read` say what the form asks for. `object_id` is the job's or upload's to be.
 
-    Raises what the two raise, and DatabaseUnavailable. Afterwards the caller keeps the object or withdraws it.
+    Raises what the two raise, TooManyTransfers, ServiceBusy and DatabaseUnavailable. Afterwards whoever called keeps
+    the object or withdraws it.
     """
-    await intake.in_thread(submission.announce, owner_id, object_id)
-    key = upload_key(owner_id, object_id)
-    writer = storage.writer(key)
-    try:
-        form = await receive(writer)
-        wanted = read(form)
-    except BaseException:
-        with anyio.CancelScope(shield=True):
-            await intake.in_thread(submission.withdraw, object_id, writer)
-        raise
+    with transfer.reserved(request, PART_BYTES):
+        await intake.in_thread(submission.announce, owner_id, object_id)
+        key = upload_key(owner_id, object_id)
+        writer = storage.writer(key)
+        try:
+            form = await receive(writer)
+            wanted = read(form)
+        except BaseException:
+            with anyio.CancelScope(shield=True):
+                await intake.in_thread(submission.withdraw, object_id, writer)
+            raise
     return Arrived(Source(key, form.sha256, form.bytes, form.filename), writer, form, wanted)

@@ -9,18 +9,19 @@ from __future__ import annotations
 
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import aclosing
 from typing import Any, TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api import transfer
 from api.form import MAX_FORM_BYTES
 from shared.config import settings
-from shared.errors import FileTooLarge, IncompleteUpload, InvalidRequest
+from shared.errors import FileTooLarge, InvalidRequest
 from shared.parts import MAX_PART_BYTES
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -93,15 +94,14 @@ def limit_of(scope: Scope) -> int:
 
 
 async def read(request: Request) -> bytes:
-    """The whole body. Raises FileTooLarge, and IncompleteUpload when the client goes away."""
+    """The whole body. Raises FileTooLarge, and what is in `transfer.REFUSALS`."""
     if "caller_id" not in request.scope["state"]:
         raise RuntimeError("a body is read before the key has been looked at")
     body = bytearray()
-    try:
-        async for chunk in request.stream():
-            body += chunk
-    except ClientDisconnect as error:
-        raise IncompleteUpload("The connection ended before the whole body had arrived.") from error
+    with transfer.reserved(request, limit_of(request.scope)):
+        async with aclosing(transfer.chunks(request)) as chunks:
+            async for chunk in chunks:
+                body += chunk
     return bytes(body)
 
 

@@ -43,6 +43,8 @@ def response(error: ParleyError, request_id: str, headers: dict[str, str] | None
     extra = dict(headers or {})
     if error.status == 401:
         extra["WWW-Authenticate"] = "Bearer"
+    elif error.status == 408:
+        extra["Connection"] = "close"  # what is missing of the body may never come
     elif error.status in (429, 503):
         extra["Retry-After"] = str(error.detail.get("retry_after_s", RETRY_AFTER_S))
     return JSONResponse(body, error.status, extra)

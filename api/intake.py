@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
 from anyio import CapacityLimiter, to_thread
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 
+from api import transfer
 from api.form import FILE, Form
-from shared.errors import AdapterDisabled, IncompleteUpload, NoAudio
+from shared.errors import AdapterDisabled, NoAudio
 from shared.metrics import UPLOAD_BYTES
 from shared.storage import MultipartWriter
 
@@ -56,7 +58,8 @@ async def receive(
     One of `instead` may take the file's place; then nothing is stored. `preamble` is stored before the file's own
     bytes, for files that lack the header by which they could be read.
     Raises InvalidRequest, FileTooLarge, NoAudio for an empty file, IncompleteUpload when the client goes away,
-    AdapterDisabled for a file unless `takes_files`, and StorageUnavailable. Whoever made the writer aborts it then.
+    UploadTooSlow when it stalls, AdapterDisabled for a file unless `takes_files`, and StorageUnavailable. Whoever made
+    the writer aborts it then.
     """
     digest = hashlib.sha256()
     is_part_full = False
@@ -80,14 +83,12 @@ async def receive(
     )
     form.check_length(request.headers.get("content-length"))
     take(preamble)
-    try:
-        async for chunk in request.stream():
+    async with aclosing(transfer.chunks(request)) as chunks:
+        async for chunk in chunks:
             form.write(chunk)
             if is_part_full:
                 await in_thread(writer.flush)  # the body waits meanwhile: parts stay in order, one is in memory
                 is_part_full = False
-    except ClientDisconnect as error:
-        raise IncompleteUpload("The connection ended before the whole body had arrived.") from error
     form.close()
     if form.has_file:
         if form.file_bytes == 0:

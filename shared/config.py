@@ -45,12 +45,25 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, description="First API key (all scopes); another value here makes the one before invalid"
     )
-    max_upload_bytes: int = Field(5 * 1024**3, gt=0, description="Largest upload accepted, in bytes")
+    max_upload_bytes: int = Field(
+        5 * 1024**3, gt=0, le=10_000 * 5 * 1024**2, description="Largest upload accepted in one request, in bytes"
+    )
     max_resumable_bytes: int = Field(
         50 * 1024**3, gt=0, le=10_000 * 5 * 1024**3, description="Largest recording accepted in parts, in bytes"
     )
     upload_ttl_s: float = Field(
         24 * 3600, ge=60, le=365 * 86400, description="Time after which an upload in parts is removed"
+    )
+    upload_memory_bytes: int = Field(
+        400 * 1024**2, ge=32 * 1024**2, description="Memory for recordings on their way in, per gateway process"
+    )
+    upload_patience_s: float = Field(
+        30, gt=0, description="A body that comes more slowly than 1 kB/s for so long is ended with 408"
+    )
+    max_transfers: int = Field(
+        64,
+        ge=0,
+        description="Recordings and parts that one key may send to one gateway process at once; 0 = any number",
     )
     max_batch_items: int = Field(1000, gt=0, le=10_000, description="Most recordings that one batch may have")
     max_wait_s: float = Field(300, ge=0, description="Longest time that `wait=` holds a request open")

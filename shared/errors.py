@@ -93,6 +93,12 @@ class IncompleteUpload(ParleyError):
     code, status = "incomplete_upload", 400
 
 
+class UploadTooSlow(ParleyError):
+    """The body came more slowly than 1 kB/s for `UPLOAD_PATIENCE_S`; nothing was kept."""
+
+    code, status = "upload_too_slow", 408
+
+
 class MissingParts(ParleyError):
     """Parts of the upload have not arrived, or have another size than they must; `detail` has their numbers."""
 
@@ -172,8 +178,14 @@ class QuotaExceeded(ParleyError):
     code, status = "quota_exceeded", 429
 
 
+class TooManyTransfers(ParleyError):
+    """The API key is sending as many recordings at the same time as it may; `Retry-After` says when to try again."""
+
+    code, status = "too_many_transfers", 429
+
+
 class ServiceBusy(ParleyError):
-    """The queue of all keys is full; `Retry-After` follows from how fast tasks end."""
+    """The queue of all keys, or the memory for what they send, is full; `Retry-After` says when to try again."""
 
     code, status = "service_busy", 503
 

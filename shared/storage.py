@@ -24,12 +24,16 @@ from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from shared.config import Settings, settings
 from shared.errors import NotFound, StorageUnavailable
+from shared.part_buffer import PartBuffer, PartReader
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-PART_BYTES = 8 * 1024**2
-"""Size of one part of a multipart upload: 5 MiB is S3's least, 10,000 parts of 8 MiB hold 78 GiB."""
+PART_BYTES = 5 * 1024**2
+"""Size of one part of a multipart upload, which is held in memory: S3's least. 10,000 parts, its most, are 48 GiB."""
+
+SEND_BYTES = 256 * 1024
+"""What is copied of a part at a time on its way out."""
 
 TRANSFER = TransferConfig(multipart_threshold=PART_BYTES, multipart_chunksize=PART_BYTES, max_concurrency=2)
 
@@ -172,42 +176,57 @@ class Storage:
 
 
 class MultipartWriter:
-    """Stores a stream in parts of PART_BYTES; holds one part in memory. Call `close` or `abort` at the end."""
+    """Stores a stream in parts of PART_BYTES; holds one part in memory. Call `close` or `abort` at the end.
+
+    What does not fit into the part is held, too, so flush before the next large write.
+    """
 
     def __init__(self, storage: Storage, key: str) -> None:
         self._storage, self._key = storage, key
-        self._buffer = io.BytesIO()
+        self._buffer, self._rest = PartBuffer(PART_BYTES), b""
         self._upload_id: str | None = None
         self._parts: list[Any] = []
         self._is_touched = False
 
     def write(self, data: bytes) -> bool:
         """Take some bytes; True means that a part is full and `flush` is due, which does the network's work."""
-        self._buffer.write(data)
-        return self._buffer.tell() >= PART_BYTES
+        if self._rest:
+            self._rest += data
+        else:
+            self._rest = data[self._buffer.write(memoryview(data)) :]
+        return self._buffer.is_full
 
     def flush(self) -> None:
-        """Send what has been collected as one part."""
+        """Send what has been collected, in as many parts as are full, or as one that is the last."""
+        self._flush_part()
+        while self._buffer.is_full:
+            self._flush_part()
+
+    def _flush_part(self) -> None:
         self._is_touched = True
         with translated():
             client, bucket = self._storage.client, self._storage.bucket
             if self._upload_id is None:
                 self._upload_id = client.create_multipart_upload(Bucket=bucket, Key=self._key)["UploadId"]
             number = len(self._parts) + 1
-            self._buffer.seek(0)
             sent = client.upload_part(
-                Bucket=bucket, Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=self._buffer
+                Bucket=bucket, Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=self._content()
             )
         self._parts.append({"ETag": sent["ETag"], "PartNumber": number})
-        self._buffer = io.BytesIO()
+        self._buffer.clear()
+        self._rest = self._rest[self._buffer.write(memoryview(self._rest)) :]
 
     def close(self) -> None:
         """Finish: the object exists afterwards. A stream shorter than one part is stored by a single request."""
         self._is_touched = True
+        while self._buffer.is_full:
+            self.flush()
         if self._upload_id is None:
-            self._storage.put(self._key, self._buffer.getvalue())
+            with translated():
+                self._storage.client.put_object(Bucket=self._storage.bucket, Key=self._key, Body=self._content())
+            self._buffer.clear()
             return
-        if self._buffer.tell():
+        if self._buffer.size:
             self.flush()
         with translated():
             self._storage.client.complete_multipart_upload(
@@ -220,10 +239,16 @@ class MultipartWriter:
 
     def abort(self) -> None:
         """Leave nothing behind: neither parts nor an object, whichever request's answer was lost. Safe to repeat."""
+        self._buffer.clear()
+        self._rest = b""
         if self._is_touched:
             self._storage.abort_uploads(self._key)
             self._storage.delete([self._key])
             self._upload_id = None
+
+    def _content(self) -> Any:
+        """What has been collected, as a file that boto3 reads and rewinds."""
+        return io.BufferedReader(PartReader(self._buffer), SEND_BYTES)
 
 
 @cache

@@ -78,7 +78,7 @@ async def upload(desk: DeskDep) -> ClipUploaded:
         max_bytes=config.max_upload_bytes,
         takes_files=config.allow_upload_adapter,
     )
-    arrived = await arrival.store(desk.storage, desk.caller.id, clip_id, receive, lambda _: None)
+    arrived = await arrival.store(desk.request, desk.storage, desk.caller.id, clip_id, receive, lambda _: None)
     await intake.in_thread(
         assembly.keep, clip_id, desk.caller.id, arrived.source, arrived.writer, desk.storage, config.upload_ttl_s
     )

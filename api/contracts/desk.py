@@ -13,7 +13,7 @@ from anyio import to_thread
 from fastapi import Depends, Header, Request
 from uuid_utils.compat import uuid7
 
-from api import arrival, intake, limits, submission
+from api import arrival, intake, limits, submission, transfer
 from api.dependencies import DetachedCallerDep, SettingsDep, StorageDep
 from api.errors import stored
 from api.form import FILE
@@ -31,7 +31,6 @@ from shared.errors import (
     FileTooLarge,
     Forbidden,
     IdempotencyConflict,
-    IncompleteUpload,
     InvalidRequest,
     MediaTooLong,
     ModelNotAllowed,
@@ -58,13 +57,14 @@ from shared.transcript import Transcript, from_json
 
 T = TypeVar("T")
 
-SUBMITTING = (
-    InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio, AdapterDisabled,
-    IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy, DatabaseUnavailable, StorageUnavailable,
+SUBMITTING: tuple[type[ParleyError], ...] = (
+    InvalidRequest, Unauthorized, Forbidden, *transfer.REFUSALS, FileTooLarge, ModelNotAllowed, NoAudio,
+    AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy, DatabaseUnavailable,
+    StorageUnavailable,
 )  # fmt: skip
 """What can go wrong when a recording is sent, for OpenAPI."""
 
-WAITING = (
+WAITING: tuple[type[ParleyError], ...] = (
     *SUBMITTING, NotFound, NotReady, Cancelled, UnsupportedMedia, MediaTooLong, DecodeFailed, ModelUnavailable,
     TranscriptionError, WorkerLost, StageStalled,
 )  # fmt: skip
@@ -115,7 +115,7 @@ class Desk:
             max_bytes=self.config.max_upload_bytes,
             takes_files=self.config.allow_upload_adapter,
         )
-        arrived = await arrival.store(self.storage, self.caller.id, job_id, receive, read)
+        arrived = await arrival.store(self.request, self.storage, self.caller.id, job_id, receive, read)
         asked, wanted = arrived.wanted
         order = submission.Order(
             job_id, self.caller.id, arrived.source, asked, self.request.state.request_id, self.idempotency_key

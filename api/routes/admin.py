@@ -9,7 +9,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from sqlalchemy import func, select
 
-from api import views
+from api import transfer, views
 from api.bodies import described, json_body
 from api.dependencies import AdminDep, DetachedAdminDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
@@ -31,7 +31,6 @@ from shared.errors import (
     DatabaseUnavailable,
     FileTooLarge,
     Forbidden,
-    IncompleteUpload,
     InvalidRequest,
     NotFound,
     Unauthorized,
@@ -48,7 +47,7 @@ RECENT_FAILURES = 20
 
 @router.post("/admin/keys", status_code=201, response_model=CreatedKey, summary="Make an API key",
              openapi_extra=described(NewKey),
-             responses=responses(InvalidRequest, FileTooLarge, IncompleteUpload))  # fmt: skip
+             responses=responses(InvalidRequest, FileTooLarge, *transfer.REFUSALS))  # fmt: skip
 def create_key(
     caller: DetachedAdminDep, wanted: Annotated[NewKey, Depends(json_body(NewKey))], session: SessionDep
 ) -> CreatedKey:
@@ -71,7 +70,7 @@ def list_keys(caller: AdminDep, session: SessionDep, limit: Limit = 20, cursor: 
 
 @router.patch("/admin/keys/{key_id}", response_model=KeyInfo, summary="Set limits of an API key",
               openapi_extra=described(ChangedLimits),
-              responses=responses(NotFound, InvalidRequest, FileTooLarge, IncompleteUpload))  # fmt: skip
+              responses=responses(NotFound, InvalidRequest, FileTooLarge, *transfer.REFUSALS))  # fmt: skip
 def change_key(
     key_id: uuid.UUID,
     caller: DetachedAdminDep,

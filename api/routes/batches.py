@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
-from api import batch_orders, batch_submission, fields, intake, views
+from api import batch_orders, batch_submission, fields, intake, transfer, views
 from api.batch_submission import BatchOrder, Placed
 from api.bodies import JSON
 from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, SettingsDep, StorageDep
@@ -31,13 +31,11 @@ from shared.errors import (
     FileTooLarge,
     Forbidden,
     IdempotencyConflict,
-    IncompleteUpload,
     InvalidRequest,
     InvalidUrl,
     ModelNotAllowed,
     NotFound,
     QuotaExceeded,
-    ServiceBusy,
     TooManyQueued,
     Unauthorized,
     WrongState,
@@ -86,8 +84,8 @@ BODY: dict[str, Any] = {
     summary="Transcribe many recordings",
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": BODY}}}},
     responses=responses(
-        InvalidRequest, Unauthorized, Forbidden, NotFound, WrongState, IncompleteUpload, FileTooLarge, ModelNotAllowed,
-        InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy,
+        InvalidRequest, Unauthorized, Forbidden, NotFound, WrongState, *transfer.REFUSALS, FileTooLarge,
+        ModelNotAllowed, InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded,
         DatabaseUnavailable,
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
-from api import bodies, parameters, views
+from api import bodies, parameters, transfer, views
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from api.intake import in_thread
@@ -18,7 +18,6 @@ from shared.errors import (
     DatabaseUnavailable,
     FileTooLarge,
     Forbidden,
-    IncompleteUpload,
     InvalidRequest,
     NotFound,
     NotReady,
@@ -50,7 +49,7 @@ def _schema() -> dict[str, Any]:
     response_model=TaskDetail,
     summary="Correct a transcript, or change a task's labels",
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}},
-    responses=responses(InvalidRequest, NotReady, WrongState, VersionConflict, IncompleteUpload, StorageUnavailable),
+    responses=responses(InvalidRequest, NotReady, WrongState, VersionConflict, *transfer.REFUSALS, StorageUnavailable),
 )  # fmt: skip
 async def correct(task_id: uuid.UUID, request: Request, caller: DetachedCallerDep, storage: StorageDep) -> TaskDetail:
     """Names speakers, edits the text of segments, gives segments to other speakers. Every result follows.

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
-from api import arrival, fields, intake, parameters, remote, submission, uploaded
+from api import arrival, fields, intake, parameters, remote, submission, transfer, uploaded
 from api.bodies import JSON
 from api.dependencies import SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
@@ -29,7 +29,6 @@ from shared.errors import (
     FileTooLarge,
     Forbidden,
     IdempotencyConflict,
-    IncompleteUpload,
     InvalidRequest,
     InvalidUrl,
     ModelNotAllowed,
@@ -130,7 +129,7 @@ BODIES: dict[str, Any] = {
         200: {"model": Result, "description": "With `wait`: the transcript in the task's format, as of GET /result"},
         202: {"model": Accepted, "description": "The task, to be followed"},
         **responses(
-            InvalidRequest, Unauthorized, Forbidden, IncompleteUpload, FileTooLarge, ModelNotAllowed, NoAudio,
+            InvalidRequest, Unauthorized, Forbidden, *transfer.REFUSALS, FileTooLarge, ModelNotAllowed, NoAudio,
             InvalidUrl, BlockedAddress, AdapterDisabled, NotFound, WrongState, IdempotencyConflict, TooManyQueued,
             QuotaExceeded, ServiceBusy, DatabaseUnavailable, StorageUnavailable,
         ),
@@ -196,7 +195,7 @@ async def _by_form(
     def read(form: intake.Upload) -> Asked | None:
         return parameters.parse(form.fields, config) if form.bytes else None
 
-    arrived = await arrival.store(storage, caller.id, job_id, receive, read)
+    arrived = await arrival.store(request, storage, caller.id, job_id, receive, read)
     asked = arrived.wanted
     if asked is None:
         await intake.in_thread(submission.withdraw, job_id, arrived.writer)

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from uuid_utils.compat import uuid7
 
-from api import assembly, intake, relay, upload_views, views
+from api import assembly, intake, relay, transfer, upload_views, views
 from api.bodies import described, json_body
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
@@ -24,12 +24,10 @@ from shared.errors import (
     DatabaseUnavailable,
     FileTooLarge,
     Forbidden,
-    IncompleteUpload,
     InvalidRequest,
     MissingParts,
     NotFound,
     QuotaExceeded,
-    ServiceBusy,
     StorageUnavailable,
     TooManyQueued,
     Unauthorized,
@@ -65,9 +63,7 @@ OnlyMissing = Annotated[bool, Query(description="Only parts that are still to be
     response_model=UploadDetail,
     summary="Begin an upload in parts",
     openapi_extra=described(NewUpload),
-    responses=responses(
-        *STORING, FileTooLarge, IncompleteUpload, AdapterDisabled, TooManyQueued, QuotaExceeded, ServiceBusy
-    ),
+    responses=responses(*STORING, *transfer.REFUSALS, FileTooLarge, AdapterDisabled, TooManyQueued, QuotaExceeded),
 )
 def begin(
     response: Response,
@@ -151,7 +147,7 @@ def detail(
     summary="Send a part",
     openapi_extra={"requestBody": {"required": True, "content": {
         "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
-    responses=responses(*STORING, IncompleteUpload, WrongState, AdapterDisabled),
+    responses=responses(*STORING, *transfer.REFUSALS, WrongState, AdapterDisabled),
 )  # fmt: skip
 async def put_part(
     request: Request,
@@ -175,7 +171,8 @@ async def put_part(
         raise WrongState(f"The upload is {upload.state}; it takes no more parts.", status=upload.state)
     size = cut.size(number)
     url = parts.presigned(storage, upload.key, upload.storage_id, number, size)
-    return ReceivedPart(number=number, bytes=size, etag=await relay.put(request, url, size))
+    with transfer.reserved(request, relay.HEAD_BYTES):
+        return ReceivedPart(number=number, bytes=size, etag=await relay.put(request, url, size))
 
 
 @router.post("/{upload_id}/complete", response_model=UploadInfo, summary="Make the parts a recording",

@@ -8,7 +8,7 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api import views
+from api import transfer, views
 from api.bodies import described, json_body, optional_json_body
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep
 from api.errors import responses
@@ -19,7 +19,6 @@ from shared.errors import (
     DatabaseUnavailable,
     FileTooLarge,
     Forbidden,
-    IncompleteUpload,
     InvalidRequest,
     InvalidUrl,
     NotFound,
@@ -50,7 +49,7 @@ ONE = "/webhooks/endpoints/{endpoint_id}"
 @router.post("/webhooks/endpoints", status_code=201, response_model=CreatedEndpoint, summary="Make an endpoint",
              openapi_extra=described(NewEndpoint),
              responses=responses(InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge,
-                                 IncompleteUpload))  # fmt: skip
+                                 *transfer.REFUSALS))  # fmt: skip
 def create(
     caller: DetachedCallerDep,
     wanted: Annotated[NewEndpoint, Depends(json_body(NewEndpoint))],
@@ -81,7 +80,7 @@ def one(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Endpo
 @router.patch(ONE, response_model=Endpoint, summary="Change an endpoint",
               openapi_extra=described(ChangedEndpoint, required=False),
               responses=responses(NotFound, InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge,
-                                  IncompleteUpload))  # fmt: skip
+                                  *transfer.REFUSALS))  # fmt: skip
 def change(
     endpoint_id: uuid.UUID,
     caller: DetachedCallerDep,
