@@ -67,7 +67,7 @@ BEAT = App(
 FLOWER = App(
     "flower",
     ("celery", "-A", "tasks.app", "flower", f"--address={LOOPBACK}", "--port={flower_port}", "--read-only",
-     "--max-tasks=10000"),
+     "--max-tasks=10000", "--conf=tasks/flowerconfig.py"),
     is_helper=True,
 )  # fmt: skip
 

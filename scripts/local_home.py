@@ -89,7 +89,7 @@ class Home:
         stored = json.loads(file.read_text()) if file.exists() else {}
         found = Secrets(**{name: value for name, value in stored.items() if name in names})
         if asdict(found) != stored:
-            _write_private(file, json.dumps(asdict(found), indent=2) + "\n")
+            write_private(file, json.dumps(asdict(found), indent=2) + "\n")
         return found
 
     def ports(self, names: Iterable[str]) -> dict[str, int]:
@@ -102,7 +102,7 @@ class Home:
             while port is None or port in chosen.values() or not (is_free(port) and is_free(port + 10_000)):
                 port = secrets.choice(INNER_PORTS)
             chosen[name] = port
-        _write_private(file, json.dumps(remembered | chosen, indent=2) + "\n")
+        write_private(file, json.dumps(remembered | chosen, indent=2) + "\n")
         return chosen
 
 
@@ -121,7 +121,7 @@ def require_free(port: int) -> None:
         raise PortTaken(f"port {port} is already in use; free it, or choose another: PORT=8001 make run")
 
 
-def _write_private(file: Path, text: str) -> None:
+def write_private(file: Path, text: str) -> None:
     """Replace `file` in one step by one that only its owner can read."""
     draft = file.with_name(file.name + ".new")
     draft.unlink(missing_ok=True)

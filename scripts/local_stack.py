@@ -14,7 +14,8 @@ from typing import Self
 from scripts import local_processes
 from scripts.local_apps import APPS, ROOT, App, command
 from scripts.local_home import LOOPBACK, Home, Secrets, require_free
-from scripts.local_servers import Postgres, SeaweedFS, Server, Valkey
+from scripts.local_seaweedfs import SeaweedFS
+from scripts.local_servers import Postgres, Server, Valkey
 from scripts.supervisor import Command, StartFailed, Supervisor, tail
 
 INNER = ("postgres", "valkey", "s3", "s3-master", "s3-volume", "s3-filer", "s3-admin", "flower")

@@ -166,6 +166,7 @@ class Supervisor:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                umask=0o077,  # SeaweedFS puts sockets into /tmp; no file of ours is for others
             )
         process.started, process.restart_at = time.monotonic(), float("inf")
         local_processes.record(self._pids, command.name, process.popen.pid)

@@ -14,6 +14,7 @@ import ssl
 import struct
 import sys
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 
 WAIT_S = 1.5
 """Longer than any of our servers takes to say its first word on loopback."""
@@ -78,19 +79,21 @@ def _tls(plain: socket.socket) -> ssl.SSLSocket:
 
 def tour(doors: Iterable[str]) -> dict[str, dict[str, str | None]]:
     """Every word at every door, in clear and over TLS. A door that cannot be reached has None for its first word."""
-    told: dict[str, dict[str, str | None]] = {}
-    for door in doors:
-        told[door] = answers = {}
-        for name, said in words().items():
-            answer = knock(door, said)
-            answers[name] = None if answer is None else answer.decode("latin-1")
-            if answer is None:
-                break
-        else:
-            for name in ("http2", "GET /"):
-                answer = knock(door, words()[name], tls=True)
-                answers[f"tls {name}"] = None if answer is None else answer.decode("latin-1")
-    return told
+    names = list(doors)
+    with ThreadPoolExecutor(max(1, len(names))) as threads:
+        return dict(zip(names, threads.map(_visit, names), strict=True))
+
+
+def _visit(door: str) -> dict[str, str | None]:
+    answers: dict[str, str | None] = {}
+    said = [(name, text, False) for name, text in words().items()]
+    said += [(f"tls {name}", words()[name], True) for name in ("http2", "GET /")]
+    for name, text, is_tls in said:
+        answer = knock(door, text, tls=is_tls)
+        answers[name] = None if answer is None else answer.decode("latin-1")
+        if answer is None:
+            break
+    return answers
 
 
 def as_nobody(doors: Iterable[str]) -> dict[str, dict[str, str | None]]:
