@@ -2,18 +2,31 @@
 
 const key = () => $("key").value.trim();
 
+const PATIENCE_MS = 30_000;
+const NETWORK = "network"; // code of an error for which the server was not reached, or not heard
+
 /** The API's own message in an error, with its stable code. */
 function problem(status, body) {
   return Object.assign(new Error(body?.message || `HTTP ${status}`), { code: body?.code, status });
 }
 
-/** Calls the API. Resolves to the response; rejects with the API's own message. */
+/** Calls the API. Resolves to the response; rejects with the API's own message. `more` are further headers. */
 async function call(method, path, json, more = {}) {
   const headers = { Authorization: `Bearer ${key()}`, ...more };
   if (json) headers["Content-Type"] = "application/json";
-  const answer = await fetch(path, { method, headers, body: json && JSON.stringify(json) });
-  if (!answer.ok) throw problem(answer.status, await answer.json().catch(() => null));
-  return answer;
+  const waiting = new AbortController();
+  const alarm = setTimeout(() => waiting.abort(), PATIENCE_MS);
+  try {
+    const answer = await fetch(path, { method, headers, body: json && JSON.stringify(json), signal: waiting.signal });
+    if (!answer.ok) throw problem(answer.status, await answer.json().catch(() => null));
+    return answer;
+  } catch (error) {
+    if (error.status) throw error;
+    const reason = waiting.signal.aborted ? "The server does not answer." : "The server cannot be reached.";
+    throw Object.assign(new Error(reason), { code: NETWORK });
+  } finally {
+    clearTimeout(alarm); // a body may take longer than the answer's head
+  }
 }
 
 /** Sends a form. `onProgress` hears percents; XMLHttpRequest, because fetch does not tell how much has been sent. */
@@ -38,17 +51,19 @@ const RETRY_MS = 1000;
 
 /** The events of a task as they come; a stream that breaks is taken up behind the last event that was heard. */
 async function* events(taskId) {
+  const authorization = `Bearer ${key()}`; // the task's, also when another key is typed meanwhile
   let last = "0";
   while (last !== "end") {
     try {
-      const more = { Accept: "application/x-ndjson", "Last-Event-ID": last };
+      const more = { Authorization: authorization, Accept: "application/x-ndjson", "Last-Event-ID": last };
       for await (const event of lines(await call("GET", `tasks/${taskId}/events`, null, more))) {
         yield event;
         last = event.id ?? last;
       }
     } catch (error) {
-      // TypeError is what fetch and a stream fail with when the network does
-      if (!(error instanceof TypeError) && ![502, 503, 504].includes(error.status)) throw error;
+      // TypeError is what a stream fails with when the network does
+      const isPassing = error instanceof TypeError || error.code === NETWORK || [502, 503, 504].includes(error.status);
+      if (!isPassing) throw error;
     }
     if (last !== "end") await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }

@@ -14,6 +14,7 @@ function button(className, text, onclick) {
   return Object.assign(element("button", className, text), { type: "button", onclick });
 }
 
+/** One line about what was just done, until the next one. */
 function say(text, isError = false) {
   $("message").textContent = text;
   $("message").className = isError ? "error" : "";
@@ -24,6 +25,22 @@ const guarded = (work) => async (event) => {
   event?.preventDefault();
   try { await work(); } catch (error) { say(error.message, true); }
 };
+
+/**
+ * A line that stays until it is dealt with, with buttons {label: work}; errors come first. It stands over the page's
+ * lower edge, so that nothing that is being read moves.
+ */
+function notice(text, buttons, className = "") {
+  const line = element("li", className, "");
+  line.append(element("span", "", text));
+  for (const [label, work] of Object.entries(buttons)) line.append(button("", label, guarded(work)));
+  if (className) $("notices").prepend(line);
+  else $("notices").append(line);
+  return line;
+}
+
+/** What a reader calls a recording. */
+const quoted = (name) => `“${name}”`;
 
 /** Seconds as 3:07 or 1:02:09. */
 function clock(seconds) {

@@ -2,22 +2,22 @@
 
 const PAGE = 10;
 let cursor = null;
-let choose = () => {};
+let words = ""; // that the list is about
 
-/** Lists from the newest on. `onChoose(id, name)` hears which finished task is wanted. */
-async function listHistory(onChoose = choose) {
-  choose = onChoose;
-  cursor = null;
+/** Lists from the newest on. */
+async function listHistory() {
   if (!key()) return;
+  words = $("words").value.trim();
+  cursor = null;
   const page = await fetchPage();
   $("history").replaceChildren(...page);
-  if (!page.length) $("history").append(element("li", "muted", $("words").value ? "Nobody said that." : "None yet."));
+  if (!page.length) $("history").append(element("li", "muted", words ? "Nobody said that." : "None yet."));
   $("archive").hidden = false;
 }
 
 async function fetchPage() {
   const query = new URLSearchParams({ limit: PAGE });
-  if ($("words").value.trim()) query.set("q", $("words").value.trim());
+  if (words) query.set("q", words);
   if (cursor) query.set("cursor", cursor);
   const { items, next_cursor } = await (await call("GET", `history?${query}`)).json();
   cursor = next_cursor;
@@ -25,11 +25,35 @@ async function fetchPage() {
   return items.map(entry);
 }
 
+/** Brings the newest tasks up to date and leaves the rest of the list, or what was searched for, as it is. */
+async function refreshHistory() {
+  if (words) return;
+  if (!$("history").querySelector("[data-task]")) return listHistory();
+  const { items } = await (await call("GET", `history?limit=${PAGE}`)).json();
+  for (const task of items.reverse()) {
+    const line = entry(task);
+    const before = lineOf(task.task_id);
+    const hasFocus = before?.contains(document.activeElement);
+    if (before) before.replaceWith(line);
+    else $("history").prepend(line);
+    if (hasFocus) line.querySelector("button")?.focus({ preventScroll: true });
+  }
+}
+
+const lineOf = (task) => $("history").querySelector(`[data-task="${CSS.escape(task)}"]`);
+
+/** Takes a task that is no more out of the list. */
+function delist(task) {
+  lineOf(task)?.remove();
+  if (!$("history").firstChild) $("history").append(element("li", "muted", "None yet."));
+}
+
 function entry(task) {
   const name = task.filename || "recording";
   const line = document.createElement("li");
+  line.dataset.task = task.task_id;
   const isDone = task.status === "done";
-  line.append(isDone ? button("", name, guarded(() => choose(task.task_id, name))) : element("span", "", name));
+  line.append(isDone ? button("", name, guarded(() => openTranscript(task.task_id, name))) : element("span", "", name));
   const facts = [new Date(task.created_at).toLocaleString()];
   if (!isDone) facts.push(task.error ? `${task.status}: ${task.error.message}` : task.status);
   if (task.duration !== null) facts.push(clock(task.duration));

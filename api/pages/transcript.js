@@ -1,198 +1,250 @@
-/** One transcript: shown, played, corrected, downloaded. */
+/** What is shown of a recording: its transcript, to be read, played, corrected and downloaded, or its text so far. */
 
 const FORMATS = ["text", "srt", "vtt", "json", "tsv", "rttm"];
-let task = null; // { id, name } of the one that is shown
-let result = null;
-let lastSave = Promise.resolve();
 
-/** Shows a finished task. `audio` is the address of its recording, if this page has it. */
-async function openTranscript(id, name, audio) {
-  task = { id, name };
-  $("player").hidden = !audio;
-  if (audio) $("player").src = audio;
-  else $("player").removeAttribute("src");
-  await load();
+/**
+ * The view that is on the screen: { root, desk, parts, fields } of a transcript, or { root, job } of one that is in the
+ * making. Only what acts on the screen asks for it. Whatever goes to the server was bound to its task before.
+ */
+let shown = null;
+let openings = 0;
+const audio = new Map(); // task -> address of its recording, of those that were sent from this page
+
+/** Shows a finished task, once it has come. Of several that are opened at once the last is shown. */
+async function openTranscript(task, name) {
+  const number = ++openings;
+  const desk = deskOf(task, name);
+  try {
+    await desk.read();
+  } catch (error) {
+    letGo(desk);
+    throw error;
+  }
+  if (number !== openings) {
+    letGo(desk);
+    return;
+  }
+  if (isShown(desk)) {
+    deskRead(desk);
+  } else if (isTyping()) {
+    announce(task, `${quoted(name)} has come.`, name); // the keys that are being pressed belong where they are
+    return;
+  } else {
+    show(transcriptView(desk));
+    say("");
+  }
+  withdraw(task);
+  const isCalm = matchMedia("(prefers-reduced-motion: reduce)").matches;
+  if (!isTyping()) $("result").scrollIntoView({ behavior: isCalm ? "auto" : "smooth" });
+}
+
+/** Whether a sentence or a name is being typed at this moment. */
+const isTyping = () => $("transcript").contains(document.activeElement)
+  && [...shown.desk?.drafts.values() ?? []].some(({ state }) => state === "typing");
+
+function show(view) {
+  const before = shown;
+  if ($("transcript").contains(document.activeElement)) document.activeElement.blur(); // which saves it
+  shown = view;
+  $("transcript").replaceChildren(view.root);
+  const { desk } = view;
+  for (const id of ["delete", "downloads"]) $(id).hidden = !desk;
+  $("hint").hidden = !desk?.result.segments.length;
+  play(desk && audio.get(desk.task));
+  showFacts(view);
+  $("result").hidden = false;
+  if (before?.desk) letGo(before.desk);
+  if (desk) desks.set(desk.task, desk);
+  drawJob();
 }
 
 function closeTranscript() {
+  const before = shown;
+  shown = null;
   $("result").hidden = true;
   $("player").pause();
+  if (before?.desk) letGo(before.desk);
+  drawJob();
 }
 
-/** Shows what was recognised so far; who said it is known at the end. */
-function showSoFar(segment) {
-  if ($("result").hidden) {
-    $("transcript").replaceChildren();
-    for (const id of ["player", "hint", "delete"]) $(id).hidden = true;
-    $("downloads").hidden = true;
+/** Puts a recording into the player, or nothing. */
+function play(address) {
+  const player = $("player");
+  player.hidden = !address;
+  if (!address) player.removeAttribute("src");
+  else if (player.src !== address) player.src = address;
+}
+
+/** What stands above a transcript, and changes with each correction. */
+function showFacts({ desk }) {
+  $("original").hidden = !desk?.result.version;
+  if (!desk) {
     $("facts").textContent = "So far:";
-    $("result").hidden = false;
+    return;
   }
-  $("transcript").append(turn(segment.start, element("p", "", segment.text)));
-}
-
-async function load() {
-  result = await (await call("GET", `result/${task.id}?format=json`)).json();
-  showFacts();
-  showTurns();
-  for (const { message } of result.warnings) $("transcript").append(element("p", "muted", message));
-  if (!result.segments.length) $("transcript").append(element("p", "muted", "No speech was found."));
-  $("hint").hidden = !result.segments.length;
-  $("delete").hidden = $("downloads").hidden = $("result").hidden = false;
-}
-
-/** What stands above the transcript, and changes with each correction. */
-function showFacts() {
-  const people = new Set(result.speakers.map(nameOf)).size;
-  $("facts").textContent = `${result.language}, ${clock(result.duration)}, ${result.model}`
+  const { language, duration, model, speakers, version } = desk.result;
+  const people = new Set(speakers.map(nameOf)).size;
+  $("facts").textContent = `${language}, ${clock(duration)}, ${model}`
     + (people ? `, ${people} speaker${people === 1 ? "" : "s"}` : "")
-    + (result.version ? `, version ${result.version}` : "");
-  $("original").hidden = !result.version;
+    + (version ? `, version ${version}` : "");
 }
 
-/** Shows consecutive segments of one speaker as one paragraph. */
-function showTurns() {
-  $("transcript").replaceChildren();
-  let said = null;
-  let speaker;
-  for (const segment of result.segments) {
-    if (said === null || segment.speaker !== speaker || segment.speaker === null) {
-      const body = document.createElement("div");
-      if (segment.speaker) body.append(nameTag(segment.speaker));
-      said = element("p", "", "");
-      body.append(said);
-      $("transcript").append(turn(segment.start, body));
-      speaker = segment.speaker;
-    }
-    said.append(said.firstChild ? " " : "", sentence(segment));
+// ---- the transcript
+
+function transcriptView(desk) {
+  const view = { desk, root: element("div", "", ""), parts: [], fields: new Map(), isDrawing: false };
+  draw(view);
+  return view;
+}
+
+/** Consecutive segments of one speaker, which are shown as one paragraph. */
+function paragraphs({ segments }) {
+  const parts = [];
+  for (const segment of segments) {
+    const last = parts.at(-1);
+    if (last && segment.speaker !== null && last[0].speaker === segment.speaker) last.push(segment);
+    else parts.push([segment]);
   }
+  return parts;
+}
+
+/** Draws all of it. */
+function draw(view) {
+  const { desk, root } = view;
+  const isPlayed = audio.has(desk.task);
+  view.fields.clear();
+  view.parts = [];
+  const made = [];
+  for (const segments of paragraphs(desk.result)) {
+    const [{ start, speaker }] = segments;
+    const part = { speaker, segments: segments.map(({ id }) => id) };
+    view.parts.push(part);
+    const body = element("div", "", "");
+    if (speaker) body.append(nameTag(view, part));
+    const said = element("p", "", "");
+    for (const segment of segments) said.append(said.firstChild ? " " : "", sentence(view, segment));
+    body.append(said);
+    made.push(turn(start, body, isPlayed));
+  }
+  for (const { message } of desk.result.warnings) made.push(element("p", "muted", message));
+  if (!desk.result.segments.length) made.push(element("p", "muted", "No speech was found."));
+  root.replaceChildren(...made);
+  for (const draft of desk.drafts.values()) drawDraft(view, draft);
 }
 
 /** A line with its time in front, which plays the recording from there when there is one to play. */
-function turn(start, body) {
+function turn(start, body, isPlayed) {
   const made = element("div", "turn", "");
-  const play = () => {
+  const playFrom = () => {
     $("player").currentTime = start;
     $("player").play();
   };
-  made.append($("player").hidden ? element("span", "muted", clock(start)) : button("when", clock(start), play), body);
+  made.append(isPlayed ? button("when", clock(start), playFrom) : element("span", "muted", clock(start)), body);
   return made;
 }
 
-// ---- corrections
+/** Shows one draft on its field, or what the server has there when it is over. */
+function drawDraft(view, draft) {
+  const { desk, fields, parts } = view;
+  const current = desk.drafts.get(draft.place.id);
+  if (draft.place.isName) {
+    for (const part of parts) if (part.segments.includes(draft.place.segment) && part.tag) drawName(view, part);
+    return;
+  }
+  const field = fields.get(draft.place.id);
+  setText(field, current ? current.text : draft.place.read(desk.result));
+  mark(field, current);
+}
 
-const nameOf = (speaker) => speaker.name ?? speaker.id;
+/** Called by a desk when it has read its transcript anew. */
+function deskRead(desk) {
+  if (!isShown(desk)) return;
+  refresh(shown);
+  showFacts(shown);
+}
 
-/** Saves one correction after another, each to the version that is shown. Resolves to whether it was made. */
-function save(change) {
-  const done = lastSave.then(async () => {
-    try {
-      const { version } = await (await call("PATCH", `tasks/${task.id}`, { ...change, version: result.version })).json();
-      result.version = version;
-      showFacts();
-      say("Saved.");
-      return true;
-    } catch (error) {
-      if (error.code === "version_conflict") {
-        await load();
-        say("It has been corrected elsewhere; this is the newest version. Please edit it once more.", true);
-      } else {
-        say(error.message, true);
-      }
-      return false;
+/** Brings a transcript up to date where it stands, or draws it anew when its paragraphs are others. */
+function refresh(view) {
+  const { desk, parts, fields } = view;
+  const fresh = paragraphs(desk.result);
+  const isSame = fresh.length === parts.length && fresh.every((segments, n) => segments[0].id === parts[n].segments[0]
+    && segments.length === parts[n].segments.length && !segments[0].speaker === !parts[n].speaker);
+  if (!isSame) {
+    redraw(view);
+    return;
+  }
+  for (const [number, segments] of fresh.entries()) {
+    const part = parts[number];
+    part.speaker = segments[0].speaker;
+    if (part.tag) drawName(view, part);
+    for (const { id, text } of segments) {
+      const place = `text ${id}`;
+      if (!desk.drafts.has(place)) setText(fields.get(place), text);
     }
-  });
-  lastSave = done.catch(() => {});
-  return done;
-}
-
-/** A speaker's name, which becomes a field when it is clicked. */
-function nameTag(name) {
-  const tag = button("who", name, () => {
-    const field = element("input", "who", "");
-    field.value = tag.textContent;
-    field.maxLength = 100;
-    field.setAttribute("aria-label", "Name of this speaker");
-    let isOver = false;
-    const close = (isWanted) => {
-      if (isOver) return;
-      isOver = true;
-      field.replaceWith(tag);
-      if (isWanted && field.value.trim() !== tag.textContent) rename(tag.textContent, field.value.trim());
-    };
-    field.onblur = () => close(true);
-    field.onkeydown = (event) => {
-      if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
-      event.preventDefault(); // else the same Enter would press the button that gets the focus
-      close(event.key === "Enter");
-      tag.focus();
-    };
-    tag.replaceWith(field);
-    field.select();
-  });
-  tag.title = "Rename this speaker";
-  return tag;
-}
-
-/** Gives all voices of this name another one; an empty one gives them back their own. */
-async function rename(before, after) {
-  const voices = result.speakers.filter((speaker) => nameOf(speaker) === before);
-  if (!await save({ speakers: Object.fromEntries(voices.map(({ id }) => [id, after || null])) })) return;
-  if (after && voices.length === 1 && !result.speakers.some((other) => nameOf(other) === after)) {
-    voices[0].name = after;
-    for (const segment of result.segments) if (segment.speaker === before) segment.speaker = after;
-    for (const tag of document.querySelectorAll("button.who")) if (tag.textContent === before) tag.textContent = after;
-    showFacts();
-  } else {
-    await load(); // voices came together or went apart
   }
 }
 
-/** A segment's text, edited where it stands. */
-function sentence(segment) {
-  const text = element("span", "said", segment.text);
-  try { text.contentEditable = "plaintext-only"; } catch { text.contentEditable = "true"; }
-  text.setAttribute("role", "textbox");
-  text.setAttribute("aria-label", `Text at ${clock(segment.start)}`);
-  text.onkeydown = (event) => {
-    if (event.isComposing || !["Enter", "Escape"].includes(event.key)) return;
-    event.preventDefault();
-    if (event.key === "Escape") text.textContent = segment.text;
-    text.blur();
-  };
-  text.onblur = async () => {
-    const before = segment.text;
-    const after = text.textContent.replace(/\s+/g, " ").trim();
-    if (text.textContent !== after) text.textContent = after;
-    if (after === before) return;
-    segment.text = after;
-    if (await save({ segments: [{ id: segment.id, text: after }] }) || segment.text !== after) return;
-    segment.text = before;
-    text.textContent = before;
-  };
-  return text;
+/** Draws all of it anew; what is being edited is edited on, from the same place. */
+function redraw(view) {
+  const field = document.activeElement;
+  const [place] = [...view.fields].find(([, other]) => other === field) ?? [];
+  const named = view.parts.find((part) => part.field);
+  const caret = place ? caretIn(field) : 0;
+  view.isDrawing = true; // nothing is left, so nothing is saved
+  draw(view);
+  view.isDrawing = false;
+  if (place) {
+    view.fields.get(place).focus({ preventScroll: true });
+    setCaret(view.fields.get(place), caret);
+  }
+  if (named) {
+    const part = view.parts.find(({ segments }) => segments.includes(named.segments[0]));
+    openName(view, part);
+    part.field.value = named.field.value;
+  }
 }
 
-async function download(format) {
-  const answer = await call("GET", `result/${task.id}?format=${format}`);
+// ---- what is done with it
+
+for (const format of FORMATS) $("downloads").append(button("", format, guarded(() => download(shown.desk, format))));
+
+async function download(desk, format) {
+  const content = await desk.export(format);
   const link = document.createElement("a");
-  link.href = URL.createObjectURL(await answer.blob());
-  link.download = `${task.name?.replace(/\.[^.]*$/, "") || "transcript"}.${format === "text" ? "txt" : format}`;
+  link.href = URL.createObjectURL(content);
+  link.download = `${desk.name.replace(/\.[^.]*$/, "") || "transcript"}.${format === "text" ? "txt" : format}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 60000);
+  const count = desk.drafts.size;
+  if (count) say(`The file lacks ${count} correction${count === 1 ? " that is" : "s that are"} not saved.`, true);
 }
-
-for (const format of FORMATS) $("downloads").append(button("", format, guarded(() => download(format))));
 
 $("original").onclick = guarded(async () => {
-  if (await save({ restore: 0 })) await load();
+  const { desk } = shown;
+  if (!confirm(`Undo all corrections of ${quoted(desk.name)}, of names and of text?`)) return;
+  const before = await desk.restore(0);
+  say("");
+  const line = notice(`All corrections of ${quoted(desk.name)} are undone.`, {
+    "Bring them back": async () => {
+      await desk.restore(before);
+      line.remove();
+      say("They are back.");
+    },
+    Dismiss: () => line.remove(),
+  });
 });
 
-/** Deletes the task that is shown, once the user has said so. Resolves to whether it was done. */
-async function removeTranscript() {
-  if (!confirm("Delete the recording and its transcript for good?")) return false;
-  const receipt = await (await call("DELETE", `tasks/${task.id}`)).json();
-  closeTranscript();
-  say(`Deleted: ${receipt.objects} objects removed.`);
-  return true;
-}
+$("delete").onclick = guarded(async () => {
+  const { desk } = shown;
+  if (!confirm(`Delete ${quoted(desk.name)} and its transcript for good?`)) return;
+  $("delete").disabled = true;
+  try {
+    const { objects } = await desk.erase();
+    if (isShown(desk)) closeTranscript();
+    withdraw(desk.task);
+    delist(desk.task);
+    say(`Deleted: ${objects} objects removed.`);
+  } finally {
+    $("delete").disabled = false;
+  }
+});

@@ -13,7 +13,9 @@ from fastapi.responses import HTMLResponse
 router = APIRouter(include_in_schema=False)
 
 FOLDER = Path(__file__).parent.parent / "pages"
-SCRIPTS = ("dom.js", "api.js", "transcript.js", "history.js", "main.js")
+SCRIPTS = (
+    "dom.js", "api.js", "drafts.js", "unsaved.js", "fields.js", "transcript.js", "jobs.js", "history.js", "main.js"
+)  # fmt: skip
 """In the order in which each needs those before it. To the browser they are one, which CSP names by its hash."""
 
 
