@@ -9,7 +9,7 @@ FILE   ?=
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-containers check soak clean venv-local venv-dev
+.PHONY: help demo run test test-containers check soak caddy clean venv-local venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,6 +35,11 @@ check: venv-dev ## Lint, formatting, types, and which part may import which
 
 soak: venv-dev ## Kill processes at random for a long time and check that no job is lost or doubled
 	@$(THREADS) $(VENV) -m scripts.bench.soak
+
+caddy: ## Build Caddy with the rate-limit plugin as build/caddy, for CADDY_RATELIMIT of the tests; needs Go
+	go run github.com/caddyserver/xcaddy/cmd/xcaddy@v0.4.5 build \
+	  "v$$(sed -n 's/^ARG CADDY_VERSION=//p' deploy/caddy/Dockerfile)" \
+	  --with "$$(grep -o 'github.com/mholt/caddy-ratelimit@v[0-9.]*' deploy/caddy/Dockerfile)" --output build/caddy
 
 clean: ## Remove the environment and all caches; data (.parley) and weights (models) stay
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

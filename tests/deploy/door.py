@@ -20,7 +20,14 @@ READY_TIMEOUT_S = 30
 class Door:
     """Use as a context manager; reaches the same gateway and object store. `options` are further global options."""
 
-    def __init__(self, deployment: Deployment, folder: Path, changes: Mapping[str, str], options: str = "") -> None:
+    def __init__(
+        self,
+        deployment: Deployment,
+        folder: Path,
+        changes: Mapping[str, str],
+        options: str = "",
+        program: Path = BIN / "caddy",
+    ) -> None:
         folder.mkdir()
         (folder / "deploy").symlink_to(ROOT / "deploy")
         text = (ROOT / "Caddyfile").read_text()
@@ -28,14 +35,14 @@ class Door:
             assert old in text
             text = text.replace(old, new)
         (folder / "Caddyfile").write_text(text.replace("{\n", "{\n" + options, 1))
-        self._deployment, self._folder = deployment, folder
+        self._deployment, self._folder, self._program = deployment, folder, program
         self._environment = deployment.service("caddy").environment | {"XDG_DATA_HOME": str(folder)} | changes
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                (*self._deployment.machine.prefix(self._folder), BIN / "caddy", "run", "--config",
+                (*self._deployment.machine.prefix(self._folder), self._program, "run", "--config",
                  self._folder / "Caddyfile", "--adapter", "caddyfile"),
                 env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
             )  # fmt: skip

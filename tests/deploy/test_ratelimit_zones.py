@@ -1,6 +1,6 @@
 """deploy/caddy/ratelimit.caddy as far as stock Caddy can tell: its zones, rewritten to name themselves in the answer.
 
-The plugin itself is not here; that it counts and refuses is for scripts/check_ratelimit.py to show.
+That the plugin counts and refuses is for test_ratelimit.py to show, where there is one.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pytest
 from tests.deploy.composed import BIN, ROOT, seconds
 from tests.deploy.conftest import Deployment
 from tests.deploy.door import Door
+from tests.spellings import SPELLINGS
 
 HERE, S3 = 18080, 19000
 TASK = "019aa5c8-0000-7000-8000-000000000000"
@@ -34,6 +35,14 @@ for port, method, path, headers in json.loads(sys.argv[1]):
     said.append([answer.status, answer.headers.get_all("X-Zone", []), dict(answer.headers), answer.read().decode()])
     connection.close()
 print(json.dumps(said))
+"""
+
+
+SPELL = """
+import json, sys
+from tests.spellings import SPELLINGS, send
+spelled = [one.headers("pk_first", "pk_second") for one in SPELLINGS]
+print(json.dumps([send("127.0.0.1", int(sys.argv[1]), "GET", "/models", headers) for headers in spelled]))
 """
 
 
@@ -197,6 +206,24 @@ def test_a_key_is_one_however_it_is_written(door: Deployment, headers: tuple[tup
     """What the gateway takes as the same key counts as the same."""
     (answer,) = ask(door, [Request("GET", "/models", headers)])
     assert "poll=pk_one" in answer.zones
+
+
+def test_what_the_gateway_takes_as_a_key_counts_as_that_key(door: Deployment) -> None:
+    """Each spelling of the gateway's own table; what it refuses may count as whatever it likes."""
+    said = door.run(str(BIN / "python"), "-c", SPELL, str(HERE))
+    assert said.returncode == 0, said.stderr
+    for spelling, (status, zones) in zip(SPELLINGS, json.loads(said.stdout), strict=True):
+        if spelling.is_key:
+            assert status == 401  # the gateway knows no such key
+            assert "poll=pk_first" in ",".join(zones).replace(" ", "").split(","), spelling.name
+
+
+@pytest.mark.parametrize("named", ["Authorization", "close, x-api-key", "keep-alive,AUTHORIZATION", "X-Api-Key"])
+def test_no_key_is_withheld_behind_the_count(door: Deployment, named: str) -> None:
+    """A header that `Connection` names would count and not arrive, and the other key that came with it would."""
+    headers = (("Connection", named), *bearer("pk_invented"), ("X-API-Key", "pk_used_up"))
+    (answer,) = ask(door, [Request("POST", "/transcribe", headers)])
+    assert answer.status == 400
 
 
 def test_without_a_key_only_the_address_counts(door: Deployment) -> None:
