@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import transfer
 from api.form import MAX_FORM_BYTES
+from api.revocation import until_revoked
 from shared.config import settings
 from shared.errors import FileTooLarge, InvalidRequest
 from shared.parts import MAX_PART_BYTES
@@ -47,7 +48,7 @@ two bytes: 8 MiB of `[],` would be 300 MB and two seconds in which this process 
 class BodyLimit:
     """Around the app: hands on no more of a body than its route takes, and nothing of it before the caller is known.
 
-    The app sees a FileTooLarge where it reads on.
+    The app sees a FileTooLarge where it reads on, or an Unauthorized when the key is revoked meanwhile.
     """
 
     def __init__(self, app: ASGIApp) -> None:
@@ -57,14 +58,20 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        taken, is_answered = 0, False
+        taken, is_answered, is_arriving = 0, False, True
 
         async def limited() -> Message:
-            nonlocal taken
-            message = await receive()
+            nonlocal taken, is_arriving
+            caller_id = scope["state"].get("caller_id")
+            if caller_id and is_arriving and not is_answered:
+                async with until_revoked(caller_id):
+                    message = await receive()
+            else:
+                message = await receive()
+            is_arriving = bool(message.get("more_body"))
             if message["type"] != "http.request" or not (body := message.get("body")):
                 return message
-            if is_answered or "caller_id" not in scope["state"]:
+            if is_answered or not caller_id:
                 # read by those who wait for the client to hang up; or by a route that forgot to ask for the key
                 return {**message, "body": b""}
             taken += len(body)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from anyio import to_thread
 from sqlalchemy.exc import ProgrammingError
 
-from shared import db, keys
+from shared import db, keys, open_uploads
 from shared.config import Settings
 from shared.errors import DatabaseUnavailable, StorageUnavailable
 from shared.key_strength import weakness
@@ -44,7 +44,7 @@ async def prepare(config: Settings, storage: Storage) -> asyncio.Task[None]:
 async def _prepare(config: Settings, storage: Storage) -> None:
     await asyncio.gather(
         _until_done("bucket", storage.ensure_bucket),
-        _until_done("api_key", lambda: _bootstrap(config)),
+        _until_done("api_key", lambda: _bootstrap(config, storage)),
     )
 
 
@@ -62,9 +62,10 @@ async def _until_done(what: str, work: Callable[[], None]) -> None:
             return
 
 
-def _bootstrap(config: Settings) -> None:
+def _bootstrap(config: Settings, storage: Storage) -> None:
     if config.api_key:
         with db.session() as work:
             is_valid = keys.bootstrap(work, config.api_key.get_secret_value())
         if not is_valid:
             log.error("api_key_is_revoked", advice="API_KEY was revoked by an administrator: give it a new value")
+        open_uploads.erase_of_revoked(storage)  # of the value before

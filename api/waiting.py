@@ -16,6 +16,7 @@ from functools import partial
 
 from anyio import CapacityLimiter, to_thread
 
+from api.revocation import until_revoked
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound
 from shared.events import Heard, Look, Standing, look
@@ -58,13 +59,15 @@ async def until_ended(
 
     stays : wait on all the same, for a client that could not come again
 
-    Raises NotFound when the owner has no such job or deletes it meanwhile. A database that is away is waited for.
+    Raises NotFound when the owner has no such job or deletes it meanwhile, and Unauthorized when the owner's key is
+    revoked. A database that is away is waited for.
     """
     try:
         async with asyncio.timeout(timeout_s):
             with _poller.waiter(job_id, owner_id, stays=stays) as waiter:
                 while True:
-                    news = await waiter.next()
+                    async with until_revoked(owner_id):
+                        news = await waiter.next()
                     if news.standing.has_ended:
                         return news.standing.state
     except (TimeoutError, GatewayEnds):
@@ -79,18 +82,19 @@ async def follow(
     stays : follow on also when the gateway is to end, for a client that could not resume
 
     Raises NotFound when the owner has no such job or deletes it meanwhile, DatabaseUnavailable when there is no first
-    news (later a database that is away is waited for), and behind the first news GatewayEnds.
+    news (later a database that is away is waited for), Unauthorized when the owner's key is revoked, and behind the
+    first news GatewayEnds.
     """
     with _poller.waiter(job_id, owner_id, after, stays=stays) as waiter:
         try:
-            async with asyncio.timeout(FIRST_NEWS_TIMEOUT_S):
+            async with asyncio.timeout(FIRST_NEWS_TIMEOUT_S), until_revoked(owner_id):
                 news = await waiter.next()
         except TimeoutError as error:
             raise DatabaseUnavailable("The database does not answer; try again in a moment.") from error
         yield news
         while not news.standing.has_ended:
             try:
-                async with asyncio.timeout(heartbeat_s):
+                async with asyncio.timeout(heartbeat_s), until_revoked(owner_id):
                     news = await waiter.next()
             except TimeoutError:
                 yield None

@@ -119,6 +119,11 @@ def authenticate(session: Session, key: str | None) -> Caller:
     raise Unauthorized("Send a valid API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
 
 
+def revoked(session: Session, key_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
+    """Those of the keys that are not valid any more."""
+    return set(session.scalars(select(ApiKey.id).where(ApiKey.id.in_(key_ids), ApiKey.revoked_at.is_not(None))))
+
+
 def page(session: Session, *, limit: int, before: uuid.UUID | None = None) -> tuple[Sequence[ApiKey], uuid.UUID | None]:
     """All keys, newest first, and the id to pass as `before` for the next page (None at the end)."""
     wanted = select(ApiKey).order_by(ApiKey.id.desc()).limit(limit + 1)

@@ -14,7 +14,7 @@ from api.bodies import described, json_body
 from api.dependencies import AdminDep, DetachedAdminDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
 from api.routes.history import Cursor, Limit
-from shared import keys, repair
+from shared import db, keys, open_uploads, repair
 from shared.admin_schemas import (
     ChangedLimits,
     CreatedKey,
@@ -86,9 +86,11 @@ def change_key(
 
 
 @router.delete("/admin/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=responses(NotFound))
-def revoke_key(key_id: uuid.UUID, caller: AdminDep, session: SessionDep) -> None:
-    """It is invalid at once. Its tasks go on and stay."""
-    keys.revoke(session, key_id)
+def revoke_key(key_id: uuid.UUID, caller: DetachedAdminDep, storage: StorageDep) -> None:
+    """It is invalid at once, and what waits or is uploaded by it ends within seconds. Its tasks go on and stay."""
+    with db.session() as work:
+        keys.revoke(work, key_id)
+    open_uploads.erase_of_revoked(storage)
 
 
 @router.get("/admin/queue", response_model=QueueSummary, summary="What is waiting, running and failing")

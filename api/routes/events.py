@@ -114,8 +114,8 @@ async def _stream(
                     told = news.standing
                     yield encode("status", _status(task_id, told), END if told.has_ended else None)
             news = await anext(later, None)
-    except GatewayEnds:
-        pass  # a stream that just stops is resumed by its client
+    except (GatewayEnds, Unauthorized):
+        pass  # a stream that just stops is resumed by its client, who is told then that the key was revoked
     except NotFound:
         yield encode("deleted", {"task_id": str(task_id)}, END)
 
