@@ -38,7 +38,9 @@ class SharedCounters(MultiProcessCollector):
             try:
                 for kind in KINDS:
                     _add_up(self._folder, kind)
-                return list(super().collect())  # type: ignore[no-untyped-call]
+                # a file is empty for a moment after its process has made it
+                files = [str(path) for path in self._folder.glob("*.db") if path.stat().st_size]
+                return list(self.merge(files))  # type: ignore[no-untyped-call]
             finally:
                 # closing is not enough: a child that the pool forks meanwhile inherits the lock with the file
                 fcntl.flock(lock, fcntl.LOCK_UN)

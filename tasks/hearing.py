@@ -29,6 +29,7 @@ from shared.models import Stage
 from shared.states import NEEDS, StageState
 from shared.telemetry import get_logger
 from tasks import shutdown
+from tasks.forks import no_fork
 from tasks.pulse import GIVE_BACK_S, LOOKS
 from tasks.stage import worker_name
 
@@ -67,10 +68,11 @@ class Hearing:
     def watch(self) -> None:
         """Look until the worker ends, and end it when it is deaf."""
         while not shutdown.shutting_down():
-            try:
-                self.look()
-            except Exception:  # whatever it is, nobody else would notice that this watch has ended
-                log.exception("look_failed")
+            with no_fork():
+                try:
+                    self.look()
+                except Exception:  # whatever it is, nobody else would notice that this watch has ended
+                    log.exception("look_failed")
             if self._unheard >= LOOKS:
                 _end("rings wait in the broker and none is fetched", self._config)
             elif self._longest_unbegun >= self._start_looks:

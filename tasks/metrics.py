@@ -8,13 +8,14 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from prometheus_client import start_http_server
+from prometheus_client import CollectorRegistry, Metric, start_http_server
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from shared.config import Settings
 from shared.metrics import registry
 from shared.telemetry import get_logger
+from tasks.forks import no_fork
 
 log = get_logger(__name__)
 
@@ -23,14 +24,25 @@ def serve(config: Settings) -> None:
     """Answer on METRICS_PORT from a thread of the worker's parent process; a port of 0 is none."""
     if not config.metrics_port:
         return
+    page = CollectorRegistry()
+    page.register(Guarded(registry(config.prometheus_multiproc_dir, Memory(), Scratch(config.scratch_dir), Cards())))
     try:
-        start_http_server(
-            config.metrics_port,
-            config.metrics_host,
-            registry(config.prometheus_multiproc_dir, Memory(), Scratch(config.scratch_dir), Cards()),
-        )
+        start_http_server(config.metrics_port, config.metrics_host, page)
     except OSError as error:
         log.warning("metrics_port_taken", port=config.metrics_port, reason=type(error).__name__)
+
+
+class Guarded(Collector):
+    """What `inner` tells, asked while the pool does not fork."""
+
+    def __init__(self, inner: CollectorRegistry) -> None:
+        self._inner = inner
+
+    def collect(self) -> Iterator[Metric]:
+        """All at once: a slow reader keeps nobody from forking."""
+        with no_fork():
+            metrics = list(self._inner.collect())
+        yield from metrics
 
 
 class Memory(Collector):

@@ -25,6 +25,7 @@ from shared.storage import storage
 from shared.telemetry import get_logger
 from tasks import cards, metrics, preload, pulse, shutdown
 from tasks.app import app, rings_of
+from tasks.forks import no_fork
 from tasks.hearing import Hearing
 from tasks.sweep import sweep
 from tasks.workspace import sweep_scratch
@@ -173,14 +174,15 @@ def _watch(name: str, queues: list[str], slots: int, hearing: Hearing) -> None:
     until the long recordings of others are done.
     """
     while not _ended.is_set():
-        try:
-            with session() as work:
-                fleet.show(work, name, queues, slots, deaf=hearing.is_deaf)
-                sweeps = fleet.has_turn(work)
-            if sweeps:
-                sweep()
-        except Exception as error:  # noqa: BLE001 - whatever is away may be back the next time
-            log.warning("watch_failed", reason=type(error).__name__)
+        with no_fork():
+            try:
+                with session() as work:
+                    fleet.show(work, name, queues, slots, deaf=hearing.is_deaf)
+                    sweeps = fleet.has_turn(work)
+                if sweeps:
+                    sweep()
+            except Exception as error:  # noqa: BLE001 - whatever is away may be back the next time
+                log.warning("watch_failed", reason=type(error).__name__)
         _ended.wait(min(WATCH_S, settings().deaf_timeout_s / pulse.LOOKS))
     with contextlib.suppress(DatabaseUnavailable), session() as work:
         fleet.leave(work, name)
