@@ -9,7 +9,7 @@ FILE   ?=
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-containers check soak caddy clean venv-local venv-dev
+.PHONY: help demo run test test-fresh test-containers check soak caddy clean venv-local venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -20,12 +20,15 @@ demo: venv-local ## Transcribe a sample call, or FILE=meeting.mp3, on a stack st
 run: venv-local ## Start everything on this machine; PORT, API_KEY and PARLEY_HOME are read from the environment
 	@$(VENV) -m scripts.local run
 
-test: venv-dev ## Run all tests, or T=tests/unit/test_merge.py
+test: venv-dev ## Run all tests, which takes 10 GB of disk, or T=tests/unit/test_merge.py
 	@$(VENV) -m scripts.download_models --model base --model tiny.en
 	@$(THREADS) $(VENV) -m scripts.run_tests $(T)
 
 test-containers: venv-dev ## Run docker-compose.yml for real, in a container engine of the tests' own; needs root
 	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/containers)
+
+test-fresh: venv-dev ## Start Parley on fresh machines with Debian 12 and 13; needs root, mmdebstrap and 20 GB of disk
+	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/fresh)
 
 check: venv-dev ## Lint, formatting, types, and which part may import which
 	@$(VENV) -m ruff check .

@@ -1,0 +1,49 @@
+"""Parley on machines that have never seen it."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from tests.fresh.machine import CHECKOUT, USER, FreshMachine
+
+DEMO_TIMEOUT_S = 1500
+SUITE_TIMEOUT_S = 2400
+SUITE = "tests/unit tests/deploy"
+LINE = re.compile(r"^  \d\d:\d\d\.\d - \d\d:\d\d\.\d  (\S+) +(\S.*)$", re.MULTILINE)
+"""A segment of the transcript: times, speaker, text."""
+
+
+def demo(machine: FreshMachine, user: str) -> None:
+    """`make demo`, checked. What an earlier user wrote goes first."""
+    gone = machine.run("root", "sh", "-c", f"rm -rf {CHECKOUT}/demo /root/.parley {CHECKOUT}/.parley", timeout_s=60)
+    assert gone.returncode == 0, gone.stdout
+    done = machine.run(user, "make", "demo", timeout_s=DEMO_TIMEOUT_S)
+    assert done.returncode == 0, done.stdout[-5000:]
+    lines = LINE.findall(done.stdout)
+    written = machine.run(user, "cat", "demo/sample.json", timeout_s=60)
+    segments = json.loads(written.stdout)["segments"]
+    assert [text.strip() for _, text in lines] == [segment["text"].strip() for segment in segments]
+    assert len({speaker for speaker, _ in lines}) == 2
+    assert done.stdout.rstrip().endswith("Stopping everything")
+
+
+def test_make_demo_shows_its_transcript_to_root_alone(machine: FreshMachine) -> None:
+    """From a clone on a machine without any other user than those of its services."""
+    demo(machine, "root")
+
+
+def test_make_demo_shows_its_transcript_to_an_ordinary_user(machine: FreshMachine) -> None:
+    """From the same clone, which that user owns now."""
+    machine.add_user()
+    demo(machine, USER)
+
+
+def test_the_tests_pass_for_an_ordinary_user(machine: FreshMachine, request: pytest.FixtureRequest) -> None:
+    """Those of pure functions and of the deployment, with Debian 13's Python; nothing that they need is missing."""
+    if request.node.callspec.params["machine"] != "trixie":
+        pytest.skip("this machine's own Python is as old: `make test` is the same")
+    done = machine.run(USER, "env", "REQUIRE_PROGRAMS=1", "make", "test", f"T={SUITE}", timeout_s=SUITE_TIMEOUT_S)
+    assert done.returncode == 0, done.stdout[-8000:]
