@@ -21,10 +21,10 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
-COPY shared/ shared/
-COPY tasks/__init__.py tasks/app.py tasks/logs.py tasks/
-COPY api/ api/
-COPY scripts/__init__.py scripts/health_check.py scripts/create_api_key.py scripts/copy_bucket.py scripts/
+COPY --chmod=0755 shared/ shared/
+COPY --chmod=0755 tasks/__init__.py tasks/app.py tasks/logs.py tasks/
+COPY --chmod=0755 api/ api/
+COPY --chmod=0755 scripts/__init__.py scripts/health_check.py scripts/create_api_key.py scripts/copy_bucket.py scripts/
 USER 10001:10001
 EXPOSE 8000
 ENTRYPOINT ["tini", "--"]

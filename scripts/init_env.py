@@ -1,19 +1,26 @@
 """`python3 scripts/init_env.py`: write the secrets that docker compose asks for into .env.
 
-Values that are there stay; it can be run again after an upgrade. Needs nothing but Python. docs/deploy.md has the rest.
+Also the threads that suit this machine, and the tag that names the images of this checkout. Values that are there stay,
+but for that tag; run it again after every `git pull`. It looks at what compose needs of the machine, and lets everybody
+read the files that compose mounts. Needs nothing but Python. docs/deploy.md has the rest.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import secrets
+import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # as `python3 scripts/init_env.py` it is no part of a package
+
+from scripts.host_check import findings, open_to_readers  # noqa: E402
 
 SECRETS = (
     "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY", "FLOWER_PASSWORD", "GRAFANA_PASSWORD",
@@ -29,6 +36,12 @@ GPU = {
 }
 
 CPU_MODEL = "base"
+
+MOST_THREADS = 8
+"""Of one model process. More make base and small models no faster."""
+
+OWN_TAG = re.compile(r"\d+\.\d+\.\d+(-g[0-9a-f]+)?")
+"""PARLEY_VERSION as it is written here; another one is somebody's own."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -51,11 +64,50 @@ def main(arguments: Sequence[str] | None = None) -> int:
         wanted |= GPU
     if chosen := [name for name in PROFILES if getattr(options, name)]:
         wanted["COMPOSE_PROFILES"] = with_profiles(known.get("COMPOSE_PROFILES", ""), chosen)
+    wanted |= {name: value for name, value in threads(known).items() if not known.get(name)}
+    if OWN_TAG.fullmatch(known.get("PARLEY_VERSION") or "0.0.0") and known.get("PARLEY_VERSION") != version():
+        wanted["PARLEY_VERSION"] = version()
     write_private(file, with_values(text, wanted))
     print(f"{file}: {', '.join(wanted) or 'nothing was missing'}")
     if "API_KEY" in wanted:
         print(f"Your API key is in it: grep ^API_KEY= {file}")
-    return 0
+    return check_machine()
+
+
+def check_machine() -> int:
+    """Print what compose will stumble over here. Exit status 1 when containers cannot read what is mounted."""
+    changed, refused = open_to_readers(ROOT)
+    if changed:
+        print(f"Containers read {', '.join(changed)} as users of their own: made readable for everybody")
+    for line in findings():
+        print(f"warning: {line}")
+    if refused:
+        print(f"Containers cannot read {', '.join(refused)}. As the owner: chmod -R go+rX Caddyfile deploy")
+    return 1 if refused else 0
+
+
+def threads(known: Mapping[str, str]) -> dict[str, str]:
+    """The cores of this machine, shared by as many recognisers as there will be; half of them for
+    diarizers, which mostly work beside one."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+    def each(of: int, replicas: str) -> str:
+        return str(min(MOST_THREADS, max(1, of // max(1, int(known.get(replicas) or 1)))))
+
+    return {"ASR_THREADS": each(cores, "ASR_REPLICAS"), "DIARIZE_THREADS": each(cores // 2, "DIARIZE_REPLICAS")}
+
+
+def version() -> str:
+    """The release and the commit of this checkout, such as 0.1.0-g1a2b3c4; without git the release alone. Images of two
+    checkouts thus have two tags, and the old ones stay for the way back."""
+    found = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    release = found[1] if found else "0.0.0"
+    command = ("git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD")
+    try:
+        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return release
+    return f"{release}-g{said.stdout.strip()}" if said.returncode == 0 else release
 
 
 def new_secret(name: str) -> str:

@@ -34,6 +34,7 @@ COMPOSE: tuple[tuple[str, str | None, str], ...] = (
     ("HTTP_PORT", "80", "Ports on the host: Caddy's, the only ones there are"),
     ("HTTPS_PORT", "443", ""),
     ("S3_PORT", "9000", ""),
+    ("EDGE_IPV6", "false", "true makes IPv6 clients known by their own addresses; needs Docker Engine 27"),
     ("PARLEY_SITE", "http://:8080", "A domain here, and another for S3, make Caddy get certificates for them"),
     ("S3_SITE", "http://:9000", ""),
     ("ACME_EMAIL", "admin@localhost", "Who is told when a certificate cannot be renewed"),

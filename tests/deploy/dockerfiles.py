@@ -79,7 +79,7 @@ def requirements(dockerfile: str, target: str) -> set[str]:
 def copied(dockerfile: str, target: str) -> list[str]:
     """Paths that an image takes out of the checkout."""
     copies = [value.split() for value in lineage(dockerfile, target)[0].values("COPY") if "--from" not in value]
-    return [source.rstrip("/") for copy in copies for source in copy[:-1]]
+    return [source.rstrip("/") for copy in copies for source in copy[:-1] if not source.startswith("--")]
 
 
 def context() -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+DEPLOY = Path(__file__).parents[2] / "docs/deploy.md"
 COMPOSE = re.compile(r"docker compose (?:exec|run --rm)(?: -T)? ([\w-]+) (.*)")
 
 
@@ -23,6 +24,12 @@ def blocks(text: str) -> list[list[str]]:
 def spans(text: str, word: str) -> list[str]:
     """Code within the lines of a text that has `word` in it."""
     return [span for span in re.findall(r"`([^`\n]+)`", text) if word in span]
+
+
+def ways_out() -> dict[str, bool]:
+    """Whether a service has a way out of its network, as the table of deploy.md says it."""
+    rows = re.findall(r"^\| ([a-z, -]+) \| [^|]+ \| ([^|]+) \|$", section(DEPLOY, "What runs"), re.M)
+    return {name: "yes" in way for names, way in rows for name in names.split(", ") if names != "service"}
 
 
 def inside(command: str) -> tuple[str, str]:

@@ -112,6 +112,14 @@ def test_what_images_copy_gets_into_a_build() -> None:
     assert not [file for file in files if file.endswith(".pyc")]
 
 
+@pytest.mark.parametrize(("dockerfile", "target"), OURS)
+def test_an_image_can_be_read_by_its_user(dockerfile: str, target: str) -> None:
+    """Whatever modes the checkout has, such as those of umask 077: each copy of its files says what the image's are."""
+    copies = [value for stage in lineage(dockerfile, target) for value in stage.values("COPY") if "--from" not in value]
+    assert copies
+    assert [value for value in copies if "--chmod=0755 " not in value] == []
+
+
 def of_service(service: dict[str, Any]) -> tuple[str, str | None]:
     """Dockerfile and target of a service that compose builds."""
     build = service["build"]

@@ -19,6 +19,7 @@ import pytest
 from scripts.init_env import SECRETS, given
 from scripts.local_apps import WORKERS
 from tests.deploy.composed import BIN, ROOT, compose, project
+from tests.deploy.documented import ways_out
 
 OUTSIDE = {
     "compose/aws-s3.yml": {"S3_BUCKET": "recordings", "S3_REGION": "eu-central-1"},
@@ -190,18 +191,36 @@ def test_services_can_be_scaled_and_are_locked_in(everything: dict[str, Any]) ->
         assert re.search(r":[\w.-]*\d", service["image"]), name
 
 
-def test_only_two_services_have_a_way_out(everything: dict[str, Any]) -> None:
-    """Servers and model workers sit in a network without one; recordings by URL and weights need theirs. Logs and
-    figures are where neither a worker nor a server is."""
-    services = everything["services"]
+def test_a_way_out_is_where_deploy_md_says(everything: dict[str, Any]) -> None:
+    """Caddy, recordings by URL and weights have a network with a way out, as the table in deploy.md says, and no other
+    service has one. Logs and figures are where neither a worker nor a server is."""
+    services, networks = everything["services"], everything["networks"]
 
     def members(network: str) -> set[str]:
         return {name for name, service in services.items() if network in service["networks"]}
 
-    assert everything["networks"]["servers"]["internal"] and everything["networks"]["watching"]["internal"]
-    assert members("outside") == {"worker-io", "models"}
+    leading_out = [name for name, network in networks.items() if not network.get("internal")]
+    assert set().union(*map(members, leading_out)) == {"caddy", "worker-io", "models"}
+    assert {name for name, way in ways_out().items() if way} == {"caddy", "worker-io", "models"}
+    assert ways_out().keys() == {name for name in services if not name.endswith("-gpu")}
+    assert members("edge") == {"caddy"} and members("outside") == {"worker-io", "models"}
     assert members("watching") == {"prometheus", "grafana", "loki", "alloy"}
     assert members("servers").isdisjoint({"grafana", "loki", "alloy"})
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+def test_an_override_gives_a_way_out_to_those_who_need_its_server(checkout: Path, name: str) -> None:
+    """With a server elsewhere, those who ask it have a way there; servers and what watches have none all the same."""
+    said = compose(checkout, *files((name,)), *profiles(), "config", "--format", "json")
+    project = json.loads(said.stdout)
+    leading_out = {network for network, how in project["networks"].items() if not how.get("internal")}
+    found = {service for service, how in project["services"].items() if leading_out & how["networks"].keys()}
+    is_elsewhere = name in REPLACED and name != "compose/minio.yml"
+    ours = {service for service in project["services"] if service.startswith("worker-")}
+    users = ours | {"api", "beat", "flower", "migrate"} if is_elsewhere else set()
+    if name == "compose/aws-s3.yml":
+        users -= {"flower"}
+    assert found == {"caddy", "worker-io", "models"} | users
 
 
 def test_commands_are_those_of_the_local_stack(checkout: Path) -> None:
