@@ -202,7 +202,7 @@ def again(
             job_id=new_id,
             owner_id=owner_id,
             source=_recording(work, old),
-            options=JobOptions.model_validate(old.options),
+            options=JobOptions.from_row(old.options),
             priority=priority_name(old.priority),
             notes=JobNotes(
                 tags=tuple(old.tags),

@@ -40,7 +40,7 @@ def task_detail(view: View) -> TaskDetail:
     job = view.job
     return TaskDetail(
         **dict(task_status(view)),
-        options=JobOptions.model_validate(job.options),
+        options=JobOptions.from_row(job.options),
         priority=priority_name(job.priority),
         file=FileInfo(name=job.filename, bytes=job.source_bytes, sha256=job.source_sha256, url=job.source_url),
         cached=job.cached,

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, defer
 
 from shared.errors import NotFound
 from shared.models import Artifact, Job, Stage
+from shared.options import JobOptions
 from shared.states import FINAL, NEEDS, SETTLED, TERMINAL, WEIGHTS, JobState, StageState, profile
 
 RECENT_RUNS = 20
@@ -148,6 +149,7 @@ def _speed(session: Session, job: Job, row: Stage) -> float | None:
 
     Before a worker has taken the stage its device is not known; then all devices count.
     """
+    options = JobOptions.from_row(job.options).model_dump()
     seconds = func.extract("epoch", Stage.finished_at - Stage.started_at)
     recent = (
         select((seconds / Stage.audio_seconds).label("speed"))
@@ -156,7 +158,7 @@ def _speed(session: Session, job: Job, row: Stage) -> float | None:
             Stage.state == StageState.DONE,
             Stage.attempt > 0,
             Stage.audio_seconds > 0,
-            Stage.profile.like(row.profile or profile(row.name, job.options, "%")),
+            Stage.profile.like(row.profile or profile(row.name, options, "%")),
         )
         .order_by(Stage.finished_at.desc())
         .limit(RECENT_RUNS)

@@ -88,7 +88,7 @@ def submit(
         state=JobState.QUEUED,
         priority=PRIORITIES[priority],
         source_url=source.url if isinstance(source, RemoteSource) else None,
-        options=options.model_dump(),
+        options=options.stored(),
         request_id=request_id,
         retry_of=retry_of,
         batch_id=batch_id,

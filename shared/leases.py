@@ -95,6 +95,7 @@ def claim(
             .execution_options(synchronize_session=False)
         )
         return None
+    options = JobOptions.from_row(job.options)
     row = session.scalars(
         update(Stage)
         .where(Stage.job_id == job_id, Stage.name == stage, Stage.shard == shard, Stage.state == StageState.QUEUED)
@@ -104,7 +105,7 @@ def claim(
             fence=Stage.fence + 1,
             lease_until=func.now() + timedelta(seconds=lease_s),
             worker=worker,
-            profile=profile(stage, job.options, device),
+            profile=profile(stage, options.model_dump(), device),
             started_at=func.now(),
             rung_at=func.coalesce(Stage.rung_at, func.now()),  # whoever runs was rung, as the index of the window says
         )
@@ -131,7 +132,7 @@ def claim(
         fence=row.fence,
         attempt=row.attempt,
         hash=row.hash,
-        options=JobOptions.model_validate(job.options),
+        options=options,
         source_url=job.source_url,
         request_id=job.request_id,
         inputs=tuple(Input(name, number, key, meta or {}, code) for name, number, code, key, meta, _ in inputs),

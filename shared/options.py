@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, get_args
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
@@ -19,8 +20,16 @@ def priority_name(number: int) -> Priority:
     return next(name for name in names if PRIORITIES[name] == number)
 
 
+WRITTEN_ALWAYS = frozenset({"model", "mode", "format", "timestamp_granularity"})
+"""Release 0.1 looks these up in the row itself and knows no default there. The release after this one may drop it."""
+
+
 class JobOptions(BaseModel):
-    """Options of one transcription. Only those named in states.STAGE_OPTIONS decide what is computed."""
+    """Options of one transcription. Only those named in states.STAGE_OPTIONS decide what is computed.
+
+    A request with an option that it does not know is refused. A row (`stored`, `from_row`) may have more: then a newer
+    release has written it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -42,6 +51,15 @@ class JobOptions(BaseModel):
     max_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="At most so many speakers")
     format: Format = Field("json", description="Format that /result gives unless it is asked for another")
     timestamp_granularity: Literal["segment", "word"] = Field("segment", description="word adds each word's times")
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any]) -> JobOptions:
+        """What a job's row says, also one of a newer release: an option that this one does not know is left out."""
+        return cls.model_validate({name: value for name, value in row.items() if name in cls.model_fields})
+
+    def stored(self) -> dict[str, Any]:
+        """The row: what is not as it would be anyway, so that a release without a new option reads most rows."""
+        return self.model_dump(exclude_defaults=True) | self.model_dump(include=set(WRITTEN_ALWAYS))
 
     @model_validator(mode="after")
     def _speakers_agree(self) -> JobOptions:

@@ -19,6 +19,7 @@ from shared import db, history
 from shared.errors import StorageUnavailable
 from shared.formats import as_dict
 from shared.history import View
+from shared.options import JobOptions
 from shared.states import JobState
 
 router = APIRouter(prefix="/jobs", tags=["jobs"])
@@ -62,7 +63,7 @@ def status(job_id: uuid.UUID, desk: DeskDep) -> dict[str, Any]:
         view = history.get(work, desk.caller.id, job_id)
     job = view.job
     is_done = job.state == JobState.DONE
-    words = job.options["timestamp_granularity"] == "word"
+    words = JobOptions.from_row(job.options).timestamp_granularity == "word"
     return {
         "id": str(job.id),
         "status": _status(view),

@@ -35,6 +35,7 @@ from shared.errors import (
 )
 from shared.formats import FORMATS, as_dict, render
 from shared.models import Job
+from shared.options import JobOptions
 from shared.result_schemas import Result
 from shared.schemas import Accepted, Languages, Models, TaskStatus
 from shared.states import JobState
@@ -88,7 +89,7 @@ async def transcribe(desk: DeskDep) -> Response:
     if not await desk.until_ended(job.id):
         return JSONResponse(_accepted(job), 202)
     done = await desk.finished(job.id)
-    wanted = str(done.job.options["format"])
+    wanted = JobOptions.from_row(done.job.options).format
     if wanted == "json":
         return JSONResponse(_result(done))
     return Response(render(done.transcript, wanted), media_type=FORMATS[wanted].media_type)
@@ -221,7 +222,7 @@ def _summary(job: Job) -> dict[str, Any]:
 
 
 def _result(done: Finished) -> dict[str, Any]:
-    words = done.job.options["timestamp_granularity"] == "word"
+    words = JobOptions.from_row(done.job.options).timestamp_granularity == "word"
     return {
         **as_dict(done.transcript, words=words),
         "processing_time": history.processing_time(done.job),

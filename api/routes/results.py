@@ -101,7 +101,7 @@ def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, shown: Sh
         _check_is_done(job)
         key = history.transcript_key(work, task_id)
         edits = corrections.edits_of(work, job, shown.version)
-    asked = JobOptions.model_validate(job.options)
+    asked = JobOptions.from_row(job.options)
     wanted = shown.format or asked.format
     options = FormatOptions(
         words=(shown.timestamp_granularity or asked.timestamp_granularity) == "word",
