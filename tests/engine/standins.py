@@ -150,8 +150,8 @@ def _caddy_builder(context: Path) -> None:
     if found is None:
         _caddy(context)
         return
-    opened = lzma.open(found) if found.suffix == ".xz" else found.open("rb")
-    with opened as source, (context / "caddy").open("wb") as target:
+    opener = lzma.open if found.suffix == ".xz" else Path.open
+    with opener(found, "rb") as source, (context / "caddy").open("wb") as target:
         shutil.copyfileobj(source, target)
 
 
