@@ -30,8 +30,9 @@ FLAGS = (
 expect.set_options(timeout=PATIENCE_MS)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Ends with each file: beside playwright's event loop the tests of other folders could not have their own."""
     chromium = program("chromium")
     flags = [
         *FLAGS,
@@ -43,7 +44,7 @@ def browser() -> Iterator[Browser]:
         running.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def gateway(
     browser: Browser, servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
