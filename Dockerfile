@@ -1,6 +1,6 @@
 # The gateway and the migrations: no torch, no models. Workers are in Dockerfile.worker.
 
-ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm
+ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7b10ebae13b240a27e862d3d4217c528e2e0c3
 
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
