@@ -21,9 +21,9 @@ from shared.db import session
 from shared.errors import (
     ChecksumMismatch,
     DatabaseUnavailable,
-    IncompleteUpload,
     MissingParts,
     NotFound,
+    ParleyError,
     StorageUnavailable,
 )
 from shared.jobs import Source
@@ -157,8 +157,8 @@ def _checked(upload: Upload, storage: Storage) -> str:
 def keep(
     upload_id: uuid.UUID, owner_id: uuid.UUID, source: Source, writer: MultipartWriter, storage: Storage, ttl_s: float
 ) -> Upload:
-    """Make an announced object an upload that is complete. Raises DatabaseUnavailable: then the sweep removes the
-    object unless the upload is there."""
+    """Make an announced object an upload that is complete. Raises StorageQuotaExceeded, and DatabaseUnavailable: then
+    the sweep removes the object unless the upload is there."""
 
     def insert() -> tuple[Upload, bool]:
         with session() as work:
@@ -167,7 +167,9 @@ def keep(
 
     try:
         upload, is_duplicate = _tried_again(insert)
-    except IncompleteUpload:
+    except DatabaseUnavailable:
+        raise  # perhaps only the answer was lost
+    except ParleyError:
         submission.withdraw(upload_id, writer)
         raise
     _drop(upload, is_duplicate, storage)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
 from api.batch_orders import BatchAsked, Item, named_item
-from shared import batches, idempotency, jobs, uploads
+from shared import batches, idempotency, jobs, quotas, uploads
 from shared.config import Settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound, ParleyError
@@ -58,9 +58,9 @@ class Placed:
 def place(order: BatchOrder, config: Settings) -> Placed:
     """Make all tasks, and tell the workers. A repeated request is answered with its first batch.
 
-    Raises TooManyQueued, QuotaExceeded and ServiceBusy for all tasks together, IdempotencyConflict, NotFound and
-    WrongState for an upload that is not there or not complete, and DatabaseUnavailable. Then there is no batch, or
-    PostgreSQL does not even answer whether there is.
+    Raises TooManyQueued, QuotaExceeded, ServiceBusy, StorageQuotaExceeded and TooManyDeliveries for all together,
+    IdempotencyConflict, NotFound and WrongState for an upload that is not there or not complete, and
+    DatabaseUnavailable. Then there is no batch, or PostgreSQL does not even answer whether there is.
     """
     try:
         placed, rings = _insert(order, config)
@@ -87,6 +87,7 @@ def _insert(order: BatchOrder, config: Settings) -> tuple[Placed, list[Ring]]:
         if once and (known := idempotency.first_batch(work, once)):
             return _placed(work, known), []
         check_room(work, caller.id, caller.limits, config, count=len(items))
+        quotas.check_door(work, caller.id, caller.limits, config, 0)
         notes = order.asked.notes
         batch = Batch(
             id=order.batch_id,
@@ -117,6 +118,9 @@ def _insert(order: BatchOrder, config: Settings) -> tuple[Placed, list[Ring]]:
             )
             rings += outcome.rings
         rings += batches.settle(work, batch.id)
+        urls = [notes.webhook_url, *(item.asked.notes.webhook_url for item in items)]
+        if any(urls) or quotas.has_webhooks(work, caller.id):
+            quotas.check_deliveries(work, caller.id, config)
         if once:
             idempotency.note(work, once, batch)
         return _placed(work, batch), rings

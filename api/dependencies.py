@@ -41,7 +41,7 @@ def _detached_caller(request: Request, key: PresentedKey) -> Caller:
 def _submitter(request: Request, key: PresentedKey) -> Caller:
     with db.session() as opened:
         caller = identify(opened, request, key, "transcribe")
-        limits.admit(opened, caller, request.headers.get("idempotency-key"))
+        limits.admit(opened, caller, request.headers.get("idempotency-key"), limits.announced_bytes(request))
         return caller
 
 

@@ -20,9 +20,18 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from sqlalchemy.orm import Session
 
-from shared import idempotency
+from api.form import MAX_FORM_BYTES
+from shared import idempotency, quotas
 from shared.config import settings
-from shared.errors import RateLimited
+from shared.errors import (
+    ParleyError,
+    QuotaExceeded,
+    RateLimited,
+    ServiceBusy,
+    StorageQuotaExceeded,
+    TooManyDeliveries,
+    TooManyQueued,
+)
 from shared.keys import Caller
 from shared.limits import check_room
 from shared.telemetry import get_logger
@@ -36,6 +45,11 @@ PAUSE_S = 5.0
 """While Valkey is away, it is asked once in so long, so that only one request pays for it."""
 
 WINDOW_S = 60
+REFUSALS: tuple[type[ParleyError], ...] = (
+    TooManyQueued, QuotaExceeded, StorageQuotaExceeded, TooManyDeliveries, ServiceBusy,
+)  # fmt: skip
+"""Why `admit` takes no further task, for OpenAPI."""
+
 POLICY = "requests"
 """The policy's name in the RateLimit fields, as draft-ietf-httpapi-ratelimit-headers-10 defines them."""
 
@@ -92,11 +106,19 @@ def spend_request(request: Request, caller: Caller) -> None:
         meter().spend(request, caller, per_minute)
 
 
-def admit(session: Session, caller: Caller, idempotency_key: str | None = None) -> None:
-    """Raises TooManyQueued, QuotaExceeded or ServiceBusy when no further task is taken of this caller now.
+def admit(session: Session, caller: Caller, idempotency_key: str | None = None, size: int = 0) -> None:
+    """Raises TooManyQueued, QuotaExceeded, ServiceBusy, StorageQuotaExceeded or TooManyDeliveries when no further task
+    is taken of this caller now. `size` is what the body announces.
 
     A request that repeats another makes no task and is let in. Whether it does only its body tells; if it does not, it
     ends as a conflict.
     """
     if not (idempotency_key and idempotency.is_known(session, caller.id, idempotency_key)):
         check_room(session, caller.id, caller.limits, settings())
+        quotas.check_door(session, caller.id, caller.limits, settings(), size)
+
+
+def announced_bytes(request: Request) -> int:
+    """What a form's recording has at least, by the length of the body; 0 when that is not known."""
+    announced = request.headers.get("content-length", "")
+    return max(0, int(announced) - MAX_FORM_BYTES) if announced.isdecimal() else 0

@@ -14,7 +14,8 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 from sqlalchemy.orm import Session
 
 from api.parameters import Asked
-from shared import erasure, history, idempotency, jobs, uploads
+from shared import erasure, history, idempotency, jobs, quotas, uploads
+from shared.config import settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
 from shared.idempotency import Once
@@ -76,7 +77,8 @@ def withdraw(job_id: uuid.UUID, writer: MultipartWriter) -> None:
 def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
     """Make the stored upload a job and tell the workers. A repeated request is answered with its first job.
 
-    Raises IdempotencyConflict, and DatabaseUnavailable. Then there is no job, or PostgreSQL does not even answer
+    Raises IdempotencyConflict, StorageQuotaExceeded, TooManyDeliveries, Unauthorized for a key that was revoked
+    meanwhile, and DatabaseUnavailable. Then there is no job, or PostgreSQL does not even answer
     whether there is one: the object stays where it is, the sweep removes it unless the job exists.
     """
     try:
@@ -148,6 +150,7 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
                 notes=order.asked.notes,
                 request_id=order.request_id,
             )
+            _check_quotas(work, order, *done)
             if once:
                 idempotency.note(work, once, done[0])
             is_complete = True
@@ -156,6 +159,18 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
             raise _FateUnknown(error.message) from error
         raise
     return done
+
+
+def _check_quotas(work: Session, order: Order, job: Job, outcome: Outcome) -> None:
+    """With all that the job adds. Raises StorageQuotaExceeded and TooManyDeliveries."""
+    if isinstance(order.source, Source) and not order.upload_id and not outcome.duplicate:
+        quotas.check_stored(work, order.owner_id, settings())
+    _check_deliveries(work, job)
+
+
+def _check_deliveries(work: Session, job: Job) -> None:
+    if job.webhook_url or quotas.has_webhooks(work, job.owner_id):
+        quotas.check_deliveries(work, job.owner_id, settings())
 
 
 def _ask_afterwards(order: Order, writer: MultipartWriter, cause: _FateUnknown) -> tuple[Job, Outcome]:
@@ -213,6 +228,7 @@ def again(
             request_id=request_id,
             retry_of=job_id,
         )
+        _check_deliveries(work, job)
         if once:
             idempotency.note(work, once, job)
     ring(outcome.rings)

@@ -17,6 +17,8 @@ def _number(given: object) -> object:
 
 
 KeyLimit = Annotated[int, Field(ge=0, le=2_147_483_647), BeforeValidator(_number)] | None
+ByteLimit = Annotated[int, Field(ge=0, le=2**53), BeforeValidator(_number)] | None
+"""Up to 8 PiB, the largest number that every JSON parser reads exactly."""
 
 
 class KeyLimits(BaseModel):
@@ -26,6 +28,21 @@ class KeyLimits(BaseModel):
     max_running: KeyLimit = Field(None, description="Model stages that run at once; further tasks wait")
     max_queued: KeyLimit = Field(None, description="Tasks that wait for a worker; more are 429 too_many_queued")
     minutes_per_day: KeyLimit = Field(None, description="Minutes of audio per day (UTC); then 429 quota_exceeded")
+    max_open_uploads: KeyLimit = Field(
+        None, description="Uploads in parts that are open; one more is 429 too_many_uploads"
+    )
+    max_announced_bytes: ByteLimit = Field(
+        None, description="Bytes that open uploads announce; more are 403 storage_quota_exceeded"
+    )
+    max_stored_bytes: ByteLimit = Field(
+        None, description="Bytes in storage, with those announced; more are 403 storage_quota_exceeded"
+    )
+    max_waiting_deliveries: KeyLimit = Field(
+        None, description="Webhooks that wait to be sent, with those of unfinished tasks; then 429 too_many_deliveries"
+    )
+    webhook_tests_per_minute: KeyLimit = Field(
+        None, description="Webhooks that are tested or sent again; more are 429 rate_limited"
+    )
     retention_seconds: KeyLimit = Field(
         None, description="How long its tasks are kept after their end, unless a task says otherwise; 0 for ever"
     )

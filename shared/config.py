@@ -171,6 +171,19 @@ class Settings(BaseSettings):
     max_running: int = Field(0, ge=0, description="Model stages that one key runs at once; 0 = any number")
     max_queued: int = Field(0, ge=0, description="Tasks of one key that may wait for a worker; 0 = any number")
     minutes_per_day: int = Field(0, ge=0, description="Minutes of audio per key and day (UTC); 0 = any number")
+    max_open_uploads: int = Field(100, ge=0, description="Uploads in parts of one key that are open; 0 = any number")
+    max_announced_bytes: int = Field(
+        500 * 1024**3, ge=0, description="Bytes that the open uploads of one key announce; 0 = any number"
+    )
+    max_stored_bytes: int = Field(
+        1024**4, ge=0, description="Bytes that one key has in storage, with those announced; 0 = any number"
+    )
+    max_waiting_deliveries: int = Field(
+        10_000, ge=0, description="Webhooks of one key that wait to be sent, with those of its tasks; 0 = any number"
+    )
+    webhook_tests_per_minute: int = Field(
+        10, ge=0, description="Webhooks that one key may have tested or sent again per minute; 0 = any number"
+    )
     max_queued_tasks: int = Field(100_000, gt=0, description="Tasks of all keys that may wait; more are refused")
 
     # metrics

@@ -178,6 +178,24 @@ class QuotaExceeded(ParleyError):
     code, status = "quota_exceeded", 429
 
 
+class TooManyUploads(ParleyError):
+    """The API key has as many open uploads as it may have; complete or abort one."""
+
+    code, status = "too_many_uploads", 429
+
+
+class StorageQuotaExceeded(ParleyError):
+    """The API key has as many bytes in storage, or announced, as it may have; delete tasks or uploads first."""
+
+    code, status = "storage_quota_exceeded", 403
+
+
+class TooManyDeliveries(ParleyError):
+    """As many webhooks of the API key wait to be sent, with those of its unfinished tasks, as may."""
+
+    code, status = "too_many_deliveries", 429
+
+
 class TooManyTransfers(ParleyError):
     """The API key is sending as many recordings at the same time as it may; `Retry-After` says when to try again."""
 

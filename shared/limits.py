@@ -58,6 +58,11 @@ class Limits:
     max_running: int | None = None
     max_queued: int | None = None
     minutes_per_day: int | None = None
+    max_open_uploads: int | None = None
+    max_announced_bytes: int | None = None
+    max_stored_bytes: int | None = None
+    max_waiting_deliveries: int | None = None
+    webhook_tests_per_minute: int | None = None
     retention_seconds: int | None = None
 
     @staticmethod

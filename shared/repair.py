@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import exists, func, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from shared import deliveries, events, idempotency, open_uploads, uploads, webhook_endpoints
+from shared import deliveries, events, idempotency, open_uploads, quotas, uploads, webhook_endpoints
 from shared.config import Settings
 from shared.db import session
 from shared.erasure import purge, unfinished
@@ -60,6 +60,7 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
         idempotency.sweep(work)
         deliveries.sweep(work)
         webhook_endpoints.sweep(work)
+        quotas.sweep(work)
         waiting = deliveries.due(work)
     ring(waiting)
     retired = erase_expired()

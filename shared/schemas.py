@@ -175,6 +175,22 @@ class Usage(BaseModel):
     total: UsageTotal
 
 
+class QuotaUse(BaseModel):
+    """What a key uses of one limit."""
+
+    used: int
+    limit: int = Field(description="0 is none")
+
+
+class OwnUsage(Usage):
+    """What this key has used, and what it has of its quotas now."""
+
+    quotas: dict[str, QuotaUse] = Field(
+        description="By the names of the limits in /admin/keys",
+        examples=[{"max_open_uploads": {"used": 2, "limit": 100}}],
+    )
+
+
 class Receipt(BaseModel):
     """Proof of a deletion."""
 

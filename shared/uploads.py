@@ -21,7 +21,8 @@ from enum import StrEnum
 from sqlalchemy import ColumnElement, Select, func, select, update
 from sqlalchemy.orm import Session
 
-from shared import db, erasure, jobs
+from shared import db, erasure, jobs, quotas
+from shared.config import settings
 from shared.errors import NotFound, ParleyError, WrongState
 from shared.jobs import Source
 from shared.models import Artifact, Upload
@@ -52,7 +53,10 @@ def begin(
     sha256: str | None,
     ttl_s: float,
 ) -> Upload:
-    """Insert an upload. When this owner has sent the same bytes before it is born complete: nothing has to be sent."""
+    """Insert an upload. When this owner has sent the same bytes before it is born complete: nothing has to be sent.
+
+    Raises TooManyUploads, StorageQuotaExceeded, and Unauthorized when the key has just been revoked.
+    """
     upload = Upload(
         id=upload_id,
         owner_id=owner_id,
@@ -70,13 +74,18 @@ def begin(
         upload.state, upload.artifact_id, upload.completed_at = UploadState.COMPLETE, known.id, func.now()
     session.flush()
     session.refresh(upload)
+    if known is None:
+        quotas.check_uploads(session, owner_id, settings())
     return upload
 
 
 def begin_whole(
     session: Session, *, upload_id: uuid.UUID, owner_id: uuid.UUID, source: Source, ttl_s: float
 ) -> tuple[Upload, bool]:
-    """Insert an upload that came in one piece and is in storage already. Says and raises what `finish` does."""
+    """Insert an upload that came in one piece and is in storage already. Says and raises what `finish` does.
+
+    Raises StorageQuotaExceeded and Unauthorized, too.
+    """
     stored = jobs.stored(session, owner_id, source)
     upload = Upload(
         id=upload_id,
@@ -94,6 +103,8 @@ def begin_whole(
     session.add(upload)
     session.flush()
     session.refresh(upload)
+    if stored.key == source.key:
+        quotas.check_stored(session, owner_id, settings())
     return upload, stored.key != source.key
 
 

@@ -39,11 +39,8 @@ from shared.errors import (
     NotFound,
     NotReady,
     ParleyError,
-    QuotaExceeded,
-    ServiceBusy,
     StageStalled,
     StorageUnavailable,
-    TooManyQueued,
     TranscriptionError,
     Unauthorized,
     UnsupportedMedia,
@@ -59,7 +56,7 @@ T = TypeVar("T")
 
 SUBMITTING: tuple[type[ParleyError], ...] = (
     InvalidRequest, Unauthorized, Forbidden, *transfer.REFUSALS, FileTooLarge, ModelNotAllowed, NoAudio,
-    AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy, DatabaseUnavailable,
+    AdapterDisabled, IdempotencyConflict, *limits.REFUSALS, DatabaseUnavailable,
     StorageUnavailable,
 )  # fmt: skip
 """What can go wrong when a recording is sent, for OpenAPI."""
@@ -125,7 +122,7 @@ class Desk:
     def admit(self) -> None:
         """Raises when no further task is taken of this caller now."""
         with db.session() as work:
-            limits.admit(work, self.caller, self.idempotency_key)
+            limits.admit(work, self.caller, self.idempotency_key, limits.announced_bytes(self.request))
 
     async def until_ended(self, job_id: uuid.UUID) -> bool:
         """Wait for the job's end, `CONTRACT_WAIT_S` at most; whether it has come. Also over when the client leaves."""

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
-from api import batch_orders, batch_submission, fields, intake, transfer, views
+from api import batch_orders, batch_submission, fields, intake, limits, transfer, views
 from api.batch_submission import BatchOrder, Placed
 from api.bodies import JSON
 from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, SettingsDep, StorageDep
@@ -35,8 +35,6 @@ from shared.errors import (
     InvalidUrl,
     ModelNotAllowed,
     NotFound,
-    QuotaExceeded,
-    TooManyQueued,
     Unauthorized,
     WrongState,
 )
@@ -85,7 +83,7 @@ BODY: dict[str, Any] = {
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": BODY}}}},
     responses=responses(
         InvalidRequest, Unauthorized, Forbidden, NotFound, WrongState, *transfer.REFUSALS, FileTooLarge,
-        ModelNotAllowed, InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, TooManyQueued, QuotaExceeded,
+        ModelNotAllowed, InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, *limits.REFUSALS,
         DatabaseUnavailable,
     ),
 )  # fmt: skip

@@ -8,7 +8,7 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
-from api import submission, views
+from api import limits, submission, views
 from api.auth import PresentedKey, identify
 from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, StorageDep, SubmitterDep
 from api.errors import responses
@@ -20,10 +20,7 @@ from shared.errors import (
     IdempotencyConflict,
     InvalidRequest,
     NotFound,
-    QuotaExceeded,
-    ServiceBusy,
     StorageUnavailable,
-    TooManyQueued,
     Unauthorized,
     WrongState,
 )
@@ -77,9 +74,7 @@ def cancel(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskSt
     status_code=202,
     response_model=Accepted,
     summary="Do a failed or cancelled task again",
-    responses=responses(
-        *USUAL, InvalidRequest, WrongState, IdempotencyConflict, TooManyQueued, QuotaExceeded, ServiceBusy
-    ),
+    responses=responses(*USUAL, InvalidRequest, WrongState, IdempotencyConflict, *limits.REFUSALS),
 )
 def retry(
     task_id: uuid.UUID,

@@ -13,7 +13,7 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
-from api import arrival, fields, intake, parameters, remote, submission, transfer, uploaded
+from api import arrival, fields, intake, limits, parameters, remote, submission, transfer, uploaded
 from api.bodies import JSON
 from api.dependencies import SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
@@ -34,10 +34,7 @@ from shared.errors import (
     ModelNotAllowed,
     NoAudio,
     NotFound,
-    QuotaExceeded,
-    ServiceBusy,
     StorageUnavailable,
-    TooManyQueued,
     Unauthorized,
     WrongState,
 )
@@ -130,8 +127,8 @@ BODIES: dict[str, Any] = {
         202: {"model": Accepted, "description": "The task, to be followed"},
         **responses(
             InvalidRequest, Unauthorized, Forbidden, *transfer.REFUSALS, FileTooLarge, ModelNotAllowed, NoAudio,
-            InvalidUrl, BlockedAddress, AdapterDisabled, NotFound, WrongState, IdempotencyConflict, TooManyQueued,
-            QuotaExceeded, ServiceBusy, DatabaseUnavailable, StorageUnavailable,
+            InvalidUrl, BlockedAddress, AdapterDisabled, NotFound, WrongState, IdempotencyConflict, *limits.REFUSALS,
+            DatabaseUnavailable, StorageUnavailable,
         ),
     },
 )  # fmt: skip

@@ -12,7 +12,7 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from uuid_utils.compat import uuid7
 
-from api import assembly, intake, relay, transfer, upload_views, views
+from api import assembly, intake, limits, relay, transfer, upload_views, views
 from api.bodies import described, json_body
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
@@ -27,9 +27,8 @@ from shared.errors import (
     InvalidRequest,
     MissingParts,
     NotFound,
-    QuotaExceeded,
     StorageUnavailable,
-    TooManyQueued,
+    TooManyUploads,
     Unauthorized,
     WrongState,
 )
@@ -63,7 +62,7 @@ OnlyMissing = Annotated[bool, Query(description="Only parts that are still to be
     response_model=UploadDetail,
     summary="Begin an upload in parts",
     openapi_extra=described(NewUpload),
-    responses=responses(*STORING, *transfer.REFUSALS, FileTooLarge, AdapterDisabled, TooManyQueued, QuotaExceeded),
+    responses=responses(*STORING, *transfer.REFUSALS, TooManyUploads, FileTooLarge, AdapterDisabled, *limits.REFUSALS),
 )
 def begin(
     response: Response,

@@ -11,12 +11,12 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BeforeValidator
 
-from api.dependencies import AdminDep, CallerDep, SessionDep
+from api.dependencies import AdminDep, CallerDep, SessionDep, SettingsDep
 from api.errors import responses
 from api.history_filters import only
-from shared import usage
+from shared import quotas, usage
 from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, Unauthorized
-from shared.schemas import Usage, UsageItem, UsageTotal
+from shared.schemas import OwnUsage, QuotaUse, Usage, UsageItem, UsageTotal
 from shared.usage import Use
 
 router = APIRouter(responses=responses(Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable))
@@ -35,19 +35,30 @@ Until = Annotated[Day | None, Query(description="Last day (UTC); without it toda
 By = Annotated[str, Query(max_length=64, description="What to tell apart: some of day, model, by commas")]
 
 
-@router.get("/usage", response_model=Usage, tags=["tasks"], summary="What this key has used")
+@router.get("/usage", response_model=OwnUsage, tags=["tasks"], summary="What this key has used")
 def mine(
-    request: Request, caller: CallerDep, session: SessionDep, since: Since = None, until: Until = None, by: By = "day"
-) -> Usage:
+    request: Request,
+    caller: CallerDep,
+    session: SessionDep,
+    config: SettingsDep,
+    since: Since = None,
+    until: Until = None,
+    by: By = "day",
+) -> OwnUsage:
     """Finished tasks, minutes of audio and bytes of recordings. Deleting tasks takes nothing back.
 
         curl -H "Authorization: Bearer $API_KEY" "$URL/usage?since=2026-03-01&until=2026-03-31&by=day,model"
 
     A task that failed or was cancelled is not counted. One that was answered from what was known has no minutes.
+    `quotas` is how things stand now: open uploads, bytes announced and stored, webhooks that wait.
     """
     only(request, "since", "until", "by")
     first, last = _days(since, until)
-    return _usage(first, last, usage.used(session, caller.id, first, last, _names(by, ("day", "model"))))
+    spent = _usage(first, last, usage.used(session, caller.id, first, last, _names(by, ("day", "model"))))
+    held = quotas.used(session, caller.id, caller.limits, config)
+    return OwnUsage(
+        **dict(spent), quotas={name: QuotaUse(used=quota.used, limit=quota.limit) for name, quota in held.items()}
+    )
 
 
 @router.get("/admin/usage", response_model=Usage, tags=["admin"], summary="What all keys have used")

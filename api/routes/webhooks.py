@@ -13,7 +13,7 @@ from api.bodies import described, json_body, optional_json_body
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep
 from api.errors import responses
 from api.routes.history import Cursor, Limit
-from shared import db, deliveries, webhook_endpoints, webhooks
+from shared import db, deliveries, quotas, webhook_endpoints, webhooks
 from shared.errors import (
     BlockedAddress,
     DatabaseUnavailable,
@@ -22,6 +22,7 @@ from shared.errors import (
     InvalidRequest,
     InvalidUrl,
     NotFound,
+    TooManyDeliveries,
     Unauthorized,
     WrongState,
 )
@@ -48,7 +49,7 @@ ONE = "/webhooks/endpoints/{endpoint_id}"
 
 @router.post("/webhooks/endpoints", status_code=201, response_model=CreatedEndpoint, summary="Make an endpoint",
              openapi_extra=described(NewEndpoint),
-             responses=responses(InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge,
+             responses=responses(InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge, TooManyDeliveries,
                                  *transfer.REFUSALS))  # fmt: skip
 def create(
     caller: DetachedCallerDep,
@@ -62,6 +63,7 @@ def create(
     """
     url = webhooks.check_url(wanted.url, config)
     made, secret = webhook_endpoints.create(session, caller.id, url, wanted.events, wanted.description)
+    quotas.check_deliveries(session, caller.id, config)
     return CreatedEndpoint(**dict(_endpoint(made)), secret=secret.secret)
 
 
@@ -79,7 +81,7 @@ def one(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Endpo
 
 @router.patch(ONE, response_model=Endpoint, summary="Change an endpoint",
               openapi_extra=described(ChangedEndpoint, required=False),
-              responses=responses(NotFound, InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge,
+              responses=responses(NotFound, InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge, TooManyDeliveries,
                                   *transfer.REFUSALS))  # fmt: skip
 def change(
     endpoint_id: uuid.UUID,
@@ -98,6 +100,8 @@ def change(
     if "url" in given:
         given["url"] = webhooks.check_url(given["url"], config)
     webhook_endpoints.change(session, endpoint, **given)
+    if given.get("enabled"):
+        quotas.check_deliveries(session, caller.id, config)
     return _endpoint(endpoint)
 
 
@@ -119,13 +123,15 @@ def rotate(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Se
 
 
 @router.post(ONE + "/test", status_code=202, response_model=Delivery, summary="Send an endpoint a test event",
-             responses=responses(NotFound, WrongState))  # fmt: skip
-def test(endpoint_id: uuid.UUID, caller: DetachedCallerDep) -> Delivery:
+             responses=responses(NotFound, WrongState, TooManyDeliveries))  # fmt: skip
+def test(endpoint_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDep) -> Delivery:
     """An event `webhook.test`, whatever its filter. `GET /webhooks/deliveries/{id}` says what came of it."""
     with db.session() as work:
         endpoint = webhook_endpoints.get(work, caller.id, endpoint_id)
         webhook_endpoints.check_enabled(endpoint)
+        quotas.spend_test(work, caller.id, caller.limits, config)
         made, bell = webhooks.announce_test(work, endpoint)
+        quotas.check_deliveries(work, caller.id, config)
         shown = _delivery(made)
     ring([bell])
     return shown
@@ -190,14 +196,18 @@ def delivery(delivery_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> 
 
 
 @router.post("/webhooks/deliveries/{delivery_id}/replay", status_code=202, response_model=Delivery,
-             summary="Send a delivery now", responses=responses(NotFound, WrongState))  # fmt: skip
-def replay(delivery_id: uuid.UUID, caller: DetachedCallerDep) -> Delivery:
+             summary="Send a delivery now",
+             responses=responses(NotFound, WrongState, TooManyDeliveries))  # fmt: skip
+def replay(delivery_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDep) -> Delivery:
     """Again if it was delivered, sooner if it waits, once more if it failed; always under the same id.
 
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/webhooks/deliveries/$DELIVERY_ID/replay
     """
     with db.session() as work:
+        deliveries.get(work, caller.id, delivery_id)
+        quotas.spend_test(work, caller.id, caller.limits, config)
         row, bell = deliveries.replay(work, caller.id, delivery_id)
+        quotas.check_deliveries(work, caller.id, config)
         shown = _delivery(row)
     ring([bell])
     return shown

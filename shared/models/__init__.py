@@ -3,6 +3,7 @@
 from shared.models.base import Base
 from shared.models.callers import ApiKey, AudioDay, IdempotencyKey, UsageDay
 from shared.models.jobs import Artifact, Batch, Correction, Event, Job, Stage
+from shared.models.quotas import KeyStorage, StorageChange, WebhookTestMinute
 from shared.models.storage import Erasure, Upload
 from shared.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookSecret
 from shared.models.workers import Worker
@@ -18,12 +19,15 @@ __all__ = [
     "Event",
     "IdempotencyKey",
     "Job",
+    "KeyStorage",
     "Stage",
+    "StorageChange",
     "Upload",
     "UsageDay",
     "WebhookAttempt",
     "WebhookDelivery",
     "WebhookEndpoint",
     "WebhookSecret",
+    "WebhookTestMinute",
     "Worker",
 ]

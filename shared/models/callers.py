@@ -27,6 +27,11 @@ class ApiKey(Base):
     max_running: Mapped[int | None]
     max_queued: Mapped[int | None]
     minutes_per_day: Mapped[int | None]
+    max_open_uploads: Mapped[int | None]
+    max_announced_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    max_stored_bytes: Mapped[int | None] = mapped_column(BigInteger)
+    max_waiting_deliveries: Mapped[int | None]
+    webhook_tests_per_minute: Mapped[int | None]
     retention_seconds: Mapped[int | None]  # how long its finished tasks are kept; null means JOB_TTL_SECONDS
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     revoked_at: Mapped[datetime | None]

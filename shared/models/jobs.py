@@ -167,8 +167,13 @@ class Artifact(Base):
     bytes: Mapped[int] = mapped_column(BigInteger)
     meta: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    used_at: Mapped[datetime] = mapped_column(server_default=func.now())  # of audio: when it was last found in use
 
-    __table_args__ = (UniqueConstraint("owner_id", "stage", "hash"),)
+    __table_args__ = (
+        UniqueConstraint("owner_id", "stage", "hash"),
+        Index("artifacts_audio", "used_at", postgresql_where=text("stage = 'convert'")),
+        Index("artifacts_expired", "used_at", postgresql_where=text("stage = 'expired' AND bytes > 0")),
+    )
 
 
 class Event(Base):

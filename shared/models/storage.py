@@ -38,6 +38,7 @@ class Upload(Base):
         Index("uploads_by_owner", "owner_id", "id"),
         Index("uploads_by_expiry", "expires_at"),
         Index("uploads_by_artifact", "artifact_id"),
+        Index("uploads_open", "owner_id", postgresql_where=text("state <> 'complete'")),
     )
 
 

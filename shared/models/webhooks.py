@@ -73,6 +73,7 @@ class WebhookDelivery(Base):
         Index("webhook_deliveries_by_endpoint", "endpoint_id", "id"),
         Index("webhook_deliveries_by_job", "job_id"),
         Index("webhook_deliveries_by_batch", "batch_id"),
+        Index("webhook_deliveries_waiting", "owner_id", postgresql_where=text("state IN ('pending', 'sending')")),
         Index("webhook_deliveries_due", "next_at", postgresql_where=text("next_at IS NOT NULL")),
     )
 
