@@ -14,12 +14,14 @@ import socket
 import sys
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 
 import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api import waiting
+from api.connections import Connection, Doors, most_connections
 
 LINGER_S = 3.0
 """More than the 2 s for which our Caddy keeps an idle connection (deploy/caddy/api.caddy): it closes them, not we, and
@@ -53,9 +55,14 @@ class Farewell:
 class Gateway(uvicorn.Server):
     """uvicorn, but for its end. `linger_s`: how long connections without a request stay open then."""
 
-    def __init__(self, config: uvicorn.Config, farewell: Farewell, linger_s: float) -> None:
+    def __init__(self, config: uvicorn.Config, farewell: Farewell, doors: Doors, linger_s: float) -> None:
         super().__init__(config)
-        self._farewell, self._linger_s = farewell, linger_s
+        self._farewell, self._doors, self._linger_s = farewell, doors, linger_s
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Listen, and say it when no more connections can be accepted."""
+        asyncio.get_running_loop().set_exception_handler(self._doors.on_loop_error)
+        await super().startup(sockets)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Refuse what is new, answer the rest, let everybody go."""
@@ -114,6 +121,10 @@ def main() -> int:
         "--grace", type=int, default=GRACE_S, metavar="SECONDS",
         help="what running requests get to end after that (default %(default)s)",
     )  # fmt: skip
+    parser.add_argument(
+        "--max-connections", type=int, default=most_connections(), metavar="N",
+        help="how many there may be at once; with so many, whoever is silent longest goes (default %(default)s)",
+    )  # fmt: skip
     given = parser.parse_args()
     from api import startup  # with the settings, without which there should be help all the same
     from api.main import create_app
@@ -121,12 +132,14 @@ def main() -> int:
 
     startup.check(settings())
     farewell = Farewell(create_app())
+    doors = Doors(given.max_connections)
     config = uvicorn.Config(
-        farewell, host=given.host, port=given.port, forwarded_allow_ips=given.forwarded_allow_ips, ws="none",
+        farewell, http=partial(Connection, doors),  # type: ignore[arg-type]
+        host=given.host, port=given.port, forwarded_allow_ips=given.forwarded_allow_ips, ws="none",
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=given.grace, server_header=False,
         log_config=None, access_log=False,  # its lines in our format; api/middleware.py logs requests, without queries
     )  # fmt: skip
-    gateway = Gateway(config, farewell, given.linger)
+    gateway = Gateway(config, farewell, doors, given.linger)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
         gateway.run()
     return 0 if gateway.started else START_FAILED

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import queue
+import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +29,8 @@ FIRST_BACKOFF_S = 1.0
 LONGEST_BACKOFF_S = 30.0
 STEADY_S = 60.0  # a process that ran this long starts again with the first backoff
 DEATHS_BEFORE_READY = 3  # one may be bad luck (a port or a lock just being released); three are a broken set-up
-LOG_BYTES = 10 * 1024**2  # a log larger than this is moved to NAME.log.1 when its process starts
+LOG_BYTES = 10 * 1024**2  # a log larger than this goes on empty, and what was in it is NAME.log.1
+LOGS_INTERVAL_S = 1.0
 
 
 class StartFailed(Exception):
@@ -74,6 +76,7 @@ class Supervisor:
         self._logs, self._pids, self._report = logs, pids, report
         self._processes: dict[str, _Process] = {}
         self._calls: queue.SimpleQueue[tuple[Callable[[], Any], Future[Any]] | None] = queue.SimpleQueue()
+        self._logs_at = 0.0  # monotonic: when they are looked at again
         self._thread = threading.Thread(target=self._run, name="supervisor", daemon=True)
         self._thread.start()
 
@@ -147,9 +150,7 @@ class Supervisor:
     def _start(self, command: Command) -> None:
         if command.name in self._processes:
             raise ValueError(f"{command.name} is already being kept running")
-        log = self.log(command.name)
-        if log.exists() and log.stat().st_size > LOG_BYTES:
-            log.replace(log.with_name(log.name + ".1"))
+        self._rotate(command.name)
         process = _Process(command)
         self._spawn(process)
         self._processes[command.name] = process
@@ -178,6 +179,17 @@ class Supervisor:
                     self._spawn(process)
             elif process.popen.poll() is not None:
                 self._died(process, process.popen)
+        if time.monotonic() >= self._logs_at:
+            self._logs_at = time.monotonic() + LOGS_INTERVAL_S
+            for name in self._processes:
+                self._rotate(name)
+
+    def _rotate(self, name: str) -> None:
+        """The process has the file open, so it is emptied; a line that is written at that very moment may be lost."""
+        log = self.log(name)
+        if log.exists() and log.stat().st_size > LOG_BYTES:
+            shutil.copyfile(log, log.with_name(log.name + ".1"))
+            os.truncate(log, 0)  # all of them append
 
     def _died(self, process: _Process, popen: subprocess.Popen[bytes]) -> None:
         local_processes.kill_session(popen.pid)  # its children would go on without it
