@@ -17,7 +17,7 @@ from shared.filenames import safe_filename
 from shared.transcript import Progress
 from tasks.confined import Child, Nonsense, Refusal, confined
 from tasks.egress_proxy import EgressProxy
-from tasks.stages.download import Fetched, FetchLimits, too_large
+from tasks.stages.download import Fetched, FetchLimits, open_plain, too_large
 
 EXTRACTOR = Path(__file__).parent.parent / "extractor" / "__main__.py"
 RECORDING, COOKIES = "recording", "cookies.txt"
@@ -33,6 +33,9 @@ CPU_S = 600
 
 SPARE_BYTES = 4 << 20
 """What the folder may hold beside the recording: cookies, and the fragment that is being written."""
+
+ENTRY_BYTES = 256
+"""What a name in a folder costs the file system, and more."""
 
 REFUSALS: dict[str, type[ParleyError]] = {
     kind.code: kind for kind in (ExtractionError, MediaTooLong, FileTooLarge, SourceUnavailable)
@@ -94,10 +97,9 @@ def fetch(
             if proxy.refused:
                 raise proxy.refused[0] from error
             raise
-    if not (folder / RECORDING).is_file():
-        raise ExtractionError("There is no recording at this URL.")
-    title = safe_filename((found.title or "").replace("/", "-"))
-    return Fetched(folder / RECORDING, f"{title}.{found.ext}" if title and found.ext else title)
+    open_plain(folder, folder / RECORDING).close()
+    title = (found.title or "").replace("/", "-").strip()
+    return Fetched(folder / RECORDING, safe_filename(f"{title}.{found.ext}" if title and found.ext else title))
 
 
 @contextmanager
@@ -145,11 +147,12 @@ def _follow(child: Child, folder: Path, limits: FetchLimits, progress: Progress)
 
 
 def _size(folder: Path) -> int:
+    """Bytes of all files below `folder`, and of their names: a million empty files are no recording either."""
     total = 0
-    with os.scandir(folder) as entries:
-        for entry in entries:
+    for at, folders, files in os.walk(folder):
+        for name in (*folders, *files):
             try:
-                total += entry.stat(follow_symlinks=False).st_size
+                total += ENTRY_BYTES + (Path(at) / name).lstat().st_size
             except FileNotFoundError:  # renamed or removed this moment
                 continue
     return total

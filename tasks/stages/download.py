@@ -6,12 +6,17 @@ How the bytes are had is the business of tasks/fetch; here they are asked for, c
 from __future__ import annotations
 
 import hashlib
+import os
+import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from io import BufferedReader
 from pathlib import Path
 
 from shared.errors import ExtractionError, FileTooLarge, NoAudio
 from shared.transcript import Progress
+
+NOTHING = "There is no recording at this URL."
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,15 +62,34 @@ def download(url: str, folder: Path, ways: Sequence[Fetch], limits: FetchLimits,
         fetched = fetch(url, own, limits, progress)
         if fetched is None:
             continue
-        size = fetched.path.stat().st_size
-        if size == 0:
-            raise NoAudio("The file behind the URL is empty.")
-        if size > limits.max_bytes:
-            raise too_large(limits)
-        with fetched.path.open("rb") as file:
+        with open_plain(own, fetched.path) as file:
+            size = os.fstat(file.fileno()).st_size
+            if size == 0:
+                raise NoAudio("The file behind the URL is empty.")
+            if size > limits.max_bytes:
+                raise too_large(limits)
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         return Download(fetched.path, size, sha256, fetched.filename)
-    raise ExtractionError("There is no recording at this URL.")
+    raise ExtractionError(NOTHING)
+
+
+def open_plain(folder: Path, path: Path) -> BufferedReader:
+    """Open a file that lies in `folder` itself and may have been left there by code that a stranger has taken over.
+
+    Raises ExtractionError unless it is a regular file with one name: a link of either kind would be read in the
+    worker's name, a pipe or a device would never end.
+    """
+    if path.parent != folder:
+        raise ExtractionError(NOTHING)
+    try:
+        opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+    except OSError as error:
+        raise ExtractionError(NOTHING) from error
+    found = os.fstat(opened)
+    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+        os.close(opened)
+        raise ExtractionError(NOTHING)
+    return os.fdopen(opened, "rb")
 
 
 def too_large(limits: FetchLimits) -> FileTooLarge:
