@@ -10,7 +10,10 @@ function problem(status, body) {
   return Object.assign(new Error(body?.message || `HTTP ${status}`), { code: body?.code, status });
 }
 
-/** Calls the API. Resolves to the response; rejects with the API's own message. `more` are further headers. */
+/**
+ * Calls the API. Resolves to the response, of a change with its whole body; rejects with the API's own message. `more`
+ * are further headers.
+ */
 async function call(method, path, json, more = {}) {
   const headers = { Authorization: `Bearer ${key()}`, ...more };
   if (json) headers["Content-Type"] = "application/json";
@@ -19,13 +22,13 @@ async function call(method, path, json, more = {}) {
   try {
     const answer = await fetch(path, { method, headers, body: json && JSON.stringify(json), signal: waiting.signal });
     if (!answer.ok) throw problem(answer.status, await answer.json().catch(() => null));
-    return answer;
+    return method === "GET" ? answer : new Response(await answer.text());
   } catch (error) {
     if (error.status) throw error;
     const reason = waiting.signal.aborted ? "The server does not answer." : "The server cannot be reached.";
     throw Object.assign(new Error(reason), { code: NETWORK });
   } finally {
-    clearTimeout(alarm); // a body may take longer than the answer's head
+    clearTimeout(alarm); // a transcript may take longer to come than its head
   }
 }
 
@@ -49,7 +52,7 @@ function send(form, onProgress) {
 
 const RETRY_MS = 1000;
 
-/** The events of a task as they come; a stream that breaks is taken up behind the last event that was heard. */
+/** The events of a task as they come. A stream that breaks is `lost`, and taken up behind the last event heard. */
 async function* events(taskId) {
   const authorization = `Bearer ${key()}`; // the task's, also when another key is typed meanwhile
   let last = "0";
@@ -57,13 +60,14 @@ async function* events(taskId) {
     try {
       const more = { Authorization: authorization, Accept: "application/x-ndjson", "Last-Event-ID": last };
       for await (const event of lines(await call("GET", `tasks/${taskId}/events`, null, more))) {
-        yield event;
         last = event.id ?? last;
+        yield event;
       }
     } catch (error) {
       // TypeError is what a stream fails with when the network does
       const isPassing = error instanceof TypeError || error.code === NETWORK || [502, 503, 504].includes(error.status);
       if (!isPassing) throw error;
+      yield { event: "lost" };
     }
     if (last !== "end") await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
   }

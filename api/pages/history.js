@@ -3,13 +3,16 @@
 const PAGE = 10;
 let cursor = null;
 let words = ""; // that the list is about
+let listings = 0;
 
 /** Lists from the newest on. */
 async function listHistory() {
   if (!key()) return;
   words = $("words").value.trim();
   cursor = null;
+  const number = ++listings;
   const page = await fetchPage();
+  if (number !== listings) return; // another list was asked for meanwhile
   $("history").replaceChildren(...page);
   if (!page.length) $("history").append(element("li", "muted", words ? "Nobody said that." : "None yet."));
   $("archive").hidden = false;
@@ -19,7 +22,9 @@ async function fetchPage() {
   const query = new URLSearchParams({ limit: PAGE });
   if (words) query.set("q", words);
   if (cursor) query.set("cursor", cursor);
+  const number = listings;
   const { items, next_cursor } = await (await call("GET", `history?${query}`)).json();
+  if (number !== listings) return [];
   cursor = next_cursor;
   $("more").hidden = !cursor;
   return items.map(entry);
@@ -70,4 +75,7 @@ function entry(task) {
 
 $("search").onsubmit = guarded(() => listHistory());
 $("words").oninput = guarded(async () => { if (!$("words").value) await listHistory(); });
-$("more").onclick = guarded(async () => $("history").append(...await fetchPage()));
+$("more").onclick = guarded(async () => {
+  $("more").disabled = true; // a second click would bring the same page again
+  try { $("history").append(...await fetchPage()); } finally { $("more").disabled = false; }
+});

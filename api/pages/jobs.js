@@ -51,6 +51,10 @@ async function follow(running) {
   for await (const event of events(running.task)) {
     if (event.event === "deleted") return { status: "deleted" };
     if (event.event === "segment") hear(running, event);
+    if (event.event === "lost") {
+      running.text = `${quoted(running.name)}: the server cannot be reached, trying again …`;
+      drawJob();
+    }
     if (event.event !== "status") continue;
     last = event;
     running.progress = event.progress;

@@ -14,6 +14,18 @@ async function greet() {
 
 $("file").onchange = () => { if ($("file").files.length) $("url").value = ""; };
 $("url").oninput = () => { if ($("url").value) $("file").value = ""; };
+/** A file that is dropped beside its field goes into it; else the browser would leave the page for it. */
+for (const name of ["dragover", "drop"]) {
+  window.addEventListener(name, (event) => {
+    if (event.target === $("file") || !event.dataTransfer.types.includes("Files")) return;
+    event.preventDefault();
+    if (name === "dragover") return;
+    if (event.dataTransfer.files.length !== 1) return say("One recording at a time, please.", true);
+    $("file").files = event.dataTransfer.files;
+    $("file").onchange();
+    say(`${quoted($("file").files[0].name)} is ready to be sent.`);
+  });
+}
 $("diarization").onchange = () => { $("speakers").disabled = !$("diarization").checked; };
 $("key").onchange = guarded(async () => {
   sessionStorage.setItem("key", key());
