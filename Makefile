@@ -25,7 +25,7 @@ test: venv-dev ## Run all tests, which takes 10 GB of disk, or T=tests/unit/test
 	@$(THREADS) $(VENV) -m scripts.run_tests $(T)
 
 test-containers: venv-dev ## Run docker-compose.yml for real, in a container engine of the tests' own; needs root
-	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/containers)
+	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider --timeout=2400 $(or $(T),tests/containers)
 
 test-fresh: venv-dev ## Start Parley on fresh machines with Debian 12 and 13; needs root, mmdebstrap and 20 GB of disk
 	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/fresh)

@@ -21,8 +21,8 @@ from tests.engine.engine import Engine
 from tests.engine.folder import remove
 
 UP_TIMEOUT_S = 1800
-HEALTHY_TIMEOUT_S = 300
-JOB_TIMEOUT_S = 600
+HEALTHY_TIMEOUT_S = 900
+JOB_TIMEOUT_S = 900
 ONE_SHOT = ("migrate", "models")
 POLLER = Path(__file__).with_name("poller.py")
 

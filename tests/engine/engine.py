@@ -21,6 +21,13 @@ DAEMON = {
     "storage-driver": "overlay2",
     # what was built stays, or each run would build it again
     "builder": {"gc": {"enabled": False}},
+    # Docker Engine 27 does by itself what 26 does when it is told: IPv6 for networks that ask for it
+    "experimental": True,
+    "ip6tables": True,
+    "default-address-pools": [
+        {"base": "172.24.0.0/14", "size": 24},
+        {"base": "fd5a:21c7:3f00::/40", "size": 64},
+    ],
 }
 
 
