@@ -19,6 +19,7 @@ from functools import partial
 import uvicorn
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from api import waiting
 from api.connections import Connection, Doors, most_connections
@@ -50,6 +51,18 @@ class Farewell:
             await send(message)
 
         await self._app(scope, receive, send_last)
+
+
+class Peers:
+    """Around the app: `state.peer` is who has connected, `client` whom a trusted proxy names in its place."""
+
+    def __init__(self, app: ASGIApp, trusted: str) -> None:
+        self._app = ProxyHeadersMiddleware(app, trusted_hosts=trusted) if trusted else app  # type: ignore[arg-type]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            scope.setdefault("state", {})["peer"] = scope["client"]
+        await self._app(scope, receive, send)  # type: ignore[arg-type]
 
 
 class Gateway(uvicorn.Server):
@@ -111,8 +124,9 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default %(default)s)")
     parser.add_argument(
-        "--forwarded-allow-ips", help="proxies whose X-Forwarded-For is believed, * for all (default 127.0.0.1)"
-    )
+        "--forwarded-allow-ips", default="", metavar="PROXIES",
+        help="addresses or networks whose X-Forwarded-For is believed, by commas; * for all (default: nobody's)",
+    )  # fmt: skip
     parser.add_argument(
         "--linger", type=float, default=LINGER_S, metavar="SECONDS",
         help="how long idle connections stay open at the end: longer than a proxy keeps them (default %(default)s)",
@@ -134,8 +148,9 @@ def main() -> int:
     farewell = Farewell(create_app())
     doors = Doors(given.max_connections)
     config = uvicorn.Config(
-        farewell, http=partial(Connection, doors),  # type: ignore[arg-type]
-        host=given.host, port=given.port, forwarded_allow_ips=given.forwarded_allow_ips, ws="none",
+        Peers(farewell, given.forwarded_allow_ips), proxy_headers=False,
+        http=partial(Connection, doors),  # type: ignore[arg-type]
+        host=given.host, port=given.port, ws="none",
         timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=given.grace, server_header=False,
         log_config=None, access_log=False,  # its lines in our format; api/middleware.py logs requests, without queries
     )  # fmt: skip

@@ -52,8 +52,19 @@ CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os
 
 API = App(
     "api",
-    # no proxy is between it and its clients
-    ("api.server", "--host", "{host}", "--port", "{port}", "--linger", "0", "--grace", "5"),
+    # no proxy is between it and its clients, unless TRUSTED_PROXIES names some
+    (
+        "api.server",
+        "--host",
+        "{host}",
+        "--port",
+        "{port}",
+        "--linger",
+        "0",
+        "--grace",
+        "5",
+        "--forwarded-allow-ips={proxies}",
+    ),
     is_public=True,
 )
 WORKERS = (

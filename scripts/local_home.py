@@ -92,6 +92,13 @@ class Home:
             write_private(file, json.dumps(asdict(found), indent=2) + "\n")
         return found
 
+    def metrics_token(self) -> Path:
+        """The file with the token by which other users of the machine may read metrics."""
+        file = self.path / "metrics-token"
+        if not file.exists():
+            write_private(file, _random() + "\n")
+        return file
+
     def ports(self, names: Iterable[str]) -> dict[str, int]:
         """A free port for each name: the one it had the last time where that is free, else another."""
         file = self.path / "ports.json"

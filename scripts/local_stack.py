@@ -170,6 +170,7 @@ class Stack:
         self._servers = tuple(self._inner_servers())
         own = {
             "API_KEY": self._stored.api_key,
+            "METRICS_TOKEN_FILE": str(self.home.metrics_token()),
             "MODEL_DIR": str(ROOT / "models"),
             "SCRATCH_DIR": str(self.home.scratch),
             "PYTHONUNBUFFERED": "1",
@@ -224,6 +225,7 @@ class Stack:
             "metrics": str(self.home.metrics),
             "host": self._environ.get("PARLEY_HOST") or LOOPBACK,  # a container's loopback is seen by nobody outside
             "port": str(self._ports.get("api", "")),  # there may be no gateway
+            "proxies": self._environ.get("TRUSTED_PROXIES") or "",
             "flower_port": str(self._ports["flower"]),
             "schedule": str(self.home.data / "beat-schedule"),
         }

@@ -189,6 +189,11 @@ class Settings(BaseSettings):
     # metrics
     metrics_port: int = Field(0, ge=0, le=65535, description="Port of a worker's /metrics; 0 = none")
     metrics_host: str = Field("127.0.0.1", description="Address that a worker's /metrics listens on")
+    metrics_token_file: Path | None = Field(
+        None,
+        description="File with the bearer token that /metrics asks for. Without it, it answers other machines, and on "
+        "its own the user as whom it runs",
+    )
     prometheus_multiproc_dir: Path | None = Field(
         None, description="Folder through which the processes of one worker share their counters; one per worker"
     )

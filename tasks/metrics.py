@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import socket
+import threading
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from wsgiref.simple_server import WSGIRequestHandler, make_server
 
-from prometheus_client import CollectorRegistry, Metric, start_http_server
+from prometheus_client import CollectorRegistry, Metric, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import ThreadingWSGIServer
 from prometheus_client.registry import Collector
 
 from shared.config import Settings
 from shared.metrics import registry
+from shared.peers import may_read_metrics
 from shared.telemetry import get_logger
 from tasks.forks import no_fork
+
+if TYPE_CHECKING:
+    from wsgiref.types import StartResponse, WSGIApplication
 
 log = get_logger(__name__)
 
@@ -27,9 +36,43 @@ def serve(config: Settings) -> None:
     page = CollectorRegistry()
     page.register(Guarded(registry(config.prometheus_multiproc_dir, Memory(), Scratch(config.scratch_dir), Cards())))
     try:
-        start_http_server(config.metrics_port, config.metrics_host, page)
+        family, *_, address = socket.getaddrinfo(
+            config.metrics_host, config.metrics_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        kind: type[ThreadingWSGIServer] = type("Server", (ThreadingWSGIServer,), {"address_family": family})
+        door = Door(make_wsgi_app(page), config.metrics_token_file)
+        server = make_server(str(address[0]), config.metrics_port, door, kind, handler_class=Handler)
+        threading.Thread(target=server.serve_forever, name="metrics", daemon=True).start()
     except OSError as error:
         log.warning("metrics_port_taken", port=config.metrics_port, reason=type(error).__name__)
+
+
+class Handler(WSGIRequestHandler):
+    """Logs nothing, waits for nobody for long, and knows who has connected to which address."""
+
+    timeout = 10
+
+    def get_environ(self) -> dict[str, Any]:
+        """The request, for WSGI."""
+        connected = {"peer": self.client_address[:2], "here": self.connection.getsockname()[:2]}
+        return {**super().get_environ(), **connected}
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """Nothing."""
+
+
+class Door:
+    """Before `page`: other users of the same machine need the token (shared/peers.py)."""
+
+    def __init__(self, page: WSGIApplication, token_file: Path | None) -> None:
+        self._page, self._token_file = page, token_file
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        authorization = environ.get("HTTP_AUTHORIZATION")
+        if may_read_metrics(self._token_file, authorization, environ["peer"], environ["here"]):
+            return self._page(environ, start_response)
+        start_response("401 Unauthorized", [("WWW-Authenticate", "Bearer"), ("Content-Length", "0")])
+        return []
 
 
 class Guarded(Collector):

@@ -1,27 +1,41 @@
-"""GET /metrics: for Prometheus, inside the network. A proxy in front must not pass it on; ours does not."""
+"""GET /metrics: for Prometheus, inside the network. A proxy in front must not pass it on; ours does not.
+
+Other users of the same machine do not get it (shared/peers.py).
+"""
 
 from __future__ import annotations
 
 from functools import cache, partial
 from pathlib import Path
 
-from fastapi import APIRouter, Response
+from fastapi import APIRouter, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 
 from api.dependencies import SettingsDep
+from api.errors import responses
 from api.routes.health import check_broker
 from shared import metrics
 from shared.config import settings
+from shared.errors import Unauthorized
 from shared.gauges import Servers, ServiceGauges
+from shared.peers import may_read_metrics
 from shared.storage import storage
 
 router = APIRouter(tags=["health"])
 
 
 @router.get("/metrics", response_class=Response, summary="Metrics for Prometheus",
-            responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"}})  # fmt: skip
-def read(config: SettingsDep) -> Response:
-    """Counters of this gateway, and gauges of the whole service. Names and meaning: docs/operations.md."""
+            responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"},
+                       **responses(Unauthorized)})  # fmt: skip
+def read(request: Request, config: SettingsDep) -> Response:
+    """Counters of this gateway, and gauges of the whole service. Names and meaning: docs/operations.md.
+
+    It takes no API key, but the token of `METRICS_TOKEN_FILE` where there is one. Other users of the same machine get
+    nothing without it.
+    """
+    peer, here = request.state.peer, request.scope["server"]
+    if not may_read_metrics(config.metrics_token_file, request.headers.get("authorization"), peer, here):
+        raise Unauthorized("Metrics need the token of METRICS_TOKEN_FILE, or the user as whom this server runs.")
     return Response(generate_latest(_registry(config.prometheus_multiproc_dir)), media_type=CONTENT_TYPE_LATEST)
 
 
