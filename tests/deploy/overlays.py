@@ -11,10 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-import pytest
 import yaml
 
 from tests.kubernetes.programs import kubectl
+from tests.programs import unavailable
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
@@ -50,7 +50,7 @@ def built(overlay: str, components: tuple[str, ...] = ()) -> tuple[Manifest, ...
     """What `kubectl apply -k` would apply. Skips the test where there is no kubectl."""
     program = kubectl()
     if program is None:
-        pytest.skip(MISSING)
+        unavailable(MISSING)
     with tempfile.TemporaryDirectory() as made:
         place = checkout(Path(made) / "kubernetes", overlay, components)
         said = subprocess.run(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from tests.programs import unavailable
@@ -12,10 +13,11 @@ from tests.programs import unavailable
 HOME = Path(sys.prefix) / "prometheus"
 TIMEOUT_S = 180
 PACKAGES = {
-    "prometheus": "prometheus",
-    "promtool": "prometheus",
-    "prometheus-node-exporter": "prometheus-node-exporter",
+    "prometheus": ("prometheus",),
+    "promtool": ("promtool", "prometheus"),  # a package of its own since Debian 13
+    "prometheus-node-exporter": ("prometheus-node-exporter",),
 }
+"""By the name of the program: Debian's packages that may have it, the newest first."""
 
 
 def program(name: str) -> str:
@@ -23,8 +25,12 @@ def program(name: str) -> str:
     unpacked = HOME / "usr" / "bin" / name
     if found := shutil.which(name):
         return found
-    if not unpacked.exists() and (reason := _unpack(PACKAGES[name])):
-        unavailable(f"this needs the program {name} ({reason}): apt install {PACKAGES[name]}")
+    reason = ""
+    for package in PACKAGES[name]:
+        if not unpacked.exists():
+            reason = _unpack(package)
+    if not unpacked.exists():
+        unavailable(f"this needs the program {name} ({reason}): apt install {PACKAGES[name][0]}")
     return str(unpacked)
 
 
@@ -34,16 +40,16 @@ def _unpack(package: str) -> str:
     if not (shutil.which("apt-get") and shutil.which("dpkg")):
         return "there is no apt to fetch it with"
     HOME.mkdir(parents=True, exist_ok=True)
-    own = _options(HOME / "apt")
-    done = _apt("download", package)
-    if done.returncode != 0:
-        updated = _apt(*own, "update")
-        done = _apt(*own, "download", package) if updated.returncode == 0 else updated
+    with tempfile.TemporaryDirectory(dir=HOME) as own:
+        options = _options(Path(own))
+        done = _apt("download", package)
+        if done.returncode != 0:
+            updated = _apt(*options, "update")
+            done = _apt(*options, "download", package) if updated.returncode == 0 else updated
     if done.returncode != 0:
         return f"apt could not fetch it: {' '.join(done.stderr.split())[-200:]}"
     (archive,) = HOME.glob(f"{package}_*.deb")
     subprocess.run(("dpkg", "-x", archive, HOME), timeout=TIMEOUT_S, check=True)
-    shutil.rmtree(HOME / "apt", ignore_errors=True)
     return ""
 
 

@@ -1,4 +1,5 @@
-"""What a fresh machine gets of this one: its network, and how pip and TLS find their way through it."""
+"""What a fresh machine gets of this one: its network, how pip and TLS find their way through it, and for the tests that
+run there the programs that no package index has."""
 
 from __future__ import annotations
 
@@ -11,13 +12,15 @@ from pathlib import Path
 
 PROXIES = re.compile(r"(?i)(http|https|no|all)_proxy$")
 AUTHORITIES = ("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "GIT_SSL_CAINFO")
+PROGRAMS = ("PARLEY_TEST_BIN", "CADDY_RATELIMIT")
 NETWORK = ("/etc/resolv.conf", "/etc/hosts")
 
 
 def environment() -> dict[str, str]:
-    """Settings of pip, of proxies and of certificates, as variables."""
+    """Settings of pip, of proxies, of certificates and of the tests, as variables."""
+    programs = {name: str(Path(os.environ[name]).resolve()) for name in PROGRAMS if name in os.environ}
     chosen = {name: value for name, value in os.environ.items() if PROXIES.fullmatch(name) or name in AUTHORITIES}
-    return chosen | _pip_settings()
+    return chosen | programs | _pip_settings()
 
 
 def binds() -> list[str]:

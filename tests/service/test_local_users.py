@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from tests.programs import unavailable
 from tests.service.user_switch import CANNOT
 
 ROOT = Path(__file__).parents[2]
@@ -73,7 +74,7 @@ class User:
             capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
         if done.returncode == CANNOT:
-            pytest.skip(f"no other user can be had here: {done.stderr.strip()}")
+            unavailable(f"no other user can be had here: {done.stderr.strip()}")
         return done
 
 
