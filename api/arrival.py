@@ -38,9 +38,10 @@ async def store(
 ) -> Arrived[T]:
     """Have `receive` write the file, and `read` say what the form asks for. `object_id` is the job's or upload's to be.
 
-    Raises what the two raise, TooManyTransfers, ServiceBusy and DatabaseUnavailable. Afterwards whoever called keeps
-    the object or withdraws it.
+    Raises what the two raise, TooManyTransfers, ServiceBusy, StorageFull and DatabaseUnavailable. Afterwards whoever
+    called keeps the object or withdraws it.
     """
+    storage.fullness.check()
     with transfer.reserved(request, PART_BYTES):
         await intake.in_thread(submission.announce, owner_id, object_id)
         key = upload_key(owner_id, object_id)
@@ -48,7 +49,8 @@ async def store(
         try:
             form = await receive(writer)
             wanted = read(form)
-        except BaseException:
+        except BaseException as error:
+            storage.fullness.note(error)
             with anyio.CancelScope(shield=True):
                 await intake.in_thread(submission.withdraw, object_id, writer)
             raise

@@ -6,6 +6,7 @@ body twice, to sign it; a presigned URL needs no digest of what is sent to it.
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import aclosing
 from functools import cache
@@ -15,6 +16,7 @@ from starlette.requests import Request
 
 from api import transfer
 from shared.errors import InvalidRequest, NotFound, StorageUnavailable
+from shared.storage import refusal
 
 TIMEOUT = httpx.Timeout(30, connect=3)
 CONNECTIONS = httpx.Limits(max_connections=None, max_keepalive_connections=20)
@@ -32,7 +34,7 @@ async def put(request: Request, url: str, size: int) -> str:
     """PUT the body, which must have `size` bytes, to a presigned URL; returns the etag.
 
     Raises InvalidRequest for another size, IncompleteUpload when the client goes away, UploadTooSlow when it stalls,
-    NotFound when S3 does not expect the part any more, and StorageUnavailable.
+    NotFound when S3 does not expect the part any more, StorageFull and StorageUnavailable.
     """
     announced = request.headers.get("content-length")
     if announced is not None and announced != str(size):
@@ -48,8 +50,14 @@ async def put(request: Request, url: str, size: int) -> str:
     if answer.status_code == 404:
         raise NotFound("There is no such upload any more.")
     if not answer.is_success:
-        raise StorageUnavailable("The object store refused the part; send it again in a moment.")
+        raise refusal(answer.status_code, _code(answer.text))
     return str(answer.headers.get("etag", "")).strip('"')
+
+
+def _code(answer: str) -> str:
+    """S3's code in an error's body; empty when there is none."""
+    found = re.search(r"<Code>(\w+)</Code>", answer)
+    return found[1] if found else ""
 
 
 async def _body(request: Request, size: int) -> AsyncGenerator[bytes]:

@@ -25,6 +25,7 @@ ADVICE = {
     "database": "Start PostgreSQL, or correct DATABASE_URL of the server.",
     "broker": "Start Valkey or Redis, or correct REDIS_URL of the server. Nothing is lost, tasks wait.",
     "storage": "Start the S3 server, or correct S3_ENDPOINT_URL and its credentials.",
+    "storage full": "Free space on the disk of the S3 server, or delete tasks; until then no recording is taken.",
     "workers": "Start workers; tasks wait until one is there. `make run` starts all of them.",
 }
 
@@ -74,7 +75,7 @@ def _health(server: Server) -> Iterator[Finding]:
     checks: dict[str, str] = health.get("checks", {})
     for name, said in checks.items():
         is_ok = said == "ok"
-        advice = "" if is_ok else ADVICE.get(name, "Look at the gateway's log.")
+        advice = "" if is_ok else ADVICE.get(f"{name} {said}") or ADVICE.get(name, "Look at the gateway's log.")
         yield Finding(name, "ok" if is_ok else "fail", said, advice)
     _, queues = server.health("/health/async")
     by_queue: dict[str, dict[str, Any]] = queues.get("queues", {})

@@ -301,6 +301,16 @@ class StorageUnavailable(ParleyError):
     code, status, retryable, blameless = "storage_unavailable", 503, True, True
 
 
+class StorageFull(StorageUnavailable, ParleyError):  # the second base makes it an entry of the catalogue
+    """The object store takes nothing more, as its disk or its quota is full; nothing was accepted."""
+
+    code, status, retryable, blameless = "storage_full", 507, True, True
+
+
+class StorageRefused(StorageUnavailable):
+    """The object store answers, and refuses the request: no code of its own."""
+
+
 # ---- never seen by a caller
 
 

@@ -9,6 +9,7 @@ Deleting a job is deleting a prefix, except for objects that other jobs of the s
 from __future__ import annotations
 
 import io
+import os
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -23,7 +24,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from shared.config import Settings, settings
-from shared.errors import NotFound, StorageUnavailable
+from shared.errors import NotFound, ParleyError, StorageFull, StorageRefused, StorageUnavailable
+from shared.fullness import Fullness
 from shared.part_buffer import PartBuffer, PartReader
 
 if TYPE_CHECKING:
@@ -31,6 +33,12 @@ if TYPE_CHECKING:
 
 PART_BYTES = 5 * 1024**2
 """Size of one part of a multipart upload, which is held in memory: S3's least. 10,000 parts, its most, are 48 GiB."""
+
+INSUFFICIENT_STORAGE = 507
+FULL_CODES = frozenset(
+    {"InsufficientStorage", "StorageFull", "XMinioStorageFull", "XMinioAdminBucketQuotaExceeded", "QuotaExceeded"}
+)
+"""What servers say that have no room: versitygw, MinIO, Ceph."""
 
 SEND_BYTES = 256 * 1024
 """What is copied of a part at a time on its way out."""
@@ -62,13 +70,22 @@ def translated() -> Iterator[None]:
         code = error.response.get("Error", {}).get("Code", "")
         if code in ("NoSuchKey", "404", "NoSuchUpload"):
             raise NotFound("The object is not in storage.") from error
-        raise StorageUnavailable("The object store refused a request; try again in a moment.") from error
+        raise refusal(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0), code) from error
     except (BotoCoreError, HTTPClientError, Boto3Error) as error:
         raise StorageUnavailable("The object store does not answer; try again in a moment.") from error
 
 
+def refusal(status: int, code: str) -> ParleyError:
+    """What a server means that has answered a request with this HTTP status and this code of S3's."""
+    if status == INSUFFICIENT_STORAGE or code in FULL_CODES:
+        return StorageFull("The object store takes nothing more: its disk or its quota is full.")
+    return StorageRefused("The object store refused a request; try again in a moment.")
+
+
 class Storage:
-    """One bucket. Methods raise StorageUnavailable when the server cannot be used and NotFound for a missing key."""
+    """One bucket. Methods raise StorageUnavailable when the server cannot be used, StorageFull when it takes nothing
+    more, and NotFound for a missing key. `fullness` remembers the second.
+    """
 
     def __init__(self, config: Settings, endpoint_url: str | None = None) -> None:
         key, secret = config.aws_access_key_id, config.aws_secret_access_key
@@ -89,6 +106,13 @@ class Storage:
                 max_pool_connections=32,
             ),
         )
+
+        self.fullness = Fullness(self._probe)
+
+    def _probe(self) -> None:
+        key = f"probes/{uuid.uuid4()}"
+        self.put(key, os.urandom(PART_BYTES))
+        self.delete([key])
 
     def put(self, key: str, data: bytes) -> int:
         """Store `data`; returns its size in bytes."""

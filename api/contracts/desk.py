@@ -40,6 +40,7 @@ from shared.errors import (
     NotReady,
     ParleyError,
     StageStalled,
+    StorageFull,
     StorageUnavailable,
     TranscriptionError,
     Unauthorized,
@@ -57,7 +58,7 @@ T = TypeVar("T")
 SUBMITTING: tuple[type[ParleyError], ...] = (
     InvalidRequest, Unauthorized, Forbidden, *transfer.REFUSALS, FileTooLarge, ModelNotAllowed, NoAudio,
     AdapterDisabled, IdempotencyConflict, *limits.REFUSALS, DatabaseUnavailable,
-    StorageUnavailable,
+    StorageUnavailable, StorageFull,
 )  # fmt: skip
 """What can go wrong when a recording is sent, for OpenAPI."""
 

@@ -14,7 +14,7 @@ from api import VERSION
 from api.dependencies import SettingsDep, StorageDep
 from shared import db
 from shared.config import Settings
-from shared.errors import ParleyError
+from shared.errors import ParleyError, StorageFull
 from shared.fleet import crews
 from shared.models import Stage
 from shared.schemas import AsyncHealth, Health, Live, QueueHealth
@@ -68,7 +68,7 @@ async def _health(config: Settings, storage: Storage) -> Health:
     checks: dict[str, Callable[[], object]] = {
         "database": _check_database,
         "broker": lambda: check_broker(config),
-        "storage": storage.check,
+        "storage": lambda: _check_storage(storage),
         "workers": _check_workers,
     }
     said: dict[str, str] = {}
@@ -92,6 +92,8 @@ async def _checked(name: str, check: Callable[[], object]) -> str:
         return f"no answer within {CHECK_TIMEOUT_S:g} s"
     except _NoWorker:
         return "none heard from"
+    except StorageFull:
+        return "full"
     except (ParleyError, redis.RedisError):
         return "unavailable"
     except Exception:  # a check that fails in a new way is a failed check, not a failed call
@@ -115,6 +117,11 @@ def check_broker(config: Settings) -> None:
         config.redis_url.get_secret_value(), socket_timeout=CHECK_TIMEOUT_S, socket_connect_timeout=CHECK_TIMEOUT_S
     ) as client:
         client.ping()
+
+
+def _check_storage(storage: Storage) -> None:
+    storage.check()
+    storage.fullness.check()
 
 
 def _check_workers() -> None:

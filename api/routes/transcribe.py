@@ -34,6 +34,7 @@ from shared.errors import (
     ModelNotAllowed,
     NoAudio,
     NotFound,
+    StorageFull,
     StorageUnavailable,
     Unauthorized,
     WrongState,
@@ -128,7 +129,7 @@ BODIES: dict[str, Any] = {
         **responses(
             InvalidRequest, Unauthorized, Forbidden, *transfer.REFUSALS, FileTooLarge, ModelNotAllowed, NoAudio,
             InvalidUrl, BlockedAddress, AdapterDisabled, NotFound, WrongState, IdempotencyConflict, *limits.REFUSALS,
-            DatabaseUnavailable, StorageUnavailable,
+            DatabaseUnavailable, StorageUnavailable, StorageFull,
         ),
     },
 )  # fmt: skip

@@ -27,6 +27,8 @@ from shared.errors import (
     InvalidRequest,
     MissingParts,
     NotFound,
+    ParleyError,
+    StorageFull,
     StorageUnavailable,
     TooManyUploads,
     Unauthorized,
@@ -43,7 +45,7 @@ from shared.uploads import UploadState
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
 USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
-STORING = (*USUAL, InvalidRequest, StorageUnavailable)
+STORING = (*USUAL, InvalidRequest, StorageUnavailable, StorageFull)
 
 CHECKS = CapacityLimiter(4)
 """Uploads that are read back at the same time: each takes a core while it lasts, some 2 s per GB."""
@@ -84,6 +86,7 @@ def begin(
     most = config.max_resumable_bytes
     if given.bytes > most:
         raise FileTooLarge(f"The file is larger than {most} bytes.", max_upload_bytes=most)
+    storage.fullness.check()
     upload_id = uuid7()
     with db.session() as work:
         upload = uploads.begin(
@@ -170,8 +173,14 @@ async def put_part(
         raise WrongState(f"The upload is {upload.state}; it takes no more parts.", status=upload.state)
     size = cut.size(number)
     url = parts.presigned(storage, upload.key, upload.storage_id, number, size)
+    storage.fullness.check()
     with transfer.reserved(request, relay.HEAD_BYTES):
-        return ReceivedPart(number=number, bytes=size, etag=await relay.put(request, url, size))
+        try:
+            etag = await relay.put(request, url, size)
+        except ParleyError as error:
+            storage.fullness.note(error)
+            raise
+    return ReceivedPart(number=number, bytes=size, etag=etag)
 
 
 @router.post("/{upload_id}/complete", response_model=UploadInfo, summary="Make the parts a recording",
