@@ -21,6 +21,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1
 WORKDIR /app
 COPY --from=build /opt/venv /opt/venv
+COPY --chmod=0755 LICENSE NOTICE bills/ /usr/share/doc/parley/
 COPY --chmod=0755 shared/ shared/
 COPY --chmod=0755 tasks/__init__.py tasks/app.py tasks/logs.py tasks/
 COPY --chmod=0755 api/ api/
