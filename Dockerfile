@@ -5,7 +5,7 @@ ARG PYTHON_IMAGE=python:3.11.15-slim-bookworm@sha256:d29f48a31a8b408ed19272ca1e7
 FROM ${PYTHON_IMAGE} AS build
 WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
-COPY requirements/ requirements/
+COPY --chmod=0755 requirements/ requirements/
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --require-hashes --only-binary=:all: \
       -r requirements/locks/api.txt
 

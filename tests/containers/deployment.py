@@ -129,6 +129,8 @@ def is_well(container: dict[str, Any]) -> bool:
 def start(engine: Engine) -> Deployment:
     """By deploy.md's commands, from a clone under umask 077 and empty volumes, in order."""
     upstream = clone(engine.folder.path / "upstream")
+    # whatever is checked out here, also a commit without a branch, is a branch there that can be pulled
+    subprocess.run(("git", "-C", str(upstream), "checkout", "--quiet", "-B", "main"), check=True, capture_output=True)
     commit(upstream, "what is not committed yet")
     checkout = engine.folder.path / "checkout"
     if checkout.exists():
