@@ -9,7 +9,7 @@ FILE   ?=
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-fresh test-containers check soak caddy clean venv-local venv-dev
+.PHONY: help demo run test test-fresh test-containers test-kubernetes check soak caddy clean venv-local venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -26,6 +26,10 @@ test: venv-dev ## Run all tests, which takes 10 GB of disk, or T=tests/unit/test
 
 test-containers: venv-dev ## Run docker-compose.yml for real, in a container engine of the tests' own; needs root
 	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider --timeout=2400 $(or $(T),tests/containers)
+
+test-kubernetes: venv-dev ## Run Parley on the cluster of KUBECONFIG, or on a node that is started for it; needs root
+	@$(VENV) -m scripts.download_models --model base
+	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/kubernetes)
 
 test-fresh: venv-dev ## Start Parley on fresh machines with Debian 12 and 13; needs root, mmdebstrap and 20 GB of disk
 	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/fresh)

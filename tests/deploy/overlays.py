@@ -47,7 +47,7 @@ def uncomment(file: Path, line: str) -> None:
 
 @cache
 def built(overlay: str, components: tuple[str, ...] = ()) -> tuple[Manifest, ...]:
-    """What `kubectl apply -k` would apply. Skips the test where there is no kubectl."""
+    """What `kubectl apply -k` would apply. Skips the test where there is no kubectl, unless the gate wants all."""
     program = kubectl()
     if program is None:
         unavailable(MISSING)

@@ -1,0 +1,100 @@
+"""A client of the service, in a pod of the cluster: `python client.py submit|result|poll|...`. Prints one line of JSON.
+
+It comes by the Service's name, as an ingress controller does, and asks with new connections and with one that it keeps.
+"""
+
+import json
+import os
+import pathlib
+import sys
+import time
+
+import httpx
+
+URL = os.environ["URL"]
+KEY = {"Authorization": f"Bearer {os.environ['API_KEY']}"}
+STOP = pathlib.Path("/tmp/stop")
+PATIENCE_S = 240
+
+
+def submit(**options):
+    """The recording on stdin; the id of the task."""
+    recording = sys.stdin.buffer.read()
+    files = {"file": ("call.wav", recording)}
+    answer = httpx.post(f"{URL}/transcribe", headers=KEY, files=files, data=options, timeout=60)
+    assert answer.status_code == 202, answer.text
+    return answer.json()["task_id"]
+
+
+def status(task_id):
+    return httpx.get(f"{URL}/status/{task_id}", headers=KEY, timeout=30).json()
+
+
+def running(task_id, stage):
+    """Wait until a worker is at this stage of the task."""
+    return _until(lambda: _stages(task_id).get(stage) == "running")
+
+
+def done(*task_ids):
+    """Wait until they are; their results. A gateway that is away for a moment is asked again."""
+    for task_id in task_ids:
+        _until(lambda task_id=task_id: status(task_id)["status"] not in ("queued", "processing"))
+    return [_result(task_id) for task_id in task_ids]
+
+
+def poll(task_id):
+    """Until the file STOP is there: how many answers, and what went wrong with those that failed."""
+    STOP.unlink(missing_ok=True)
+    answers, failures, worst = 0, [], 0.0
+    with httpx.Client(headers=KEY, timeout=30) as kept:
+        print("polling", flush=True)
+        while not STOP.exists():
+            for get in (kept.get, lambda url: httpx.get(url, headers=KEY, timeout=30)):
+                begun = time.monotonic()
+                try:
+                    answer = get(f"{URL}/status/{task_id}")
+                    fault = None if answer.status_code == 200 else f"{answer.status_code} {answer.text[:200]}"
+                except httpx.HTTPError as error:
+                    fault = repr(error)
+                worst = max(worst, time.monotonic() - begun)
+                answers += 1
+                failures += [fault] if fault else []
+            time.sleep(0.02)
+    return {"answers": answers, "failures": failures, "worst_s": round(worst, 2)}
+
+
+def _stages(task_id):
+    answer = httpx.get(f"{URL}/tasks/{task_id}", headers=KEY, timeout=30).json()
+    return {stage["name"]: stage["state"] for stage in answer.get("stages", ())}
+
+
+def _result(task_id):
+    said = status(task_id)
+    result = httpx.get(f"{URL}/result/{task_id}", headers=KEY, timeout=30).json()
+    return {
+        "status": said["status"],
+        "error": said["error"],
+        "speakers": result.get("speakers"),
+        "text": result.get("text"),
+    }
+
+
+def _until(condition):
+    deadline = time.monotonic() + PATIENCE_S
+    while time.monotonic() < deadline:
+        try:
+            if found := condition():
+                return found
+        except (httpx.HTTPError, ValueError, KeyError) as error:
+            print(repr(error), file=sys.stderr)
+        time.sleep(0.1)
+    raise SystemExit(f"not within {PATIENCE_S} s")
+
+
+if __name__ == "__main__":
+    call, *arguments = sys.argv[1:]
+    options = dict(each.split("=", 1) for each in arguments if "=" in each)
+    said = {"submit": submit, "status": status, "running": running, "done": done, "poll": poll}[call](
+        *[each for each in arguments if "=" not in each], **options
+    )
+    print(json.dumps(said))
