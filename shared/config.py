@@ -101,6 +101,9 @@ class Settings(BaseSettings):
 
     # recordings
     max_duration: float = Field(8 * 3600, gt=0, le=36 * 3600, description="Longest recording accepted, in seconds")
+    audio_ttl_s: float = Field(
+        86_400, ge=0, description="Audio that no unfinished task has used for so long is removed; 0 = kept for ever"
+    )
     decode_timeout_s: float = Field(1800, gt=0, description="Wall time the decoder may take for one file")
     decode_memory_bytes: int = Field(1024**3, gt=0, description="Address space the decoder may take")
     scratch_dir: Path = Field(

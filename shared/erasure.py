@@ -18,6 +18,7 @@ from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from shared import batches
+from shared.audio import EXPIRED
 from shared.errors import IncompleteUpload, NotFound
 from shared.jobs import lock
 from shared.metrics import ERASED
@@ -73,12 +74,14 @@ def _drop_unused(session: Session, used: Collection[uuid.UUID]) -> list[str]:
         ~exists().where(Stage.artifact_id == Artifact.id),
         ~exists().where(Upload.artifact_id == Artifact.id),
     )
-    return list(session.scalars(unused.returning(Artifact.key)))
+    gone = session.execute(unused.returning(Artifact.key, Artifact.stage, Artifact.bytes))
+    return [key for key, stage, size in gone if size or stage != EXPIRED]
 
 
 def purge(session: Session, storage: Storage, erasure: Erasure) -> None:
     """Remove the erasure's objects and verify that they are gone. Safe to repeat."""
-    shared = set(session.scalars(select(Artifact.key).where(Artifact.key.startswith(erasure.prefix, autoescape=True))))
+    below = Artifact.key.startswith(erasure.prefix, autoescape=True)
+    shared = set(session.scalars(select(Artifact.key).where(below, Artifact.stage != EXPIRED)))
     storage.abort_uploads(erasure.prefix)
     doomed = {*erasure.keys, *storage.list(erasure.prefix)} - shared
     erasure.objects += storage.delete(doomed) if doomed else 0

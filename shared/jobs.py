@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared import batches, retention, tracing, usage
+from shared.audio import AUDIO, EXPIRED
 from shared.errors import NotFound, WrongState
 from shared.limits import note_audio
 from shared.models import Artifact, Job, Stage
@@ -102,11 +103,17 @@ def submit(
     session.add(job)
     session.flush()
     tracing.task_made(job_id)
-    converted = known.get(("convert", hashes["convert"]))
+    converted = known.get((AUDIO, hashes[AUDIO])) or known.get((EXPIRED, hashes[AUDIO]))
     shards = planned(converted.meta) if converted else ()
     parts = [answer(hashes[SHARDED], shard) for shard in shards] or [{"hash": hashes[SHARDED], "audio_seconds": None}]
     if shards:
         known |= {(row.stage, row.hash): row for row in hold(session, owner_id, (part["hash"] for part in parts))}
+    final = known.get((FINAL, hashes[FINAL]))
+    readers = {(SHARDED, part["hash"]) for part in parts} | {
+        (name, hashes[name]) for name in hashes if name == "diarize"
+    }
+    if converted and (final or readers <= known.keys()):
+        known[AUDIO, hashes[AUDIO]] = converted  # nobody will read it, so it may have expired
     rows: list[dict[str, Any]] = []
     for stage in NEEDS:
         own = parts if stage == SHARDED else [{"hash": hashes.get(stage, ""), "audio_seconds": None}]
@@ -132,11 +139,10 @@ def submit(
     session.execute(insert(Stage), rows)  # at once: as objects they would be inserted one by one
     if converted:
         job.duration = converted.meta["duration"]
-    final = known.get((FINAL, hashes[FINAL]))
     if final:
         job.cached = True
         return job, Outcome(_end(session, job, JobState.DONE, summary=final.meta), duplicate)
-    if converted:
+    if converted and (AUDIO, hashes[AUDIO]) in known:  # else it is counted when it has been converted
         note_audio(session, owner_id, converted.meta["duration"])
     return job, Outcome(advance(session, job), duplicate)
 

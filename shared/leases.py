@@ -17,6 +17,7 @@ from sqlalchemy import func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from shared.audio import revived
 from shared.errors import LeaseLost, ParleyError
 from shared.jobs import Outcome, advance, bury, finish, lock, note_fetched
 from shared.limits import note_audio
@@ -200,11 +201,14 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
     fields = {"stage": claim.stage, "hash": claim.hash, "key": answer.key, "bytes": answer.bytes, "meta": answer.meta}
     given = insert(Artifact).values(owner_id=claim.owner_id, **fields)
     # the update changes nothing; unlike DO NOTHING it locks the row that is there, so that no erasure takes it away now
-    artifact = session.scalars(
-        given.on_conflict_do_update(
-            index_elements=["owner_id", "stage", "hash"], set_={"bytes": Artifact.bytes}
-        ).returning(Artifact)
-    ).one()
+    artifact = (
+        revived(session, claim.owner_id, claim.stage, claim.hash, answer.key, answer.bytes)
+        or session.scalars(
+            given.on_conflict_do_update(
+                index_elements=["owner_id", "stage", "hash"], set_={"bytes": Artifact.bytes}
+            ).returning(Artifact)
+        ).one()
+    )
     _move(
         session,
         claim,

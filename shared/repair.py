@@ -13,7 +13,7 @@ from datetime import timedelta
 from sqlalchemy import exists, func, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from shared import deliveries, events, idempotency, open_uploads, quotas, uploads, webhook_endpoints
+from shared import audio, deliveries, events, idempotency, open_uploads, quotas, uploads, webhook_endpoints
 from shared.config import Settings
 from shared.db import session
 from shared.erasure import purge, unfinished
@@ -65,6 +65,8 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
     ring(waiting)
     retired = erase_expired()
     uploads.sweep()
+    if config.audio_ttl_s:
+        audio.expire(storage, config.audio_ttl_s)
     open_uploads.erase_of_revoked(storage)
     done = Repaired(len(overdue), len(again), _finish_erasures(storage), retired)
     RUNG_AGAIN.inc(done.rung_again)

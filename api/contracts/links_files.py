@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from shared import db
+from shared.audio import EXPIRED
 from shared.errors import NotFound, StorageUnavailable
 from shared.models import Artifact, Job, Stage
 from shared.states import JobState
@@ -67,6 +68,8 @@ def audio(content_hash: ContentHash, caller: DetachedCallerDep, storage: Storage
         job = _latest(work, caller.id, content_hash)
         converted = select(Artifact).join(Stage).where(Stage.job_id == job.id, Stage.name == "convert")
         file = work.scalars(converted).one()
+    if file.stage == EXPIRED:
+        raise NotFound("The sound was removed, as no task has used it for AUDIO_TTL_S; the recording is still there.")
     size = storage.size(file.key)  # a storage that is away is found out before the answer has begun
     return StreamingResponse(
         _pieces(storage, file.key, size), media_type="audio/wav", headers={"Content-Length": str(size)}
