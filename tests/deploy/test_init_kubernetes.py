@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import secrets
 import stat
 import subprocess
 import sys
@@ -44,7 +45,7 @@ def test_secrets_are_new_and_private_and_shown_to_nobody(tmp_path: Path) -> None
 def test_a_second_run_changes_nothing(tmp_path: Path) -> None:
     """What is there stays, also what its owner wrote."""
     write(tmp_path)
-    (tmp_path / "api.env").write_text("# mine\nAPI_KEY=pk_of_my_own_choosing_0123456789\n")
+    (tmp_path / "api.env").write_text(f"# mine\nAPI_KEY=pk_{secrets.token_urlsafe()}\n")
     before = {file: file.read_text() for file in tmp_path.iterdir()}
     write(tmp_path)
     assert {file: file.read_text() for file in tmp_path.iterdir()} == before
