@@ -45,10 +45,10 @@ def hand_in_transcript(claim: leases.Claim, storage: Storage, whole: Transcript)
 
 @dataclass(frozen=True)
 class Recordings:
-    """A caller's recordings, and the workers' part in them."""
+    """A caller's recordings, and the workers' part in them, for which `storage` is needed."""
 
     caller: Caller
-    storage: Storage
+    storage: Storage | None = None
 
     def finished(self, name: str, *texts: str, speakers: Sequence[str] = ("spk_1", "spk_2")) -> uuid.UUID:
         """A recording whose transcript is there."""
