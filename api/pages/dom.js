@@ -39,6 +39,17 @@ function notice(text, buttons, className = "") {
   return line;
 }
 
+const MARGIN_PX = 8; // for a field's outline
+
+/** What is being edited is not covered by those lines. */
+new ResizeObserver(([{ target }]) => {
+  document.documentElement.style.scrollPaddingBottom = `${target.offsetHeight + MARGIN_PX}px`;
+  const field = document.activeElement;
+  const { top, bottom } = field.getBoundingClientRect();
+  const isCovered = top < innerHeight && bottom > target.getBoundingClientRect().top;
+  if (isCovered && $("transcript").contains(field)) field.scrollIntoView({ block: "nearest" });
+}).observe($("news"));
+
 /** What a reader calls a recording. */
 const quoted = (name) => `“${name}”`;
 
