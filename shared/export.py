@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from shared import search
+from shared.cells import guarded
 from shared.db import session
 from shared.models import Job
 from shared.search import Filters
@@ -24,9 +25,6 @@ ROWS = 500
 
 ROWS_WITH_TEXT = 10
 """The same with transcripts, of which eight hours are 400 kB."""
-
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What a cell begins with that a spreadsheet computes instead of showing it (OWASP, CSV injection)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +58,7 @@ def ndjson(owner_id: uuid.UUID, filters: Filters, *, texts: bool) -> Iterator[st
 
 
 def spreadsheet(owner_id: uuid.UUID, filters: Filters, *, texts: bool) -> Iterator[str]:
-    """CSV (RFC 4180) with a header. A cell that begins like a formula gets an apostrophe in front."""
+    """CSV (RFC 4180) with a header. A cell that begins like a formula gets an apostrophe in front (shared/cells.py)."""
     line = io.StringIO(newline="")
     writer = csv.writer(line)
     writer.writerow([*Row.__dataclass_fields__, *(["text"] if texts else [])])
@@ -117,4 +115,4 @@ def _cell(value: Any) -> Any:
     if isinstance(value, bool):
         return str(value).lower()
     text = ",".join(value) if isinstance(value, list) else value
-    return f"'{text}" if isinstance(text, str) and text.startswith(FORMULA) else text
+    return guarded(text) if isinstance(text, str) else text

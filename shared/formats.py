@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections.abc import Callable
@@ -9,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from shared import subtitles
+from shared.cells import guarded
 from shared.errors import InvalidRequest
 from shared.line_breaks import clean
 from shared.paragraphs import Paragraph, paragraphs
@@ -151,14 +154,18 @@ def _text(transcript: Transcript, _: FormatOptions) -> str:
 def _tsv(transcript: Transcript, _: FormatOptions) -> str:
     """The columns of openai-whisper, times in whole milliseconds, and `speaker` after them if there are speakers.
 
-    As with openai-whisper and IANA's text/tab-separated-values, nothing is quoted: a field cannot hold a tab.
+    It is CSV with tabs: a cell with a quote in it is quoted, as a spreadsheet would else take what begins with one for
+    quoted, over the ends of rows. A cell that begins like a formula has an apostrophe in front.
     """
     diarized = any(segment.speaker is not None for segment in transcript.segments)
     rows = [["start", "end", "text", "speaker"]]
     for segment in transcript.segments:
         start_ms, end_ms = round(segment.start * 1000), round(segment.end * 1000)
-        rows.append([str(start_ms), str(end_ms), clean(segment.text), clean(segment.speaker or "")])
-    return "".join("\t".join(row if diarized else row[:3]) + "\n" for row in rows)
+        text, speaker = guarded(clean(segment.text)), guarded(clean(segment.speaker or ""))
+        rows.append([str(start_ms), str(end_ms), text, speaker])
+    out = io.StringIO(newline="")
+    csv.writer(out, delimiter="\t", lineterminator="\n").writerows(row if diarized else row[:3] for row in rows)
+    return out.getvalue()
 
 
 def _rttm(transcript: Transcript, options: FormatOptions) -> str:

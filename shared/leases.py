@@ -271,7 +271,7 @@ def give_back(session: Session, claim: Claim) -> Outcome:
 
 def bell(job: Job, stage: str, shard: int) -> Ring:
     """Of a stage that was running already: it is rung at once, outside the window, behind the first ones of others."""
-    return Ring(job.id, stage, shard, QUEUES[stage], level(job.priority, is_first=False), job.filename)
+    return Ring(job.id, stage, shard, QUEUES[stage], level(job.priority, is_first=False))
 
 
 def _same_fence(claim: Claim) -> tuple[Any, ...]:

@@ -21,7 +21,7 @@ from shared.errors import StorageUnavailable
 from shared.expired import erase_expired
 from shared.lost_leases import expire
 from shared.metrics import RUNG_AGAIN, SWEEPS
-from shared.models import Job, Stage, Worker
+from shared.models import Stage, Worker
 from shared.states import QUEUES, StageState
 from shared.storage import Storage
 from shared.window import LIVE_S, Ring, is_rung, level, refill
@@ -88,7 +88,6 @@ def _ring_again(ring_again_s: float) -> list[Ring]:
     has_running = exists().where(
         other.owner_id == Stage.owner_id, other.queue == Stage.queue, other.state == StageState.RUNNING
     )
-    filename = select(Job.filename).where(Job.id == Stage.job_id).scalar_subquery()
     with session() as work:
         silent = (
             select(*key)
@@ -106,14 +105,14 @@ def _ring_again(ring_again_s: float) -> list[Ring]:
             update(Stage)
             .where(tuple_(*key).in_(silent))
             .values(rings=func.least(Stage.rings + 1, MAX_DOUBLINGS + 1), rung_at=func.now())
-            .returning(*key, Stage.queue, Stage.priority, Stage.owner_id, has_running, filename)
+            .returning(*key, Stage.queue, Stage.priority, Stage.owner_id, has_running)
             .execution_options(synchronize_session=False)
         ).all()
     bells, served = [], set()
-    for job_id, stage, shard, queue, priority, owner_id, is_served, filename in sorted(rows):
+    for job_id, stage, shard, queue, priority, owner_id, is_served in sorted(rows):
         is_first = not is_served and (owner_id, queue) not in served
         served.add((owner_id, queue))
-        bells.append(Ring(job_id, stage, shard, queue, level(priority, is_first=is_first), filename))
+        bells.append(Ring(job_id, stage, shard, queue, level(priority, is_first=is_first)))
     return bells
 
 

@@ -36,6 +36,8 @@ UNKNOWN_SPEAKER = "unknown"
 _SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’»)\]」』）]*$")  # noqa: RUF001
 _CLAUSE_END = re.compile(r"[,;:،、，；：—–][\"'”’»)\]」』）]*$")  # noqa: RUF001
 
+_TIME = re.compile(r"(\d:\d+:\d+)([.,:]\d)")
+
 
 @dataclass(frozen=True, slots=True)
 class Cue:
@@ -61,11 +63,12 @@ def srt(transcript: Transcript, *, max_line_length: int = 42, max_lines: int = 2
     """SubRip. `spk_1: ` stands before the text where the speaker changes and counts as part of the line; a long name
     is cut to half of it.
 
-    SubRip has no escapes; an arrow `-->` in the text, which players take for a time line, becomes `→`.
+    SubRip has no escapes: an arrow `-->` in the text, which players take for a time line, becomes `→`. A time to the
+    millisecond, two of which some take for one too, gets a word joiner (U+2060, no width) before its fraction.
     """
     blocks = []
     for number, cue in enumerate(cues(transcript, max_line_length, max_lines, max_cue_s, labels=True), start=1):
-        text = (cue.label + "\n".join(cue.lines)).replace("-->", "→")
+        text = _TIME.sub("\\1\u2060\\2", (cue.label + "\n".join(cue.lines)).replace("-->", "→"))
         blocks.append(f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{text}\n")
     return "\n".join(blocks)
 
@@ -76,7 +79,7 @@ def vtt(transcript: Transcript, *, max_line_length: int = 42, max_lines: int = 2
     for cue in cues(transcript, max_line_length, max_lines, max_cue_s, labels=False):
         text = _escaped("\n".join(cue.lines))
         if cue.speaker is not None:
-            text = f"<v {_escaped(clean(cue.speaker))}>{text}</v>"
+            text = f"<v {_voice(cue.speaker)}>{text}</v>"
         blocks.append(f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{text}\n")
     return "\n".join(blocks)
 
@@ -243,6 +246,13 @@ def _clock(ms: int, point: str) -> str:
     """HH:MM:SS and milliseconds; computed in whole milliseconds, so that 59.9996 s is a full minute."""
     minutes, ms = divmod(ms, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}{point}{ms % 1000:03}"
+
+
+def _voice(speaker: str) -> str:
+    """A name for a voice tag. One that ends in `--` would make an arrow with the end of the tag, which ends the cue;
+    white space at the end is none of the name."""
+    name = _escaped(clean(speaker)) or UNKNOWN_SPEAKER
+    return f"{name} " if name.endswith("--") else name
 
 
 def _escaped(text: str) -> str:

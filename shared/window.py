@@ -20,7 +20,7 @@ from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session
 
 from shared.config import settings
-from shared.models import ApiKey, Job, Stage
+from shared.models import ApiKey, Stage
 from shared.options import PRIORITIES
 from shared.states import HEAVY, StageState
 
@@ -53,8 +53,6 @@ class Ring:
     shard: int
     queue: str
     level: int
-    filename: str | None = None
-    """Of the recording, for those who look at the queue; no worker needs it."""
 
 
 @dataclass(slots=True)
@@ -161,20 +159,19 @@ def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_alrea
         row.state = StageState.QUEUED
     if place.allowance is not None and place.queue in HEAVY:
         place.allowance -= rung_already
-    chosen: list[tuple[uuid.UUID, str, int, str | None]] = []
+    chosen: list[tuple[uuid.UUID, str, int]] = []
     if place.oldest is None:
         for row in fresh[: place.free]:
             row.rung_at, row.rings = func.now(), 1
-            job = session.get_one(Job, row.job_id)  # known to the session, which has locked it
-            chosen.append((row.job_id, row.name, row.shard, job.filename))
+            chosen.append((row.job_id, row.name, row.shard))
     elif place.free:
         session.flush()
         given = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority}
         taken = session.execute(_TAKE, given | {"free": min(place.free, most)})
-        chosen = sorted((row.job_id, row.name, row.shard, row.filename) for row in taken)
+        chosen = sorted((row.job_id, row.name, row.shard) for row in taken)
     return [
-        Ring(job_id, stage, shard, place.queue, level(place.priority, is_first=place.ahead + number == 0), filename)
-        for number, (job_id, stage, shard, filename) in enumerate(chosen)
+        Ring(job_id, stage, shard, place.queue, level(place.priority, is_first=place.ahead + number == 0))
+        for number, (job_id, stage, shard) in enumerate(chosen)
     ]
 
 
@@ -184,10 +181,7 @@ def _to_the_front(session: Session, place: _Place) -> list[Ring]:
     The earlier message finds nothing to claim when its turn comes.
     """
     rows = session.execute(_FIRST_RUNG, {"owner": place.owner_id, "queue": place.queue})
-    return [
-        Ring(row.job_id, row.name, row.shard, place.queue, level(row.priority, is_first=True), row.filename)
-        for row in rows
-    ]
+    return [Ring(row.job_id, row.name, row.shard, place.queue, level(row.priority, is_first=True)) for row in rows]
 
 
 def _places(session: Session, statement: TextClause, **given: object) -> list[_Place]:
@@ -277,11 +271,11 @@ _TAKE = text(f"""
     )
     UPDATE stages SET rung_at = now(), rings = 1 FROM chosen
     WHERE (stages.job_id, stages.name, stages.shard) = (chosen.job_id, chosen.name, chosen.shard)
-    RETURNING stages.job_id, stages.name, stages.shard, (SELECT filename FROM jobs WHERE id = stages.job_id)
+    RETURNING stages.job_id, stages.name, stages.shard
 """)  # noqa: S608
 
 _FIRST_RUNG = text(f"""
-    SELECT job_id, name, shard, priority, (SELECT filename FROM jobs WHERE id = job_id) AS filename FROM stages
+    SELECT job_id, name, shard, priority FROM stages
     WHERE queue = :queue AND owner_id = :owner AND state = 'queued' AND {_RUNG}
     ORDER BY priority, job_id, name, shard LIMIT 1
 """)  # noqa: S608

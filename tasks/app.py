@@ -23,9 +23,6 @@ VISIBILITY_TIMEOUT_S = 24 * 3600
 
 SEPARATOR = ":"
 
-SHOWN_CHARS = 40
-"""Of a file's name in Flower."""
-
 
 def make_app() -> Celery:
     """The app, from the environment's settings."""
@@ -105,13 +102,11 @@ def ring(rings: Sequence[Ring]) -> None:
 
 
 def _shown(bell: Ring) -> str:
-    """What Flower has as the arguments; its search finds the id. The name stays the stage's: metrics go by it."""
+    """What Flower and the message have beside the arguments: ids alone, as both outlive an erasure.
+
+    Flower's search finds the id. The name stays the stage's: metrics go by it.
+    """
     if bell.stage == "deliver":
         return f"delivery {bell.job_id}"
     shard = f", shard {bell.shard}" if bell.shard else ""
-    return f"job {bell.job_id}, {bell.stage}{shard}" + (f", {_short(bell.filename)}" if bell.filename else "")
-
-
-def _short(filename: str) -> str:
-    """Its beginning and its end, which tells recordings of a series apart."""
-    return filename if len(filename) <= SHOWN_CHARS else f"{filename[: SHOWN_CHARS - 21]}…{filename[-20:]}"
+    return f"job {bell.job_id}, {bell.stage}{shard}"

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pyannote.database.util import load_rttm
 
+from shared.cells import unguarded
 from shared.errors import InvalidRequest
 from shared.formats import FORMATS, MIN_LINE_LENGTH, FormatOptions, as_dict, render
 from shared.transcript import Segment, SpeakerTurn, Transcript
@@ -20,7 +21,8 @@ from tests.unit.spoken import CALL, SILENCE, letters, parsed_srt, parsed_vtt, sa
 
 
 def read_tsv(text: str) -> list[list[str]]:
-    return list(csv.reader(io.StringIO(text, newline=""), delimiter="\t", quoting=csv.QUOTE_NONE))
+    rows = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+    return [[unguarded(cell) for cell in row] for row in rows]
 
 
 def test_json_is_the_result() -> None:
