@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from scripts.local_servers import Postgres, Valkey
 from scripts.local_unprivileged import unprivileged
 from tests.deploy.machine import Machine
 from tests.deploy.prometheus import program
+from tests.programs import program as require
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
@@ -30,6 +32,11 @@ VALKEY_CLI = """#!{python}
 # `valkey-cli ping`, which the wheel of the server lacks: signs in with REDISCLI_AUTH, as the real one does
 import os, sys, redis
 print("PONG" if redis.Redis(password=os.environ["REDISCLI_AUTH"]).execute_command(*sys.argv[1:]) else "")
+"""
+
+WGET = """#!/bin/sh
+# `wget -q -O FILE URL`, which BusyBox has in the images and a minimal Debian lacks
+exec curl -fs -o "$3" "$4"
 """
 
 
@@ -173,9 +180,13 @@ def tools(folder: Path) -> None:
     (folder / "valkey-server").symlink_to(Valkey(folder, 6379, "").command().argv[0])
     (folder / "prometheus").symlink_to(program("prometheus"))
     (folder / "node_exporter").symlink_to(program("prometheus-node-exporter"))
-    cli = folder / "valkey-cli"
-    cli.write_text(VALKEY_CLI.format(python=sys.executable))
-    cli.chmod(0o755)
+    scripts = {"valkey-cli": VALKEY_CLI.format(python=sys.executable)}
+    if shutil.which("wget") is None:
+        require("curl")
+        scripts["wget"] = WGET
+    for name, text in scripts.items():
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
 
 
 def seconds(duration: str) -> float:
