@@ -11,7 +11,7 @@ from playwright.sync_api import Dialog, Locator, Page, Request, Route, expect
 
 from tests.browser.recordings import Recordings
 
-PATIENCE_MS = 60_000
+PATIENCE_MS = 120_000
 SAVES = "**/tasks/*"
 
 
