@@ -1,4 +1,4 @@
-"""A client of the service, in a pod of the cluster: `python client.py submit|result|poll|...`. Prints one line of JSON.
+"""A client of the service, in a pod of the cluster: `python client.py submit|begin|done|poll|...`. Prints JSON.
 
 It comes by the Service's name, as an ingress controller does, and asks with new connections and with one that it keeps.
 """
@@ -30,9 +30,16 @@ def status(task_id):
     return httpx.get(f"{URL}/status/{task_id}", headers=KEY, timeout=30).json()
 
 
-def running(task_id, stage):
-    """Wait until a worker is at this stage of the task."""
-    return _until(lambda: _stages(task_id).get(stage) == "running")
+def begin(**options):
+    """`submit`, and wait until a worker is at its transcription: in one process, as another one may start too late."""
+    task_id = submit(**options)
+    _until(lambda: _stage(task_id)["state"] == "running")
+    return [task_id, _stage(task_id)["started_at"]]
+
+
+def began(task_id):
+    """When the last worker has begun its transcription."""
+    return _stage(task_id)["started_at"]
 
 
 def done(*task_ids):
@@ -63,9 +70,9 @@ def poll(task_id):
     return {"answers": answers, "failures": failures, "worst_s": round(worst, 2)}
 
 
-def _stages(task_id):
+def _stage(task_id, name="transcribe"):
     answer = httpx.get(f"{URL}/tasks/{task_id}", headers=KEY, timeout=30).json()
-    return {stage["name"]: stage["state"] for stage in answer.get("stages", ())}
+    return next(stage for stage in answer["stages"] if stage["name"] == name)
 
 
 def _result(task_id):
@@ -85,7 +92,7 @@ def _until(condition):
         try:
             if found := condition():
                 return found
-        except (httpx.HTTPError, ValueError, KeyError) as error:
+        except (httpx.HTTPError, ValueError, KeyError, StopIteration) as error:
             print(repr(error), file=sys.stderr)
         time.sleep(0.1)
     raise SystemExit(f"not within {PATIENCE_S} s")
@@ -94,7 +101,7 @@ def _until(condition):
 if __name__ == "__main__":
     call, *arguments = sys.argv[1:]
     options = dict(each.split("=", 1) for each in arguments if "=" in each)
-    said = {"submit": submit, "status": status, "running": running, "done": done, "poll": poll}[call](
+    said = {"submit": submit, "status": status, "begin": begin, "began": began, "done": done, "poll": poll}[call](
         *[each for each in arguments if "=" not in each], **options
     )
     print(json.dumps(said))

@@ -80,6 +80,13 @@ class Client:
         task_id: str = self.ask(f"submit {said}", recording.read_bytes())
         return task_id
 
+    def begin(self, recording: bytes, then: str = "true", **options: str) -> tuple[str, str]:
+        """The id of a new task that a worker transcribes now, and when it began; the shell does `then` at once."""
+        said = " ".join(f"{name}={value}" for name, value in options.items())
+        line, *_ = self._cluster.run(f"{self._exec(f'begin {said}')}; {then}", stdin=recording).splitlines()
+        task_id, began = json.loads(line)
+        return task_id, began
+
     def done(self, *task_ids: str) -> list[dict[str, Any]]:
         """Results of tasks that all end well."""
         results: list[dict[str, Any]] = self.ask(f"done {' '.join(task_ids)}")
