@@ -14,8 +14,8 @@ import sys
 import tempfile
 
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
-FIRST = ("tests/unit", "tests/model", "tests/deploy")
-"""About half as long as all the others, which fail sooner under load and so are not cut further."""
+FIRST = ("tests/unit", "tests/model", "tests/deploy", "tests/supply", "tests/browser")
+"""About as long as all the others, which fail sooner under load and so are not cut further."""
 
 BY_THEMSELVES = ("tests/containers", "tests/kubernetes", "tests/fresh")
 """They need root and a machine that lets them run an engine; `make test-containers`, `make test-kubernetes`,
