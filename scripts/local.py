@@ -68,17 +68,23 @@ def run() -> int:
 
 
 def describe(stack: Stack, console: Console) -> None:
-    """The table of addresses, the key, and a request to copy."""
+    """The table of addresses, the key, and a request to copy. With PARLEY_SHOW_SECRETS=0, as in the image all-in-one,
+    whose output is a log that others read: where the key and the password are."""
+    shown = os.environ.get("PARLEY_SHOW_SECRETS") != "0"
+    password, key = stack.flower_password, stack.api_key
+    if not shown:
+        password = f"flower_password in {stack.home.path}/secrets.json"
+        key = "as in API_KEY" if os.environ.get("API_KEY") else f"api_key in {stack.home.path}/secrets.json"
     table = Table(show_header=False, box=None, padding=(0, 2))
     table.add_row("API", stack.url)
     table.add_row("Documentation", f"{stack.url}/docs")
     table.add_row("Flower", stack.flower_url)
-    table.add_row("Flower login", f"parley / {stack.flower_password}")
-    table.add_row("API key", stack.api_key)
+    table.add_row("Flower login", f"parley / {password}")
+    table.add_row("API key", key)
     table.add_row("Data and logs", str(stack.home.path))
     console.print(table, soft_wrap=True)
     console.print(
-        f"\ncurl -H 'Authorization: Bearer {stack.api_key}' \\\n"
+        f"\ncurl -H 'Authorization: Bearer {stack.api_key if shown else 'KEY'}' \\\n"
         f"     -F file=@meeting.mp3 -F diarization=true {stack.url}/transcribe\n",
         soft_wrap=True,
         markup=False,

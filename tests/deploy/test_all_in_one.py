@@ -52,7 +52,8 @@ def folder() -> Iterator[Path]:
 
 def test_the_image_is_a_whole_service(folder: Path) -> None:
     """The command starts the stack as an ordinary user, out of the files that .dockerignore lets through; the image's
-    health check finds it well, a recording goes through it with the key from outside, and SIGTERM ends it well."""
+    health check finds it well, a recording goes through it with the key from outside, SIGTERM ends it well, and its log
+    has no secret."""
     said = {name: value.replace("/data", str(folder / "data")) for name, value in environment(*IMAGE).items()}
     env = said | {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(folder / "data")}
     env |= {"API_KEY": API_KEY, "ENGINE": "sleeper", "PYTHONPATH": ""}
@@ -79,7 +80,10 @@ def test_the_image_is_a_whole_service(folder: Path) -> None:
         finally:
             stack.terminate()
             ended = stack.wait(60)
-        assert ended == 0, (folder / "log").read_text()[-3000:]
+        written = (folder / "log").read_text()
+        assert ended == 0, written[-3000:]
+        made = json.loads((folder / "data/parley/secrets.json").read_text())
+        assert [name for name, value in (made | {"API_KEY": API_KEY}).items() if value in written] == []
 
 
 def silence(file: Path) -> Path:

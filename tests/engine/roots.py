@@ -17,6 +17,8 @@ ENGINE_PACKAGES = (
 )  # fmt: skip
 BASE_PACKAGES = (
     "ca-certificates", "netbase", "tzdata", "python3", "python3-venv", "python3-pip", "busybox", "gosu",
+    # the official image has it too: Celery beat's file is written at once by gdbm, and at its end by ndbm
+    "python3-gdbm",
 )  # fmt: skip
 NEWER = f"""Package: *
 Pin: release n={NEXT_SUITE}
