@@ -31,7 +31,7 @@ test-kubernetes: venv-dev ## Run Parley on the cluster of KUBECONFIG, or on a no
 	@$(VENV) -m scripts.download_models --model base
 	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/kubernetes)
 
-test-fresh: venv-dev ## Start Parley on fresh machines with Debian 12 and 13; needs root, mmdebstrap and 20 GB of disk
+test-fresh: venv-dev ## Start Parley on fresh machines with Debian 12 and 13; needs root, mmdebstrap and 15 GB of disk
 	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/fresh)
 
 check: venv-dev ## Lint, formatting, types, and which part may import which

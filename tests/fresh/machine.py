@@ -27,8 +27,8 @@ CHECKOUT = "/srv/parley"
 USER = "person"
 MAKE_TIMEOUT_S = 900
 ANSWER_TIMEOUT_S = 20
-DISK_BYTES = 20 * 1000**3
-"""For two roots with an environment each, the larger one with CUDA's libraries, and what the tests write."""
+DISK_BYTES = 15 * 1000**3
+"""For two roots, an environment at a time (2.3 GB, with CUDA's libraries 5) and what the tests write."""
 
 
 def obstacle(folder: WorkFolder) -> str | None:
