@@ -8,6 +8,8 @@ import resource
 import signal
 import struct
 
+from tasks.decoder.seccomp import allow_listed_calls
+
 _PR_SET_PDEATHSIG, _PR_SET_NO_NEW_PRIVS = 1, 38
 _SYS_LANDLOCK_CREATE_RULESET, _SYS_LANDLOCK_RESTRICT_SELF = 444, 446  # the same number on every architecture
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
@@ -40,7 +42,8 @@ def close_the_door() -> None:
 
     RLIMIT_NOFILE 0 stops every new descriptor, Landlock everything that works on paths (delete, rename) and the reach
     into other processes, and an empty capability set keeps root from undoing it. Where the kernel has no Landlock
-    (before 5.13, or switched off) the other two hold alone. RLIMIT_NPROC does not bind root; a fork inherits the rest.
+    (before 5.13, or switched off) the others hold alone. The list of system calls (seccomp.py) refuses what needs no
+    descriptor and is no path to Landlock: modes and times of files, keys, shared memory, namespaces, processes.
     """
     libc = ctypes.CDLL(None)
     libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
@@ -48,6 +51,7 @@ def close_the_door() -> None:
     libc.capset(struct.pack("Ii", _LINUX_CAPABILITY_VERSION_3, 0), bytes(24))
     for limit in (resource.RLIMIT_NPROC, resource.RLIMIT_NOFILE):
         _lower(limit, 0)
+    allow_listed_calls()
 
 
 def landlock_abi() -> int:

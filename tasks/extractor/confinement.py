@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tasks.decoder.sandbox import landlock_abi
-from tasks.extractor.seccomp import allow_listed_calls
+from tasks.decoder.seccomp import allow_listed_calls
 
 _PR_SET_NO_NEW_PRIVS = 38
 _SYS_LANDLOCK_CREATE_RULESET, _SYS_LANDLOCK_ADD_RULE, _SYS_LANDLOCK_RESTRICT_SELF = 444, 445, 446

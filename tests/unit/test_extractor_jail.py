@@ -14,8 +14,8 @@ import pytest
 
 from shared.egress import Guard
 from shared.errors import ExtractionError, FileTooLarge
+from tasks.decoder.seccomp import ARCHITECTURES
 from tasks.egress_proxy import EgressProxy
-from tasks.extractor.seccomp import ARCHITECTURES
 from tasks.fetch import page
 from tasks.stages.download import Fetched, FetchLimits, download, open_plain
 from tests.unit.outside import Canary, hits

@@ -17,7 +17,7 @@ import struct
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from tasks.extractor.syscalls import NUMBERS
+from tasks.decoder.syscalls import NUMBERS
 
 _PR_SET_SECCOMP, _SECCOMP_MODE_FILTER = 22, 2
 

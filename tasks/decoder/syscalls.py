@@ -1,4 +1,4 @@
-"""The system calls that yt-dlp's child may make, by their numbers on x86-64 and on arm64 (None: not there)."""
+"""The system calls that the decoder and yt-dlp's child may make: their numbers on x86-64 and on arm64, or None."""
 
 from __future__ import annotations
 
