@@ -83,7 +83,7 @@ class FreshMachine:
 
     def add_user(self) -> None:
         """An ordinary user, who has the checkout from now on."""
-        script = f"useradd --create-home {USER} && chown -R {USER}: {CHECKOUT} /var/cache/pip"
+        script = f"id {USER} || useradd --create-home {USER}; chown -R {USER}: {CHECKOUT} /var/cache/pip"
         added = self.run("root", "sh", "-c", script, timeout_s=ANSWER_TIMEOUT_S * 6)
         assert added.returncode == 0, added.stdout
 

@@ -48,6 +48,7 @@ def test_the_tests_pass_for_an_ordinary_user(machine: FreshMachine, request: pyt
     """Those of pure functions and of the deployment, with Debian 13's Python."""
     if request.node.callspec.params["machine"] != "trixie":
         pytest.skip("this machine's own Python is as old: `make test` is the same")
+    machine.add_user()
     required = f"REQUIRE_PROGRAMS={os.environ.get('REQUIRE_PROGRAMS', '')}"
     done = machine.run(USER, "env", required, "make", "test", f"T={SUITE}", timeout_s=SUITE_TIMEOUT_S)
     assert done.returncode == 0, done.stdout[-8000:]
