@@ -92,8 +92,9 @@ def test_a_restored_service_gives_the_same_history_and_results(tmp_path: Path) -
             restored = typed(empty, tmp_path, command)
             assert restored.returncode == 0, restored.stderr
         assert objects(bucket(empty)) == kept
+    kept_key = {"API_KEY": headers["Authorization"].removeprefix("Bearer ")}  # of `.env`, which is kept with the copies
     with (
-        Stack(tmp_path / "second", apps=APPS, environ=environ) as second,
+        Stack(tmp_path / "second", apps=APPS, environ=environ | kept_key) as second,
         httpx.Client(base_url=second.url, headers=headers, timeout=30) as http,
     ):
         assert http.get("/history", params={"status": "done"}).json()["items"] == history
