@@ -62,7 +62,7 @@ class Proxy:
     def _up(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
             while data := client.recv(65536):
-                is_commit = b"COMMIT" in data
+                is_commit = b"COMMIT\0" in data  # and not READ COMMITTED
                 if is_commit and self.cut_before_commit:
                     self.cut_before_commit = False
                     break
