@@ -60,6 +60,7 @@ def make_app() -> Celery:
             # of the connection behind a single ring, which would else be tried for 6 s; workers have their own loop
             "max_retries": 0,
         },
+        beat_scheduler="tasks.beat:Schedule",
         beat_schedule={
             "sweep": {
                 "task": "parley.sweep",

@@ -42,8 +42,10 @@ def test_images_are_small_and_two_have_no_torch(whole: Deployment) -> None:
 
 
 def test_no_log_has_a_secret(deployment: Deployment, call: Path) -> None:
-    """After a start and a job, none of the secrets of .env is in what any container has written."""
+    """After a start and a job, none of the secrets of .env is in what any container has written. The id of the S3 key,
+    which SeaweedFS writes down, is none: it is in every presigned URL."""
     deployment.transcript(deployment.submit(call, diarization="true"))
     written = deployment.logs()
     assert all(f"{service}-1" in written for service in ("api", "postgres", "worker-asr", "models"))
-    assert [name for name, value in deployment.secrets.items() if value in written] == []
+    secrets = {name: value for name, value in deployment.secrets.items() if name != "S3_ACCESS_KEY"}
+    assert [name for name, value in secrets.items() if value in written] == []
