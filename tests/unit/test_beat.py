@@ -46,4 +46,4 @@ def test_beat_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     from tasks.app import make_app
 
-    assert symbol_by_name(Beat(app=make_app()).scheduler) is Schedule
+    assert symbol_by_name(Beat(app=make_app()).scheduler_cls) is Schedule
