@@ -20,6 +20,7 @@ import pytest
 import redis
 
 from scripts import local_processes
+from scripts.bench.soak.truth import bare_environment
 from scripts.local import HomeInUse, PortTaken, Stack, StartFailed
 from scripts.local_home import Home
 from scripts.supervisor import Command, Supervisor
@@ -37,14 +38,8 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.05)
 
 
-def clean_environment() -> dict[str, str]:
-    """The test's environment without addresses of servers, whoever set them."""
-    addresses = {"DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL", "S3_PUBLIC_ENDPOINT_URL", "S3_BUCKET", "API_KEY"}
-    return {name: value for name, value in os.environ.items() if name not in addresses}
-
-
 def servers(home: Path, **options: object) -> Stack:
-    return Stack(home, apps=(), migrate=False, environ=clean_environment(), **options)  # type: ignore[arg-type]
+    return Stack(home, apps=(), migrate=False, environ=bare_environment(), **options)  # type: ignore[arg-type]
 
 
 def sql(stack: Stack, statement: str) -> list[tuple[object, ...]]:
@@ -161,7 +156,7 @@ def test_a_server_elsewhere_is_used_and_not_started(stack: Stack, tmp_path: Path
     """With its address in the environment a server is not started, and every process is given that address."""
     names = ("DATABASE_URL", "S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     given = {name: stack.env[name] for name in names}
-    with Stack(tmp_path / "home", apps=(), migrate=False, environ=clean_environment() | given) as other:
+    with Stack(tmp_path / "home", apps=(), migrate=False, environ=bare_environment() | given) as other:
         assert other.names() == ("valkey",)
         assert given.items() <= other.env.items()
         assert other.env["REDIS_URL"] != stack.env["REDIS_URL"]
@@ -199,7 +194,7 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         Stack(pathlib.Path({str(home)!r}), apps=(), migrate=False).start()
         os.kill(os.getpid(), 9)
     """)
-    done = subprocess.run((sys.executable, "-c", program), cwd=ROOT, env=clean_environment(), timeout=START_TIMEOUT_S)
+    done = subprocess.run((sys.executable, "-c", program), cwd=ROOT, env=bare_environment(), timeout=START_TIMEOUT_S)
     assert done.returncode == -signal.SIGKILL
     eventually(lambda: processes_of(home) == [], "the servers are gone")
 
@@ -213,7 +208,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         done = subprocess.run(
             (sys.executable, "-m", "scripts.local", "run"),
             cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S,
-            env=clean_environment() | {"PORT": str(port), "PARLEY_HOME": str(tmp_path / "home")},
+            env=bare_environment() | {"PORT": str(port), "PARLEY_HOME": str(tmp_path / "home")},
         )  # fmt: skip
         assert done.returncode == 1
         assert f"port {port} is already in use" in done.stderr

@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 import pytest
 
+from scripts.bench.soak.truth import bare_environment
 from tests.programs import unavailable
 from tests.service.user_switch import CANNOT
 
@@ -70,7 +71,7 @@ class User:
         done = subprocess.run(
             (sys.executable, USER_SWITCH, passwd, str(self.uid), "yes" if self.namespaces else "no",
              sys.executable, "-c", START, data / "home"),
-            cwd=ROOT, env=os.environ | {"PYTHONDONTWRITEBYTECODE": "1"}, stdin=subprocess.DEVNULL,
+            cwd=ROOT, env=bare_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}, stdin=subprocess.DEVNULL,
             capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
         )  # fmt: skip
         if done.returncode == CANNOT:
@@ -134,7 +135,8 @@ def test_root_starts_it_in_a_folder_of_somebody_else(folder: Path) -> None:
     os.chown(home, NAMED, NAMED)
     done = subprocess.run(
         (sys.executable, "-c", START, home / "home"),
-        cwd=ROOT, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
+        cwd=ROOT, env=bare_environment(),
+        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count(ANSWER) == 2, done.stdout
