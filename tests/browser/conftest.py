@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import uuid
 import wave
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -92,6 +93,16 @@ def new_screen(browser: Browser, gateway: Gateway, recordings: Recordings) -> It
 def screen(new_screen: Callable[..., Screen]) -> Screen:
     """A tab. It is not entered yet, so that a test can make recordings first."""
     return new_screen()
+
+
+@pytest.fixture
+def a(request: pytest.FixtureRequest, screen: Screen, recordings: Recordings) -> uuid.UUID:
+    """A recording, a.wav, that is open; the module's `A` are its sentences."""
+    sentences = request.module.A
+    task = recordings.finished("a.wav", *sentences)
+    screen.enter()
+    screen.open("a.wav", sentences[0])
+    return task
 
 
 @pytest.fixture

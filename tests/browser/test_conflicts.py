@@ -2,24 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.recordings import Recordings
 from tests.browser.screen import Screen
 
 A = ("First of A.", "Second of A.", "Third of A.")
-
-
-@pytest.fixture
-def a(screen: Screen, recordings: Recordings) -> uuid.UUID:
-    """A recording, a.wav, that is open."""
-    task = recordings.finished("a.wav", *A)
-    screen.enter()
-    screen.open("a.wav", A[0])
-    return task
 
 
 def is_asked(screen: Screen, theirs: str, yours: str) -> None:

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-import uuid
-
-import pytest
 from playwright.sync_api import expect
 
 from shared import keys
 from shared.correction_schemas import MAX_TEXT_CHARS
 from shared.db import session
-from tests.browser.recordings import Recordings
 from tests.browser.screen import Screen
 from tests.service.gateway import eventually
 
 A = ("First of A.", "Second of A.", "Third of A.")
-
-
-@pytest.fixture
-def a(screen: Screen, recordings: Recordings) -> uuid.UUID:
-    """A recording, a.wav, that is open."""
-    task = recordings.finished("a.wav", *A)
-    screen.enter()
-    screen.open("a.wav", A[0])
-    return task
 
 
 def has_failed(screen: Screen, text: str, reason: str) -> None:

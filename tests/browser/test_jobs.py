@@ -7,20 +7,8 @@ import uuid
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.recordings import Recordings
-from tests.browser.screen import Screen
-
 A = tuple(f"Sentence {number} of A." for number in range(40))
 NEW = ("First of the new one.", "Second of the new one.")
-
-
-@pytest.fixture
-def a(screen: Screen, recordings: Recordings) -> uuid.UUID:
-    """A recording, a.wav, that is open."""
-    task = recordings.finished("a.wav", *A)
-    screen.enter()
-    screen.open("a.wav", A[0])
-    return task
 
 
 def test_a_sentence_that_is_typed_while_a_job_ends_is_saved_where_it_was_typed(screen, recordings, a, recording):

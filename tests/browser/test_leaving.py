@@ -7,20 +7,15 @@ import uuid
 import pytest
 from playwright.sync_api import expect
 
-from tests.browser.recordings import Recordings
 from tests.browser.screen import Screen
 
 A = ("First of A.", "Second of A.")
 
 
-@pytest.fixture
-def a(screen: Screen, recordings: Recordings) -> uuid.UUID:
-    """A recording, a.wav, that is open."""
-    task = recordings.finished("a.wav", *A)
-    screen.enter()
-    screen.open("a.wav", A[0])
-    screen.sentence(1).click()  # a browser asks nobody who has not touched the page
-    return task
+@pytest.fixture(autouse=True)
+def touched(screen: Screen, a: uuid.UUID) -> None:
+    """A browser asks nobody who has not touched the page."""
+    screen.sentence(1).click()
 
 
 def asks(screen: Screen) -> bool:

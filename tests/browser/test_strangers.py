@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
-
 import pytest
 from playwright.sync_api import expect
 
 from tests.browser.recordings import Recordings
-from tests.browser.screen import Screen
 from tests.service.gateway import eventually
 
 A = ("First of A.", "Second of A.", "Third of A.")
@@ -23,15 +20,6 @@ DROP = """(target, count) => {
         if (target.dispatchEvent(event) && name === "drop") throw new Error("the browser would open the file");
     }
 }"""
-
-
-@pytest.fixture
-def a(screen: Screen, recordings: Recordings) -> uuid.UUID:
-    """A recording, a.wav, that is open."""
-    task = recordings.finished("a.wav", *A)
-    screen.enter()
-    screen.open("a.wav", A[0])
-    return task
 
 
 @pytest.mark.parametrize("name", NAMES)

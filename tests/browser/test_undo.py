@@ -13,15 +13,6 @@ from tests.browser.screen import Screen
 A = ("First of A.", "Second of A.")
 
 
-@pytest.fixture
-def a(screen: Screen, recordings: Recordings) -> uuid.UUID:
-    """A recording, a.wav, that is open."""
-    task = recordings.finished("a.wav", *A)
-    screen.enter()
-    screen.open("a.wav", A[0])
-    return task
-
-
 def agrees(screen: Screen, recordings: Recordings, task: uuid.UUID) -> list[str]:
     """What the fields and the server say alike, once nothing is on its way."""
     screen.page.wait_for_timeout(1000)

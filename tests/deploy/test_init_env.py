@@ -7,6 +7,7 @@ import re
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -66,11 +67,12 @@ def test_a_file_that_cannot_be_opened_is_named(checkout: Path) -> None:
     (checkout / "deploy/caddy").chmod(0o700)
     outsider = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+dac_override",
                 "--ambient-caps=+dac_override")  # fmt: skip
-    said = subprocess.run(
-        (*outsider, sys.executable, "scripts/init_env.py", "--file", "/tmp/init-env-of-nobody"), cwd=checkout,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    Path("/tmp/init-env-of-nobody").unlink()
+    with tempfile.TemporaryDirectory() as folder:  # of pytest's own folders nobody else can reach any
+        Path(folder).chmod(0o777)
+        said = subprocess.run(
+            (*outsider, sys.executable, "scripts/init_env.py", "--file", f"{folder}/env"), cwd=checkout,
+            capture_output=True, text=True, timeout=60, check=False,
+        )  # fmt: skip
     assert said.returncode == 1
     assert "chmod -R go+rX Caddyfile deploy" in said.stdout
 

@@ -122,6 +122,14 @@ class Gateway:
         http = httpx.Client(base_url=self.url, headers={"Authorization": f"Bearer {key}"}, timeout=PATIENCE_S)
         return Caller(row.id, key, http)
 
+    def limited(self, **limits: int) -> Caller:
+        """A caller whose key an operator has given these limits."""
+        caller = self.caller()
+        answer = self.caller("admin").http.patch(f"/admin/keys/{caller.id}", json=limits)
+        assert answer.status_code == 200, answer.text
+        assert {name: answer.json()[name] for name in limits} == limits
+        return caller
+
     def objects(self, caller: Caller) -> set[str]:
         """Keys of everything that the caller has in storage."""
         return set(self.storage.list(f"{caller.id}/"))

@@ -19,7 +19,7 @@ from shared.jobs import Outcome
 from shared.leases import Answer
 from shared.models import ApiKey, Stage
 from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, RawUpload, finish, gateway_on, hand_in, work_on
+from tests.service.gateway import Gateway, RawUpload, finish, gateway_on, hand_in, work_on
 from tests.service.test_kernel import SUMMARY, claim, complete, held, submit
 
 GIB = 1024**3
@@ -32,21 +32,12 @@ def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.Temp
         yield running
 
 
-def limited(gateway: Gateway, **limits: int) -> Caller:
-    """A caller whose key an operator has given these limits."""
-    caller = gateway.caller()
-    answer = gateway.caller("admin").http.patch(f"/admin/keys/{caller.id}", json=limits)
-    assert answer.status_code == 200, answer.text
-    assert {name: answer.json()[name] for name in limits} == limits
-    return caller
-
-
 # ---- requests per minute
 
 
 def test_requests_over_the_limit_are_told_when_to_come_back(gateway: Gateway) -> None:
     """Five a minute: every answer, also an error, says how many are left, the sixth is 429; others do not notice."""
-    caller, other = limited(gateway, requests_per_minute=5), gateway.caller()
+    caller, other = gateway.limited(requests_per_minute=5), gateway.caller()
     answers = [
         caller.http.get(path) for path in ("/models", f"/status/{uuid.uuid4()}", "/history", "/models", "/models")
     ]
@@ -69,7 +60,7 @@ def test_without_valkey_nobody_is_refused(
     """A limit is not worth an outage: all requests are let through, and the log says so once."""
     home = tmp_path_factory.mktemp("gateway")
     with gateway_on(servers, home, Storage(environment), REDIS_URL=UNREACHABLE) as gateway:
-        caller = limited(gateway, requests_per_minute=1)
+        caller = gateway.limited(requests_per_minute=1)
         assert [caller.http.get("/models").status_code for _ in range(5)] == [200] * 5
         assert gateway.log().count("rate_limit_off") == 1
 
@@ -88,7 +79,7 @@ def finish_without_device(task_id: uuid.UUID, storage: Storage) -> None:
 
 def test_a_key_with_enough_waiting_tasks_is_refused_before_its_upload(gateway: Gateway) -> None:
     """The answer comes while the body has not begun; `Retry-After` is the pace of the last five minutes."""
-    caller = limited(gateway, max_queued=3)
+    caller = gateway.limited(max_queued=3)
     for _ in range(2):
         finish_without_device(caller.task(), gateway.storage)
     waiting = [caller.task() for _ in range(3)]
@@ -120,7 +111,7 @@ def test_a_full_queue_says_when_there_is_room(
 
 def test_minutes_of_a_day_are_not_won_back_by_deleting(gateway: Gateway) -> None:
     """Once a day's minutes are used, submissions are 429 until midnight UTC, and nothing else is refused."""
-    caller = limited(gateway, minutes_per_day=2)
+    caller = gateway.limited(minutes_per_day=2)
     for seconds in (60.0, 61.0):
         task = caller.task()
         converting = work_on(task, "convert")
@@ -139,7 +130,7 @@ def test_minutes_of_a_day_are_not_won_back_by_deleting(gateway: Gateway) -> None
 
 def test_what_is_known_already_costs_no_minutes(gateway: Gateway) -> None:
     """The same recording with the same options is answered from what is known and not counted again."""
-    caller = limited(gateway, minutes_per_day=1)
+    caller = gateway.limited(minutes_per_day=1)
     recording = uuid.uuid4().bytes * 4
     first = caller.task(recording)
     finish(first, gateway.storage)  # two seconds of audio

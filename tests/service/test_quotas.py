@@ -37,14 +37,6 @@ def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.Temp
         yield running
 
 
-def limited(gateway: Gateway, **limits: int) -> Caller:
-    caller = gateway.caller()
-    answer = gateway.caller("admin").http.patch(f"/admin/keys/{caller.id}", json=limits)
-    assert answer.status_code == 200, answer.text
-    assert {name: answer.json()[name] for name in limits} == limits
-    return caller
-
-
 def used(caller: Caller, name: str) -> int:
     return int(caller.http.get("/usage").json()["quotas"][name]["used"])
 
@@ -96,7 +88,7 @@ def test_50_gib_cannot_be_announced_160_times(gateway: Gateway) -> None:
 
 def test_50_uploads_at_once_do_not_pass_the_number(gateway: Gateway) -> None:
     """Exactly as many are opened as may be; an aborted one makes room for another."""
-    caller = limited(gateway, max_open_uploads=3)
+    caller = gateway.limited(max_open_uploads=3)
     assert at_once(lambda _: begin(caller, 1000)) == {201: 3, 429: AT_ONCE - 3}
     refused = begin(caller, 1000)
     assert problem(refused) == (429, "too_many_uploads")
@@ -109,7 +101,7 @@ def test_50_uploads_at_once_do_not_pass_the_number(gateway: Gateway) -> None:
 
 def test_50_uploads_at_once_do_not_pass_the_bytes(gateway: Gateway) -> None:
     """What they announce together stays within the limit; completing one gives its share back."""
-    caller = limited(gateway, max_announced_bytes=4000)
+    caller = gateway.limited(max_announced_bytes=4000)
     assert at_once(lambda _: begin(caller, 1000)) == {201: 4, 403: AT_ONCE - 4}
     assert used(caller, "max_announced_bytes") == 4000
     upload = caller.http.get("/uploads").json()["items"][0]["upload_id"]
@@ -135,7 +127,7 @@ def test_a_key_that_is_revoked_begins_nothing(gateway: Gateway) -> None:
 @pytest.mark.parametrize("path", ["/transcribe", "/api/audio"])
 def test_50_recordings_at_once_do_not_pass_what_may_be_stored(gateway: Gateway, path: str) -> None:
     """Recordings are taken up to the limit, nothing stays of the others, and what is erased makes room again."""
-    caller = limited(gateway, max_stored_bytes=5 * 10_000)
+    caller = gateway.limited(max_stored_bytes=5 * 10_000)
 
     def send(_: int) -> httpx.Response:
         with httpx.Client(base_url=gateway.url, headers=caller.http.headers, timeout=120) as http:
@@ -164,7 +156,7 @@ def test_50_recordings_at_once_do_not_pass_what_may_be_stored(gateway: Gateway, 
 
 def test_what_cannot_be_stored_is_refused_before_it_is_sent(gateway: Gateway) -> None:
     """The Content-Length alone is enough, and other calls of the key go on."""
-    caller = limited(gateway, max_stored_bytes=1000)
+    caller = gateway.limited(max_stored_bytes=1000)
     status, answer = RawUpload(gateway, caller.key, GIB).answer()
     assert (status, '"storage_quota_exceeded"' in answer) == (403, True)
     assert problem(begin(caller, 1001)) == (403, "storage_quota_exceeded")
@@ -174,7 +166,7 @@ def test_what_cannot_be_stored_is_refused_before_it_is_sent(gateway: Gateway) ->
 
 def test_the_same_recording_counts_once(gateway: Gateway) -> None:
     """A key at its limit may send again what it has, in as many tasks as it likes."""
-    caller = limited(gateway, max_stored_bytes=3000)
+    caller = gateway.limited(max_stored_bytes=3000)
     recording = os.urandom(1500)
     assert caller.submit(recording).status_code == 202
     again = caller.submit(recording, language="de")
@@ -230,7 +222,7 @@ def test_50_tests_at_once_do_not_pass_the_number_per_minute(gateway: Gateway) ->
 def test_50_tasks_at_once_do_not_pass_the_webhooks_that_may_wait(gateway: Gateway) -> None:
     """Tasks that will be told of count with those that wait; a task that is refused leaves nothing, and when the
     webhooks are sent there is room again."""
-    caller = limited(gateway, max_waiting_deliveries=4)
+    caller = gateway.limited(max_waiting_deliveries=4)
 
     def submit(_: int) -> httpx.Response:
         return caller.submit(webhook_url=NOWHERE)
@@ -255,7 +247,7 @@ def test_50_tasks_at_once_do_not_pass_the_webhooks_that_may_wait(gateway: Gatewa
 
 def test_endpoints_count_for_every_task_that_they_are_told_of(gateway: Gateway) -> None:
     """With four tasks unfinished and room for eight webhooks, the third endpoint is refused, and so is a batch."""
-    caller = limited(gateway, max_waiting_deliveries=8)
+    caller = gateway.limited(max_waiting_deliveries=8)
     for _ in range(4):
         caller.task()
     first, second = endpoint(caller), endpoint(caller)
