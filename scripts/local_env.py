@@ -35,6 +35,11 @@ COMPOSE: tuple[tuple[str, str | None, str], ...] = (
     ("HTTPS_PORT", "443", ""),
     ("S3_PORT", "9000", ""),
     ("EDGE_IPV6", "false", "true makes IPv6 clients known by their own addresses; needs Docker Engine 27"),
+    (
+        "EDGE_IPV6_PREFIX",
+        "fd6e:9b1d:74c2:1",
+        "The first half of their network's addresses here; two deployments on one machine take two",
+    ),
     ("PARLEY_SITE", "http://:8080", "A domain here, and another for S3, make Caddy get certificates for them"),
     ("S3_SITE", "http://:9000", ""),
     ("ACME_EMAIL", "admin@localhost", "Who is told when a certificate cannot be renewed"),

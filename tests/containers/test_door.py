@@ -50,7 +50,7 @@ def test_clients_by_ipv6(deployment: Deployment, cable: None, enabled: bool) -> 
     before = env.read_text()
     try:
         env.write_text(f"{before}EDGE_IPV6={str(enabled).lower()}\n")
-        deployment.type("docker compose up -d")
+        deployment.type("docker compose up -d && docker compose up -d")  # twice: the second finds a network
         deployment.wait_healthy()
         request = f"ipv6-{uuid.uuid4()}"
         said = deployment.type(

@@ -26,7 +26,6 @@ DAEMON = {
     "ip6tables": True,
     "default-address-pools": [
         {"base": "172.24.0.0/14", "size": 24},
-        {"base": "fd5a:21c7:3f00::/40", "size": 64},
     ],
 }
 
