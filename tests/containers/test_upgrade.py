@@ -24,7 +24,8 @@ def test_an_upgrade_and_the_way_back_fail_nobody(deployment: Deployment, call: P
     commit(deployment.upstream, "next")
 
     with builds.torch_index(deployment.engine), deployment.polled(task) as asked:
-        deployment.type(upgrade)
+        for line in upgrade:
+            deployment.type(line)
         deployment.wait_healthy()
     assert asked["failed"] == [] and asked["sent"] > 50, asked
     new_tags = tags(deployment)
@@ -33,7 +34,8 @@ def test_an_upgrade_and_the_way_back_fail_nobody(deployment: Deployment, call: P
     assert deployment.ask(f"/result/{task}") == before
 
     with deployment.polled(task) as asked:
-        deployment.type(back.replace("COMMIT_BEFORE", old_commit))
+        for line in back:
+            deployment.type(line.replace("COMMIT_BEFORE", old_commit))
         deployment.wait_healthy()
     assert asked["failed"] == [] and asked["sent"] > 50, asked
     assert tags(deployment) == old_tags
@@ -41,12 +43,12 @@ def test_an_upgrade_and_the_way_back_fail_nobody(deployment: Deployment, call: P
     assert deployment.ask(f"/result/{task}") == before
 
 
-def commands() -> tuple[str, str]:
-    """Of deploy.md, the upgrade and the way back, each a line."""
-    lines = [line for block in blocks(section(DEPLOY, "Upgrading, stopping")) for line in block]
-    (upgrade,) = [line for line in lines if line.startswith("git pull")]
-    (back,) = [line for line in lines if line.startswith("git checkout")]
-    assert re.search(r"COMMIT_BEFORE\b", back) and "build" not in back
+def commands() -> tuple[list[str], list[str]]:
+    """Of deploy.md, the upgrade and the way back, line by line."""
+    found = blocks(section(DEPLOY, "Upgrading, stopping"))
+    (upgrade,) = [lines for lines in found if lines[0].startswith("git pull")]
+    (back,) = [lines for lines in found if lines[0].startswith("git checkout")]
+    assert re.search(r"COMMIT_BEFORE\b", back[0]) and not any("build" in line for line in back)
     return upgrade, back
 
 
