@@ -21,7 +21,7 @@ from shared.jobs import RemoteSource, Source
 from shared.keys import Caller
 from shared.limits import check_room
 from shared.models import Batch, Job
-from shared.window import Ring
+from shared.rings import Ring
 from tasks.app import ring
 
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from sqlalchemy.orm import Session
 
+from shared.claims import Claim
 from shared.errors import LeaseLost
 from shared.jobs import lock
-from shared.leases import Claim, holds
+from shared.leases import holds
 from shared.shards import note_language
 
 

@@ -20,9 +20,9 @@ from sqlalchemy.orm import Session, defer
 from shared.errors import NotFound
 from shared.history import percent
 from shared.models import Batch, Job, Stage
+from shared.rings import Ring
 from shared.states import TERMINAL, JobState
 from shared.webhooks import announce_batch
-from shared.window import Ring
 
 Status = Literal["queued", "processing", "done"]
 

@@ -18,9 +18,9 @@ from sqlalchemy.orm import Session, aliased
 
 from shared.errors import NotFound
 from shared.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
+from shared.rings import Ring
 from shared.webhook_endpoints import check_enabled, disable, signing
 from shared.webhooks import DeliveryState, doorbell
-from shared.window import Ring
 
 RETRY_AFTER_S = (5, 30, 120, 600, 1800, 7200, 21_600, 43_200, 86_400, 86_400)
 """Waits after the first, second, ... failed attempt: 69 hours in all, so that a receiver that dies on a Friday evening

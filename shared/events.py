@@ -15,9 +15,10 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, Uuid, any_, delete, func, insert, literal, select
 from sqlalchemy.orm import Session
 
+from shared.claims import Claim
 from shared.history import detail, percent
 from shared.jobs import lock
-from shared.leases import Claim, holds
+from shared.leases import holds
 from shared.models import Event, Job, Stage
 from shared.shards import SHARDED
 from shared.states import SETTLED, TERMINAL, JobState

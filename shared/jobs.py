@@ -22,10 +22,11 @@ from shared.errors import NotFound, WrongState
 from shared.limits import note_audio
 from shared.models import Artifact, Job, Stage
 from shared.options import PRIORITIES, JobNotes, JobOptions, Priority
+from shared.rings import Ring
 from shared.shards import SHARDED, answer, note_language, planned
 from shared.states import FINAL, NEEDS, OPTIONAL, QUEUES, SETTLED, TERMINAL, JobState, StageState, after, plan
 from shared.webhooks import announce_job
-from shared.window import Ring, ring_next
+from shared.window import ring_next
 
 LIVE = (StageState.WAITING, StageState.QUEUED)
 

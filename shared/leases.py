@@ -8,8 +8,7 @@ nothing and raises LeaseLost.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,64 +17,17 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.audio import revived
+from shared.claims import Answer, Claim, Input
 from shared.errors import LeaseLost, ParleyError
 from shared.jobs import Outcome, advance, bury, finish, lock, note_fetched
 from shared.limits import note_audio
 from shared.metrics import STAGE_DEATHS, STAGE_FAILURES
 from shared.models import Artifact, Job, Stage
-from shared.options import JobOptions, Priority, priority_name
+from shared.options import JobOptions, priority_name
+from shared.rings import Ring, level
 from shared.shards import fan_out, planned
 from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
-from shared.window import Ring, is_at_limit, level
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """What a needed stage left behind: its object, or the error that killed it."""
-
-    stage: str
-    shard: int
-    key: str | None
-    meta: Mapping[str, Any]
-    error_code: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What a stage produced: an object in storage and what the database should know about it."""
-
-    key: str
-    bytes: int
-    meta: Mapping[str, Any]
-    audio_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """The right to work on one stage, valid while the lease is renewed and nobody raised the fence.
-
-    `known` is the answer to this very stage if another job of the same owner has produced it in the meantime.
-    """
-
-    job_id: uuid.UUID
-    owner_id: uuid.UUID
-    stage: str
-    shard: int
-    fence: int
-    attempt: int
-    hash: str
-    options: JobOptions
-    source_url: str | None
-    request_id: str | None
-    inputs: tuple[Input, ...]
-    known: Answer | None
-    device: str
-    priority: Priority
-    waited_s: float | None
-    """Seconds from the job's submission, when this is its first stage to run."""
-
-    queued_s: float | None
-    """Seconds since all that the stage needs was there; None when it was claimed before."""
+from shared.window import is_at_limit
 
 
 def claim(

@@ -11,9 +11,9 @@ from shared.jobs import Outcome, advance, bury, lock
 from shared.leases import bell
 from shared.metrics import LEASES_EXPIRED, STAGE_DEATHS
 from shared.models import Stage
+from shared.rings import Ring
 from shared.states import JobState, StageState
 from shared.telemetry import get_logger
-from shared.window import Ring
 
 log = get_logger(__name__)
 

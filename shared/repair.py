@@ -22,9 +22,10 @@ from shared.expired import erase_expired
 from shared.lost_leases import expire
 from shared.metrics import RUNG_AGAIN, SWEEPS
 from shared.models import Stage, Worker
+from shared.rings import Ring, level
 from shared.states import QUEUES, StageState
 from shared.storage import Storage
-from shared.window import LIVE_S, Ring, is_rung, level, refill
+from shared.window import LIVE_S, is_rung, refill
 
 BATCH = 500
 MAX_DOUBLINGS = 6

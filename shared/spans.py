@@ -35,7 +35,7 @@ from opentelemetry.trace import (
 )
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from shared.leases import Claim
+from shared.claims import Claim
 from shared.telemetry import get_logger
 
 log = get_logger(__name__)

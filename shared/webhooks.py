@@ -21,8 +21,8 @@ from shared import egress
 from shared.config import Settings
 from shared.models import Batch, Job, WebhookDelivery, WebhookEndpoint
 from shared.options import PRIORITIES
+from shared.rings import Ring, level
 from shared.states import JobState
-from shared.window import Ring, level
 
 
 class Event(StrEnum):

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 
 from shared.config import settings
 from shared.models import ApiKey, Stage
-from shared.options import PRIORITIES
+from shared.rings import Ring, level
 from shared.states import HEAVY, StageState
 
 RINGS_PER_SLOT = 2
@@ -37,22 +37,8 @@ change and a message to send, and where slots were added by the hundred there is
 LIVE_S = 30.0
 """A worker that was not heard from for so long has no slots."""
 
-LEVELS = 2 * len(PRIORITIES)
-"""Lists per queue in Redis, smaller first: the first task of each key, by priority, then their further ones."""
-
 REFILL_LOCK = 7_275_540
 """Advisory lock, any constant: one sweep at a time, or several would fill the same window."""
-
-
-@dataclass(frozen=True, slots=True)
-class Ring:
-    """A doorbell for the workers of `queue`: this stage may be claimed. A smaller `level` is heard first."""
-
-    job_id: uuid.UUID
-    stage: str
-    shard: int
-    queue: str
-    level: int
 
 
 @dataclass(slots=True)
@@ -77,11 +63,6 @@ class _Place:
         # fewer rings than slots would leave slots idle until somebody rings again
         window = max(settings().ring_window or RINGS_PER_SLOT * self.slots, self.slots, LEAST_WINDOW)
         return max(0, min(window - self.rung, window if self.allowance is None else self.allowance))
-
-
-def level(priority: int, *, is_first: bool) -> int:
-    """The level at which a stage is rung. `is_first`: its key has nothing running or rung there that is as urgent."""
-    return priority if is_first else len(PRIORITIES) + priority
 
 
 def ring_next(

@@ -10,9 +10,9 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from shared.config import settings
+from shared.rings import LEVELS, Ring
 from shared.states import QUEUES
 from shared.telemetry import get_logger
-from shared.window import LEVELS, Ring
 from tasks import logs as logs  # its receivers have to be there before a program of Celery's begins
 
 log = get_logger(__name__)

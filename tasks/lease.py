@@ -11,10 +11,10 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 
 from shared import events, leases
+from shared.claims import Claim
 from shared.config import Settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable, Interrupted, LeaseLost, StageStalled
-from shared.leases import Claim
 from shared.telemetry import get_logger
 from shared.transcript import Segment
 from tasks.app import ring

@@ -19,6 +19,7 @@ from sqlalchemy.orm import Session
 
 from shared import events, leases, metrics
 from shared.agreement import agree_on_language
+from shared.claims import Answer, Claim, Input
 from shared.config import Settings, settings
 from shared.db import session
 from shared.errors import (
@@ -30,7 +31,6 @@ from shared.errors import (
     UnexpectedError,
 )
 from shared.jobs import Outcome
-from shared.leases import Answer, Claim, Input
 from shared.states import HEAVY, QUEUES
 from shared.storage import Storage, job_prefix, stage_key, storage
 from shared.telemetry import get_logger

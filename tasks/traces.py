@@ -8,7 +8,7 @@ from typing import Any
 from celery import signals
 
 from shared import tracing
-from shared.leases import Claim
+from shared.claims import Claim
 from shared.states import HEAVY, QUEUES
 
 

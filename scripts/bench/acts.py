@@ -13,15 +13,15 @@ from uuid_utils.compat import uuid7
 from scripts.bench.fleet import SUMMARY
 from scripts.bench.statements import explain
 from shared import jobs, leases, limits, window
+from shared.claims import Answer, Claim
 from shared.config import settings
 from shared.db import session
 from shared.gauges import ServiceGauges
 from shared.jobs import Source
-from shared.leases import Answer, Claim
 from shared.options import JobOptions
 from shared.repair import repair
+from shared.rings import Ring
 from shared.storage import storage
-from shared.window import Ring
 
 LEASE_S = 3600
 ENOUGH_S = 5.0

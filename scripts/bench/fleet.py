@@ -23,14 +23,14 @@ from math import inf
 import redis
 
 from shared import fleet, leases
+from shared.claims import Answer, Claim
 from shared.config import settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable, LeaseLost
-from shared.leases import Answer, Claim
 from shared.repair import repair
+from shared.rings import LEVELS, Ring
 from shared.states import HEAVY, QUEUES
 from shared.storage import storage
-from shared.window import LEVELS, Ring
 
 WATCH_S = 5.0
 """Interval of a worker's sign of life and of its sweep, as in tasks/worker.py."""

@@ -17,7 +17,7 @@ from shared.db import session
 from shared.jobs import Source
 from shared.models import Artifact, Job
 from shared.options import JobOptions
-from shared.window import Ring
+from shared.rings import Ring
 from tasks.app import ring
 
 BATCH = 250

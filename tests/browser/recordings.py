@@ -10,9 +10,9 @@ from typing import Any
 
 import httpx
 
-from shared import events, leases
+from shared import claims, events, leases
+from shared.claims import Answer
 from shared.db import session
-from shared.leases import Answer
 from shared.storage import Storage
 from shared.transcript import Segment, Speaker, SpeakerTurn, Transcript, to_json
 from tests.service.gateway import Caller, eventually, hand_in, work_on
@@ -33,7 +33,7 @@ def transcript(texts: Sequence[str], speakers: Sequence[str] = ("spk_1", "spk_2"
     return Transcript("en", 0.98, SEGMENT_S * len(said), "base", said, voices, turns)
 
 
-def hand_in_transcript(claim: leases.Claim, storage: Storage, whole: Transcript) -> None:
+def hand_in_transcript(claim: claims.Claim, storage: Storage, whole: Transcript) -> None:
     """Complete the stage whose object is the transcript."""
     key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/0.{claim.fence}.json"
     size = storage.put(key, to_json(whole))
@@ -60,17 +60,17 @@ class Recordings:
         self.end(self.begin(task_id), *texts, speakers=speakers)
         return task_id
 
-    def begin(self, task_id: uuid.UUID) -> leases.Claim:
+    def begin(self, task_id: uuid.UUID) -> claims.Claim:
         """The claim of a fresh task whose speech recognition has begun."""
         hand_in(work_on(task_id, "convert"), self.storage)
         return work_on(task_id, "transcribe")
 
-    def hear(self, claim: leases.Claim, *texts: str) -> None:
+    def hear(self, claim: claims.Claim, *texts: str) -> None:
         """Tell followers that these sentences were recognised."""
         with session() as work:
             events.publish(work, claim, [segment(number, text) for number, text in enumerate(texts)])
 
-    def end(self, claim: leases.Claim, *texts: str, speakers: Sequence[str] = ("spk_1", "spk_2")) -> None:
+    def end(self, claim: claims.Claim, *texts: str, speakers: Sequence[str] = ("spk_1", "spk_2")) -> None:
         """Finish the task of a claim of `begin`."""
         hand_in(claim, self.storage)
         hand_in(work_on(claim.job_id, "diarize"), self.storage)

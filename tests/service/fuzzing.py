@@ -23,7 +23,7 @@ from sqlalchemy import select
 
 from scripts.local_apps import ROOT
 from scripts.local_stack import Stack
-from shared import leases
+from shared import claims, leases
 from shared.config import settings
 from shared.db import session
 from shared.errors import ExtractionError, NoAudio
@@ -119,7 +119,7 @@ def _work(bucket: Storage, over: threading.Event) -> None:
                 continue
 
 
-def _end(claim: leases.Claim, bucket: Storage) -> None:
+def _end(claim: claims.Claim, bucket: Storage) -> None:
     """Of four tasks two are done, one fails and one goes on for ever. Nothing is fetched from a URL."""
     fate = claim.job_id.int % 4
     error = ExtractionError("There is nothing to be fetched.") if claim.stage == "download" else NoAudio("No sound.")

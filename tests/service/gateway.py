@@ -19,9 +19,9 @@ from sqlalchemy import select
 
 from scripts.local_apps import API
 from scripts.local_stack import Stack
-from shared import keys, leases
+from shared import claims, keys, leases
+from shared.claims import Answer
 from shared.db import session
-from shared.leases import Answer
 from shared.models import Erasure
 from shared.states import NEEDS
 from shared.storage import Storage
@@ -170,7 +170,7 @@ def sha256(content: bytes) -> str:
 # ---- the workers' part, without workers
 
 
-def work_on(task_id: uuid.UUID, stage: str) -> leases.Claim:
+def work_on(task_id: uuid.UUID, stage: str) -> claims.Claim:
     """Claim a stage as a worker does."""
     with session() as work:
         claim = leases.claim(work, task_id, stage, 0, worker="w", device="cpu", lease_s=30)
@@ -178,7 +178,7 @@ def work_on(task_id: uuid.UUID, stage: str) -> leases.Claim:
     return claim
 
 
-def hand_in(claim: leases.Claim, storage: Storage) -> None:
+def hand_in(claim: claims.Claim, storage: Storage) -> None:
     """Complete a stage with an object, which for the last one is TRANSCRIPT."""
     key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/0.{claim.fence}.json"
     size = storage.put(key, to_json(TRANSCRIPT))

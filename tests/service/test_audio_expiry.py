@@ -13,11 +13,11 @@ from sqlalchemy import func, select, update
 from uuid_utils.compat import uuid7
 
 from scripts.local_stack import Stack
-from shared import audio, erasure, jobs, leases
+from shared import audio, claims, erasure, jobs, leases
+from shared.claims import Answer
 from shared.config import Settings
 from shared.db import session
 from shared.jobs import Source
-from shared.leases import Answer
 from shared.models import Artifact, AudioDay, Job, Stage
 from shared.options import JobOptions
 from shared.states import JobState
@@ -167,7 +167,7 @@ def convert(job_id: uuid.UUID, bucket: Storage) -> None:
         leases.complete(work, claim, claim.known or Answer(key, 5, {"duration": 20.0, "shards": PLAN}))
 
 
-def answer(claim: leases.Claim, bucket: Storage) -> None:
+def answer(claim: claims.Claim, bucket: Storage) -> None:
     """Complete a stage with what is known, or with an object of its own."""
     key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/{claim.shard}.{claim.fence}.json"
     with session() as work:

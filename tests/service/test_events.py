@@ -19,12 +19,12 @@ from uuid_utils.compat import uuid7
 
 from api.waiting import follow
 from scripts.local_stack import Stack
-from shared import events, jobs, leases
+from shared import claims, events, jobs, leases
+from shared.claims import Answer
 from shared.config import Settings
 from shared.db import session
 from shared.errors import UnexpectedError
 from shared.jobs import Source
-from shared.leases import Answer
 from shared.models import Event, Job
 from shared.options import JobOptions
 from shared.repair import repair
@@ -54,7 +54,7 @@ def sentences(first: int, last: int) -> list[Segment]:
     return [Segment(n, 2.0 * n, 2.0 * n + 1.5, f"Sentence {n}.", 0.9) for n in range(first, last + 1)]
 
 
-def publish(claim: leases.Claim, segments: list[Segment]) -> None:
+def publish(claim: claims.Claim, segments: list[Segment]) -> None:
     with session() as work:
         events.publish(work, claim, segments)
 
@@ -67,14 +67,14 @@ def follower(caller: Caller, task_id: uuid.UUID, **headers: str) -> Iterator[dic
         yield from (json.loads(line) for line in answer.iter_lines())
 
 
-def at_transcribe(caller: Caller, storage: Storage) -> leases.Claim:
+def at_transcribe(caller: Caller, storage: Storage) -> claims.Claim:
     """A fresh task whose speech recognition has begun."""
     task_id = caller.task()
     hand_in(work_on(task_id, "convert"), storage)
     return work_on(task_id, "transcribe")
 
 
-def complete_from(claim: leases.Claim, storage: Storage) -> None:
+def complete_from(claim: claims.Claim, storage: Storage) -> None:
     hand_in(claim, storage)
     for stage in ("merge", "store"):
         hand_in(work_on(claim.job_id, stage), storage)
@@ -259,7 +259,7 @@ def test_the_shards_of_a_recording_are_told_in_its_order(caller: Caller, bucket:
     assert published(task_id, told) == ["0", "1", "2", "10", "11", "12", "13", "14", "15", "20", "21"]
 
 
-def hand_in_shard(claim: leases.Claim, segments: list[Segment]) -> None:
+def hand_in_shard(claim: claims.Claim, segments: list[Segment]) -> None:
     key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/{claim.shard}.{claim.fence}.json"
     with session() as work:
         events.publish(work, claim, segments, ended=True)

@@ -22,8 +22,9 @@ from scripts.bench.soak.caller import Caller, Task
 from scripts.local_apps import API, BEAT, ROOT, worker
 from shared.models import Stage
 from shared.options import PRIORITIES
+from shared.rings import LEVELS
 from shared.states import QUEUES, StageState
-from shared.window import LEVELS, RINGS_PER_SLOT
+from shared.window import RINGS_PER_SLOT
 from tests.faults.rig import Rig, eventually, start
 
 SLOTS = 2

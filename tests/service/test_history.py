@@ -21,9 +21,9 @@ from sqlalchemy import select, update
 from scripts.bench import archive
 from scripts.local_stack import Stack
 from shared import leases
+from shared.claims import Answer
 from shared.config import Settings
 from shared.db import engine, session
-from shared.leases import Answer
 from shared.models import Job
 from shared.search import NEWEST, Filters, page
 from shared.states import NEEDS

@@ -24,18 +24,18 @@ from uuid_utils.compat import uuid7
 
 from shared import history, jobs, leases, lost_leases, search
 from shared.agreement import agree_on_language
+from shared.claims import Answer, Claim
 from shared.config import Settings
 from shared.db import session
 from shared.errors import DiarizationError, LeaseLost, NoAudio, NotFound, ParleyError, StorageUnavailable, WrongState
 from shared.jobs import Outcome, Source
-from shared.leases import Answer, Claim
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.repair import repair
+from shared.rings import Ring
 from shared.states import JOB_MOVES, NEEDS, STAGE_MOVES, TERMINAL, JobState, StageState
 from shared.storage import Storage
 from shared.transcript import Shard
-from shared.window import Ring
 
 ATTEMPTS = 3
 SUMMARY = {

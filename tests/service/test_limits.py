@@ -12,11 +12,11 @@ import pytest
 from sqlalchemy import update
 
 from scripts.local_stack import Stack
-from shared import leases
+from shared import claims, leases
+from shared.claims import Answer
 from shared.config import Settings
 from shared.db import session
 from shared.jobs import Outcome
-from shared.leases import Answer
 from shared.models import ApiKey, Stage
 from shared.storage import Storage
 from tests.service.gateway import Gateway, RawUpload, finish, gateway_on, hand_in, work_on
@@ -172,7 +172,7 @@ def test_many_workers_at_once_do_not_pass_the_limit(owner: uuid.UUID) -> None:
     for job_id in jobs:
         complete(held(job_id, "convert"))
     allow(owner, 3)
-    won: list[leases.Claim] = []
+    won: list[claims.Claim] = []
     barrier = threading.Barrier(len(jobs))
 
     def answer(job_id: uuid.UUID) -> None:

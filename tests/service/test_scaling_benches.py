@@ -17,9 +17,9 @@ from scripts.bench.scaling import Run, amdahl, report, side, unique
 from scripts.bench.soak.truth import bare_environment
 from scripts.local_apps import ROOT
 from shared import jobs, leases, window
+from shared.claims import Answer
 from shared.db import engine, session
 from shared.jobs import Source
-from shared.leases import Answer
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.states import NEEDS, JobState, plan

@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 
 from scripts.local_stack import Stack
-from shared import leases
+from shared import claims, leases
+from shared.claims import Answer
 from shared.config import Settings
 from shared.db import session
 from shared.errors import NoAudio
-from shared.leases import Answer
 from shared.models import UsageDay
 from shared.states import NEEDS
 from shared.storage import Storage
@@ -92,7 +92,7 @@ def test_tasks_that_end_at_once_are_all_counted(caller: Caller) -> None:
         lasts.append(work_on(task, "store"))
     barrier = threading.Barrier(len(lasts))
 
-    def complete(claim: leases.Claim) -> None:
+    def complete(claim: claims.Claim) -> None:
         barrier.wait(timeout=10)
         with session() as work:
             leases.complete(work, claim, Answer(f"{caller.id}/{claim.job_id}/end", 1, {**SUMMARY, "duration": 60.0}))

@@ -21,17 +21,18 @@ from sqlalchemy import func, select, update
 from uuid_utils.compat import uuid7
 
 from shared import jobs, keys
+from shared.claims import Claim
 from shared.config import Settings
 from shared.db import session
 from shared.errors import StorageUnavailable, TranscriptionError, WrongState
 from shared.jobs import Source
-from shared.leases import Claim
 from shared.models import Job, Stage
 from shared.options import JobOptions, Priority
 from shared.repair import repair
+from shared.rings import Ring
 from shared.states import TERMINAL, StageState
 from shared.storage import Storage
-from shared.window import LEAST_WINDOW, Ring, refill
+from shared.window import LEAST_WINDOW, refill
 from tests.service.test_kernel import claim, complete, fail, give_back
 
 PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "batch")
