@@ -20,7 +20,7 @@ demo: venv-local ## Transcribe a sample call, or FILE=meeting.mp3, on a stack st
 run: venv-local ## Start everything on this machine; PORT, API_KEY and PARLEY_HOME are read from the environment
 	@$(VENV) -m scripts.local run
 
-test: venv-dev ## Run all tests, which takes 10 GB of disk, or T=tests/unit/test_merge.py
+test: venv-dev ## Run all tests, which takes 10 GB of disk, or T=tests/unit/transcripts/test_merge.py
 	@$(VENV) -m scripts.download_models --model base --model tiny.en
 	@$(THREADS) $(VENV) -m scripts.run_tests $(T)
 

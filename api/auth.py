@@ -10,9 +10,9 @@ from fastapi.security import APIKeyHeader, HTTPAuthorizationCredentials, HTTPBea
 from sqlalchemy.orm import Session
 
 from api import limits
-from shared import keys
+from shared.callers import keys
+from shared.callers.keys import Caller
 from shared.errors import Forbidden
-from shared.keys import Caller
 
 bearer = HTTPBearer(auto_error=False, description="An API key as a bearer token")
 header = APIKeyHeader(name="X-API-Key", auto_error=False, description="The same key, for clients without bearer tokens")

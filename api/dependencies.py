@@ -11,8 +11,8 @@ from sqlalchemy.orm import Session
 from api import limits
 from api.auth import PresentedKey, identify
 from shared import db
+from shared.callers.keys import Caller
 from shared.config import Settings, settings
-from shared.keys import Caller
 from shared.storage import Storage, storage
 
 

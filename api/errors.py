@@ -10,6 +10,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.routing import Match
 
+from api.bodies.tasks import Problem
 from shared.errors import (
     InvalidRequest,
     MethodNotAllowed,
@@ -20,7 +21,6 @@ from shared.errors import (
     UnexpectedError,
     catalogue,
 )
-from shared.schemas import Problem
 
 METHODS = ("DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT")
 

@@ -20,8 +20,10 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 from sqlalchemy.orm import Session
 
-from api.form import MAX_FORM_BYTES
-from shared import idempotency, quotas
+from api.intake.form import MAX_FORM_BYTES
+from shared.callers import quotas
+from shared.callers.keys import Caller
+from shared.callers.limits import check_room
 from shared.config import settings
 from shared.errors import (
     ParleyError,
@@ -32,9 +34,8 @@ from shared.errors import (
     TooManyDeliveries,
     TooManyQueued,
 )
-from shared.keys import Caller
-from shared.limits import check_room
-from shared.telemetry import get_logger
+from shared.kernel import idempotency
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -10,8 +10,8 @@ from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from api import VERSION, errors, startup
-from api.bodies import BodyLimit
 from api.contracts import asr, clips, jobs, links, openai, whisper_service
+from api.intake.body_limits import BodyLimit
 from api.middleware import RequestContext
 from api.routes import (
     admin,
@@ -30,10 +30,10 @@ from api.routes import (
     usage,
     webhooks,
 )
-from shared import tracing
 from shared.config import settings
 from shared.storage import storage
-from shared.telemetry import configure_logging
+from shared.telemetry import tracing
+from shared.telemetry.logs import configure_logging
 
 DESCRIPTION = """\
 Recordings in, transcripts that say who spoke when out.
@@ -64,7 +64,7 @@ TAGS = [
 ]
 
 OWN_TRACES_ONLY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": False, "auto_configure": False}
-"""FastAPI's own would send query strings, and what exceptions say; ours are in shared/spans.py."""
+"""FastAPI's own would send query strings, and what exceptions say; ours are in shared/telemetry/spans.py."""
 
 
 def create_app() -> FastAPI:

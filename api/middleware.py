@@ -11,10 +11,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils.compat import uuid7
 
 from api import errors
-from shared import tracing
 from shared.errors import UnexpectedError
-from shared.metrics import REQUEST_SECONDS, REQUESTS
-from shared.telemetry import get_logger
+from shared.telemetry import tracing
+from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
 log = get_logger(__name__)
 

@@ -14,10 +14,10 @@ from functools import partial
 
 from anyio import CapacityLimiter, to_thread
 
-from shared import keys
+from shared.callers import keys
 from shared.db import session
 from shared.errors import DatabaseUnavailable, Unauthorized
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

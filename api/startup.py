@@ -8,12 +8,14 @@ from collections.abc import Callable
 from anyio import to_thread
 from sqlalchemy.exc import ProgrammingError
 
-from shared import db, keys, open_uploads
+from shared import db
+from shared.callers import keys
+from shared.callers.key_strength import weakness
 from shared.config import Settings
 from shared.errors import DatabaseUnavailable, StorageUnavailable
-from shared.key_strength import weakness
+from shared.intake import open_uploads
 from shared.storage import Storage
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -19,9 +19,9 @@ from anyio import CapacityLimiter, to_thread
 from api.revocation import until_revoked
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound
-from shared.events import Heard, Look, Standing, look
+from shared.kernel.events import Heard, Look, Standing, look
 from shared.states import JobState
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

@@ -10,10 +10,10 @@ import sys
 
 from pydantic import ValidationError
 
-from shared import keys
+from shared.callers import keys
+from shared.callers.limits import Limits
 from shared.db import session
 from shared.errors import ParleyError
-from shared.limits import Limits
 
 
 def main() -> int:

@@ -21,20 +21,19 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from scripts.local import (
+from scripts.local.apps import API, BEAT, ROOT, WORKERS
+from scripts.local.home import HomeInUse, PortTaken
+from scripts.local.models import ensure_models
+from scripts.local.stack import Stack
+from scripts.local.start import (
     DEFAULT_HOME,
-    HomeInUse,
-    PortTaken,
-    Stack,
-    StartFailed,
     home_from_environment,
     port_from_environment,
     preflight,
     reporter,
     stop_on_signals,
 )
-from scripts.local_apps import API, BEAT, ROOT, WORKERS
-from scripts.local_models import ensure_models
+from scripts.local.supervisor import StartFailed
 from shared.errors import ModelUnavailable
 
 FORMATS = ("json", "srt", "vtt")

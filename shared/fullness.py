@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable
 
 from shared.errors import ParleyError, StorageFull, StorageRefused, StorageUnavailable
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

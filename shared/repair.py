@@ -13,19 +13,22 @@ from datetime import timedelta
 from sqlalchemy import exists, func, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from shared import audio, deliveries, events, idempotency, open_uploads, quotas, uploads, webhook_endpoints
+from shared.callers import quotas
 from shared.config import Settings
 from shared.db import session
-from shared.erasure import purge, unfinished
 from shared.errors import StorageUnavailable
-from shared.expired import erase_expired
-from shared.lost_leases import expire
-from shared.metrics import RUNG_AGAIN, SWEEPS
+from shared.intake import open_uploads, uploads
+from shared.kernel import audio, events, idempotency
+from shared.kernel.erasure import purge, unfinished
+from shared.kernel.expired import erase_expired
+from shared.kernel.lost_leases import expire
+from shared.kernel.ring_window import LIVE_S, is_rung, refill
 from shared.models import Stage, Worker
 from shared.rings import Ring, level
 from shared.states import QUEUES, StageState
 from shared.storage import Storage
-from shared.window import LIVE_S, is_rung, refill
+from shared.telemetry.metrics import RUNG_AGAIN, SWEEPS
+from shared.webhooks import deliveries, endpoints
 
 BATCH = 500
 MAX_DOUBLINGS = 6
@@ -60,7 +63,7 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
         events.sweep(work)
         idempotency.sweep(work)
         deliveries.sweep(work)
-        webhook_endpoints.sweep(work)
+        endpoints.sweep(work)
         quotas.sweep(work)
         waiting = deliveries.due(work)
     ring(waiting)

@@ -1,4 +1,4 @@
-"""The state machine of a job and of its stages, shown as data. shared/jobs.py moves rows through it."""
+"""The state machine of a job and of its stages, shown as data. shared/kernel/jobs.py moves rows through it."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from redis.exceptions import RedisError
 from shared.config import settings
 from shared.rings import LEVELS, Ring
 from shared.states import QUEUES
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 from tasks import logs as logs  # its receivers have to be there before a program of Celery's begins
 
 log = get_logger(__name__)
@@ -30,7 +30,7 @@ def make_app() -> Celery:
     app = Celery(
         "parley",
         broker=config.redis_url.get_secret_value(),
-        include=["tasks.pipeline", "tasks.sweep", "tasks.webhooks", "tasks.worker"],
+        include=["tasks.pipeline", "tasks.sweep", "tasks.webhooks", "tasks.worker.process"],
     )
     app.conf.update(
         task_queues=[Queue(name) for name in sorted(set(QUEUES.values()))],

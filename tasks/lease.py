@@ -10,15 +10,15 @@ import time
 from collections.abc import Callable, Sequence
 from types import TracebackType
 
-from shared import events, leases
 from shared.claims import Claim
 from shared.config import Settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable, Interrupted, LeaseLost, StageStalled
-from shared.telemetry import get_logger
+from shared.kernel import events, leases
+from shared.telemetry.logs import get_logger
 from shared.transcript import Segment
 from tasks.app import ring
-from tasks.shutdown import shutting_down
+from tasks.worker.shutdown import shutting_down
 
 log = get_logger(__name__)
 

@@ -9,7 +9,7 @@ import click
 from celery import signals
 
 from shared.config import Settings, settings
-from shared.telemetry import configure_logging
+from shared.telemetry.logs import configure_logging
 
 STDOUT = 1
 PROGRAMS = ("worker", "beat", "flower")

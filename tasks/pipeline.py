@@ -6,7 +6,7 @@ download -> convert -> transcribe -+-> merge -> store
 The order is data (`NEEDS` in shared/states.py), what all stages share is in stage.py, the work itself in stages/.
 A long recording is cut into shards by convert: transcribe runs once for each of them, wherever there is a free worker.
 An uploaded recording is in storage before its job exists, so its download is born done. Whoever is to be told of the
-end is told by the outbox (shared/webhooks.py), however the job ends.
+end is told by the outbox (shared/webhooks/outbox.py), however the job ends.
 """
 
 from __future__ import annotations
@@ -16,33 +16,34 @@ from dataclasses import asdict, replace
 
 from faster_whisper import WhisperModel
 
-from shared import sources
 from shared.config import Settings
-from shared.shards import heard_seconds, planned
+from shared.intake import sources
+from shared.kernel.shards import heard_seconds, planned
 from shared.transcript import Caveat, Diarization, Shard, Transcript, Transcription, to_json
-from tasks import engines, fetch, pcm, sleeper
+from tasks import fetch, pcm
+from tasks.asr.channels import transcribe_channels
+from tasks.asr.decoding import TranscribeOptions
+from tasks.asr.language import Language
+from tasks.asr.long_language import decide_language
+from tasks.asr.shard_plan import plan
+from tasks.asr.vad import Read
+from tasks.engines import loading, sleeper
 from tasks.stage import Output, Work, key_of, stage
 from tasks.stages.convert import ConvertLimits
 from tasks.stages.convert import convert as decode
-from tasks.stages.decoding import TranscribeOptions
 from tasks.stages.diarize import DiarizeOptions
 from tasks.stages.diarize import diarize as find_speakers
 from tasks.stages.download import download as get
-from tasks.stages.long_language import decide_language
 from tasks.stages.merge import merge as join
-from tasks.stages.shards import plan
-from tasks.stages.speech import Read
-from tasks.stages.speech_language import Language
-from tasks.stages.split import transcribe_channels
 from tasks.stages.transcribe import transcribe as recognise
 
 
 def _device(config: Settings) -> str:
-    return "sleeper" if config.engine == "sleeper" else engines.device(config)
+    return "sleeper" if config.engine == "sleeper" else loading.device(config)
 
 
 def _device_of_speakers(config: Settings) -> str:
-    return "sleeper" if config.engine == "sleeper" else engines.diarization_device(config)
+    return "sleeper" if config.engine == "sleeper" else loading.diarization_device(config)
 
 
 def _no_speakers(cause: str | None) -> Caveat:
@@ -83,7 +84,7 @@ def transcribe(work: Work) -> Output:
         said = sleeper.transcribe(work.claim.hash[:12], shard or whole, config.sleeper_seconds, work.progress)
         work.finished(said.segments)
     else:
-        name = engines.model_name(config, options.model)
+        name = loading.model_name(config, options.model)
         wanted = TranscribeOptions(
             model=name,
             language=options.language,
@@ -94,7 +95,7 @@ def transcribe(work: Work) -> Output:
             mode=options.mode,
             batch_size=config.asr_batch_size,
         )
-        count, model = audio.meta.get("channels", 1), engines.whisper(config, name)
+        count, model = audio.meta.get("channels", 1), loading.whisper(config, name)
         reads = [pcm.reader(work.storage, key_of(audio), channel=n, channels=count) for n in range(count)]
         decided = _language_of_all(work, reads, duration, model) if shard and not options.language else None
         if options.channels == "split":
@@ -127,7 +128,7 @@ def diarize(work: Work) -> Output:
     else:
         sound = pcm.waveform(work.storage, key_of(audio), duration, work.folder)
         wanted = DiarizeOptions(options.num_speakers, options.min_speakers, options.max_speakers)
-        turns = find_speakers(sound, wanted, engines.diarization(config), work.progress)
+        turns = find_speakers(sound, wanted, loading.diarization(config), work.progress)
     return Output(to_json(turns), ".json", audio_seconds=duration)
 
 

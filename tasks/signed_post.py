@@ -15,11 +15,11 @@ from typing import Any
 import httpx
 from standardwebhooks.webhooks import Webhook
 
-from shared import egress_http
-from shared.deliveries import Answer, Errand
-from shared.egress import Guard
+from shared.egress import http
+from shared.egress.policy import Guard
 from shared.errors import ParleyError
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
+from shared.webhooks.deliveries import Answer, Errand
 
 log = get_logger(__name__)
 
@@ -33,7 +33,7 @@ def send(errand: Errand, guard: Guard, timeout_s: float) -> Answer:
     began, status, error = time.monotonic(), None, None
     try:
         with (
-            egress_http.client(guard, timeout_s=timeout_s, max_redirects=0) as client,
+            http.client(guard, timeout_s=timeout_s, max_redirects=0) as client,
             _deadline(timeout_s) as trace,
             client.stream(
                 "POST", errand.url, content=body.encode(), headers=sign(errand, body), extensions={"trace": trace}

@@ -5,8 +5,6 @@ The decorated function gets a `Work` and returns an `Output`; it knows nothing o
 
 from __future__ import annotations
 
-import os
-import socket
 import time
 import uuid
 from collections.abc import Callable, Mapping
@@ -17,8 +15,6 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
-from shared import events, leases, metrics
-from shared.agreement import agree_on_language
 from shared.claims import Answer, Claim, Input
 from shared.config import Settings, settings
 from shared.db import session
@@ -30,16 +26,20 @@ from shared.errors import (
     StorageUnavailable,
     UnexpectedError,
 )
-from shared.jobs import Outcome
+from shared.kernel import events, leases
+from shared.kernel.agreement import agree_on_language
+from shared.kernel.jobs import Outcome
 from shared.states import HEAVY, QUEUES
 from shared.storage import Storage, job_prefix, stage_key, storage
-from shared.telemetry import get_logger
+from shared.telemetry import metrics
+from shared.telemetry.logs import get_logger
 from shared.transcript import Finished, Progress, from_json
 from tasks.app import app, ring
 from tasks.lease import KeptLease, settle
-from tasks.shutdown import shutting_down
-from tasks.traces import Ended, stage_ended
-from tasks.workspace import discard, workspace
+from tasks.worker.name import worker_name
+from tasks.worker.shutdown import shutting_down
+from tasks.worker.traces import Ended, stage_ended
+from tasks.worker.workspace import discard, workspace
 
 log = get_logger(__name__)
 T = TypeVar("T")
@@ -133,11 +133,6 @@ def run(
         log.warning("database_away")  # unclaimed, the stage is rung again; claimed, it is when its lease has run out
     finally:
         structlog.contextvars.clear_contextvars()
-
-
-def worker_name() -> str:
-    """Who holds a lease: host and process."""
-    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) -> Ended:

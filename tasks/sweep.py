@@ -8,7 +8,7 @@ from shared.config import settings
 from shared.errors import DatabaseUnavailable
 from shared.repair import repair
 from shared.storage import storage
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 from tasks.app import app, ring
 
 log = get_logger(__name__)

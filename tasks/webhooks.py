@@ -1,20 +1,21 @@
-"""Emptying the outbox: claim what is due, send it, note what came of it. The rules are in shared/deliveries.py."""
+"""Emptying the outbox: claim what is due, send it, note what came of it. The rules: shared/webhooks/deliveries.py."""
 
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from shared import deliveries, egress
 from shared.config import settings
 from shared.db import session
-from shared.deliveries import Errand
-from shared.egress import Guard
+from shared.egress import policy
+from shared.egress.policy import Guard
 from shared.errors import DatabaseUnavailable
-from shared.metrics import WEBHOOK_ATTEMPTS
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
+from shared.telemetry.metrics import WEBHOOK_ATTEMPTS
+from shared.webhooks import deliveries
+from shared.webhooks.deliveries import Errand
 from tasks.app import app, ring
-from tasks.shutdown import shutting_down
 from tasks.signed_post import send
+from tasks.worker.shutdown import shutting_down
 
 log = get_logger(__name__)
 
@@ -31,7 +32,7 @@ def deliver(_delivery_id: str = "", _shard: int = 0) -> None:
         if not errands:
             return
         with ThreadPoolExecutor(len(errands), thread_name_prefix="webhook") as senders:
-            guard, limits = egress.guard(config), (config.webhook_timeout_s, config.webhook_retry_s)
+            guard, limits = policy.guard(config), (config.webhook_timeout_s, config.webhook_retry_s)
             sent = [senders.submit(_run, errand, guard, *limits) for errand in errands]
         for one in sent:
             one.result()

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.config import Settings, settings
-from tasks.engines import ALIASES, WHISPER_FILES, model_name
+from tasks.engines.loading import ALIASES, WHISPER_FILES, model_name
 
 WAIT_S = 3600
 POLL_S = 2

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local_stack import Stack
-from shared import keys
+from scripts.local.stack import Stack
+from shared.callers import keys
 from shared.config import Settings, settings
 from shared.db import forget_engine, session
 from shared.storage import Storage, storage

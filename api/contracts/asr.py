@@ -9,16 +9,16 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from api import parameters
 from api.contracts.desk import WAITING, Desk, DeskDep, Finished, form
 from api.contracts.openai_answers import verbose_segment
 from api.errors import responses
-from api.intake import Upload
-from api.parameters import Asked
+from api.intake import parameters
+from api.intake.ingest import Upload
+from api.intake.parameters import Asked
 from api.routes.results import content_disposition
+from api.transcripts.formats import render
 from shared.abilities import is_english_only
 from shared.errors import InvalidRequest
-from shared.formats import render
 from shared.languages import LANGUAGES
 from shared.transcript import SAMPLE_RATE, Segment, Transcript
 

@@ -12,16 +12,16 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
-from api import arrival, assembly, intake, submission, uploaded
 from api.contracts.desk import SUBMITTING, WAITING, Desk, DeskDep, form
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
+from api.intake import arrival, assembly, by_upload, ingest, submission
 from api.routes import uploads as our_uploads
-from shared import uploads
 from shared.errors import DatabaseUnavailable, Forbidden, NotFound, Unauthorized
+from shared.intake import uploads
+from shared.intake.uploads import UploadState
 from shared.models import Job
 from shared.transcript import Segment
-from shared.uploads import UploadState
 
 router = APIRouter(prefix="/api", tags=["clips"])
 
@@ -70,16 +70,16 @@ async def upload(desk: DeskDep) -> ClipUploaded:
     curl -H "Authorization: Bearer $API_KEY" -F file=@interview.mp3 $URL/api/audio
     """
     clip_id, config = uuid7(), desk.config
-    await intake.in_thread(desk.admit)
+    await ingest.in_thread(desk.admit)
     receive = partial(
-        intake.receive,
+        ingest.receive,
         desk.request,
         known=(),
         max_bytes=config.max_upload_bytes,
         takes_files=config.allow_upload_adapter,
     )
     arrived = await arrival.store(desk.request, desk.storage, desk.caller.id, clip_id, receive, lambda _: None)
-    await intake.in_thread(
+    await ingest.in_thread(
         assembly.keep, clip_id, desk.caller.id, arrived.source, arrived.writer, desk.storage, config.upload_ttl_s
     )
     return ClipUploaded(clip_id=clip_id, message="File uploaded successfully.")
@@ -93,7 +93,7 @@ async def transcribe(
 
     curl -X POST -H "Authorization: Bearer $API_KEY" "$URL/api/transcribe?clip_id=$CLIP_ID&diarize=false"
     """
-    job = await intake.in_thread(_submit, desk, clip_id, diarize)
+    job = await ingest.in_thread(_submit, desk, clip_id, diarize)
     done = await desk.finished(job.id)
     response.headers["X-Task-Id"] = str(job.id)
     return ClipTranscript(segments=[_segment(segment) for segment in done.transcript.segments])
@@ -133,8 +133,8 @@ def _submit(desk: Desk, clip_id: uuid.UUID, diarize: bool) -> Job:
     desk.admit()
     job_id = uuid7()
     desk.request.state.task_id = job_id
-    order = uploaded.order(
-        {uploaded.UPLOAD_ID: str(clip_id), "diarization": str(diarize)},
+    order = by_upload.order(
+        {by_upload.UPLOAD_ID: str(clip_id), "diarization": str(diarize)},
         desk.config,
         job_id=job_id,
         owner_id=desk.caller.id,

@@ -13,15 +13,18 @@ from anyio import to_thread
 from fastapi import Depends, Header, Request
 from uuid_utils.compat import uuid7
 
-from api import arrival, intake, limits, submission, transfer
+from api import limits
+from api.bodies.form_schema import in_form
 from api.dependencies import DetachedCallerDep, SettingsDep, StorageDep
 from api.errors import stored
-from api.form import FILE
-from api.form_schema import in_form
-from api.intake import Upload
-from api.parameters import Asked
+from api.intake import arrival, ingest, submission, transfer
+from api.intake.form import FILE
+from api.intake.ingest import Upload
+from api.intake.parameters import Asked
+from api.transcripts import corrections
 from api.waiting import until_ended
-from shared import corrections, db, history
+from shared import db
+from shared.callers.keys import Caller
 from shared.config import Settings
 from shared.errors import (
     AdapterDisabled,
@@ -47,7 +50,7 @@ from shared.errors import (
     UnsupportedMedia,
     WorkerLost,
 )
-from shared.keys import Caller
+from shared.kernel import job_views
 from shared.models import Job
 from shared.states import JobState
 from shared.storage import Storage
@@ -102,9 +105,9 @@ class Desk:
         """
         job_id = uuid7()
         self.request.state.task_id = job_id
-        await intake.in_thread(self.admit)
+        await ingest.in_thread(self.admit)
         receive = partial(
-            intake.receive,
+            ingest.receive,
             self.request,
             known=known,
             repeatable=repeatable,
@@ -118,7 +121,7 @@ class Desk:
         order = submission.Order(
             job_id, self.caller.id, arrived.source, asked, self.request.state.request_id, self.idempotency_key
         )
-        return await intake.in_thread(submission.place, order, arrived.writer, self.storage), wanted
+        return await ingest.in_thread(submission.place, order, arrived.writer, self.storage), wanted
 
     def admit(self) -> None:
         """Raises when no further task is taken of this caller now."""
@@ -149,12 +152,12 @@ class Desk:
     def fetch(self, job_id: uuid.UUID) -> Finished:
         """The job and its transcript, as corrected. Raises NotFound, NotReady, and the error that ended the job."""
         with db.session() as work:
-            job = history.get(work, self.caller.id, job_id).job
+            job = job_views.get(work, self.caller.id, job_id).job
             if error := failure(job):
                 raise error
             if job.state != JobState.DONE:
                 raise NotReady("The transcript is not ready yet.", status=job.state)
-            key = history.transcript_key(work, job_id)
+            key = job_views.transcript_key(work, job_id)
             edits = corrections.edits_of(work, job)
         return Finished(job, corrections.corrected(from_json(Transcript, self.storage.get(key)), edits))
 

@@ -7,18 +7,19 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from api import parameters
 from api.contracts.desk import SUBMITTING, DeskDep, form
 from api.contracts.whisper_service import FIELDS, NAMES, USUAL
 from api.dependencies import DetachedCallerDep, StorageDep
 from api.errors import responses
-from api.intake import Upload
-from api.parameters import Asked
+from api.intake import parameters
+from api.intake.ingest import Upload
+from api.intake.parameters import Asked
 from api.routes import tasks
-from shared import db, history
+from api.transcripts.formats import as_dict
+from shared import db
 from shared.errors import StorageUnavailable
-from shared.formats import as_dict
-from shared.history import View
+from shared.kernel import job_views
+from shared.kernel.job_views import View
 from shared.options import JobOptions
 from shared.states import JobState
 
@@ -60,7 +61,7 @@ def status(job_id: uuid.UUID, desk: DeskDep) -> dict[str, Any]:
     curl -H "Authorization: Bearer $API_KEY" $URL/jobs/$JOB_ID
     """
     with db.session() as work:
-        view = history.get(work, desk.caller.id, job_id)
+        view = job_views.get(work, desk.caller.id, job_id)
     job = view.job
     is_done = job.state == JobState.DONE
     words = JobOptions.from_row(job.options).timestamp_granularity == "word"

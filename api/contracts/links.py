@@ -13,8 +13,9 @@ from sqlalchemy import ColumnElement, func, select, true
 from api.contracts import links_files
 from api.dependencies import CallerDep, DetachedAdminDep, DetachedCallerDep, SessionDep
 from api.errors import responses
-from shared import db, erasure, history
+from shared import db
 from shared.errors import DatabaseUnavailable, Forbidden, NotFound, NotReady, Unauthorized
+from shared.kernel import erasure, job_views
 from shared.models import Job, Stage
 from shared.states import JobState, StageState
 
@@ -60,7 +61,7 @@ def status(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dict[st
 
     curl -H "Authorization: Bearer $API_KEY" $URL/transcribe/$JOB_ID
     """
-    view = history.get(session, caller.id, job_id)
+    view = job_views.get(session, caller.id, job_id)
     job = view.job
     body = {"status": STATUS[JobState(job.state)], "job_id": str(job.id)}
     match body["status"]:
@@ -84,7 +85,7 @@ def transcript(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dic
 
     curl -H "Authorization: Bearer $API_KEY" $URL/transcript/$JOB_ID
     """
-    job = history.get(session, caller.id, job_id).job
+    job = job_views.get(session, caller.id, job_id).job
     if job.state != JobState.DONE:
         raise NotReady("The transcript is not ready.", status=job.state)
     return links_files.transcript_body(job)

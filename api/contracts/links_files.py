@@ -14,8 +14,8 @@ from sqlalchemy.orm import Session
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from shared import db
-from shared.audio import EXPIRED
 from shared.errors import NotFound, StorageUnavailable
+from shared.kernel.audio import EXPIRED
 from shared.models import Artifact, Job, Stage
 from shared.states import JobState
 from shared.storage import Storage

@@ -9,7 +9,7 @@ from string import ascii_uppercase
 from typing import Any
 
 from api.contracts.openai_request import Wanted
-from shared import formats
+from api.transcripts import formats
 from shared.languages import LANGUAGES
 from shared.transcript import Segment, Transcript, Word
 

@@ -13,7 +13,7 @@ from pydantic import BaseModel, Field
 
 from api import errors
 from shared.errors import InvalidRequest, ModelNotAllowed, NotReady, ParleyError, Unauthorized, UnexpectedError
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 

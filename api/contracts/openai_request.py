@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from api import parameters
-from api.intake import Upload
-from api.parameters import Asked
+from api.intake import parameters
+from api.intake.ingest import Upload
+from api.intake.parameters import Asked
 from shared.config import Settings
 from shared.errors import InvalidRequest
 from shared.options import JobOptions

@@ -13,17 +13,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
-from api import parameters, views
+from api.bodies import views
+from api.bodies.results import Result
+from api.bodies.tasks import Accepted, Languages, Models, TaskStatus
 from api.contracts.desk import SUBMITTING, WAITING, Desk, DeskDep, Finished, form
 from api.contracts.service_bodies import JobAccepted, JobList, JobStatus, Status
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
-from api.intake import Upload
-from api.parameters import Asked
+from api.history import search
+from api.intake import parameters
+from api.intake.ingest import Upload
+from api.intake.parameters import Asked
 from api.routes import catalog, results, tasks
 from api.routes.history import Cursor, Limit
 from api.routes.transcribe import OPTIONS, accepted
-from shared import db, history, jobs, search
+from api.transcripts.formats import FORMATS, as_dict, render
+from shared import db
 from shared.errors import (
     DatabaseUnavailable,
     Forbidden,
@@ -33,11 +38,9 @@ from shared.errors import (
     Unauthorized,
     WrongState,
 )
-from shared.formats import FORMATS, as_dict, render
+from shared.kernel import job_views, jobs
 from shared.models import Job
 from shared.options import JobOptions
-from shared.result_schemas import Result
-from shared.schemas import Accepted, Languages, Models, TaskStatus
 from shared.states import JobState
 
 router = APIRouter(prefix="/api/v1", tags=["service v1"])
@@ -124,7 +127,7 @@ def status(job_id: uuid.UUID, request: Request, desk: DeskDep) -> dict[str, Any]
         curl -H "Authorization: Bearer $API_KEY" $URL/api/v1/status/$JOB_ID
     """
     with db.session() as work:
-        view = history.get(work, desk.caller.id, job_id)
+        view = job_views.get(work, desk.caller.id, job_id)
     if "-" in request.path_params["job_id"]:
         return views.task_status(view)
     is_done = view.job.state == JobState.DONE
@@ -225,5 +228,5 @@ def _result(done: Finished) -> dict[str, Any]:
     words = JobOptions.from_row(done.job.options).timestamp_granularity == "word"
     return {
         **as_dict(done.transcript, words=words),
-        "processing_time": history.processing_time(done.job),
+        "processing_time": job_views.processing_time(done.job),
     }

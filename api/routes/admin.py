@@ -9,13 +9,8 @@ from typing import Annotated
 from fastapi import APIRouter, Depends
 from sqlalchemy import func, select
 
-from api import transfer, views
-from api.bodies import described, json_body
-from api.dependencies import AdminDep, DetachedAdminDep, SessionDep, SettingsDep, StorageDep
-from api.errors import responses
-from api.routes.history import Cursor, Limit
-from shared import db, keys, open_uploads, repair
-from shared.admin_schemas import (
+from api.bodies import views
+from api.bodies.admin import (
     ChangedLimits,
     CreatedKey,
     Failure,
@@ -27,6 +22,14 @@ from shared.admin_schemas import (
     Repaired,
     StageCount,
 )
+from api.dependencies import AdminDep, DetachedAdminDep, SessionDep, SettingsDep, StorageDep
+from api.errors import responses
+from api.intake import transfer
+from api.intake.body_limits import described, json_body
+from api.routes.history import Cursor, Limit
+from shared import db, repair
+from shared.callers import keys
+from shared.callers.limits import Limits
 from shared.errors import (
     DatabaseUnavailable,
     FileTooLarge,
@@ -35,7 +38,7 @@ from shared.errors import (
     NotFound,
     Unauthorized,
 )
-from shared.limits import Limits
+from shared.intake import open_uploads
 from shared.models import Job, Stage
 from shared.states import TERMINAL, JobState, StageState
 from tasks.app import ring

@@ -13,17 +13,18 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
-from api import batch_orders, batch_submission, fields, intake, limits, transfer, views
-from api.batch_submission import BatchOrder, Placed
-from api.bodies import JSON
+from api import limits
+from api.bodies import views
+from api.bodies.batches import AcceptedBatch, Batches, BatchReceipt, BatchStatus, BatchTask, BatchTasks
 from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
+from api.intake import batch_orders, batch_submission, fields, ingest, transfer
+from api.intake.batch_submission import BatchOrder, Placed
+from api.intake.body_limits import JSON
 from api.routes.history import Cursor, Limit
 from api.routes.tasks import purged
 from api.routes.transcribe import OPTIONS
-from shared import batches, db, erasure, jobs
-from shared.batch_schemas import AcceptedBatch, Batches, BatchReceipt, BatchStatus, BatchTask, BatchTasks
-from shared.batches import Overview
+from shared import db
 from shared.errors import (
     AdapterDisabled,
     BlockedAddress,
@@ -38,6 +39,8 @@ from shared.errors import (
     Unauthorized,
     WrongState,
 )
+from shared.kernel import batches, erasure, jobs
+from shared.kernel.batches import Overview
 from shared.states import JobState
 
 router = APIRouter(tags=["batches"])
@@ -103,9 +106,9 @@ async def submit(
     told once, when the last task has ended.
     """
     body = await fields.read_json(request)
-    asked = await intake.in_thread(batch_orders.parse, body, config)
+    asked = await ingest.in_thread(batch_orders.parse, body, config)
     order = BatchOrder(uuid7(), caller, asked, request.state.request_id, idempotency_key)
-    placed = await intake.in_thread(batch_submission.place, order, config)
+    placed = await ingest.in_thread(batch_submission.place, order, config)
     headers = {"Location": f"/batches/{placed.batch.id}"}
     if placed.batch.id != order.batch_id:
         headers["Idempotent-Replayed"] = "true"

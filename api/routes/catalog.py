@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
+from api.bodies.tasks import Language, Languages, ModelInfo, Models
 from api.dependencies import CallerDep, SettingsDep
 from api.errors import responses
 from shared.abilities import is_english_only
 from shared.errors import DatabaseUnavailable, Forbidden, Unauthorized
 from shared.languages import LANGUAGES
-from shared.schemas import Language, Languages, ModelInfo, Models
 
 router = APIRouter(tags=["catalogue"], responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))
 

@@ -8,12 +8,16 @@ from typing import Any
 from fastapi import APIRouter, Request
 from pydantic import ValidationError
 
-from api import bodies, parameters, transfer, views
+from api.bodies import views
+from api.bodies.corrections import TranscriptVersion, TranscriptVersions
+from api.bodies.tasks import TaskDetail
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
-from api.intake import in_thread
-from shared import corrections, db, history
-from shared.correction_schemas import CorrectionRequest, TranscriptVersion, TranscriptVersions
+from api.intake import body_limits, parameters, transfer
+from api.intake.ingest import in_thread
+from api.transcripts import corrections
+from api.transcripts.correction_request import CorrectionRequest
+from shared import db
 from shared.errors import (
     DatabaseUnavailable,
     FileTooLarge,
@@ -26,8 +30,8 @@ from shared.errors import (
     VersionConflict,
     WrongState,
 )
+from shared.kernel import job_views
 from shared.options import JobNotes
-from shared.schemas import TaskDetail
 from shared.storage import Storage
 from shared.transcript import Transcript, from_json
 
@@ -71,7 +75,7 @@ def versions(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Tran
 
     curl -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/versions
     """
-    job = history.get(session, caller.id, task_id).job
+    job = job_views.get(session, caller.id, task_id).job
     found = [
         TranscriptVersion(
             version=row.version, speakers=dict(row.names), segments=row.segments, created_at=row.created_at
@@ -83,18 +87,18 @@ def versions(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Tran
 
 def _check_is_there(owner_id: uuid.UUID, task_id: uuid.UUID) -> None:
     with db.session() as work:
-        history.get(work, owner_id, task_id)
+        job_views.get(work, owner_id, task_id)
 
 
 async def _body(request: Request) -> bytes:
     try:
-        return await bodies.read(request)
+        return await body_limits.read(request)
     except FileTooLarge as error:  # this call's own code, from before all limits were in one place: codes are stable
         raise InvalidRequest(error.message, **error.detail) from error
 
 
 def _parsed(body: bytes) -> CorrectionRequest:
-    bodies.check_json(body)
+    body_limits.check_json(body)
     try:
         return CorrectionRequest.model_validate_json(body)
     except ValidationError as error:
@@ -106,9 +110,9 @@ def _corrected(owner_id: uuid.UUID, task_id: uuid.UUID, asked: CorrectionRequest
     transcript = None
     if asked.is_about_the_transcript:
         with db.session() as work:
-            corrections.check_is_done(history.get(work, owner_id, task_id).job)
-            key = history.transcript_key(work, task_id)
+            corrections.check_is_done(job_views.get(work, owner_id, task_id).job)
+            key = job_views.transcript_key(work, task_id)
         transcript = from_json(Transcript, storage.get(key))
     with db.session() as work:
         corrections.correct(work, owner_id, task_id, transcript, asked)
-        return views.task_detail(history.get(work, owner_id, task_id))
+        return views.task_detail(job_views.get(work, owner_id, task_id))

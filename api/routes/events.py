@@ -14,7 +14,7 @@ from api.dependencies import DetachedCallerDep
 from api.errors import responses
 from api.waiting import GatewayEnds, News, follow
 from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, NotFound, Unauthorized
-from shared.events import Standing
+from shared.kernel.events import Standing
 
 router = APIRouter(tags=["tasks"])
 

@@ -11,16 +11,16 @@ from fastapi import APIRouter, Response
 from sqlalchemy import func, select, text
 
 from api import VERSION
+from api.bodies.tasks import AsyncHealth, Health, Live, QueueHealth
 from api.dependencies import SettingsDep, StorageDep
 from shared import db
 from shared.config import Settings
 from shared.errors import ParleyError, StorageFull
-from shared.fleet import crews
+from shared.kernel.fleet import crews
 from shared.models import Stage
-from shared.schemas import AsyncHealth, Health, Live, QueueHealth
 from shared.states import StageState
 from shared.storage import Storage
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 router = APIRouter(prefix="/health", tags=["health"])

@@ -9,14 +9,14 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
-from api import views
+from api.bodies import views
+from api.bodies.tasks import History
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep
 from api.errors import responses
-from api.history_filters import FILTERS, FiltersDep, only
-from shared import export, search
+from api.history import export, search
+from api.history.filters import FILTERS, FiltersDep, only
+from api.history.headlines import headlines
 from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, Unauthorized
-from shared.headlines import headlines
-from shared.schemas import History
 
 router = APIRouter(tags=["tasks"])
 

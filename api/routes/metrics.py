@@ -1,6 +1,6 @@
 """GET /metrics: for Prometheus, inside the network. A proxy in front must not pass it on; ours does not.
 
-Other users of the same machine do not get it (shared/peers.py).
+Other users of the same machine do not get it (shared/telemetry/peers.py).
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 
 from api.dependencies import SettingsDep
 from api.errors import responses
+from api.gauges import Servers, ServiceGauges
 from api.routes.health import check_broker
-from shared import metrics
 from shared.config import settings
 from shared.errors import Unauthorized
-from shared.gauges import Servers, ServiceGauges
-from shared.peers import may_read_metrics
 from shared.storage import storage
+from shared.telemetry import metrics
+from shared.telemetry.peers import may_read_metrics
 
 router = APIRouter(tags=["health"])
 

@@ -11,9 +11,12 @@ from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Response
 
+from api.bodies.results import Result
 from api.dependencies import DetachedCallerDep, StorageDep
 from api.errors import responses, stored
-from shared import corrections, db, history
+from api.transcripts import corrections
+from api.transcripts.formats import FORMATS, FormatOptions, as_dict, render
+from shared import db
 from shared.errors import (
     Cancelled,
     DatabaseUnavailable,
@@ -24,10 +27,9 @@ from shared.errors import (
     StorageUnavailable,
     Unauthorized,
 )
-from shared.formats import FORMATS, FormatOptions, as_dict, render
+from shared.kernel import job_views
 from shared.models import Job
 from shared.options import Format, JobOptions
-from shared.result_schemas import Result
 from shared.states import JobState
 from shared.storage import Storage
 from shared.transcript import Transcript, from_json
@@ -97,9 +99,9 @@ class Shown:
 def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, shown: Shown) -> Response:
     """The transcript of a task. Raises NotFound, NotReady, the error that ended it, and StorageUnavailable."""
     with db.session() as work:
-        job = history.get(work, owner_id, task_id).job
+        job = job_views.get(work, owner_id, task_id).job
         _check_is_done(job)
-        key = history.transcript_key(work, task_id)
+        key = job_views.transcript_key(work, task_id)
         edits = corrections.edits_of(work, job, shown.version)
     asked = JobOptions.from_row(job.options)
     wanted = shown.format or asked.format
@@ -142,7 +144,7 @@ def _json(job: Job, transcript: Transcript, version: int, options: FormatOptions
         "status": job.state,
         "version": version,
         **as_dict(transcript, words=options.words),
-        "processing_time": history.processing_time(job),
+        "processing_time": job_views.processing_time(job),
         "cached": job.cached,
     }
     return json.dumps(body, ensure_ascii=False)

@@ -8,12 +8,15 @@ from fastapi import APIRouter, Request, Response
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
-from api import limits, submission, views
+from api import limits
 from api.auth import PresentedKey, identify
+from api.bodies import views
+from api.bodies.tasks import Accepted, Receipt, TaskDetail, TaskStatus
 from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, StorageDep, SubmitterDep
 from api.errors import responses
+from api.intake import submission
 from api.routes.transcribe import accepted
-from shared import db, erasure, history, jobs
+from shared import db
 from shared.errors import (
     DatabaseUnavailable,
     Forbidden,
@@ -24,11 +27,11 @@ from shared.errors import (
     Unauthorized,
     WrongState,
 )
+from shared.kernel import erasure, job_views, jobs
 from shared.models import Erasure
-from shared.schemas import Accepted, Receipt, TaskDetail, TaskStatus
 from shared.states import JobState
 from shared.storage import Storage
-from shared.telemetry import get_logger
+from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 router = APIRouter(tags=["tasks"])
@@ -45,13 +48,13 @@ def status(task_id: uuid.UUID, request: Request, key: PresentedKey) -> TaskStatu
     # not as dependencies: of all calls the one that is made most takes one thread, once
     with db.session(is_reading=True) as work:
         caller = identify(work, request, key, "transcribe")
-        return views.task_status(history.get(work, caller.id, task_id))
+        return views.task_status(job_views.get(work, caller.id, task_id))
 
 
 @router.get("/tasks/{task_id}", response_model=TaskDetail, summary="All about a task", responses=responses(*USUAL))
 def detail(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskDetail:
     """Its status, options, file and stages: everything but the text."""
-    return views.task_detail(history.get(session, caller.id, task_id))
+    return views.task_detail(job_views.get(session, caller.id, task_id))
 
 
 @router.post(
@@ -66,7 +69,7 @@ def cancel(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskSt
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/cancel
     """
     jobs.cancel(session, caller.id, task_id)
-    return views.task_status(history.get(session, caller.id, task_id))
+    return views.task_status(job_views.get(session, caller.id, task_id))
 
 
 @router.post(

@@ -13,14 +13,18 @@ from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
-from api import arrival, fields, intake, limits, parameters, remote, submission, transfer, uploaded
-from api.bodies import JSON
+from api import limits
+from api.bodies.form_schema import in_form
+from api.bodies.results import Result
+from api.bodies.tasks import Accepted
 from api.dependencies import SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
-from api.form_schema import in_form
-from api.parameters import Asked
+from api.intake import arrival, by_upload, by_url, fields, ingest, parameters, submission, transfer
+from api.intake.body_limits import JSON
+from api.intake.parameters import Asked
 from api.routes import results
 from api.waiting import until_ended
+from shared.callers.keys import Caller
 from shared.config import Settings
 from shared.errors import (
     AdapterDisabled,
@@ -39,17 +43,14 @@ from shared.errors import (
     Unauthorized,
     WrongState,
 )
-from shared.keys import Caller
 from shared.models import Job
 from shared.options import JobNotes, JobOptions
-from shared.result_schemas import Result
-from shared.schemas import Accepted
 from shared.states import JobState
 from shared.storage import Storage
 
 router = APIRouter(tags=["transcribe"])
 
-NAMES = parameters.NAMES | remote.FIELDS | uploaded.FIELDS
+NAMES = parameters.NAMES | by_url.FIELDS | by_upload.FIELDS
 """Every field but the file."""
 
 OPTIONS: dict[str, Any] = {
@@ -182,36 +183,36 @@ async def _by_form(
     request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, storage: Storage
 ) -> tuple[Job, Asked]:
     receive = partial(
-        intake.receive,
+        ingest.receive,
         request,
         known=NAMES,
         max_bytes=config.max_upload_bytes,
-        instead=(remote.URL, uploaded.UPLOAD_ID),
+        instead=(by_url.URL, by_upload.UPLOAD_ID),
         takes_files=config.allow_upload_adapter,
     )
 
-    def read(form: intake.Upload) -> Asked | None:
+    def read(form: ingest.Upload) -> Asked | None:
         return parameters.parse(form.fields, config) if form.bytes else None
 
     arrived = await arrival.store(request, storage, caller.id, job_id, receive, read)
     asked = arrived.wanted
     if asked is None:
-        await intake.in_thread(submission.withdraw, job_id, arrived.writer)
+        await ingest.in_thread(submission.withdraw, job_id, arrived.writer)
         return await _without_file(request, job_id, caller, config, arrived.form.fields)
     order = submission.Order(job_id, caller.id, arrived.source, asked, request.state.request_id, _key(request))
-    return await intake.in_thread(submission.place, order, arrived.writer, storage), asked
+    return await ingest.in_thread(submission.place, order, arrived.writer, storage), asked
 
 
 async def _without_file(
     request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, given: Mapping[str, str]
 ) -> tuple[Job, Asked]:
     def place() -> tuple[Job, Asked]:
-        make = uploaded.order if uploaded.is_named(given) else remote.order
+        make = by_upload.order if by_upload.is_named(given) else by_url.order
         order = make(given, config, job_id=job_id, owner_id=caller.id, request_id=request.state.request_id)
         order = replace(order, idempotency_key=_key(request))
         return submission.place_remote(order), order.asked
 
-    return await intake.in_thread(place)
+    return await ingest.in_thread(place)
 
 
 def _key(request: Request) -> str | None:

@@ -12,12 +12,16 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from uuid_utils.compat import uuid7
 
-from api import assembly, intake, limits, relay, transfer, upload_views, views
-from api.bodies import described, json_body
+from api import limits
+from api.bodies import upload_views, views
+from api.bodies.uploads import NewUpload, ReceivedPart, UploadDetail, UploadInfo, UploadReceipt, Uploads
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
+from api.intake import assembly, ingest, relay, transfer
+from api.intake.body_limits import described, json_body
 from api.routes.tasks import purged
-from shared import db, erasure, parts, uploads
+from shared import db
+from shared.callers.keys import Caller
 from shared.errors import (
     AdapterDisabled,
     ChecksumMismatch,
@@ -34,13 +38,13 @@ from shared.errors import (
     Unauthorized,
     WrongState,
 )
-from shared.filenames import safe_filename
-from shared.keys import Caller
+from shared.intake import parts, uploads
+from shared.intake.filenames import safe_filename
+from shared.intake.parts import MAX_PARTS, Layout
+from shared.intake.uploads import UploadState
+from shared.kernel import erasure
 from shared.models import Upload
-from shared.parts import MAX_PARTS, Layout
 from shared.storage import Storage, public_storage
-from shared.upload_bodies import NewUpload, ReceivedPart, UploadDetail, UploadInfo, UploadReceipt, Uploads
-from shared.uploads import UploadState
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
@@ -165,7 +169,7 @@ async def put_part(
     """
     if not config.allow_upload_adapter:
         raise AdapterDisabled("This server does not take uploaded files.")
-    upload = await intake.in_thread(assembly.opened, caller.id, upload_id, storage)
+    upload = await ingest.in_thread(assembly.opened, caller.id, upload_id, storage)
     cut = Layout(upload.bytes, upload.part_bytes)
     if number > cut.count:
         raise NotFound(f"The upload has {cut.count} parts.")

@@ -11,13 +11,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request
 from pydantic import BeforeValidator
 
+from api.bodies.tasks import OwnUsage, QuotaUse, Usage, UsageItem, UsageTotal
 from api.dependencies import AdminDep, CallerDep, SessionDep, SettingsDep
 from api.errors import responses
-from api.history_filters import only
-from shared import quotas, usage
+from api.history.filters import only
+from shared.callers import quotas, usage
+from shared.callers.usage import Use
 from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, Unauthorized
-from shared.schemas import OwnUsage, QuotaUse, Usage, UsageItem, UsageTotal
-from shared.usage import Use
 
 router = APIRouter(responses=responses(Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable))
 

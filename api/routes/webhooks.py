@@ -8,12 +8,26 @@ from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Query, Response
 
-from api import transfer, views
-from api.bodies import described, json_body, optional_json_body
+from api.bodies import views
+from api.bodies.webhooks import (
+    Attempt,
+    ChangedEndpoint,
+    CreatedEndpoint,
+    Deliveries,
+    Delivery,
+    DeliveryDetail,
+    Endpoint,
+    Endpoints,
+    NewEndpoint,
+    Secret,
+)
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep
 from api.errors import responses
+from api.intake import transfer
+from api.intake.body_limits import described, json_body, optional_json_body
 from api.routes.history import Cursor, Limit
-from shared import db, deliveries, quotas, webhook_endpoints, webhooks
+from shared import db
+from shared.callers import quotas
 from shared.errors import (
     BlockedAddress,
     DatabaseUnavailable,
@@ -27,19 +41,8 @@ from shared.errors import (
     WrongState,
 )
 from shared.models import WebhookAttempt, WebhookDelivery, WebhookEndpoint
-from shared.webhook_schemas import (
-    Attempt,
-    ChangedEndpoint,
-    CreatedEndpoint,
-    Deliveries,
-    Delivery,
-    DeliveryDetail,
-    Endpoint,
-    Endpoints,
-    NewEndpoint,
-    Secret,
-)
-from shared.webhooks import DeliveryState
+from shared.webhooks import deliveries, endpoints, outbox
+from shared.webhooks.outbox import DeliveryState
 from tasks.app import ring
 
 router = APIRouter(tags=["webhooks"], responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))
@@ -61,8 +64,8 @@ def create(
 
     curl -H "Authorization: Bearer $API_KEY" --json '{"url": "https://intranet.example/parley"}' $URL/webhooks/endpoints
     """
-    url = webhooks.check_url(wanted.url, config)
-    made, secret = webhook_endpoints.create(session, caller.id, url, wanted.events, wanted.description)
+    url = outbox.check_url(wanted.url, config)
+    made, secret = endpoints.create(session, caller.id, url, wanted.events, wanted.description)
     quotas.check_deliveries(session, caller.id, config)
     return CreatedEndpoint(**dict(_endpoint(made)), secret=secret.secret)
 
@@ -70,13 +73,13 @@ def create(
 @router.get("/webhooks/endpoints", response_model=Endpoints, summary="All endpoints of this key")
 def listing(caller: CallerDep, session: SessionDep) -> Endpoints:
     """Newest first, without their secrets."""
-    return Endpoints(items=[_endpoint(row) for row in webhook_endpoints.listing(session, caller.id)])
+    return Endpoints(items=[_endpoint(row) for row in endpoints.listing(session, caller.id)])
 
 
 @router.get(ONE, response_model=Endpoint, summary="One endpoint", responses=responses(NotFound))
 def one(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Endpoint:
     """Where it is, what it is told of, and why it is disabled if it is."""
-    return _endpoint(webhook_endpoints.get(session, caller.id, endpoint_id))
+    return _endpoint(endpoints.get(session, caller.id, endpoint_id))
 
 
 @router.patch(ONE, response_model=Endpoint, summary="Change an endpoint",
@@ -95,11 +98,11 @@ def change(
         curl -X PATCH -H "Authorization: Bearer $API_KEY" --json '{"events": ["task.failed"]}' \\
              $URL/webhooks/endpoints/$ENDPOINT_ID
     """
-    endpoint = webhook_endpoints.get(session, caller.id, endpoint_id, lock=True)
+    endpoint = endpoints.get(session, caller.id, endpoint_id, lock=True)
     given = (wanted or ChangedEndpoint()).model_dump(exclude_none=True)
     if "url" in given:
-        given["url"] = webhooks.check_url(given["url"], config)
-    webhook_endpoints.change(session, endpoint, **given)
+        given["url"] = outbox.check_url(given["url"], config)
+    endpoints.change(session, endpoint, **given)
     if given.get("enabled"):
         quotas.check_deliveries(session, caller.id, config)
     return _endpoint(endpoint)
@@ -108,7 +111,7 @@ def change(
 @router.delete(ONE, status_code=204, summary="Delete an endpoint", responses=responses(NotFound))
 def remove(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> None:
     """With its secret and its part of the log. What waits for it is not sent."""
-    webhook_endpoints.remove(session, webhook_endpoints.get(session, caller.id, endpoint_id, lock=True))
+    endpoints.remove(session, endpoints.get(session, caller.id, endpoint_id, lock=True))
 
 
 @router.post(ONE + "/rotate", response_model=Secret, summary="Give an endpoint a new secret",
@@ -118,7 +121,7 @@ def rotate(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Se
 
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/webhooks/endpoints/$ENDPOINT_ID/rotate
     """
-    made, until = webhook_endpoints.rotate(session, caller.id, endpoint_id)
+    made, until = endpoints.rotate(session, caller.id, endpoint_id)
     return Secret(secret=made.secret, created_at=made.created_at, previous_valid_until=until)
 
 
@@ -127,10 +130,10 @@ def rotate(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Se
 def test(endpoint_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDep) -> Delivery:
     """An event `webhook.test`, whatever its filter. `GET /webhooks/deliveries/{id}` says what came of it."""
     with db.session() as work:
-        endpoint = webhook_endpoints.get(work, caller.id, endpoint_id)
-        webhook_endpoints.check_enabled(endpoint)
+        endpoint = endpoints.get(work, caller.id, endpoint_id)
+        endpoints.check_enabled(endpoint)
         quotas.spend_test(work, caller.id, caller.limits, config)
-        made, bell = webhooks.announce_test(work, endpoint)
+        made, bell = outbox.announce_test(work, endpoint)
         quotas.check_deliveries(work, caller.id, config)
         shown = _delivery(made)
     ring([bell])
@@ -146,14 +149,14 @@ def secret(caller: CallerDep, session: SessionDep) -> Secret:
 
     curl -H "Authorization: Bearer $API_KEY" $URL/webhooks/secret
     """
-    found = webhook_endpoints.secret(session, caller.id)
+    found = endpoints.secret(session, caller.id)
     return Secret(secret=found.secret, created_at=found.created_at)
 
 
 @router.post("/webhooks/secret/rotate", response_model=Secret, summary="Give this key's requests a new secret")
 def rotate_secret(caller: CallerDep, session: SessionDep) -> Secret:
     """For 24 hours deliveries carry the signatures of the old and of the new one. Twice in a row, the old is void."""
-    made, until = webhook_endpoints.rotate(session, caller.id, None)
+    made, until = endpoints.rotate(session, caller.id, None)
     return Secret(secret=made.secret, created_at=made.created_at, previous_valid_until=until)
 
 

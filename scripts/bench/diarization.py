@@ -17,9 +17,9 @@ from typing import Any
 
 import numpy as np
 
-from shared.scoring import diarization_error_rate, read_rttm
+from scripts.bench.scoring import diarization_error_rate, read_rttm
 from shared.transcript import SAMPLE_RATE
-from tasks.diarization import load_stock
+from tasks.diarization.loading import load_stock
 from tasks.stages.diarize import DiarizeOptions, diarize
 
 GOAL_RATIO = 0.06
@@ -39,7 +39,7 @@ def main() -> None:
     import pyannote.audio
     import torch
 
-    from tasks.diarization_pipeline import Diarizer
+    from tasks.diarization.pipeline import Diarizer
 
     torch.set_num_threads(options.threads)
     stock.to(torch.device(options.device))

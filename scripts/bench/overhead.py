@@ -24,7 +24,7 @@ from celery import Celery, chain
 
 from scripts.bench.client import Client
 from scripts.bench.recordings import speech, write_unique
-from scripts.local_stack import Stack
+from scripts.local.stack import Stack
 
 P1_GOALS = {10: 1.25, 60: 1.05, 1800: 1.02}
 P5_GOAL = 3.0

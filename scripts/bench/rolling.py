@@ -28,9 +28,9 @@ import httpx
 
 from scripts.bench.recordings import speech, write_unique
 from scripts.bench.soak.truth import bare_environment
-from scripts.local_apps import API, BEAT, ROOT, worker
-from scripts.local_home import LOOPBACK
-from scripts.local_stack import Stack
+from scripts.local.apps import API, BEAT, ROOT, worker
+from scripts.local.home import LOOPBACK
+from scripts.local.stack import Stack
 
 CLIENTS = 3
 READY_S = 30

@@ -31,8 +31,8 @@ from sqlalchemy import select
 from scripts.bench.client import Client
 from scripts.bench.recordings import speech, write_unique
 from scripts.bench.soak.truth import Truth, bare_environment
-from scripts.local_apps import API, App, worker
-from scripts.local_stack import Stack
+from scripts.local.apps import API, App, worker
+from scripts.local.stack import Stack
 from shared.models import Stage
 from shared.states import StageState
 

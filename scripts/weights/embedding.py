@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scripts.weights.download import SourceFailed
-from tasks import torchaudio_cpu
+from tasks.diarization import torchaudio_cpu
 
 if TYPE_CHECKING:
     import torch

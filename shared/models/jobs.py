@@ -129,7 +129,7 @@ class Stage(Base):
         ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
         # lease_until and progress stay out of every index, so that a heartbeat is a cheap in-page update
         Index("stages_live", "state", "queue", postgresql_where=text("state IN ('queued', 'running')")),
-        # the two sides of the ring window (shared/window.py): who has a place, and who waits for one, in order
+        # the two sides of shared/kernel/ring_window.py: who has a place, and who waits for one, in order
         Index(
             "stages_rung",
             "queue",

@@ -1,4 +1,4 @@
-"""What keys use of their quotas (shared/quotas.py), where that has to be known without counting rows."""
+"""What keys use of their quotas (shared/callers/quotas.py), where that has to be known without counting rows."""
 
 from __future__ import annotations
 

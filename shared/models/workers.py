@@ -13,7 +13,7 @@ from shared.models.base import Base
 class Worker(Base):
     """A worker process that has been heard from: the truth behind /health/ready and /health/async.
 
-    A worker that ends in order removes its row; one that only fell silent leaves it for a day (shared/fleet.py).
+    A worker that ends in order removes its row; one that only fell silent leaves it for a day (shared/kernel/fleet.py).
     """
 
     __tablename__ = "workers"
@@ -23,4 +23,4 @@ class Worker(Base):
     slots: Mapped[int] = mapped_column(server_default=text("1"))  # stages that it runs at once
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    deaf: Mapped[bool] = mapped_column(server_default=text("false"))  # lives, and takes nothing: tasks/hearing.py
+    deaf: Mapped[bool] = mapped_column(server_default=text("false"))  # alive, but takes nothing: worker/deafness.py

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from shared import egress
 from shared.config import Settings
+from shared.egress import policy
 from shared.storage import Storage
 from tasks.fetch import bucket, direct, page
 from tasks.stages.download import Fetch, FetchLimits
@@ -18,7 +18,7 @@ from tasks.stages.download import Fetch, FetchLimits
 
 def ways(config: Settings, storage: Storage) -> tuple[Fetch, ...]:
     """All of them, in the order in which they are asked."""
-    guard = egress.guard(config)
+    guard = policy.guard(config)
     return (
         partial(bucket.fetch, config, storage),
         partial(direct.fetch, guard),

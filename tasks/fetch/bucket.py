@@ -7,10 +7,10 @@ from pathlib import Path
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-from shared import sources
 from shared.config import Settings
 from shared.errors import ExtractionError, SourceUnavailable
-from shared.filenames import safe_filename
+from shared.intake import sources
+from shared.intake.filenames import safe_filename
 from shared.storage import Storage
 from shared.transcript import Progress
 from tasks.fetch.budget import Budget

@@ -8,10 +8,10 @@ from urllib.parse import unquote
 
 import httpx
 
-from shared import egress_http
-from shared.egress import Guard
+from shared.egress import http
+from shared.egress.policy import Guard
 from shared.errors import ExtractionError, SourceUnavailable
-from shared.filenames import safe_filename
+from shared.intake.filenames import safe_filename
 from shared.transcript import Progress
 from tasks.fetch.budget import Budget
 from tasks.stages.download import Fetched, FetchLimits
@@ -44,7 +44,7 @@ def fetch(guard: Guard, url: str, folder: Path, limits: FetchLimits, progress: P
         return None
     try:
         with (
-            egress_http.client(guard, timeout_s=limits.idle_timeout_s, max_redirects=MAX_REDIRECTS) as client,
+            http.client(guard, timeout_s=limits.idle_timeout_s, max_redirects=MAX_REDIRECTS) as client,
             client.stream("GET", url, headers=HEADERS) as response,
         ):
             _check_status(response)

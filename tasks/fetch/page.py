@@ -11,15 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.config import Settings
-from shared.egress import Guard
+from shared.egress.policy import Guard
 from shared.errors import ExtractionError, FileTooLarge, MediaTooLong, ParleyError, SourceUnavailable
-from shared.filenames import safe_filename
+from shared.intake.filenames import safe_filename
 from shared.transcript import Progress
-from tasks.confined import Child, Nonsense, Refusal, confined
-from tasks.egress_proxy import EgressProxy
+from tasks.sandbox.confined import Child, Nonsense, Refusal, confined
+from tasks.sandbox.egress_proxy import EgressProxy
 from tasks.stages.download import Fetched, FetchLimits, open_plain, too_large
 
-EXTRACTOR = Path(__file__).parent.parent / "extractor" / "__main__.py"
+EXTRACTOR = Path(__file__).parents[1] / "sandbox" / "extractor" / "__main__.py"
 RECORDING, COOKIES = "recording", "cookies.txt"
 
 TICK_S = 0.25

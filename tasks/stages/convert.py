@@ -17,9 +17,9 @@ from pathlib import Path
 
 from shared.errors import DecodeFailed, MediaTooLong, NoAudio, ParleyError, UnexpectedError, UnsupportedMedia
 from shared.transcript import Conversion, Progress
-from tasks.confined import Child, Nonsense, Refusal, confined
+from tasks.sandbox.confined import Child, Nonsense, Refusal, confined
 
-DECODER = Path(__file__).parent.parent / "decoder" / "__main__.py"
+DECODER = Path(__file__).parents[1] / "sandbox" / "decoder" / "__main__.py"
 
 TICK_S = 0.5
 """Progress is reported at least this often, so that a cancel is heard while the decoder is silent."""

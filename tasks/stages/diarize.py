@@ -10,16 +10,11 @@ import numpy.typing as npt
 
 from shared.errors import DiarizationError, Interrupted, LeaseLost, ParleyError
 from shared.transcript import SAMPLE_RATE, Caveat, Diarization, Progress, SpeakerTurn
-from tasks.stages.footing import Footing, is_out_of_memory
+from tasks.diarization.steps import SEGMENTATION, SHARES
+from tasks.engines.step_down import Footing, is_out_of_memory
 
 Pipeline = Any
-"""A `tasks.diarization_pipeline.Diarizer`, whose module imports torch and is not imported before it is needed."""
-
-SEGMENTATION = "segmentation"
-"""Where a pipeline keeps the segmentation of a file, in the file that it was given, and finds it when called again."""
-
-SHARES = {"segmentation": (0.0, 0.3), "embeddings": (0.3, 0.95), "discrete_diarization": (0.95, 1.0)}
-"""Which part of the whole each step of the pipeline takes, measured on a CPU; clustering has no step of its own."""
+"""A `tasks.diarization.pipeline.Diarizer`, whose module imports torch and is not imported before it is needed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from dataclasses import replace
 from itertools import groupby
 
 from shared.transcript import Diarization, Segment, Speaker, SpeakerTurn, Transcript, Transcription, Word
-from tasks.stages.joining import join
-from tasks.stages.quality import assess
+from tasks.asr.quality import assess
+from tasks.asr.shard_join import join
 
 NEAREST_TURN_S = 1.0
 """A word in nobody's turn belongs to the nearest turn that is at most this many seconds away.

@@ -7,31 +7,16 @@ Both work in windows, so memory does not grow with the recording.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from math import inf
+from dataclasses import replace
 
 from faster_whisper import WhisperModel
 
-from shared.transcript import Caveat, Finished, Progress, Segment, Shard, Stretch, Transcription
-from tasks.stages import quality, speech_checks
-from tasks.stages.decoding import TranscribeOptions, decode
-from tasks.stages.footing import Footing
-from tasks.stages.joining import within
-from tasks.stages.speech import Read, Span, find_speech, pad
-from tasks.stages.speech_checks import overlap
-from tasks.stages.speech_language import VOTE_S, Excerpt, Language, check_language, detect_language
-from tasks.stages.speech_packing import Packing, windows
-from tasks.stages.speech_segments import Segmenter, Utterance
-from tasks.whisper import leave_card
-
-WINDOW_S = 600.0
-"""Seconds of audio held at once: 38 MB of samples. The accurate mode needs 550 MB more while it makes the spectrogram,
-in one go; batches make theirs 30 s at a time. A window ends in a pause, and every ten minutes that costs nothing."""
-
-SCAN_SHARE = 0.02
-"""Part of the progress that finding speech takes: 0.04 s of 2 s for 30 s of audio with base on one core."""
+from shared.transcript import Finished, Progress, Shard, Transcription
+from tasks.asr import checks
+from tasks.asr.decoding import TranscribeOptions
+from tasks.asr.language import Language, check_language
+from tasks.asr.part import SCAN_SHARE, WINDOW_S, listen, nothing_said, recognise, vote
+from tasks.asr.vad import Read
 
 
 def transcribe(
@@ -83,117 +68,9 @@ def transcribe(
         part.own.duration,
         options.model,
         said.segments,
-        speech_checks.joined([*language.caveats, *speech_checks.language_doubt(language), *said.warnings]),
+        checks.joined([*language.caveats, *checks.language_doubt(language), *said.warnings]),
         part.speech_seconds,
         said.dropped_seconds,
         said.dropped,
         shard=place,
     )
-
-
-@dataclass(frozen=True, slots=True)
-class Part:
-    """What one channel of a part of the recording holds: `speech` as it was found, `packings` as it is decoded.
-
-    Of the `whole` that is heard only `own` is answered for; the rest is what another shard is to be joined by.
-    """
-
-    own: Span
-    whole: Span
-    read: Read
-    speech: tuple[Span, ...]
-    packings: list[Packing]
-
-    @property
-    def speech_seconds(self) -> float:
-        return overlap(self.own, self.speech)
-
-    @property
-    def bounds(self) -> Span:
-        """`own` where more is heard, else without a bound."""
-        return Span(
-            self.own.start if self.whole.start < self.own.start else -inf,
-            self.own.end if self.own.end < self.whole.end else inf,
-        )
-
-    def answers_for(self, start: float | None, end: float | None) -> bool:
-        """Whether what happens then is this part's to tell: its middle is `own`, or it has no time."""
-        return start is None or end is None or self.bounds.start <= (start + end) / 2 < self.bounds.end
-
-
-@dataclass(frozen=True, slots=True)
-class Said:
-    """What was recognised in a part. `dropped` are stretches of speech without words, which hold `dropped_seconds`."""
-
-    segments: tuple[Segment, ...]
-    warnings: tuple[Caveat, ...]
-    dropped_seconds: float
-    dropped: tuple[Stretch, ...]
-
-
-def listen(read: Read, shard: Shard, window_s: float, progress: Progress) -> Part:
-    """Find the speech in all that the shard hears."""
-    own, whole = Span(shard.start, shard.end), Span(shard.heard_from, shard.heard_to)
-    speech = find_speech(read, whole, window_s, progress)
-    return Part(own, whole, read, speech, [Packing(spans) for spans in windows(pad(speech, whole), window_s)])
-
-
-def vote(parts: Sequence[Part], model: WhisperModel, between: Callable[[], None]) -> Language:
-    """The language of all parts together, at least one of which holds speech."""
-    chunks = [
-        Excerpt(chunk, part.read) for part in parts for packing in part.packings for chunk in packing.chunks(VOTE_S)
-    ]
-    # a card that is left is left for what follows, too, which is what its caveat should tell
-    footing = Footing("Speech recognition", 1, partial(leave_card, model))
-    return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), model, between, footing)
-
-
-def nothing_said(language: Language | None, place: Shard, options: TranscribeOptions) -> Transcription:
-    """The answer for a part without speech."""
-    language = language or Language("", 0.0)
-    caveat = speech_checks.no_speech()
-    return Transcription(
-        language.code, language.probability, place.end - place.start, options.model, (), (caveat,), shard=place
-    )
-
-
-def recognise(
-    part: Part, options: TranscribeOptions, model: WhisperModel, progress: Progress, finished: Finished
-) -> Said:
-    """Decode all the speech of a part, in the language of the options. The segments are of all that is heard."""
-    said: list[Utterance] = []
-    segmenter = Segmenter(part.whole.start, part.whole.end)
-    footing = Footing("Speech recognition", _at_once(part, options), partial(leave_card, model))
-    for utterance in decode(part.read, part.packings, options, model, progress, footing):
-        said.append(utterance)
-        finished(within(segmenter.add(utterance), part.bounds))
-    finished(within(segmenter.close(), part.bounds))
-    segments = tuple(segmenter.segments)
-    dropped = [
-        (stretch, seconds)
-        for stretch, seconds in quality.dropped(segments, part.speech, part.whole)
-        if part.answers_for(stretch.start, stretch.end)
-    ]
-    warnings = [
-        *speech_checks.loops(segments),
-        *speech_checks.compressible(said),
-        *speech_checks.on_silence(segments, part.speech),
-        *speech_checks.unlikely(said),
-        *quality.dropped_speech(stretch for stretch, _ in dropped),
-        *footing.caveats(),
-    ]
-    if not segments:
-        warnings.append(speech_checks.no_speech())
-    return Said(
-        segments,
-        tuple(warning for warning in warnings if part.answers_for(warning.start, warning.end)),
-        sum(seconds for _, seconds in dropped),
-        tuple(stretch for stretch, _ in dropped),
-    )
-
-
-def _at_once(part: Part, options: TranscribeOptions) -> int:
-    """Pieces that are really decoded together: less than that helps where memory is short, a smaller batch may not."""
-    if options.sequential:
-        return 1
-    return min(options.batch_size, max((len(packing.chunks()) for packing in part.packings), default=1))

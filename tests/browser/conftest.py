@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 
-from scripts.local_stack import Stack
+from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.storage import Storage
 from tests.browser.recordings import Recordings

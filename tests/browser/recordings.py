@@ -10,9 +10,10 @@ from typing import Any
 
 import httpx
 
-from shared import claims, events, leases
+from shared import claims
 from shared.claims import Answer
 from shared.db import session
+from shared.kernel import events, leases
 from shared.storage import Storage
 from shared.transcript import Segment, Speaker, SpeakerTurn, Transcript, to_json
 from tests.service.gateway import Caller, eventually, hand_in, work_on

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from playwright.sync_api import expect
 
-from shared import keys
-from shared.correction_schemas import MAX_TEXT_CHARS
+from api.transcripts.correction_request import MAX_TEXT_CHARS
+from shared.callers import keys
 from shared.db import session
 from tests.browser.screen import Screen
 from tests.service.gateway import eventually

@@ -9,7 +9,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, expect
 
-from scripts.local_apps import API, BEAT, worker
+from scripts.local.apps import API, BEAT, worker
 from tests.browser.recordings import Recordings
 from tests.browser.screen import Screen
 from tests.faults.rig import Rig, start

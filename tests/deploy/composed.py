@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from scripts.local_servers import Postgres, Valkey
-from scripts.local_unprivileged import unprivileged
+from scripts.local.servers import Postgres, Valkey
+from scripts.local.unprivileged import unprivileged
 from tests.deploy.machine import Machine
-from tests.deploy.prometheus import program
+from tests.deploy.monitoring.prometheus import program
 from tests.programs import program as require
 
 ROOT = Path(__file__).parents[2]

@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import MODELS
+from tests.deploy.compose.postgres_image import initialize
 from tests.deploy.composed import ROOT, Service, project, read, tools
 from tests.deploy.machine import Machine
-from tests.deploy.postgres_image import initialize
 from tests.programs import program
 
 SETTINGS = {

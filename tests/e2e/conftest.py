@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 
-from scripts.local_stack import Stack
+from scripts.local.stack import Stack
 from tests.conftest import MODELS
 
 THREADS = {"MODEL_DIR": str(MODELS), "CPU_THREADS": "1", "OMP_NUM_THREADS": "1"}

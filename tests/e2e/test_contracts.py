@@ -10,8 +10,8 @@ import httpx
 import pysubs2
 import pytest
 
+from scripts.bench.scoring import word_error_rate
 from scripts.weights import fixture
-from shared.scoring import word_error_rate
 from tests.e2e.polling import until
 
 SPOKEN = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"

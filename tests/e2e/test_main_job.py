@@ -13,9 +13,9 @@ import pytest
 import webvtt
 
 from scripts.bench.recordings import sample_call
-from scripts.local_stack import Stack
+from scripts.bench.scoring import diarization_error_rate, read_rttm, read_stm, speaker_accuracy, word_error_rate
+from scripts.local.stack import Stack
 from scripts.weights import fixture
-from shared.scoring import diarization_error_rate, read_rttm, read_stm, speaker_accuracy, word_error_rate
 from shared.transcript import Word
 
 TIMEOUT_S = 300

@@ -9,10 +9,10 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from scripts.local_stack import Stack
+from scripts.local.stack import Stack
 from shared.states import NEEDS, QUEUES
 from tests.e2e.polling import TIMEOUT_S, until
-from tests.unit.outside import tone
+from tests.unit.intake.outside import tone
 
 Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 

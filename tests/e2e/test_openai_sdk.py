@@ -19,9 +19,9 @@ from openai.types.audio import (
 )
 
 from scripts.bench.recordings import sample_call
-from scripts.local_stack import Stack
+from scripts.bench.scoring import word_error_rate
+from scripts.local.stack import Stack
 from scripts.weights import fixture
-from shared.scoring import word_error_rate
 from tests.e2e.polling import until
 
 MODEL = "tiny.en"

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from faster_whisper.audio import decode_audio
 
-from scripts.local_stack import Stack
+from scripts.bench.scoring import word_error_rate
+from scripts.local.stack import Stack
 from scripts.weights import fixture
-from shared.scoring import word_error_rate
 from shared.transcript import SAMPLE_RATE
 from tests.e2e.conftest import THREADS
 from tests.e2e.test_main_job import transcribe

@@ -9,8 +9,8 @@ import httpx
 import numpy as np
 from faster_whisper.audio import decode_audio
 
+from scripts.bench.scoring import word_error_rate
 from scripts.weights import fixture
-from shared.scoring import word_error_rate
 from shared.transcript import SAMPLE_RATE
 from tests.e2e.test_main_job import transcribe
 from tests.model.test_transcribe import JFK

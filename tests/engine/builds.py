@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from tests.deploy.dockerfiles import stages
+from tests.deploy.images.dockerfiles import stages
 from tests.engine import standins
 from tests.engine.checkout import ROOT
 from tests.engine.engine import Engine

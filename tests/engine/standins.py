@@ -14,7 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.local_servers import postgres_binary
+from scripts.local.servers import postgres_binary
 from tests.engine.engine import Engine
 from tests.engine.folder import remove
 from tests.engine.roots import base_root

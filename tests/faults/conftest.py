@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from scripts.local_apps import API, BEAT, worker
+from scripts.local.apps import API, BEAT, worker
 from tests.faults.rig import Rig, start
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from scripts.bench.soak.caller import Caller, Task
 from scripts.bench.soak.history import check, table
 from scripts.bench.soak.truth import Truth, bare_environment
-from scripts.local_apps import App
-from scripts.local_stack import Stack
+from scripts.local.apps import App
+from scripts.local.stack import Stack
 from shared.models import Stage
 from shared.states import StageState
 

@@ -10,7 +10,7 @@ import pytest
 
 from scripts.bench.soak import chaos
 from scripts.bench.soak.caller import Task
-from scripts.local_apps import API, BEAT, worker
+from scripts.local.apps import API, BEAT, worker
 from tests.faults.rig import Rig, asleep, eventually, long_recording, start
 
 FREE_S = 5

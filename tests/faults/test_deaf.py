@@ -17,8 +17,8 @@ from celery import Celery
 from sqlalchemy import select
 
 from scripts import health_check
-from scripts.local_apps import API, BEAT, ROOT, App, worker
-from scripts.local_processes import members
+from scripts.local.apps import API, BEAT, ROOT, App, worker
+from scripts.local.processes import members
 from shared.models import Worker
 from tests.faults.rig import Rig, asleep, eventually, start
 

@@ -9,10 +9,10 @@ from collections.abc import Callable
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
-from shared import erasure, jobs, leases
 from shared.claims import Answer, Claim
 from shared.db import session
-from shared.jobs import Source
+from shared.kernel import erasure, jobs, leases
+from shared.kernel.jobs import Source
 from shared.models import Artifact, Stage
 from shared.options import JobOptions
 from shared.storage import stage_key, upload_key

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from scripts.local_apps import API, BEAT, worker
+from scripts.local.apps import API, BEAT, worker
 from tests.faults.rig import Rig, asleep, eventually, start
 
 

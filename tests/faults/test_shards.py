@@ -15,7 +15,7 @@ import pytest
 
 from scripts.bench.soak import chaos
 from scripts.bench.soak.caller import Task
-from scripts.local_apps import API, BEAT, worker
+from scripts.local.apps import API, BEAT, worker
 from shared.models import Stage
 from shared.states import StageState
 from shared.transcript import SAMPLE_RATE

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from scripts.bench.soak import chaos
-from scripts.local_apps import API, BEAT, worker
+from scripts.local.apps import API, BEAT, worker
 from tests.faults.rig import Rig, asleep, eventually, start
 
 SHORT = {"lease_s": 3, "heartbeat_s": 0.25, "sweep_interval_s": 1, "ring_again_s": 2, "grace_s": 10}

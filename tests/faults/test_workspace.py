@@ -6,12 +6,12 @@ import subprocess
 import sys
 from pathlib import Path
 
-from scripts.local_apps import ROOT
-from tasks.workspace import sweep_scratch, workspace
+from scripts.local.apps import ROOT
+from tasks.worker.workspace import sweep_scratch, workspace
 
 HOLDER = """
 import pathlib, sys
-from tasks.workspace import workspace
+from tasks.worker.workspace import workspace
 with workspace(pathlib.Path(sys.argv[1]), "convert") as folder:
     (folder / "audio.wav").write_bytes(b"x")
     print("held", flush=True)

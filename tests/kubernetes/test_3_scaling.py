@@ -6,7 +6,7 @@ import re
 import time
 
 from scripts.bench.recordings import sample_call
-from tests.deploy.overlays import uncomment
+from tests.deploy.kubernetes.overlays import uncomment
 from tests.kubernetes.node import Node
 from tests.kubernetes.trial import OVERLAY, Trial
 from tests.kubernetes.watching import MONITORING, RULES, ask

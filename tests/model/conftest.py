@@ -9,7 +9,7 @@ from faster_whisper import WhisperModel
 
 from scripts.weights.fixtures import default_model_dir
 from shared.config import Settings
-from tasks import engines
+from tasks.engines import loading
 
 THREADS = int(os.environ.get("CPU_THREADS", "1"))
 """With CT2_FORCE_CPU_ISA (GENERIC, AVX, AVX2, AVX512) and CT2_USE_MKL=0 this tries how other processors round."""
@@ -23,9 +23,9 @@ def config() -> Settings:
 
 @pytest.fixture(scope="module")
 def base(config: Settings) -> WhisperModel:
-    return engines.whisper(config, "base")
+    return loading.whisper(config, "base")
 
 
 @pytest.fixture(scope="module")
 def tiny(config: Settings) -> WhisperModel:
-    return engines.whisper(config, "tiny.en")
+    return loading.whisper(config, "tiny.en")

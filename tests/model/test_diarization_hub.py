@@ -61,7 +61,7 @@ def test_weights_come_from_the_hub_when_there_are_none_at_hand(tmp_path: Path) -
 import sys
 from pathlib import Path
 from shared.errors import ModelUnavailable
-from tasks.diarization import load_pipeline
+from tasks.diarization.loading import load_pipeline
 try:
     load_pipeline(Path(sys.argv[1]), mode="fast", device="cpu", token="hf_other")
 except ModelUnavailable as error:

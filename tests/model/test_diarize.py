@@ -12,10 +12,10 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
+from scripts.bench.scoring import diarization_error_rate, read_rttm
 from shared.errors import DiarizationError, Interrupted
-from shared.scoring import diarization_error_rate, read_rttm
 from shared.transcript import SAMPLE_RATE, Diarization, SpeakerTurn
-from tasks.diarization import load_pipeline, load_stock
+from tasks.diarization.loading import load_pipeline, load_stock
 from tasks.stages.diarize import DiarizeOptions, diarize
 
 ROOT = Path(__file__).parents[2]
@@ -94,7 +94,7 @@ def segmented(pipeline: Any, start: float, end: float, call: bytes) -> tuple[dic
 
 def test_exact_mode_gives_the_embeddings_of_the_stock_pipeline(stock: Any, call: Waveform) -> None:
     """Running the trunk once per chunk changes no embedding, not even those of silent speakers."""
-    from tasks.diarization_pipeline import Diarizer
+    from tasks.diarization.pipeline import Diarizer
 
     file, segmentation = segmented(stock, 6, 18, call.tobytes())
     exclude = stock.embedding_exclude_overlap
@@ -106,7 +106,7 @@ def test_exact_mode_gives_the_embeddings_of_the_stock_pipeline(stock: Any, call:
 
 def test_fast_mode_stays_close_to_the_exact_embeddings(stock: Any, call: Waveform) -> None:
     """One trunk for all chunks hears the same voices: cosine above 0.9, far from another voice's."""
-    from tasks.diarization_pipeline import Diarizer
+    from tasks.diarization.pipeline import Diarizer
 
     file, segmentation = segmented(stock, 6, 18, call.tobytes())
     exact = Diarizer(stock, "exact").get_embeddings(file, segmentation, exclude_overlap=True)
@@ -121,7 +121,7 @@ def test_frames_do_not_depend_on_how_the_recording_is_cut_into_blocks(stock: Any
     """Blocks of 4 s, with pauses left out, give the frames of one run over everything."""
     import torch
 
-    from tasks.diarization_trunk import TrunkFrames
+    from tasks.diarization.trunk import TrunkFrames
 
     model = stock._embedding.model_
     waveform = torch.from_numpy(seconds(call, 6, 20).copy())[None]
@@ -217,7 +217,7 @@ def test_clustering_part_of_a_long_recording_costs_no_accuracy(
     stock: Any, call: Waveform, reference: list[SpeakerTurn]
 ) -> None:
     """With twenty embeddings clustered and the rest assigned, the error rate stays within 0.5 points."""
-    from tasks.diarization_pipeline import Diarizer
+    from tasks.diarization.pipeline import Diarizer
 
     times = 2
     long = np.concatenate([call] * times)

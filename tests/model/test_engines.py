@@ -7,25 +7,25 @@ import sys
 from pathlib import Path
 
 from shared.config import Settings
-from tasks import engines
+from tasks.engines import loading
 
 ROOT = Path(__file__).parents[2]
 
 
 def test_a_model_is_loaded_once_and_few_are_kept(config: Settings) -> None:
     """The same model is the same object; with two kept, a third load lets the oldest go."""
-    tiny = engines.whisper(config, "tiny.en")
-    assert engines.whisper(config, "tiny.en") is tiny
+    tiny = loading.whisper(config, "tiny.en")
+    assert loading.whisper(config, "tiny.en") is tiny
     for threads in (1, 2, 3):
-        engines.whisper(config.model_copy(update={"cpu_threads": threads}), "tiny.en")
-    assert engines.whisper(config, "tiny.en") is not tiny
+        loading.whisper(config.model_copy(update={"cpu_threads": threads}), "tiny.en")
+    assert loading.whisper(config, "tiny.en") is not tiny
 
 
 def test_recognition_never_imports_torch() -> None:
     """A process that loads a Whisper model and recognises speech has no torch in memory."""
     program = (
         "import sys, numpy as np\n"
-        "from tasks import engines\n"
+        "from tasks.engines import loading\n"
         "from tasks.stages.transcribe import transcribe\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'pyannote')])"
     )
@@ -35,6 +35,6 @@ def test_recognition_never_imports_torch() -> None:
 
 def test_the_diarization_pipeline_is_loaded_once(config: Settings) -> None:
     """The same settings give the same pipeline; another mode gives another."""
-    pipeline = engines.diarization(config)
-    assert engines.diarization(config) is pipeline
-    assert engines.diarization(config.model_copy(update={"diarization_mode": "exact"})) is not pipeline
+    pipeline = loading.diarization(config)
+    assert loading.diarization(config) is pipeline
+    assert loading.diarization(config.model_copy(update={"diarization_mode": "exact"})) is not pipeline

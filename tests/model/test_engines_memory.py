@@ -20,7 +20,7 @@ import json, os, resource
 from pathlib import Path
 from shared.config import Settings
 from shared.errors import ModelTooLarge
-from tasks import engines, memory
+from tasks.engines import loading as engines, memory
 
 config = Settings.model_validate(
     dict(database_url="postgresql+psycopg://x@localhost/x", redis_url="redis://localhost:1/0", device="cpu",

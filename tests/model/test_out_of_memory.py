@@ -15,16 +15,16 @@ from scripts.weights.fixtures import fixture
 from shared.config import Settings
 from shared.errors import OutOfMemory
 from shared.transcript import SAMPLE_RATE, Diarization, Transcription
-from tasks import engines
-from tasks.diarization import CPU_BATCH
-from tasks.stages.decoding import TranscribeOptions
+from tasks.asr.channels import transcribe_channels
+from tasks.asr.decoding import TranscribeOptions
+from tasks.asr.long_language import decide_language
+from tasks.asr.vad import Read, Samples
+from tasks.diarization.loading import CPU_BATCH
+from tasks.engines import loading
+from tasks.engines.whisper import Engine, Whisper
 from tasks.stages.diarize import DiarizeOptions, diarize
-from tasks.stages.long_language import decide_language
 from tasks.stages.merge import merge
-from tasks.stages.speech import Read, Samples
-from tasks.stages.split import transcribe_channels
 from tasks.stages.transcribe import transcribe
-from tasks.whisper import Engine, Whisper
 
 
 class Cramped(Whisper):
@@ -33,7 +33,7 @@ class Cramped(Whisper):
     """
 
     def __init__(self, config: Settings, name: str, *rooms: int, has_refuge: bool = True) -> None:
-        engine = Engine(config.model_dir / "whisper" / name, "cpu", engines.compute_type(config), 1)
+        engine = Engine(config.model_dir / "whisper" / name, "cpu", loading.compute_type(config), 1)
         super().__init__(engine, engine if has_refuge else None)
         self.card, self.rooms = self.model, rooms
         self.tried: list[int] = []
@@ -81,7 +81,7 @@ def test_batches_that_do_not_fit_give_the_same_words(config: Settings, talk: Sam
     model = Cramped(config, "tiny.en", 2, 2, 0)
     result, shares = recognise(talk, model, TranscribeOptions("tiny.en"))
     assert model.tried == [3, 2, 1, 1, 1]
-    usual, _ = recognise(talk, engines.whisper(config, "tiny.en"), TranscribeOptions("tiny.en"))
+    usual, _ = recognise(talk, loading.whisper(config, "tiny.en"), TranscribeOptions("tiny.en"))
     assert (words(result), usual.warnings) == (words(usual), ())
     assert shares == sorted(shares)
 
@@ -141,7 +141,7 @@ CLIP = 16 * SAMPLE_RATE
 
 @pytest.fixture(scope="module")
 def pipeline(config: Settings) -> Any:
-    return engines.diarization(config)
+    return loading.diarization(config)
 
 
 @pytest.fixture(scope="module")

@@ -9,11 +9,12 @@ from faster_whisper.audio import decode_audio
 
 from scripts.weights.fixtures import fixture
 from shared.transcript import SAMPLE_RATE, Shard
-from tasks.stages import quality
-from tasks.stages.decoding import TranscribeOptions
+from tasks.asr import quality
+from tasks.asr.decoding import TranscribeOptions
+from tasks.asr.part import listen
+from tasks.asr.vad import Samples, Span
 from tasks.stages.merge import merge
-from tasks.stages.speech import Samples, Span
-from tasks.stages.transcribe import listen, transcribe
+from tasks.stages.transcribe import transcribe
 from tests.model.test_transcribe import LIBRIVOX, ignore, reader
 
 

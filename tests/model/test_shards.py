@@ -10,13 +10,13 @@ from faster_whisper import WhisperModel
 
 from shared.config import Settings
 from shared.transcript import SAMPLE_RATE, Shard, Transcription
-from tasks import engines
-from tasks.stages.decoding import TranscribeOptions
-from tasks.stages.joining import join
-from tasks.stages.long_language import decide_language
-from tasks.stages.shards import OVERLAP_S, Seam, cut, find_seam, plan
-from tasks.stages.speech import Samples, Span
-from tasks.stages.split import transcribe_channels
+from tasks.asr.channels import transcribe_channels
+from tasks.asr.decoding import TranscribeOptions
+from tasks.asr.long_language import decide_language
+from tasks.asr.shard_join import join
+from tasks.asr.shard_plan import OVERLAP_S, Seam, cut, find_seam, plan
+from tasks.asr.vad import Samples, Span
+from tasks.engines import loading
 from tasks.stages.transcribe import transcribe
 from tests.model.test_transcribe import ignore, reader, recording
 
@@ -106,7 +106,7 @@ def test_on_two_channels_a_pause_is_one_of_both(jfk: Samples) -> None:
 
 def test_the_language_is_that_of_most_places(config: Settings, jfk: Samples) -> None:
     """Half a minute of Italian before minutes of English is an English recording; silence has no language."""
-    base = engines.whisper(config, "base")
+    base = loading.whisper(config, "base")
     italian = np.tile(recording("italian.wav"), 10)[: 30 * SAMPLE_RATE]
     samples = np.concatenate([italian, np.tile(jfk, 9)])
     language = decide_language([reader(samples)], len(samples) / SAMPLE_RATE, base, lambda: None)

@@ -11,15 +11,15 @@ import pytest
 from faster_whisper import WhisperModel
 from faster_whisper.audio import decode_audio
 
+from api.transcripts.formats import render
+from scripts.bench.scoring import word_error_rate
 from scripts.weights.fixtures import fixture
-from shared.formats import render
-from shared.scoring import word_error_rate
 from shared.transcript import SAMPLE_RATE, Segment, Transcript, Transcription
+from tasks.asr.channels import transcribe_channels
+from tasks.asr.decoding import TranscribeOptions
+from tasks.asr.vad import Samples
 from tasks.stages.convert import ConvertLimits, convert
-from tasks.stages.decoding import TranscribeOptions
 from tasks.stages.merge import merge
-from tasks.stages.speech import Samples
-from tasks.stages.split import transcribe_channels
 from tests.model.test_transcribe import JFK
 
 LIMITS = ConvertLimits(max_duration_s=3600, timeout_s=60, memory_bytes=300 * 1024**2)

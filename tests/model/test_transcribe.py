@@ -9,12 +9,12 @@ import pytest
 from faster_whisper import WhisperModel
 from faster_whisper.audio import decode_audio
 
+from scripts.bench.scoring import word_error_rate
 from scripts.weights.fixtures import fixture
 from shared.errors import Interrupted, InvalidRequest, TranscriptionError
-from shared.scoring import word_error_rate
 from shared.transcript import SAMPLE_RATE, Segment, Transcription
-from tasks.stages.decoding import TranscribeOptions, context
-from tasks.stages.speech import Samples
+from tasks.asr.decoding import TranscribeOptions, context
+from tasks.asr.vad import Samples
 from tasks.stages.transcribe import transcribe
 
 JFK = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"

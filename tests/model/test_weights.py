@@ -17,7 +17,7 @@ from scripts.weights.download import SourceFailed
 from scripts.weights.embedding import MIN_COSINE, convert
 from scripts.weights.fixtures import FIXTURES
 from scripts.weights.hashing import sha256_of
-from tasks import torchaudio_cpu
+from tasks.diarization import torchaudio_cpu
 
 torchaudio_cpu.install()
 

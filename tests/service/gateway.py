@@ -17,11 +17,13 @@ import httpx
 import pytest
 from sqlalchemy import select
 
-from scripts.local_apps import API
-from scripts.local_stack import Stack
-from shared import claims, keys, leases
+from scripts.local.apps import API
+from scripts.local.stack import Stack
+from shared import claims
+from shared.callers import keys
 from shared.claims import Answer
 from shared.db import session
+from shared.kernel import leases
 from shared.models import Erasure
 from shared.states import NEEDS
 from shared.storage import Storage

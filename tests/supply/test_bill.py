@@ -14,7 +14,7 @@ from license_expression import get_spdx_licensing
 
 from scripts.supply import bill, licences
 from tests.deploy.composed import ROOT
-from tests.deploy.dockerfiles import copied, requirements
+from tests.deploy.images.dockerfiles import copied, requirements
 from tests.supply.test_locks import closure
 
 OWN_NAMES = {"LicenseRef-NVIDIA", "LicenseRef-Debian"}

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 from scripts.bootstrap import included
 from scripts.supply import lock
-from tests.deploy.dockerfiles import ROOT, stages
+from tests.deploy.images.dockerfiles import ROOT, stages
 
 CONSTRAINTS = "constraints"
 ALL = (*lock.SETS, "torch-cpu", "torch-cuda")

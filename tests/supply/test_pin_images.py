@@ -19,7 +19,7 @@ import pytest
 from scripts.supply import pin_images
 from scripts.supply.pin_images import Image, NoDigest
 from tests.deploy.composed import project, read
-from tests.deploy.dockerfiles import ROOT, stages
+from tests.deploy.images.dockerfiles import ROOT, stages
 
 PROFILES = ("--profile=gpu", "--profile=monitoring", "--profile=logging")
 TOKEN = "of this repository"

@@ -8,8 +8,8 @@ import signal
 
 import psutil
 
-from scripts import local_processes
-from scripts.local_stack import Stack
+from scripts.local import processes
+from scripts.local.stack import Stack
 
 
 def children(stack: Stack, name: str) -> list[int]:
@@ -41,7 +41,7 @@ def kill_tree(stack: Stack, name: str) -> None:
     """`kill -9` of a process and all its children. The supervisor starts it again."""
     leader = stack.pid(name)
     if leader is not None:
-        local_processes.kill_session(leader)
+        processes.kill_session(leader)
 
 
 def replace(stack: Stack, name: str) -> None:
@@ -53,7 +53,7 @@ def replace(stack: Stack, name: str) -> None:
 def freeze(stack: Stack, name: str) -> list[int]:
     """SIGSTOP to a process and all its children; returns their ids for `thaw`."""
     leader = stack.pid(name)
-    frozen = local_processes.members(leader) if leader is not None else []
+    frozen = processes.members(leader) if leader is not None else []
     for pid in frozen:
         os.kill(pid, signal.SIGSTOP)
     return frozen

@@ -18,9 +18,9 @@ from scripts.bench.soak import chaos
 from scripts.bench.soak.caller import Caller, Task
 from scripts.bench.soak.history import Check, check
 from scripts.bench.soak.truth import Truth, bare_environment
-from scripts.local_apps import API, BEAT, worker
-from scripts.local_processes import members
-from scripts.local_stack import Stack
+from scripts.local.apps import API, BEAT, worker
+from scripts.local.processes import members
+from scripts.local.stack import Stack
 from shared.models import Stage
 from shared.states import StageState
 

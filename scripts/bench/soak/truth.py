@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Select, create_engine, select
 from sqlalchemy.orm import Session
 
-from scripts.local_stack import Stack
+from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.models import Artifact, Erasure, Job, Stage, Worker
 from shared.storage import Storage

@@ -1,0 +1,99 @@
+"""A batch as it is asked for: JSON -> checked items. The error of an item names it, as `items[3].url`."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from api.intake import by_url, fields, parameters
+from api.intake.parameters import Asked
+from shared.config import Settings
+from shared.errors import InvalidRequest, ParleyError
+from shared.intake import sources
+from shared.kernel.jobs import RemoteSource
+from shared.options import JobNotes
+
+ITEMS, UPLOAD_ID = "items", "upload_id"
+OPTIONS = parameters.NAMES - {"wait"}
+COMMON = OPTIONS | {by_url.REFRESH}
+"""Fields that hold for every item unless it has its own."""
+
+OF_AN_ITEM = COMMON | {by_url.URL, UPLOAD_ID}
+OF_THE_BATCH = ("reference", "webhook_url")
+"""Notes that the batch keeps for itself; `webhook_url` is not handed on to its items."""
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One recording of a batch. That of an upload is looked up when the task is made."""
+
+    source: RemoteSource | uuid.UUID
+    asked: Asked
+
+
+@dataclass(frozen=True, slots=True)
+class BatchAsked:
+    """A checked request for many transcriptions. Of `notes` the batch has a reference and a webhook_url."""
+
+    items: tuple[Item, ...]
+    notes: JobNotes
+
+
+def parse(body: Mapping[str, object], config: Settings) -> BatchAsked:
+    """Check everything. Raises InvalidRequest, ModelNotAllowed, InvalidUrl, BlockedAddress and AdapterDisabled."""
+    given = body.get(ITEMS)
+    if not isinstance(given, list) or not given:
+        raise InvalidRequest('items must be a list of objects such as {"url": "https://..."}.', parameter=ITEMS)
+    if len(given) > config.max_batch_items:
+        raise InvalidRequest(f"A batch has {config.max_batch_items} items at most.", parameter=ITEMS)
+    rest = fields.flatten({name: value for name, value in body.items() if name != ITEMS}, known=COMMON)
+    common = parameters.without_aliases(rest)
+    notes = parameters.parse({name: common[name] for name in OF_THE_BATCH if name in common}, config).notes
+    common.pop("webhook_url", None)
+    return BatchAsked(tuple(_item(place, one, common, config) for place, one in enumerate(given)), notes)
+
+
+def _item(place: int, given: object, common: Mapping[str, Any], config: Settings) -> Item:
+    own: frozenset[str] = frozenset()
+    try:
+        if not isinstance(given, dict):
+            raise InvalidRequest("must be an object.")
+        own = frozenset({parameters.ALIASES.get(name, name) for name in given})
+        wanted = {**common, **parameters.without_aliases(fields.flatten(given, known=OF_AN_ITEM))}
+        named = [name for name in (by_url.URL, UPLOAD_ID) if wanted.get(name, "").strip()]
+        if len(named) != 1:
+            raise InvalidRequest("needs either url or upload_id.", parameter=named[0] if named else by_url.URL)
+        asked = parameters.parse({name: wanted[name] for name in wanted.keys() & OPTIONS}, config)
+        if named == [UPLOAD_ID]:
+            return Item(_upload_id(wanted[UPLOAD_ID]), asked)
+        return Item(_remote_source(wanted, config), asked)
+    except ParleyError as error:
+        raise named_item(error, place, own) from error
+
+
+def _remote_source(wanted: Mapping[str, str], config: Settings) -> RemoteSource:
+    refresh = by_url.wants_refresh(wanted)
+    try:
+        url = sources.check(wanted[by_url.URL], config)
+    except ParleyError as error:
+        raise type(error)(error.message, **({"parameter": by_url.URL} | error.detail)) from error
+    return RemoteSource(url, sources.fingerprint(url, str(uuid.uuid4()) if refresh else ""))
+
+
+def _upload_id(given: str) -> uuid.UUID:
+    try:
+        return uuid.UUID(given.strip())
+    except ValueError as error:
+        raise InvalidRequest("upload_id is not one that POST /uploads gave.", parameter=UPLOAD_ID) from error
+
+
+def named_item(error: ParleyError, place: int, own: Collection[str]) -> ParleyError:
+    """The same error, saying which item it is about, unless it is about what all have in common and not its `own`."""
+    parameter = error.detail.get("parameter")
+    if parameter and parameter.partition(".")[0] in COMMON - frozenset(own):
+        return error
+    name = f"{ITEMS}[{place}]"
+    named = {"parameter": f"{name}.{parameter}" if parameter else name}
+    return type(error)(f"{name}: {error.message}", **(error.detail | named))

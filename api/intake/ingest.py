@@ -1,0 +1,98 @@
+"""From the request's body to an object in storage, hashed on the way: nothing on disk, one part in memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TypeVar
+
+from anyio import CapacityLimiter, to_thread
+from starlette.requests import Request
+
+from api.intake import transfer
+from api.intake.form import FILE, Form
+from shared.errors import AdapterDisabled, NoAudio
+from shared.storage import MultipartWriter
+from shared.telemetry.metrics import UPLOAD_BYTES
+
+T = TypeVar("T")
+
+THREADS = CapacityLimiter(24)
+"""Uploads have threads of their own, so that a slow object store leaves the other routes theirs. Below the 32
+connections of the S3 client."""
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """What arrived: the object's digest and size in bytes, and the other fields of the form, repeatable ones apart."""
+
+    sha256: str
+    bytes: int
+    filename: str | None
+    fields: Mapping[str, str]
+    lists: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+
+async def in_thread(work: Callable[..., T], *arguments: object) -> T:
+    """Run blocking work of an upload. It is waited for, also when the request is cancelled."""
+    return await to_thread.run_sync(partial(work, *arguments), limiter=THREADS)
+
+
+async def receive(
+    request: Request,
+    writer: MultipartWriter,
+    *,
+    known: Collection[str],
+    max_bytes: int,
+    file_field: str = FILE,
+    repeatable: Collection[str] = (),
+    preamble: bytes = b"",
+    instead: Collection[str] = (),
+    takes_files: bool = True,
+) -> Upload:
+    """Store the form's one file through `writer`; `known` names the other fields that the form may hold.
+
+    One of `instead` may take the file's place; then nothing is stored. `preamble` is stored before the file's own
+    bytes, for files that lack the header by which they could be read.
+    Raises InvalidRequest, FileTooLarge, NoAudio for an empty file, IncompleteUpload when the client goes away,
+    UploadTooSlow when it stalls, AdapterDisabled for a file unless `takes_files`, and StorageUnavailable. Whoever made
+    the writer aborts it then.
+    """
+    digest = hashlib.sha256()
+    is_part_full = False
+
+    def take(data: bytes) -> None:
+        nonlocal is_part_full
+        if data and not takes_files:
+            raise AdapterDisabled("This server does not take uploaded files.")
+        digest.update(data)
+        UPLOAD_BYTES.inc(len(data))
+        is_part_full = writer.write(data)
+
+    form = Form(
+        request.headers.get("content-type"),
+        take,
+        known=known,
+        max_file_bytes=max_bytes,
+        file_field=file_field,
+        repeatable=repeatable,
+        instead=instead,
+    )
+    form.check_length(request.headers.get("content-length"))
+    take(preamble)
+    async with aclosing(transfer.chunks(request)) as chunks:
+        async for chunk in chunks:
+            form.write(chunk)
+            if is_part_full:
+                await in_thread(writer.flush)  # the body waits meanwhile: parts stay in order, one is in memory
+                is_part_full = False
+    form.close()
+    if form.has_file:
+        if form.file_bytes == 0:
+            raise NoAudio("The file is empty.")
+        await in_thread(writer.close)
+    size = len(preamble) + form.file_bytes
+    return Upload(digest.hexdigest(), size, form.filename, form.fields, form.lists)

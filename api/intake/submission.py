@@ -1,0 +1,247 @@
+"""From a stored upload to a job, so that each upload ends as exactly one of two: a job, or nothing.
+
+Before the first byte is stored the upload is announced (shared/kernel/erasure.py): the sweep will remove it. The
+transaction that inserts the job takes the announcement back. So a gateway that dies at any moment leaves nothing for
+good, and a COMMIT whose answer was lost can be asked about afterwards: the announcement is gone if and only if the job
+is there.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+
+from sqlalchemy.exc import IntegrityError, NoResultFound
+from sqlalchemy.orm import Session
+
+from api.intake.parameters import Asked
+from shared.callers import quotas
+from shared.config import settings
+from shared.db import session
+from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
+from shared.intake import uploads
+from shared.kernel import erasure, idempotency, job_views, jobs
+from shared.kernel.idempotency import Once
+from shared.kernel.jobs import Outcome, RemoteSource, Source
+from shared.models import Artifact, Job, Stage
+from shared.options import JobNotes, JobOptions, priority_name
+from shared.states import JobState
+from shared.storage import MultipartWriter, Storage
+from shared.telemetry.logs import get_logger
+from tasks.app import ring
+
+log = get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """All that a job is made of. A request with an `idempotency_key` makes one job however often it is sent.
+
+    `upload_id` says that the source came in parts, or as a clip, and is kept by that upload.
+    """
+
+    job_id: uuid.UUID
+    owner_id: uuid.UUID
+    source: Source | RemoteSource
+    asked: Asked
+    request_id: str
+    idempotency_key: str | None = None
+    upload_id: uuid.UUID | None = None
+
+    @property
+    def once(self) -> Once | None:
+        """The request as one that must not be carried out twice."""
+        key, asked = self.idempotency_key, self.asked
+        if not key:
+            return None
+        return idempotency.once(self.owner_id, key, self.source, asked.options, asked.priority, asked.notes)
+
+
+def announce(owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
+    """Call before the first byte is stored. Raises DatabaseUnavailable."""
+    with session() as work:
+        erasure.announce(work, owner_id, job_id)
+
+
+def withdraw(job_id: uuid.UUID, writer: MultipartWriter) -> None:
+    """The upload will not be a job: remove what was stored, now or, if storage is away, as soon as it is back."""
+    try:
+        writer.abort()
+        tidy_up = erasure.forget
+    except StorageUnavailable:
+        tidy_up = erasure.hasten
+    try:
+        with session() as work:
+            tidy_up(work, job_id)
+    except DatabaseUnavailable:
+        log.warning("upload_stays_announced", job_id=str(job_id))  # the sweep finds it when its time is over
+
+
+def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
+    """Make the stored upload a job and tell the workers. A repeated request is answered with its first job.
+
+    Raises IdempotencyConflict, StorageQuotaExceeded, TooManyDeliveries, Unauthorized for a key that was revoked
+    meanwhile, and DatabaseUnavailable. Then there is no job, or PostgreSQL does not even answer
+    whether there is one: the object stays where it is, the sweep removes it unless the job exists.
+    """
+    try:
+        job, outcome = _insert(order)
+    except _FateUnknown as error:
+        job, outcome = _ask_afterwards(order, writer, error)
+    except BaseException:
+        withdraw(order.job_id, writer)
+        raise
+    if job.id != order.job_id:
+        withdraw(order.job_id, writer)
+    ring(outcome.rings)
+    if outcome.duplicate and isinstance(order.source, Source):
+        _delete(storage, order.source.key)
+    return job
+
+
+def place_remote(order: Order) -> Job:
+    """Make a recording that is still to be fetched, or was uploaded before, a job and tell the workers.
+
+    A repeated request has its first job. Raises IdempotencyConflict, DatabaseUnavailable, and NotFound when the upload
+    has gone meanwhile.
+    """
+    try:
+        job, outcome = _insert(order)
+    except _FateUnknown as error:
+        with session() as work:
+            try:
+                return job_views.get(work, order.owner_id, order.job_id).job  # the sweep rings for it
+            except NotFound:
+                raise error from None
+    ring(outcome.rings)
+    return job
+
+
+class _FateUnknown(DatabaseUnavailable):
+    """COMMIT was sent and nobody knows whether it took place."""
+
+
+def _insert(order: Order) -> tuple[Job, Outcome]:
+    try:
+        return _insert_once(order)
+    except (IntegrityError, NoResultFound):
+        # the equal recording that this one was found to repeat has just been erased
+        pass
+    try:
+        return _insert_once(order)
+    except (IntegrityError, NoResultFound) as error:
+        raise DatabaseUnavailable("The same recording is being erased; try again in a moment.") from error
+
+
+def _insert_once(order: Order) -> tuple[Job, Outcome]:
+    is_complete, once = False, order.once
+    try:
+        with session() as work:
+            if once and (job := idempotency.first(work, once)):
+                return job, Outcome()
+            if order.upload_id:
+                uploads.recording(work, order.owner_id, order.upload_id)  # so that it is not erased meanwhile
+            elif isinstance(order.source, Source):
+                erasure.keep(work, order.job_id)
+            done = jobs.submit(
+                work,
+                job_id=order.job_id,
+                owner_id=order.owner_id,
+                source=order.source,
+                options=order.asked.options,
+                priority=order.asked.priority,
+                notes=order.asked.notes,
+                request_id=order.request_id,
+            )
+            _check_quotas(work, order, *done)
+            if once:
+                idempotency.note(work, once, done[0])
+            is_complete = True
+    except DatabaseUnavailable as error:
+        if is_complete:
+            raise _FateUnknown(error.message) from error
+        raise
+    return done
+
+
+def _check_quotas(work: Session, order: Order, job: Job, outcome: Outcome) -> None:
+    """With all that the job adds. Raises StorageQuotaExceeded and TooManyDeliveries."""
+    if isinstance(order.source, Source) and not order.upload_id and not outcome.duplicate:
+        quotas.check_stored(work, order.owner_id, settings())
+    _check_deliveries(work, job)
+
+
+def _check_deliveries(work: Session, job: Job) -> None:
+    if job.webhook_url or quotas.has_webhooks(work, job.owner_id):
+        quotas.check_deliveries(work, job.owner_id, settings())
+
+
+def _ask_afterwards(order: Order, writer: MultipartWriter, cause: _FateUnknown) -> tuple[Job, Outcome]:
+    try:
+        with session() as work:
+            if not erasure.is_announced(work, order.job_id):
+                # it is a job; the sweep rings for it, and a superfluous object goes when the job is deleted
+                return job_views.get(work, order.owner_id, order.job_id).job, Outcome()
+    except DatabaseUnavailable as error:
+        raise error from cause
+    withdraw(order.job_id, writer)
+    raise cause
+
+
+def _delete(storage: Storage, key: str) -> None:
+    try:
+        storage.delete([key])
+    except StorageUnavailable:
+        log.warning("duplicate_stays", key=key)  # it goes when the job is deleted
+
+
+def again(
+    owner_id: uuid.UUID, job_id: uuid.UUID, new_id: uuid.UUID, request_id: str, idempotency_key: str | None = None
+) -> Job:
+    """A new job over the recording and options of one that failed or was cancelled. Finished stages are reused.
+
+    A repeated request is answered with its first job. Raises NotFound, WrongState unless the old job is in error or
+    cancelled, and IdempotencyConflict.
+    """
+    once = idempotency.once_again(owner_id, idempotency_key, job_id) if idempotency_key else None
+    with session() as work:
+        if once and (known := idempotency.first(work, once)):
+            return known
+        # erasing the old job waits for this lock, so its recording stays until the new job holds it too
+        old = jobs.lock(work, job_id)
+        if old is None or old.owner_id != owner_id:
+            raise NotFound("There is no such task.")
+        if old.state not in (JobState.ERROR, JobState.CANCELLED):
+            raise WrongState(
+                f"The task is {old.state}; only a failed or cancelled one can be retried.", status=old.state
+            )
+        job, outcome = jobs.submit(
+            work,
+            job_id=new_id,
+            owner_id=owner_id,
+            source=_recording(work, old),
+            options=JobOptions.from_row(old.options),
+            priority=priority_name(old.priority),
+            notes=JobNotes(
+                tags=tuple(old.tags),
+                reference=old.reference,
+                retention_seconds=old.retention_seconds,
+                webhook_url=old.webhook_url,
+            ),
+            request_id=request_id,
+            retry_of=job_id,
+        )
+        _check_deliveries(work, job)
+        if once:
+            idempotency.note(work, once, job)
+    ring(outcome.rings)
+    return job
+
+
+def _recording(work: Session, job: Job) -> Source | RemoteSource:
+    """What a job was made from. The hash of one by URL stays, so that what was fetched is not fetched again."""
+    download = work.get_one(Stage, (job.id, "download", 0))
+    if job.source_url is not None:
+        return RemoteSource(job.source_url, download.hash)
+    stored = work.get_one(Artifact, download.artifact_id)
+    return Source(stored.key, stored.hash, stored.bytes, job.filename)

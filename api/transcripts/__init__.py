@@ -1,0 +1,1 @@
+"""Finished transcripts: their formats, and what a person corrects in them."""

@@ -1,0 +1,1 @@
+"""Benches of the gateway: requests, submissions, the memory of uploads."""

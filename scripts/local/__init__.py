@@ -1,0 +1,1 @@
+"""All of Parley on one machine: `python -m scripts.local run`."""

@@ -1,0 +1,33 @@
+"""The weights that a stack on this machine needs before it starts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+import ctranslate2
+
+from scripts.weights import default_model_dir, ensure
+from shared.errors import ModelUnavailable
+
+ON_CPU, ON_CUDA = "base", "large-v3-turbo"
+"""What WHISPER_MODEL=auto means (tasks/engines/loading.py)."""
+
+
+def ensure_models(environ: Mapping[str, str], report: Callable[[str], None]) -> str:
+    """Have the default Whisper model and the diarization models in MODEL_DIR; returns the Whisper model's name.
+
+    Where `auto` would be a model that cannot be had here, it is the one for CPUs, and that is reported.
+    Raises ModelUnavailable.
+    """
+    asked = environ.get("WHISPER_MODEL") or "auto"
+    has_gpu = environ.get("DEVICE") != "cpu" and ctranslate2.get_cuda_device_count() > 0
+    name = (ON_CUDA if has_gpu else ON_CPU) if asked == "auto" else asked
+    try:
+        ensure(default_model_dir(), [name], diarization=True)
+    except ModelUnavailable as error:
+        if asked != "auto" or name == ON_CPU:
+            raise
+        report(f"{error.message}\nUsing the model {ON_CPU} instead of {name}")
+        name = ON_CPU
+        ensure(default_model_dir(), [name], diarization=True)
+    return name

@@ -1,0 +1,1 @@
+"""What is taken in before it is a job: uploads in parts, and addresses of recordings."""

@@ -1,0 +1,140 @@
+"""Deleting a job for good: rows first, in one transaction; then objects; then a check that nothing is left.
+
+The erasure's row outlives the job. It names what must be gone, so that a deletion interrupted anywhere is finished by
+the sweep, and an object that a worker wrote a moment too late is removed as well.
+
+An upload is announced by such a row too, before its first byte is stored: an erasure that lies ahead. The transaction
+that makes the upload a job takes it back, so that whatever dies or loses its connection in between, the sweep ends up
+removing exactly the uploads that did not become jobs.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Collection
+from datetime import timedelta
+
+from sqlalchemy import delete, exists, func, select, update
+from sqlalchemy.orm import Session
+
+from shared.errors import IncompleteUpload, NotFound
+from shared.kernel import batches
+from shared.kernel.audio import EXPIRED
+from shared.kernel.jobs import lock
+from shared.models import Artifact, Erasure, Stage, Upload
+from shared.storage import Storage, job_prefix
+from shared.telemetry.metrics import ERASED
+
+SECOND_LOOK = timedelta(minutes=15)
+"""When a verified erasure is looked at once more: long after any worker that lost its lease can have written."""
+
+UPLOAD_TIME = timedelta(hours=24)
+"""How long an upload may take: 5 GiB in a day is 0.5 Mbit/s."""
+
+
+def erase(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Erasure:
+    """Delete the job's rows and the answers that nothing else uses. Workers find their lease gone and stop."""
+    job = lock(session, job_id)
+    if job is None or job.owner_id != owner_id:
+        raise NotFound("There is no such task.")
+    used = list(
+        session.scalars(select(Stage.artifact_id).where(Stage.job_id == job_id, Stage.artifact_id.is_not(None)))
+    )
+    session.delete(job)
+    session.flush()
+    keys = _drop_unused(session, [artifact_id for artifact_id in used if artifact_id])
+    erasure = Erasure(job_id=job_id, owner_id=owner_id, prefix=job_prefix(owner_id, job_id), keys=keys)
+    session.add(erasure)
+    session.flush()
+    batches.forget_task(session, job.batch_id)
+    return erasure
+
+
+def erase_upload(session: Session, owner_id: uuid.UUID, upload_id: uuid.UUID) -> Erasure:
+    """Delete an upload in parts, its recording too unless a job uses it. An upload that is complete is no exception."""
+    mine = (Upload.id == upload_id, Upload.owner_id == owner_id)
+    upload = session.scalars(select(Upload).where(*mine).with_for_update()).one_or_none()
+    if upload is None:
+        raise NotFound("There is no such upload.")
+    session.delete(upload)
+    session.flush()
+    keys = _drop_unused(session, [upload.artifact_id] if upload.artifact_id else [])
+    erasure = Erasure(job_id=upload_id, owner_id=owner_id, prefix=job_prefix(owner_id, upload_id), keys=keys)
+    session.add(erasure)
+    session.flush()
+    return erasure
+
+
+def _drop_unused(session: Session, used: Collection[uuid.UUID]) -> list[str]:
+    """Delete those of the answers that neither a job nor an upload refers to any more; returns their objects' keys."""
+    # whoever begins to use one of them right now is waited for, so that the next statement sees it
+    session.execute(select(Artifact.id).where(Artifact.id.in_(used)).order_by(Artifact.id).with_for_update())
+    unused = delete(Artifact).where(
+        Artifact.id.in_(used),
+        ~exists().where(Stage.artifact_id == Artifact.id),
+        ~exists().where(Upload.artifact_id == Artifact.id),
+    )
+    gone = session.execute(unused.returning(Artifact.key, Artifact.stage, Artifact.bytes))
+    return [key for key, stage, size in gone if size or stage != EXPIRED]
+
+
+def purge(session: Session, storage: Storage, erasure: Erasure) -> None:
+    """Remove the erasure's objects and verify that they are gone. Safe to repeat."""
+    below = Artifact.key.startswith(erasure.prefix, autoescape=True)
+    shared = set(session.scalars(select(Artifact.key).where(below, Artifact.stage != EXPIRED)))
+    storage.abort_uploads(erasure.prefix)
+    doomed = {*erasure.keys, *storage.list(erasure.prefix)} - shared
+    erasure.objects += storage.delete(doomed) if doomed else 0
+    if not set(storage.list(erasure.prefix)) - shared:
+        if erasure.verified_at is None:  # the second look is none of its own
+            ERASED.inc()
+        erasure.settled = erasure.verified_at is not None
+        erasure.verified_at = func.now()
+        erasure.keys = []
+
+
+def unfinished(session: Session, limit: int = 100) -> list[Erasure]:
+    """Erasures to purge now: those not verified yet, and the others once more when their second look is due."""
+    first_look = Erasure.verified_at.is_(None) & (Erasure.created_at <= func.now())
+    due = first_look | (Erasure.created_at < func.now() - SECOND_LOOK)
+    return list(
+        session.scalars(
+            select(Erasure)
+            .where(~Erasure.settled, due)
+            .order_by(Erasure.created_at)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    )
+
+
+# ---- uploads that are not jobs yet
+
+
+def announce(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
+    """An upload is about to begin: what it stores is removed unless `keep` is called within UPLOAD_TIME."""
+    prefix = job_prefix(owner_id, job_id)
+    session.add(Erasure(job_id=job_id, owner_id=owner_id, prefix=prefix, keys=[], created_at=func.now() + UPLOAD_TIME))
+
+
+def keep(session: Session, job_id: uuid.UUID) -> None:
+    """The upload becomes a job in this transaction. Raises IncompleteUpload when it took longer than UPLOAD_TIME."""
+    kept = session.execute(delete(Erasure).where(Erasure.job_id == job_id, Erasure.created_at > func.now()))
+    if not kept.rowcount:  # type: ignore[attr-defined]
+        raise IncompleteUpload(f"The upload took longer than {UPLOAD_TIME.total_seconds() / 3600:.0f} hours.")
+
+
+def is_announced(session: Session, job_id: uuid.UUID) -> bool:
+    """Whether the upload is no job. Waits for a transaction that may still be making it one."""
+    row = select(Erasure.job_id).where(Erasure.job_id == job_id).with_for_update()
+    return session.scalar(row) is not None
+
+
+def forget(session: Session, job_id: uuid.UUID) -> None:
+    """The upload failed and left nothing in storage."""
+    session.execute(delete(Erasure).where(Erasure.job_id == job_id))
+
+
+def hasten(session: Session, job_id: uuid.UUID) -> None:
+    """The upload failed and may have left something: the next sweep removes it."""
+    session.execute(update(Erasure).where(Erasure.job_id == job_id).values(created_at=func.now()))

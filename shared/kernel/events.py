@@ -1,0 +1,192 @@
+"""What the followers of jobs are told: where a job stands, read from its rows, and the segments heard so far.
+
+Only segments are kept as events, and only until the sweep removes them. A job's status and progress are in its own
+rows, so that following costs the kernel nothing and the end of a job is told at any time.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ARRAY, BigInteger, Uuid, any_, delete, func, insert, literal, select
+from sqlalchemy.orm import Session
+
+from shared.claims import Claim
+from shared.kernel.job_views import detail, percent
+from shared.kernel.jobs import lock
+from shared.kernel.leases import holds
+from shared.kernel.shards import SHARDED
+from shared.models import Event, Job, Stage
+from shared.states import SETTLED, TERMINAL, JobState
+from shared.transcript import Segment
+
+SEGMENT = "segment"
+
+HELD = "held"
+"""Segments of a shard, by number, that nobody is told until the shards before it are done: readers hear in order."""
+
+KEPT = timedelta(hours=1)
+"""How long after a job's end its segments can still be followed. Later the transcript has them anyway."""
+
+MAX_SEGMENTS = 2000
+"""Segments read in one look: about 0.5 MB. Whoever is behind gets the rest from the next look."""
+
+
+# ---- telling
+
+
+def publish(session: Session, claim: Claim, segments: Sequence[Segment], *, ended: bool = False) -> None:
+    """Show finished segments to followers, in the name of a claim: a stale one shows nothing.
+
+    Readers never see a part of the recording twice: what lies before the last published segment is left out, because
+    an earlier attempt, or an earlier COMMIT whose answer was lost, has published it. The job's row is locked, so that
+    the ids of its events are in the order in which readers can see them.
+
+    The segments of a shard are held back while an earlier shard is unfinished. The claim that has `ended` shows them,
+    in the transaction that completes it.
+    """
+    is_shard = claim.stage == SHARDED and any(given.meta.get("shards") for given in claim.inputs)
+    if not (segments or (ended and is_shard)) or lock(session, claim.job_id) is None or not holds(session, claim):
+        return
+    unfinished = _unfinished(session, claim) if is_shard else {claim.shard}
+    kind = SEGMENT if claim.shard == min(unfinished) else f"{HELD} {claim.shard}"
+    last = session.scalar(
+        select(Event.data).where(Event.job_id == claim.job_id, Event.kind == kind).order_by(Event.id.desc()).limit(1)
+    ) or {"start": 0.0, "end": 0.0}
+    fresh = [
+        {"job_id": claim.job_id, "kind": kind, "data": _data(segment)}
+        for segment in segments
+        if segment.start >= last["end"] and (segment.start, segment.end) != (last["start"], last["end"])
+    ]
+    if fresh:
+        session.execute(insert(Event), fresh)
+    if ended and kind == SEGMENT:
+        _show(session, claim, min(unfinished - {claim.shard}, default=None))
+
+
+def _unfinished(session: Session, claim: Claim) -> set[int]:
+    """The shards, this claim's among them, that somebody still has to finish."""
+    mine = (Stage.job_id == claim.job_id, Stage.name == claim.stage, Stage.state.not_in(SETTLED))
+    return set(session.scalars(select(Stage.shard).where(*mine)))
+
+
+def _show(session: Session, claim: Claim, next_one: int | None) -> None:
+    """What was held back behind this claim's shard, up to the `next_one` that is unfinished and what it has said."""
+    held = (Event.job_id == claim.job_id, Event.kind.startswith(f"{HELD} "))
+    rows = session.execute(select(Event.id, Event.kind, Event.data).where(*held).order_by(Event.id)).all()
+    ready = sorted((int(kind.removeprefix(HELD)), number, data) for number, kind, data in rows)
+    ready = [row for row in ready if next_one is None or row[0] <= next_one]
+    if ready:
+        shown = [{"job_id": claim.job_id, "kind": SEGMENT, "data": data} for _, _, data in ready]
+        session.execute(insert(Event), shown)
+        session.execute(delete(Event).where(Event.id.in_([number for _, number, _ in ready])))
+
+
+def _data(segment: Segment) -> dict[str, Any]:
+    return {"start": segment.start, "end": segment.end, "text": segment.text.replace("\0", "")}  # jsonb knows no NUL
+
+
+def sweep(session: Session) -> None:
+    """Forget the events of jobs that ended long ago."""
+    # ids begin with the time of submission, so that the younger jobs are not even looked at
+    youngest = uuid.UUID(int=int((datetime.now(UTC) - KEPT).timestamp() * 1000) << 80)
+    over = (Job.id == Event.job_id, Event.job_id < youngest, Job.finished_at < func.now() - KEPT)
+    session.execute(delete(Event).where(*over).execution_options(synchronize_session=False))
+
+
+# ---- following
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a job stands. `progress` is percent."""
+
+    owner_id: uuid.UUID
+    state: JobState
+    progress: int = 0
+    stage_detail: str | None = None
+    error_code: str | None = None
+    error_message: str | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        return self.state in TERMINAL
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A finished segment. `id` grows within a job, in the order in which readers can see the segments."""
+
+    id: int
+    segment: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one look found: a job that is not in `standings` was deleted. `is_whole` unless segments were left out."""
+
+    standings: Mapping[uuid.UUID, Standing]
+    heard: Mapping[uuid.UUID, Sequence[Heard]]
+    is_whole: bool
+
+
+def look(session: Session, job_ids: frozenset[uuid.UUID], after: Mapping[uuid.UUID, int]) -> Look:
+    """Where these jobs stand; for those in `after` also their progress, and their segments behind that event id.
+
+    Jobs are read before segments, so that whoever sees a job ended here sees all of its segments too.
+    """
+    columns = (Job.id, Job.owner_id, Job.state, Job.error_code, Job.error_message)
+    jobs = session.execute(select(*columns).where(Job.id == any_(literal(list(job_ids), ARRAY(Uuid))))).all()
+    stages = _stages(session, [row.id for row in jobs if row.id in after and row.state != JobState.DONE])
+    standings = {
+        row.id: Standing(
+            row.owner_id,
+            JobState(row.state),
+            percent(row.state, stages.get(row.id, ())),
+            None if row.state in TERMINAL else detail(stages.get(row.id, ())),
+            row.error_code,
+            row.error_message,
+        )
+        for row in jobs
+    }
+    heard = _heard(session, {job_id: after[job_id] for job_id in standings if job_id in after})
+    return Look(standings, heard, is_whole=sum(map(len, heard.values())) < MAX_SEGMENTS)
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    name: str
+    state: str
+    progress: float
+
+
+def _stages(session: Session, job_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[_Step]]:
+    found: dict[uuid.UUID, list[_Step]] = {job_id: [] for job_id in job_ids}
+    if job_ids:
+        # columns, not objects, with which a look takes more than twice as long
+        columns = select(Stage.job_id, Stage.name, Stage.state, Stage.progress)
+        rows = session.execute(columns.where(Stage.job_id == any_(literal(job_ids, ARRAY(Uuid)))))
+        for job_id, name, state, progress in rows:
+            found[job_id].append(_Step(name, state, progress))
+    return found
+
+
+def _heard(session: Session, after: Mapping[uuid.UUID, int]) -> dict[uuid.UUID, list[Heard]]:
+    heard: dict[uuid.UUID, list[Heard]] = {}
+    if after:
+        arrays = literal(list(after), ARRAY(Uuid)), literal(list(after.values()), ARRAY(BigInteger))
+        wanted = func.unnest(*arrays).table_valued("job_id", "id", name="wanted").render_derived()
+        rows = session.execute(
+            select(Event.job_id, Event.id, Event.data)
+            .join(wanted, (Event.job_id == wanted.c.job_id) & (Event.id > wanted.c.id))
+            .where(Event.kind == SEGMENT)
+            .order_by(Event.id)
+            .limit(MAX_SEGMENTS)
+        )
+        for job_id, number, segment in rows:
+            heard.setdefault(job_id, []).append(Heard(number, segment))
+    return heard

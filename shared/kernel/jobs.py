@@ -1,0 +1,277 @@
+"""Jobs: submit, cancel, and the rule by which a job goes on. PostgreSQL is the truth, Redis only a doorbell.
+
+Functions here and in leases.py take an open session and change rows; the caller commits and then rings what was
+returned. All but the heartbeat lock the job's row first, so that two stages of one job never advance it at the same
+time and locks are always taken in the same order. Times are the database's.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import func, select, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import Session
+
+from shared.callers import usage
+from shared.callers.limits import note_audio
+from shared.errors import NotFound, WrongState
+from shared.kernel import batches, retention
+from shared.kernel.audio import AUDIO, EXPIRED
+from shared.kernel.ring_window import ring_next
+from shared.kernel.shards import SHARDED, answer, note_language, planned
+from shared.models import Artifact, Job, Stage
+from shared.options import PRIORITIES, JobNotes, JobOptions, Priority
+from shared.rings import Ring
+from shared.states import FINAL, NEEDS, OPTIONAL, QUEUES, SETTLED, TERMINAL, JobState, StageState, after, plan
+from shared.telemetry import tracing
+from shared.webhooks.outbox import announce_job
+
+LIVE = (StageState.WAITING, StageState.QUEUED)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The recording as the gateway stored it."""
+
+    key: str
+    sha256: str
+    bytes: int
+    filename: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteSource:
+    """A recording that the download stage is still to fetch. `hash` stands for its bytes, which nobody knows yet."""
+
+    url: str
+    hash: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The rings that follow from a change, and whether the answer's object is a duplicate to be deleted."""
+
+    rings: tuple[Ring, ...] = ()
+    duplicate: bool = False
+
+
+def submit(
+    session: Session,
+    *,
+    job_id: uuid.UUID,
+    owner_id: uuid.UUID,
+    source: Source | RemoteSource,
+    options: JobOptions,
+    priority: Priority = "normal",
+    notes: JobNotes = JobNotes(),
+    batch_id: uuid.UUID | None = None,
+    request_id: str | None = None,
+    retry_of: uuid.UUID | None = None,
+) -> tuple[Job, Outcome]:
+    """Insert a job with its stages. Stages whose answer this owner already has are born done.
+
+    When even the transcript is known the job is born done and `cached`. `Outcome.duplicate` says that the same bytes
+    were stored before, so that the object of this upload is not needed. Whoever submits the tasks of a batch calls
+    `batches.settle` after the last.
+    """
+    hashes = _hashes(source, options)
+    known = {(row.stage, row.hash): row for row in hold(session, owner_id, hashes.values())}
+    duplicate = False
+    if isinstance(source, Source):
+        upload = known.get(("download", source.sha256)) or stored(session, owner_id, source)
+        known["download", source.sha256] = upload
+        duplicate = upload.key != source.key
+
+    job = Job(
+        id=job_id,
+        owner_id=owner_id,
+        state=JobState.QUEUED,
+        priority=PRIORITIES[priority],
+        source_url=source.url if isinstance(source, RemoteSource) else None,
+        options=options.stored(),
+        request_id=request_id,
+        retry_of=retry_of,
+        batch_id=batch_id,
+        tags=list(notes.tags),
+        **notes.model_dump(exclude={"tags"}),
+    )
+    if isinstance(source, Source):
+        job.filename, job.source_sha256, job.source_bytes = source.filename, source.sha256, source.bytes
+    elif fetched := known.get(("download", source.hash)):
+        note_fetched(job, fetched.bytes, fetched.meta)
+    session.add(job)
+    session.flush()
+    tracing.task_made(job_id)
+    converted = known.get((AUDIO, hashes[AUDIO])) or known.get((EXPIRED, hashes[AUDIO]))
+    shards = planned(converted.meta) if converted else ()
+    parts = [answer(hashes[SHARDED], shard) for shard in shards] or [{"hash": hashes[SHARDED], "audio_seconds": None}]
+    if shards:
+        known |= {(row.stage, row.hash): row for row in hold(session, owner_id, (part["hash"] for part in parts))}
+    final = known.get((FINAL, hashes[FINAL]))
+    readers = {(SHARDED, part["hash"]) for part in parts} | {
+        (name, hashes[name]) for name in hashes if name == "diarize"
+    }
+    if converted and (final or readers <= known.keys()):
+        known[AUDIO, hashes[AUDIO]] = converted  # nobody will read it, so it may have expired
+    rows: list[dict[str, Any]] = []
+    for stage in NEEDS:
+        own = parts if stage == SHARDED else [{"hash": hashes.get(stage, ""), "audio_seconds": None}]
+        for number, part in enumerate(own):
+            artifact = known.get((stage, part["hash"]))
+            state = StageState.SKIPPED if stage not in hashes else StageState.DONE if artifact else StageState.WAITING
+            rows.append(
+                {
+                    "job_id": job_id,
+                    "name": stage,
+                    "shard": number,
+                    "owner_id": owner_id,
+                    "priority": job.priority,
+                    "state": state,
+                    "queue": QUEUES[stage],
+                    "progress": 1.0 if artifact else 0.0,
+                    "artifact_id": artifact.id if artifact else None,
+                    **part,
+                }
+            )
+            if artifact and shards and stage == SHARDED:
+                note_language(job, artifact.meta)
+    session.execute(insert(Stage), rows)  # at once: as objects they would be inserted one by one
+    if converted:
+        job.duration = converted.meta["duration"]
+    if final:
+        job.cached = True
+        return job, Outcome(_end(session, job, JobState.DONE, summary=final.meta), duplicate)
+    if converted and (AUDIO, hashes[AUDIO]) in known:  # else it is counted when it has been converted
+        note_audio(session, owner_id, converted.meta["duration"])
+    return job, Outcome(advance(session, job), duplicate)
+
+
+def hold(session: Session, owner_id: uuid.UUID, hashes: Iterable[str]) -> Sequence[Artifact]:
+    """The answers that are known under these hashes. None is erased before this transaction ends."""
+    mine = select(Artifact).where(Artifact.owner_id == owner_id, Artifact.hash.in_(set(hashes)))
+    # in one order, so that two who hold several do not wait for one another
+    return session.scalars(mine.order_by(Artifact.id).with_for_update(read=True, key_share=True)).all()
+
+
+def hold_for(session: Session, owner_id: uuid.UUID, wanted: Iterable[tuple[Source | RemoteSource, JobOptions]]) -> None:
+    """Hold the answers of many jobs that are to be submitted in this transaction, all at once."""
+    hold(session, owner_id, {hash for source, options in wanted for hash in _hashes(source, options).values()})
+
+
+def _hashes(source: Source | RemoteSource, options: JobOptions) -> Mapping[str, str]:
+    source_hash = source.hash if isinstance(source, RemoteSource) else source.sha256
+    return plan(source_hash, options.model_dump(), diarization=options.diarization)
+
+
+def stored(session: Session, owner_id: uuid.UUID, source: Source) -> Artifact:
+    """The object that holds the recording: this one, or that of an equal upload before it."""
+    # two equal uploads at once: the second finds the row that the first is about to commit
+    given = insert(Artifact).values(
+        owner_id=owner_id, stage="download", hash=source.sha256, key=source.key, bytes=source.bytes, meta={}
+    )
+    session.execute(given.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
+    return session.scalars(
+        select(Artifact).where(
+            Artifact.owner_id == owner_id, Artifact.stage == "download", Artifact.hash == source.sha256
+        )
+    ).one()
+
+
+def note_fetched(job: Job, size: int, meta: Mapping[str, Any]) -> None:
+    """What was unknown of a recording by URL until it was there. `meta` is what the download stage left."""
+    job.source_bytes = size
+    job.source_sha256, job.filename = meta.get("sha256"), meta.get("filename")
+
+
+def cancel(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Job:
+    """Stop a job. It is `cancelled` at once, or `cancelling` until the workers that run a stage have let go."""
+    job = lock(session, job_id)
+    if job is None or job.owner_id != owner_id:
+        raise NotFound("There is no such task.")
+    if job.state in (JobState.CANCELLED, JobState.CANCELLING):
+        return job
+    if job.state in TERMINAL:
+        raise WrongState(f"The task is {job.state} already.", status=job.state)
+    job.state = JobState.CANCELLING if job.state == JobState.PROCESSING else job.state
+    _drop_the_rest(session, job)
+    advance(session, job)
+    if job.state == JobState.QUEUED:
+        finish(session, job, JobState.CANCELLED)
+    return job
+
+
+# ---- what every change of a stage ends with
+
+
+def lock(session: Session, job_id: uuid.UUID) -> Job | None:
+    """The job, its row locked until the transaction ends; None when it was deleted."""
+    return session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
+
+
+def advance(session: Session, job: Job, ended: str | None = None) -> tuple[Ring, ...]:
+    """Queue the stages whose needs are settled; end a cancelling job when nobody runs a stage of it any more.
+
+    `ended` is the stage that has just left its worker. What is rung may be of other jobs: see ring_window.py.
+    """
+    rows = session.scalars(select(Stage).where(Stage.job_id == job.id).execution_options(populate_existing=True)).all()
+    told: tuple[Ring, ...] = ()
+    if job.state == JobState.CANCELLING and not any(row.state == StageState.RUNNING for row in rows):
+        told = finish(session, job, JobState.CANCELLED)
+    ready: list[Stage] = []
+    if job.state in (JobState.QUEUED, JobState.PROCESSING):
+        unsettled = {row.name for row in rows if row.state not in SETTLED}
+        ready = [row for row in rows if row.state == StageState.WAITING and unsettled.isdisjoint(NEEDS[row.name])]
+    return told + ring_next(session, job.owner_id, job.priority, ready, QUEUES[ended] if ended else None)
+
+
+def bury(session: Session, job: Job, stage: str, code: str, message: str) -> tuple[Ring, ...]:
+    """A stage is dead: the job goes on without it when it is optional, else it ends here."""
+    told: tuple[Ring, ...] = ()
+    if stage in OPTIONAL:
+        # the answer lacks a part, so it must not be found later under the hash of the whole one
+        session.execute(
+            update(Stage)
+            .where(Stage.job_id == job.id, Stage.name.in_(after(stage)), Stage.hash != "")
+            .values(hash=Stage.hash + f"-without-{stage}")
+            .execution_options(synchronize_session=False)
+        )
+    elif job.state == JobState.PROCESSING:
+        job.error_code, job.error_message = code, message
+        told = finish(session, job, JobState.ERROR)
+        _drop_the_rest(session, job)
+    return told + advance(session, job, ended=stage)
+
+
+def _drop_the_rest(session: Session, job: Job) -> None:
+    session.execute(
+        update(Stage)
+        .where(Stage.job_id == job.id, Stage.state.in_(LIVE))
+        .values(state=StageState.CANCELLED)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def finish(session: Session, job: Job, state: JobState, summary: Mapping[str, Any] | None = None) -> tuple[Ring, ...]:
+    """Bring the job to a terminal state and have it told, also the end of its batch if this was the last.
+
+    `summary` is the meta of the answer that `store` gave.
+    """
+    return _end(session, job, state, summary) + batches.settle(session, job.batch_id)
+
+
+def _end(session: Session, job: Job, state: JobState, summary: Mapping[str, Any] | None) -> tuple[Ring, ...]:
+    """Without its batch, which is looked at once when all of its tasks are submitted."""
+    job.state = state
+    job.finished_at = func.now()
+    if summary:
+        for name in ("language", "language_probability", "duration", "model", "speakers", "full_text"):
+            setattr(job, name, summary[name])
+    job.expires_at = retention.expiry(session, job)
+    if state == JobState.DONE:
+        usage.count(session, job)
+    session.flush()
+    return announce_job(session, job)

@@ -1,0 +1,1 @@
+"""What Parley tells those who run it: logs, metrics, traces."""

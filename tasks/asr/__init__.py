@@ -1,0 +1,1 @@
+"""Speech recognition: where somebody talks, in which language, and what is said."""

@@ -1,0 +1,183 @@
+"""Speech recognition of a recording whose channels are speakers, such as a call with a party on each side.
+
+Channels are recognised one after another and put in order of time afterwards: people talk at once, and what one says
+must not be cut by the other. `spk_1` is the first channel (left), whether or not it is heard first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from faster_whisper import WhisperModel
+
+from shared.transcript import Caveat, Finished, Progress, Segment, Shard, SpeakerTurn, Transcription
+from tasks.asr import checks, crosstalk
+from tasks.asr.checks import overlap
+from tasks.asr.decoding import TranscribeOptions
+from tasks.asr.language import Language, check_language
+from tasks.asr.part import (
+    SCAN_SHARE,
+    WINDOW_S,
+    Part,
+    Said,
+    listen,
+    nothing_said,
+    recognise,
+    vote,
+)
+from tasks.asr.shard_join import MAX_PAUSE_S, within
+from tasks.asr.vad import Read, Span, close_gaps
+
+
+@dataclass(frozen=True, slots=True)
+class _Heard:
+    """One channel, counted from 1, and what was recognised on it."""
+
+    number: int
+    part: Part
+    said: Said
+
+    @property
+    def speaker(self) -> str:
+        return f"spk_{self.number}"
+
+
+def transcribe_channels(
+    reads: Sequence[Read],
+    duration: float,
+    options: TranscribeOptions,
+    model: WhisperModel,
+    progress: Progress,
+    *,
+    finished: Finished = lambda _: None,
+    window_s: float = WINDOW_S,
+    shard: Shard | None = None,
+    decided: Language | None = None,
+) -> Transcription:
+    """Recognise each channel on its own; `reads` has one function per channel, from left to right.
+
+    Segments have the channel as their speaker and are in order of their start; those of two speakers may overlap. The
+    language is given, or voted over all channels together. `finished` is called once, at the end, as only then the
+    order is certain. Arguments and errors are otherwise those of `transcribe`.
+
+    Warnings besides those of `transcribe`: `single_channel`; `identical_channels`, for a channel that holds the same
+    as an earlier one and is not recognised again; `crosstalk`, where a segment that faintly repeats another channel
+    was left out.
+    """
+    code = check_language(options.language, options.task, options.model, model)
+    language = Language(code, 1.0) if code else decided
+    place = shard or Shard(0.0, duration, 0.0, duration)
+    count = len(reads)
+    parts: dict[int, Part] = {}
+    for number, read in enumerate(reads, start=1):
+
+        def report(share: float, before: int = number - 1) -> None:
+            progress(SCAN_SHARE * (before + share) / count)
+
+        parts[number] = listen(read, place, window_s, report)
+    parts, caveats = _distinct(parts, shard)
+    if not any(part.packings for part in parts.values()):
+        progress(1.0)
+        nothing = nothing_said(language, place, options)
+        return replace(nothing, warnings=(*caveats, *nothing.warnings), turns=())
+
+    language = language or vote(list(parts.values()), model, lambda: progress(SCAN_SHARE))
+    heard = list(_recognised(parts, replace(options, language=language.code), model, progress))
+    heard, leaks = _without_leaks(heard)
+    segments = sorted((s for channel in heard for s in channel.said.segments), key=lambda s: (s.start, s.end))
+    segments = [replace(segment, id=number) for number, segment in enumerate(segments)]
+    finished(within(segments, heard[0].part.bounds))
+    progress(1.0)
+    warnings = [warning for channel in heard for warning in channel.said.warnings if warning.code != "no_speech"]
+    if not segments:
+        warnings.append(checks.no_speech())
+    doubts = (*language.caveats, *checks.language_doubt(language))
+    dropped = [stretch for channel in heard for stretch in channel.said.dropped]
+    return Transcription(
+        language.code,
+        language.probability,
+        place.end - place.start,
+        options.model,
+        tuple(segments),
+        (
+            *caveats,
+            *checks.joined([*doubts, *leaks, *warnings]),
+        ),
+        sum(channel.part.speech_seconds for channel in heard),
+        sum(channel.said.dropped_seconds for channel in heard),
+        tuple(sorted(dropped, key=lambda stretch: stretch.start)),
+        tuple(sorted((turn for channel in heard for turn in _turns(channel)), key=lambda t: (t.start, t.speaker))),
+        place,
+    )
+
+
+def _distinct(parts: dict[int, Part], shard: Shard | None) -> tuple[dict[int, Part], list[Caveat]]:
+    """Channels without those that only repeat an earlier one, be it in this shard only."""
+    if len(parts) == 1:
+        message = "The recording has one channel only: all that is said is given to one speaker."
+        return parts, [Caveat("single_channel", message)]
+    distinct: dict[int, Part] = {}
+    caveats = []
+    for number, part in parts.items():
+        twin = next((n for n, p in distinct.items() if crosstalk.same_sound(p.read, part.read, part.packings)), None)
+        if twin is None:
+            distinct[number] = part
+        else:
+            message = f"Channels {twin} and {number} hold the same sound; what is said is given to spk_{twin}."
+            start, end = (shard.start, shard.end) if shard else (None, None)
+            caveats.append(Caveat("identical_channels", message, start, end))
+    return distinct, caveats
+
+
+def _recognised(
+    parts: dict[int, Part], options: TranscribeOptions, model: WhisperModel, progress: Progress
+) -> Iterator[_Heard]:
+    """Channel after channel; the progress of each weighs its seconds of speech."""
+    total = sum(packing.duration for part in parts.values() for packing in part.packings)
+    done = 0.0
+    for number, part in parts.items():
+        weight = sum(packing.duration for packing in part.packings) / total
+
+        def report(share: float, done: float = done, weight: float = weight) -> None:
+            progress(SCAN_SHARE + (1 - SCAN_SHARE) * (done + weight * share))
+
+        said = recognise(part, options, model, report, lambda _: None)
+        done += weight
+        heard = _Heard(number, part, said)
+        yield replace(heard, said=replace(said, segments=tuple(_of(s, heard.speaker) for s in said.segments)))
+
+
+def _of(segment: Segment, speaker: str) -> Segment:
+    return replace(segment, speaker=speaker, words=tuple(replace(word, speaker=speaker) for word in segment.words))
+
+
+def _without_leaks(heard: list[_Heard]) -> tuple[list[_Heard], list[Caveat]]:
+    """Channels without the segments that leaked in from another; speech that leaked in is no speech of theirs."""
+    clean, caveats = [], []
+    voices = [crosstalk.Channel(channel.part.read, channel.said.segments) for channel in heard]
+    for own, channel in zip(voices, heard, strict=True):
+        leaks = {
+            segment.id: other
+            for voice, other in zip(voices, heard, strict=True)
+            if other is not channel
+            for segment in crosstalk.leaked(own, voice)
+        }
+        gone = [Span(s.start, s.end) for s in own.segments if s.id in leaks]
+        for segment in own.segments:
+            if segment.id in leaks and channel.part.answers_for(segment.start, segment.end):
+                message = f"Left out: channel {channel.number} faintly repeats channel {leaks[segment.id].number} here."
+                caveats.append(Caveat("crosstalk", message, segment.start, segment.end))
+        speech = tuple(span for span in channel.part.speech if overlap(span, gone) < span.duration / 2)
+        kept = tuple(segment for segment in own.segments if segment.id not in leaks)
+        clean.append(
+            replace(channel, part=replace(channel.part, speech=speech), said=replace(channel.said, segments=kept))
+        )
+    return clean, caveats
+
+
+def _turns(channel: _Heard) -> Iterator[SpeakerTurn]:
+    own = channel.part.own
+    for span in close_gaps(channel.part.speech, MAX_PAUSE_S):
+        if span.start < own.end and span.end > own.start:
+            yield SpeakerTurn(max(span.start, own.start), min(span.end, own.end), channel.speaker)

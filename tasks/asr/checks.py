@@ -1,0 +1,143 @@
+"""What a reader should know before trusting the text. Nothing is removed: the caller decides."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from shared.transcript import Caveat, Segment
+from tasks.asr.language import Language
+from tasks.asr.segments import Utterance
+from tasks.asr.vad import Span
+
+MIN_REPEATS = 3
+"""A phrase said once more than twice in a row..."""
+
+MIN_REPEATED_WORDS = 10
+"""...and over so many words is a loop: "no, no, no, no" is not, one sentence of four words three times is."""
+
+MAX_PHRASE_WORDS = 40
+"""Longest phrase looked for; a 30 s step of Whisper holds about 100 words, so it fits at least twice."""
+
+MAX_COMPRESSION_RATIO = 2.4
+"""Text that zlib shrinks further repeats itself (Whisper's own threshold, Radford et al. 2022, section 4.5)."""
+
+NO_SPEECH_PROBABILITY = 0.6
+MIN_AVG_LOGPROB = -1.0
+"""Whisper calls a step silent above the one and below the other (same section)."""
+
+MIN_SPEECH_SHARE = 0.1
+"""A segment is text on silence when voice activity covers less of it. Real words keep a loud core even when their times
+are off by the 0.2 s that cross-attention is."""
+
+MIN_LANGUAGE_PROBABILITY = 0.5
+"""Below it the other languages together are likelier than the one chosen."""
+
+SLACK_S = 0.2
+"""How far a word's times may be off (see `MIN_SPEECH_SHARE`)."""
+
+
+def no_speech() -> Caveat:
+    """The recording holds nothing that was recognised as speech."""
+    return Caveat("no_speech", "No speech was found in the recording.")
+
+
+def language_doubt(language: Language) -> Iterator[Caveat]:
+    """Says so when the language is a guess."""
+    if language.probability < MIN_LANGUAGE_PROBABILITY:
+        share = f"{language.probability:.0%}"
+        yield Caveat(
+            "language_uncertain", f"The language was taken to be {language.code!r} with only {share} probability."
+        )
+
+
+def loops(segments: Sequence[Segment]) -> Iterator[Caveat]:
+    """Stretches where one phrase comes again and again, also across segments."""
+    units = [unit for segment in segments for unit in _units(segment)]
+    for first, last in repeats([text for text, _ in units]):
+        message = "The same phrase is repeated many times; the recogniser may have been caught in a loop."
+        yield Caveat("repetition_loop", message, units[first][1].start, units[last][1].end)
+
+
+def compressible(utterances: Iterable[Utterance]) -> Iterator[Caveat]:
+    """Decoded steps whose text is far more repetitive than speech is."""
+    for said in utterances:
+        if said.compression_ratio > MAX_COMPRESSION_RATIO:
+            yield Caveat("repetition_loop", "The text is more repetitive than speech is.", said.start, said.end)
+
+
+def on_silence(segments: Iterable[Segment], speech: Sequence[Span]) -> Iterator[Caveat]:
+    """Segments that lie where voice activity, unpadded and in order, hears nobody."""
+    for segment in segments:
+        span = Span(segment.start - SLACK_S, segment.end + SLACK_S)
+        if overlap(span, speech) < MIN_SPEECH_SHARE * span.duration:
+            yield Caveat("text_on_silence", "There is text here, but no voice was heard.", segment.start, segment.end)
+
+
+def unlikely(utterances: Iterable[Utterance]) -> Iterator[Caveat]:
+    """Decoded steps that Whisper itself takes for silence."""
+    for said in utterances:
+        if said.no_speech_prob > NO_SPEECH_PROBABILITY and said.avg_logprob < MIN_AVG_LOGPROB:
+            yield Caveat("text_on_silence", "The recogniser itself doubts that this was speech.", said.start, said.end)
+
+
+def repeats(words: Sequence[str]) -> list[tuple[int, int]]:
+    """First and last index of every stretch in which a phrase is repeated, case and punctuation aside."""
+    plain = np.array(["".join(c for c in word.casefold() if c.isalnum()) for word in words], dtype=np.str_)
+    ids = np.unique(plain, return_inverse=True)[1]
+    found: list[tuple[int, int]] = []
+    for length in range(1, min(MAX_PHRASE_WORDS, len(ids) // MIN_REPEATS) + 1):
+        same = np.concatenate(([False], ids[length:] == ids[:-length], [False]))
+        edges = np.flatnonzero(same[1:] != same[:-1])
+        for start, stop in zip(edges[::2], edges[1::2], strict=True):
+            total = int(stop - start) + length
+            if total >= max(MIN_REPEATED_WORDS, MIN_REPEATS * length):
+                found.append((int(start), int(start) + total - 1))
+    return _merged(found)
+
+
+def overlap(span: Span, others: Sequence[Span]) -> float:
+    """Seconds of `span` that `others`, in order and apart from each other, cover."""
+    total = 0.0
+    for other in others[max(0, bisect_left(others, span) - 1) :]:
+        if other.start >= span.end:
+            break
+        total += max(0.0, min(span.end, other.end) - max(span.start, other.start))
+    return total
+
+
+def joined(caveats: Iterable[Caveat]) -> tuple[Caveat, ...]:
+    """`caveats` in order of time; those of one code that touch or overlap, or are about the whole recording,
+    become one, worded as the first."""
+    result: list[Caveat] = []
+    latest: dict[str, int] = {}
+    for caveat in sorted(caveats, key=lambda c: (c.start or 0.0, c.code)):
+        at = latest.get(caveat.code, -1)
+        last = result[at] if at >= 0 else None
+        if last and last.end is None:
+            continue  # it is about the whole recording
+        if last and last.end is not None and caveat.start is not None and caveat.start <= last.end + SLACK_S:
+            result[at] = replace(last, end=max(last.end, caveat.end or 0.0))
+        else:
+            latest[caveat.code] = len(result)
+            result.append(caveat)
+    return tuple(result)
+
+
+def _units(segment: Segment) -> list[tuple[str, Span]]:
+    if segment.words:
+        return [(word.text, Span(word.start, word.end)) for word in segment.words]
+    return [(text, Span(segment.start, segment.end)) for text in segment.text.split()]
+
+
+def _merged(ranges: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    merged: list[tuple[int, int]] = []
+    for first, last in sorted(ranges):
+        if merged and first <= merged[-1][1] + 1:
+            merged[-1] = (merged[-1][0], max(merged[-1][1], last))
+        else:
+            merged.append((first, last))
+    return merged

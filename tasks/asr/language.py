@@ -1,0 +1,138 @@
+"""Which language is spoken, decided by vote over chunks of speech from the whole recording.
+
+The first 30 seconds alone, which Whisper looks at by itself, are often a jingle, a greeting in another language or a
+machine's announcement.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from faster_whisper import WhisperModel
+
+from shared import abilities
+from shared.errors import InvalidRequest
+from shared.transcript import Caveat
+from tasks.asr.packing import Packing
+from tasks.asr.vad import Read, Samples
+from tasks.engines.speech_errors import engine_errors
+from tasks.engines.step_down import Footing
+
+VOTE_S = 10.0
+"""Speech behind one vote. Whisper goes by the beginning of what it hears: 2 s of Italian before 27 s of English are
+Italian at 0.92 with base, so longer chunks would let one language speak for another."""
+
+MAX_VOTES = 8
+"""Chunks asked at most. A vote is one pass of the encoder, about a third of the work of decoding 30 s."""
+
+DECIDED = 0.8
+"""Mean probability at which no further chunk is asked."""
+
+VOTE_EVERY_S = 60.0
+"""One more voter is needed per started minute of speech, up to `MIN_VOTES`."""
+
+MIN_VOTES = 3
+"""Voters that a long recording needs even when they agree: one of three may hear a quotation or a song."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vote:
+    """What one chunk says: the probability of each language, and how many seconds of speech stand behind it."""
+
+    probabilities: Mapping[str, float]
+    weight: float
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """The language decided on, its mean probability over the votes, and what had to be done to get them."""
+
+    code: str
+    probability: float
+    caveats: tuple[Caveat, ...] = ()
+
+
+def check_language(language: str | None, task: str, model_name: str, model: WhisperModel) -> str | None:
+    """The code Whisper knows for `language` (`en-US` is `en`), or None when it is to be detected.
+
+    Raises `InvalidRequest` when the model cannot do what is asked.
+    """
+    multilingual = len(model.supported_languages) > 1
+    code = language.strip().lower().replace("_", "-").split("-")[0] if language else None
+    abilities.check(model_name, task, code)
+    if task == "translate" and not multilingual:
+        raise InvalidRequest(f"{model_name} cannot translate: it knows one language only.", parameter="task")
+    if code is None:
+        return None if multilingual else "en"
+    if code not in model.supported_languages:
+        raise InvalidRequest(f"{model_name} does not know the language {language!r}.", parameter="language")
+    return code
+
+
+@dataclass(frozen=True, slots=True)
+class Excerpt:
+    """Some speech and where its samples are: channels of one recording are read each on its own."""
+
+    speech: Packing
+    read: Read
+
+
+def detect_language(
+    chunks: Sequence[Excerpt], model: WhisperModel, between: Callable[[], None], footing: Footing
+) -> Language:
+    """The language spoken in `chunks`, at least one, about `VOTE_S` each.
+
+    `between` runs after each vote and may raise to stop. Raises `TranscriptionError` when the engine fails, and
+    `OutOfMemory` when there is no memory for it where the `footing` can take it.
+    """
+    votes: list[Vote] = []
+    needed = min(MIN_VOTES, 1 + int(sum(chunk.speech.duration for chunk in chunks) // VOTE_EVERY_S))
+    for index in spread(len(chunks), MAX_VOTES):
+        votes.append(vote_of(chunks[index], model, footing))
+        between()
+        if len(votes) >= needed and count(votes).probability >= DECIDED:
+            break
+    return replace(count(votes), caveats=tuple(footing.caveats()))
+
+
+def vote_of(excerpt: Excerpt, model: WhisperModel, footing: Footing) -> Vote:
+    """What one excerpt says. Raises as `detect_language`."""
+    samples = excerpt.speech.samples(excerpt.read)
+    with engine_errors("language detection"):
+        (probabilities,) = footing.keep(partial(_hear, model, samples))
+    return Vote(dict(probabilities), excerpt.speech.duration)
+
+
+def _hear(model: WhisperModel, samples: Samples, *_: object) -> Iterator[Sequence[tuple[str, float]]]:
+    """The languages and their probabilities, as the only piece of a `Footing`'s work."""
+    _, _, probabilities = model.detect_language(samples)
+    yield probabilities
+
+
+def count(votes: Sequence[Vote]) -> Language:
+    """The language with the highest mean probability, each vote weighted by its seconds of speech."""
+    total = sum(vote.weight for vote in votes)
+    means: dict[str, float] = {}
+    for vote in votes:
+        for code, probability in vote.probabilities.items():
+            means[code] = means.get(code, 0.0) + probability * vote.weight / total
+    code = max(means, key=lambda code: (means[code], code))
+    return Language(code, min(1.0, means[code]))
+
+
+def spread(length: int, most: int) -> list[int]:
+    """At most `most` different indices below `length`, evenly spread, the middle first and then ever finer."""
+    votes = min(length, most)
+    even = [(2 * k + 1) * length // (2 * votes) for k in range(votes)]
+    order: list[int] = []
+    parts = [even]
+    while parts:
+        halves = []
+        for part in parts:
+            middle = len(part) // 2
+            order.append(part[middle])
+            halves += [half for half in (part[:middle], part[middle + 1 :]) if half]
+        parts = halves
+    return order

@@ -1,0 +1,1 @@
+"""pyannote's speaker diarization: its weights, and its costs bounded."""

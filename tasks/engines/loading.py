@@ -1,0 +1,189 @@
+"""The models, each loaded once per process. The process that recognises speech never imports torch.
+
+A model is loaded only where there is memory for it; docs/decisions/models-in-workers.md says how that is known.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import OrderedDict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import ctranslate2
+
+from shared.config import Settings
+from shared.errors import ModelNotAllowed, ModelTooLarge, ModelUnavailable
+from tasks.engines import memory
+from tasks.engines.whisper import Engine, Whisper
+
+if TYPE_CHECKING:
+    from tasks.diarization.pipeline import Diarizer
+
+KEPT_MODELS = 2
+"""Whisper models kept in memory per process, so that a default and one other take turns without being loaded again.
+The largest takes 3.1 GB as float16 and 1.6 GB as int8."""
+
+DIARIZATION_BYTES = 1_000_000_000
+"""Memory that the diarization pipeline needs to be of use: 0.8 GB once it is loaded, torch included, and some more for
+an hour of conversation (measured on a CPU). Its networks are small, 33 MB; a card is charged the same, for safety."""
+
+ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
+"""Short names and the folder their weights are in."""
+
+WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json")
+"""What a folder must hold, beside a vocabulary. Without tokenizer.json faster-whisper would ask the Hub for one."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Pipeline:
+    """How the diarization pipeline is to be loaded."""
+
+    folder: Path
+    mode: Literal["fast", "exact"]
+    device: str
+    token: str | None
+
+
+_whispers: OrderedDict[Engine, Whisper] = OrderedDict()
+_diarizers: dict[_Pipeline, Diarizer] = {}
+
+
+def device(config: Settings) -> str:
+    """Where Whisper runs: "cpu" or "cuda". Raises ModelUnavailable when DEVICE=cuda and there is none."""
+    gpus = int(ctranslate2.get_cuda_device_count())
+    if config.device == "cuda" and not gpus:
+        raise ModelUnavailable("DEVICE is cuda, but this worker sees no CUDA device.")
+    return ("cuda" if gpus else "cpu") if config.device == "auto" else config.device
+
+
+def diarization_device(config: Settings) -> str:
+    """Where diarization runs: "cpu", "cuda" or "cuda:1". Raises ModelUnavailable when there is no such card."""
+    wanted = config.diarization_device or device(config)
+    if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= int(ctranslate2.get_cuda_device_count()):
+        raise ModelUnavailable(f"Diarization is to run on {wanted}, but this worker sees no such CUDA device.")
+    return wanted
+
+
+def compute_type(config: Settings) -> str:
+    """CTranslate2's number type; auto is float16 on CUDA and int8 on a CPU, or float32 where the hardware lacks those.
+
+    Raises ModelUnavailable when COMPUTE_TYPE names one that the device does not have.
+    """
+    where = device(config)
+    if config.compute_type == "auto":
+        return _usual_type(where)
+    supported = ctranslate2.get_supported_compute_types(where)
+    if config.compute_type not in {*supported, "default"}:
+        names = ", ".join(sorted(supported))
+        raise ModelUnavailable(f"COMPUTE_TYPE is {config.compute_type}, but {where} here supports only {names}.")
+    return config.compute_type
+
+
+def cpu_threads(config: Settings) -> int:
+    """Threads for one model: CPU_THREADS, or every core this process may run on."""
+    return config.cpu_threads or len(os.sched_getaffinity(0))
+
+
+def model_name(config: Settings, asked: str = "auto") -> str:
+    """The Whisper model meant by `asked`, "auto" being the server's default. Raises ModelNotAllowed."""
+    name = config.whisper_model if asked == "auto" else asked
+    if name == "auto":
+        name = "large-v3-turbo" if device(config) == "cuda" else "base"
+    if name not in config.allowed_models:
+        raise ModelNotAllowed(f"The model {name!r} is not offered here.", parameter="model")
+    return name
+
+
+def whisper(config: Settings, name: str) -> Whisper:
+    """The Whisper model `name` from MODEL_DIR/whisper/NAME, loaded at the first call.
+
+    Raises ModelNotAllowed for a name that is not on this server's list, ModelTooLarge when there is no memory for it,
+    even without the other models that are kept, and ModelUnavailable when the weights are not complete or cannot be
+    loaded.
+    """
+    name = model_name(config, name)
+    folder = config.model_dir / "whisper" / ALIASES.get(name, name)
+    engine = Engine(folder, device(config), compute_type(config), cpu_threads(config))
+    if engine in _whispers and _whispers[engine].device == engine.device:
+        _whispers.move_to_end(engine)
+        return _whispers[engine]
+    _check(folder, name)
+    if engine in _whispers:  # it had to leave its card, which may have room again
+        _drop(engine)
+    while len(_whispers) >= KEPT_MODELS:
+        _drop(next(iter(_whispers)))  # before loading, so that there are never more in memory
+    _make_room(f"The Whisper model {name}", engine.memory_bytes, engine.device)
+    refuge = Engine(folder, "cpu", _usual_type("cpu"), engine.cpu_threads) if engine.device == "cuda" else None
+    try:
+        model = Whisper(engine, refuge)
+    except Exception as error:
+        raise ModelUnavailable(f"The Whisper model {name} cannot be loaded ({type(error).__name__}).") from error
+    _whispers[engine] = model
+    return model
+
+
+def diarization(config: Settings) -> Diarizer:
+    """The speaker diarization pipeline from MODEL_DIR/diarization or the Hub, loaded at the first call.
+
+    Raises ModelTooLarge when there is no memory for it, and ModelUnavailable when the weights are not to be had.
+    """
+    token = config.hf_token.get_secret_value() if config.hf_token else None
+    folder, where = config.model_dir / "diarization", diarization_device(config)
+    wanted = _Pipeline(folder, config.diarization_mode, where, token)
+    loaded = _diarizers.get(wanted)
+    if loaded is None or loaded.device.type != where.partition(":")[0]:
+        _diarizers.pop(wanted, None)  # it had to leave its card
+        _make_room("The diarization pipeline", DIARIZATION_BYTES, where)
+        from tasks.diarization.loading import load_pipeline  # imports torch
+
+        loaded = _diarizers[wanted] = load_pipeline(folder, mode=wanted.mode, device=where, token=token)
+    return loaded
+
+
+def let_go() -> int:
+    """Free all models of this process; the next call loads them again. Returns how many there were.
+
+    To be called between two stages: a model that is let go is of no use to whoever still holds it.
+    """
+    count = len(_whispers) + len(_diarizers)
+    for engine in list(_whispers):
+        _drop(engine)
+    _diarizers.clear()
+    memory.give_back()
+    return count
+
+
+def _usual_type(where: str) -> str:
+    wanted = "float16" if where == "cuda" else "int8"
+    return wanted if wanted in ctranslate2.get_supported_compute_types(where) else "float32"
+
+
+def _make_room(what: str, needed: int, where: str) -> None:
+    """See to it that so many bytes are free, at the cost of Whisper models asked for earlier. Raises ModelTooLarge."""
+    while (free := memory.free_bytes(where)) is not None and free < needed:
+        if not _whispers:
+            message = (
+                f"{what} needs about {needed / 1e9:.2f} GB of memory ({where}); {max(0, free) / 1e9:.2f} GB are free."
+            )
+            raise ModelTooLarge(message, needed_bytes=needed, free_bytes=max(0, free))
+        _drop(next(iter(_whispers)))
+        memory.give_back()
+
+
+def _drop(engine: Engine) -> None:
+    model = _whispers.pop(engine)
+    if model.device != "cpu":
+        model.unload()  # what is only forgotten stays in CTranslate2's cache, where nobody else can have it
+
+
+def _check(folder: Path, name: str) -> None:
+    missing = [file for file in WHISPER_FILES if not (folder / file).is_file()]
+    if not any(folder.glob("vocabulary.*")):
+        missing.append("vocabulary.json")
+    if missing:
+        raise ModelUnavailable(
+            f"The weights of {name} are not here ({', '.join(missing)} missing). "
+            f"Fetch them with: python -m scripts.download_models --model {ALIASES.get(name, name)}"
+        )

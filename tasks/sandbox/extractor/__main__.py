@@ -1,0 +1,153 @@
+"""The program that the package describes; see __init__.py."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import resource
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+sys.path.append(str(Path(__file__).resolve().parents[3]))  # -I leaves our own folder out
+
+from tasks.sandbox.extractor.confinement import confine
+from tasks.sandbox.extractor.reasons import Refused, explain
+from tasks.sandbox.lockdown import set_limits
+
+sys.path.pop()  # what was needed of it is here; yt-dlp has no business in it
+
+FORMAT = "bestaudio/best[height<=480]/best"
+"""Sound alone where a site has it; else a film whose pictures are small, as only its sound is wanted."""
+
+PROGRESS_INTERVAL_S = 0.2
+SPARE_BYTES = 1 << 20
+MAX_OPEN_FILES = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """What the parent asks for, as JSON in argv[1]. `extractors` are names, or ["all"]."""
+
+    url: str
+    proxy: tuple[str, int]
+    parent_pid: int
+    extractors: list[str]
+    cookies: str | None
+    max_bytes: int
+    max_duration_s: float
+    idle_timeout_s: float
+    cpu_s: int
+    memory_bytes: int
+
+
+class Quiet:
+    """yt-dlp's log, of which nothing is kept: what matters arrives as an exception."""
+
+    def debug(self, message: str) -> None: ...
+    def info(self, message: str) -> None: ...
+    def warning(self, message: str) -> None: ...
+    def error(self, message: str) -> None: ...
+
+
+def options(job: Job) -> dict[str, Any]:
+    """yt-dlp's parameters: no configuration, plugins, programs, caches, playlists or files beside the recording."""
+    host, port = job.proxy
+    return {
+        "proxy": f"http://{host}:{port}",
+        "allowed_extractors": [name if name == "all" else re.escape(name) for name in job.extractors],
+        "format": FORMAT,
+        "outtmpl": {"default": "recording"},
+        "noplaylist": True,
+        "extract_flat": "in_playlist",
+        "playlistend": 2,
+        "cookiefile": job.cookies,
+        "socket_timeout": job.idle_timeout_s,
+        "retries": 1,
+        "fragment_retries": 1,
+        "extractor_retries": 1,
+        "skip_unavailable_fragments": False,
+        "hls_prefer_native": True,
+        "external_downloader": {"default": "native"},
+        "js_runtimes": {},
+        "fixup": "never",
+        "cachedir": False,
+        "nopart": True,
+        "updatetime": False,
+        "logger": Quiet(),
+        "quiet": True,
+        "no_warnings": True,
+        "noprogress": True,
+        "color": "never",
+        "progress_hooks": [_follow(job)],
+    }
+
+
+def fetch(job: Job) -> dict[str, Any]:
+    """Find the recording and write it to the file `recording`. Raises Refused and what yt-dlp raises."""
+    from yt_dlp import YoutubeDL  # type: ignore[import-untyped]  # after confine
+
+    with YoutubeDL(options(job)) as ytdl:
+        info = ytdl.extract_info(job.url, download=False)
+        if info and info.get("_type") == "playlist":
+            entries = list(info.get("entries") or ())
+            if len(entries) != 1:
+                raise Refused("extraction_error", "This is a list of recordings; send the URL of one.")
+            info = ytdl.extract_info(entries[0]["url"], download=False) if "formats" not in entries[0] else entries[0]
+        if not info or not (info.get("formats") or info.get("url")):
+            raise Refused("extraction_error", "There is no recording at this URL.")
+        if info.get("live_status") in ("is_live", "is_upcoming") or info.get("is_live"):
+            raise Refused("extraction_error", "This is a live stream; send its URL when it is over.")
+        if (info.get("duration") or 0) > job.max_duration_s:
+            raise Refused("media_too_long", f"The recording lasts longer than {job.max_duration_s:g} seconds.")
+        if len(info.get("requested_formats") or ()) > 1:
+            raise Refused("extraction_error", "Sound and picture of this recording cannot be had separately.")
+        ytdl.process_info(info)
+    return {"title": info.get("title"), "ext": info.get("ext")}
+
+
+def _follow(job: Job) -> Any:
+    told = time.monotonic()
+
+    def hook(state: dict[str, Any]) -> None:
+        nonlocal told
+        done = state.get("downloaded_bytes") or 0
+        if done > job.max_bytes:
+            raise Refused("file_too_large", f"The recording is larger than {job.max_bytes} bytes.")
+        if time.monotonic() - told >= PROGRESS_INTERVAL_S:
+            told = time.monotonic()
+            total = state.get("total_bytes") or state.get("total_bytes_estimate") or job.max_bytes
+            tell(progress=min(done / total, 1.0))
+
+    return hook
+
+
+def tell(**message: Any) -> None:
+    """One JSON line to the parent."""
+    os.write(1, json.dumps(message).encode() + b"\n")
+
+
+def main() -> None:
+    """Limits first, then the lock, then yt-dlp, then the stranger's pages."""
+    given = json.loads(sys.argv[1])
+    job = Job(**{**given, "proxy": tuple(given["proxy"])})
+    set_limits(job.parent_pid, cpu_s=job.cpu_s, memory_bytes=job.memory_bytes, file_bytes=job.max_bytes + SPARE_BYTES)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
+    os.environ["YTDLP_NO_PLUGINS"] = "1"
+    libraries = {Path(place) for place in (sys.prefix, sys.base_prefix, *sys.path) if place}
+    system = (Path(place) for place in ("/lib", "/lib64", "/usr/lib", "/etc/ssl", "/dev/null", "/dev/urandom"))
+    confine(Path.cwd(), (*libraries, *system), job.proxy)
+    try:
+        tell(found=fetch(job))
+    except MemoryError:
+        tell(error={"code": "extraction_error", "message": "Reading this page takes more memory than is allowed."})
+    except Exception as problem:  # noqa: BLE001 - yt-dlp may raise anything; the parent gets one clear line
+        code, message = explain(problem)
+        tell(error={"code": code, "message": message})
+
+
+if __name__ == "__main__":
+    main()

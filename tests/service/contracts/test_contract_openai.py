@@ -1,0 +1,306 @@
+"""OpenAI's audio API on a real gateway: what becomes of each field, and the shape of every answer."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import httpx
+import pytest
+
+from scripts.local.stack import Stack
+from shared.config import Settings
+from shared.db import session
+from shared.errors import NoAudio
+from shared.kernel import leases
+from shared.kernel.events import publish
+from shared.storage import Storage
+from tests.service.gateway import (
+    NOTHING,
+    PATIENCE_S,
+    TRANSCRIPT,
+    Caller,
+    Gateway,
+    eventually,
+    finish,
+    gateway_on,
+    hand_in,
+    work_on,
+)
+
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
+TRANSLATIONS = "/v1/audio/translations"
+
+
+@pytest.fixture(scope="module")
+def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
+        yield running
+
+
+@pytest.fixture
+def caller(gateway: Gateway) -> Iterator[Caller]:
+    made = gateway.caller()
+    with made.http:
+        yield made
+
+
+@pytest.fixture
+def known(gateway: Gateway, caller: Caller) -> bytes:
+    """A recording whose transcript is known: as it is, with speakers, and in English."""
+    content = os.urandom(64)
+    for fields in ({}, {"diarization": "true"}, {"task": "translate"}):
+        finish_rest(caller.task(content, **fields), gateway, caller)
+    return content
+
+
+def finish_rest(task_id: uuid.UUID, gateway: Gateway, caller: Caller) -> None:
+    """Do the stages that are not done: fewer than all when the recording is known."""
+    for stage in caller.http.get(f"/tasks/{task_id}").json()["stages"]:
+        if stage["state"] in ("waiting", "queued"):
+            hand_in(work_on(task_id, stage["name"]), gateway.storage)
+
+
+def ask(caller: Caller, content: bytes, url: str = TRANSCRIPTIONS, **fields: Any) -> httpx.Response:
+    return caller.http.post(url, files={"file": ("call.wav", content)}, data=fields)
+
+
+def options(caller: Caller, **fields: Any) -> dict[str, Any]:
+    """What a form asks for, in our words. The request itself is left waiting and given up."""
+    task_id = caller.give_up(TRANSCRIPTIONS, files={"file": os.urandom(9)}, data=fields)
+    return dict(caller.http.get(f"/tasks/{task_id}").json()["options"])
+
+
+def error(answer: httpx.Response) -> tuple[int, str | None, str | None]:
+    """Status, code and parameter of an error, whose shape is checked."""
+    body = answer.json()
+    assert set(body) == {"error"} and set(body["error"]) == {"message", "type", "param", "code"}
+    return answer.status_code, body["error"]["code"], body["error"]["param"]
+
+
+def events(answer: httpx.Response) -> list[dict[str, Any]]:
+    """The data events of a stream, without the end mark, which has to be there."""
+    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert lines.pop() == "[DONE]"
+    return [json.loads(line) for line in lines]
+
+
+# ---- formats
+
+
+def test_json_is_text_language_and_usage(caller: Caller, known: bytes) -> None:
+    """The default answer holds the text, the language and the seconds that were transcribed."""
+    answer = ask(caller, known, model="whisper-1")
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == {
+        "text": "Hello there. Good day.",
+        "languages": [{"code": "en"}],
+        "usage": {"type": "duration", "seconds": 2.0},
+    }
+
+
+def test_log_probabilities_are_given_per_word(caller: Caller, known: bytes) -> None:
+    """include[]=logprobs adds the logarithm of each word's confidence."""
+    found = ask(caller, known, **{"include[]": "logprobs"}).json()["logprobs"]
+    assert [entry["token"] for entry in found] == [" Hello", " there.", " Good day."]
+    assert found[0]["logprob"] == pytest.approx(math.log(0.9), abs=1e-4)
+    assert bytes(found[0]["bytes"]) == b" Hello"
+
+
+def test_verbose_json_has_segments_unless_only_words_are_asked_for(caller: Caller, known: bytes) -> None:
+    """Both granularities together and each alone; segments carry all fields of openai-whisper."""
+    plain = ask(caller, known, response_format="verbose_json").json()
+    assert (plain["task"], plain["language"], plain["duration"]) == ("transcribe", "english", 2.0)
+    assert "words" not in plain
+    assert set(plain["segments"][0]) == {
+        "id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio",
+        "no_speech_prob",
+    }  # fmt: skip
+    assert plain["segments"][1] | {"seek": 120, "start": 1.2, "end": 2.0} == plain["segments"][1]
+    assert plain["segments"][0]["avg_logprob"] == pytest.approx((math.log(0.9) + math.log(0.8)) / 2, abs=1e-3)
+    words = ask(caller, known, response_format="verbose_json", **{"timestamp_granularities[]": "word"}).json()
+    assert "segments" not in words
+    assert words["words"][0] == {"word": "Hello", "start": 0.0, "end": 0.4}
+    both = ask(caller, known, response_format="verbose_json", **{"timestamp_granularities[]": ["word", "segment"]})
+    assert {"segments", "words"} <= set(both.json())
+
+
+def test_diarized_json_names_speakers_by_letters(caller: Caller, known: bytes) -> None:
+    """Speakers are A and B in the order in which they begin; nobody has to ask for diarization besides."""
+    body = ask(caller, known, model="gpt-4o-transcribe-diarize", response_format="diarized_json").json()
+    assert [(s["speaker"], s["type"], s["id"]) for s in body["segments"]] == [
+        ("A", "transcript.text.segment", "seg_0"),
+        ("B", "transcript.text.segment", "seg_1"),
+    ]
+    assert (body["task"], body["duration"], body["text"]) == ("transcribe", 2.0, "Hello there. Good day.")
+
+
+def test_text_and_subtitles_are_plain_text(caller: Caller, known: bytes) -> None:
+    """text, srt and vtt are not wrapped in JSON."""
+    answers = {name: ask(caller, known, response_format=name) for name in ("text", "srt", "vtt")}
+    assert {answer.headers["content-type"] for answer in answers.values()} == {"text/plain; charset=utf-8"}
+    assert answers["text"].text == "Hello there. Good day.\n"
+    assert "00:00:01,200 --> 00:00:02,000" in answers["srt"].text
+    assert answers["vtt"].text.startswith("WEBVTT")
+
+
+def test_a_translation_is_english(caller: Caller, known: bytes) -> None:
+    """/v1/audio/translations gives the text alone, and calls its language English."""
+    assert ask(caller, known, TRANSLATIONS).json() == {"text": "Hello there. Good day."}
+    body = ask(caller, known, TRANSLATIONS, response_format="verbose_json").json()
+    assert (body["task"], body["language"]) == ("translate", "english")
+    refused = ask(caller, known, TRANSLATIONS, response_format="diarized_json")
+    assert error(refused) == (400, "invalid_request", "response_format")
+
+
+# ---- streams
+
+
+def test_a_stream_ends_with_the_whole_text(caller: Caller, known: bytes) -> None:
+    """The deltas together are the text of the last event."""
+    answer = ask(caller, known, stream="true")
+    assert answer.headers["content-type"].startswith("text/event-stream")
+    *deltas, done = events(answer)
+    assert {event["type"] for event in deltas} == {"transcript.text.delta"}
+    assert "".join(event["delta"] for event in deltas) == done["text"] == "Hello there. Good day."
+    assert done["type"] == "transcript.text.done"
+
+
+def test_a_diarized_stream_has_segments_with_speakers(caller: Caller, known: bytes) -> None:
+    """Each segment comes as an event with its speaker before the end."""
+    found = events(ask(caller, known, stream="true", response_format="diarized_json"))
+    segments = [event for event in found if event["type"] == "transcript.text.segment"]
+    assert [(event["speaker"], event["start"]) for event in segments] == [("A", 0.0), ("B", 1.2)]
+
+
+def test_a_stream_tells_what_is_heard_at_once(gateway: Gateway, caller: Caller) -> None:
+    """Segments come as deltas before the task is done, and none of them comes again at its end."""
+    with caller.http.stream("POST", TRANSCRIPTIONS, files={"file": b"new"}, data={"stream": "true"}) as answer:
+        task_id = uuid.UUID(answer.headers["x-task-id"])
+        hand_in(work_on(task_id, "convert"), gateway.storage)
+        claim = work_on(task_id, "transcribe")
+        with session() as work:
+            publish(work, claim, TRANSCRIPT.segments[:1])
+        found = (json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line.startswith("data: {"))
+        first = next(found)
+        assert caller.status(task_id) == "processing"
+        hand_in(claim, gateway.storage)
+        for stage in ("merge", "store"):
+            hand_in(work_on(task_id, stage), gateway.storage)
+        assert [first, next(found)] == [
+            {"type": "transcript.text.delta", "delta": "Hello there."},
+            {"type": "transcript.text.delta", "delta": " Good day."},
+        ]
+        assert next(found)["text"] == "Hello there. Good day."
+
+
+def test_a_stream_tells_of_a_failure_as_an_event(gateway: Gateway, caller: Caller) -> None:
+    """A task that fails while the stream is open ends it with OpenAI's error object."""
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, caller, b"noise", stream="true")
+        task_id = eventually(caller.newest, "the task")
+        with session() as work:
+            leases.fail(work, work_on(task_id, "convert"), NoAudio("Nothing can be heard."), max_attempts=1)
+        lines = [line for line in asked.result().text.splitlines() if line.startswith("data: ")]
+    assert json.loads(lines[-1].removeprefix("data: "))["error"]["code"] == "no_audio"
+
+
+# ---- the job
+
+
+def test_a_call_waits_for_the_transcript(gateway: Gateway, caller: Caller) -> None:
+    """A recording that nobody has heard yet is answered when its task is done."""
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, caller, b"new", model="whisper-1")
+        task_id = eventually(caller.newest, "the task")
+        finish(task_id, gateway.storage)
+        answer = asked.result()
+    assert (answer.json()["text"], answer.headers["x-task-id"]) == ("Hello there. Good day.", str(task_id))
+
+
+def test_a_client_that_goes_away_leaves_the_task_running(gateway: Gateway, caller: Caller) -> None:
+    """The task is finished and its result can be fetched after the client has hung up."""
+    task_id = caller.give_up(TRANSCRIPTIONS, files={"file": b"new"})
+    finish(task_id, gateway.storage)
+    assert caller.http.get(f"/result/{task_id}").json()["text"] == TRANSCRIPT.text
+
+
+def test_a_failed_task_is_not_sent_again(gateway: Gateway, caller: Caller) -> None:
+    """The error that ended the task is the answer, with the header by which OpenAI's clients do not repeat it."""
+    with ThreadPoolExecutor() as pool:
+        asked = pool.submit(ask, caller, b"noise")
+        task_id = eventually(caller.newest, "the task")
+        caller.http.post(f"/tasks/{task_id}/cancel")
+        answer = asked.result()
+    assert error(answer) == (409, "cancelled", None)
+    assert answer.headers["x-should-retry"] == "false"
+
+
+# ---- fields
+
+
+def test_fields_become_our_options(caller: Caller) -> None:
+    """Model names of OpenAI stand for the default; temperature 0 leaves the fallback on; keywords are hotwords."""
+    default = caller.http.get("/models").json()["default"]
+    found = options(
+        caller,
+        **{"model": "gpt-4o-transcribe", "language": "de", "prompt": "x" * 5000, "temperature": "0",
+           "keywords[]": ["Parley", "Whisper"], "chunking_strategy[type]": "server_vad",
+           "chunking_strategy[threshold]": "0.5"},
+    )  # fmt: skip
+    assert (found["model"], found["language"], found["temperature"]) == (default, "de", None)
+    assert (len(found["prompt"]), found["hotwords"], found["diarization"]) == (2000, "Parley, Whisper", False)
+    other = options(caller, model="tiny", temperature="0.4", **{"languages[]": "fr"})
+    assert (other["model"], other["language"], other["temperature"]) == ("tiny", "fr", 0.4)
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"response_format": "xml"}, (400, "invalid_request", "response_format")),
+        ({"temperature": "1.5"}, (400, "invalid_request", "temperature")),
+        ({"temperature": "nan"}, (400, "invalid_request", "temperature")),
+        ({"language": "klingon"}, (400, "invalid_request", "language")),
+        ({"model": "gpt-5"}, (404, "model_not_found", "model")),
+        ({"timestamp_granularities[]": "word"}, (400, "invalid_request", "timestamp_granularities")),
+        ({"stream": "true", "response_format": "srt"}, (400, "invalid_request", "stream")),
+        ({"known_speaker_names[]": "Ann"}, (400, "invalid_request", "known_speaker_names")),
+        ({"chunking_strategy": "none"}, (400, "invalid_request", "chunking_strategy")),
+        ({"colour": "red"}, (400, "invalid_request", "colour")),
+    ],
+)
+def test_a_wrong_field_is_named_and_leaves_nothing(
+    gateway: Gateway, caller: Caller, fields: dict[str, str], expected: tuple[int, str, str]
+) -> None:
+    """The error has OpenAI's shape, names the field, and neither a task nor an object is left."""
+    assert error(ask(caller, b"RIFF", **fields)) == expected
+    assert caller.newest() is None
+    assert gateway.left_behind(caller) == NOTHING
+
+
+def test_errors_have_openais_shape_on_its_paths_only(gateway: Gateway, caller: Caller) -> None:
+    """A missing key, a missing file and an unknown model; our own paths answer as ever."""
+    assert error(httpx.get(f"{gateway.url}/v1/models", timeout=PATIENCE_S)) == (401, "invalid_api_key", None)
+    assert error(caller.http.post(TRANSCRIPTIONS, data={"model": "whisper-1"}))[0] == 400
+    assert error(caller.http.get("/v1/models/gpt-5")) == (404, "model_not_found", "model")
+    assert caller.http.get("/status/nothing").json()["code"] == "not_found"
+
+
+def test_the_key_may_come_in_either_header(gateway: Gateway, caller: Caller) -> None:
+    """X-API-Key works as well as a bearer token."""
+    headers = {"X-API-Key": caller.key}
+    assert httpx.get(f"{gateway.url}/v1/models", headers=headers, timeout=PATIENCE_S).status_code == 200
+
+
+def test_models_are_openais_names_and_ours(caller: Caller) -> None:
+    """Every name in the list can be fetched by itself."""
+    listed = caller.http.get("/v1/models").json()
+    assert listed["object"] == "list"
+    names = [entry["id"] for entry in listed["data"]]
+    assert {"whisper-1", "gpt-4o-transcribe", "base", "tiny.en"} <= set(names)
+    assert caller.http.get("/v1/models/whisper-1").json() == listed["data"][names.index("whisper-1")]

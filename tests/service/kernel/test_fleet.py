@@ -1,0 +1,61 @@
+"""Who counts as working on a queue, who as deaf."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy.orm import Session
+
+from shared.config import Settings
+from shared.db import session
+from shared.kernel import fleet
+from shared.models import Worker
+
+LISTENS, DEAF, SILENT, LOST, FORGOTTEN = (f"{name}@of-this-test" for name in ("a", "b", "c", "d", "e"))
+SILENCE_S = {SILENT: 45, LOST: 3600, FORGOTTEN: 90_000}
+
+
+@pytest.fixture
+def workers(environment: Settings) -> Iterator[Session]:
+    """Five workers of two queues and no other."""
+    with session() as work:
+        work.execute(delete(Worker))
+        for name in (LISTENS, DEAF, SILENT, LOST, FORGOTTEN):
+            fleet.show(work, name, ["asr", "cpu"], 3, deaf=name == DEAF)
+        for name, seconds in SILENCE_S.items():
+            work.execute(
+                update(Worker).where(Worker.name == name).values(seen_at=func.now() - timedelta(seconds=seconds))
+            )
+        yield work
+        work.execute(delete(Worker))
+
+
+def test_only_who_listens_works(workers: Session) -> None:
+    """One of five: another is deaf, one has been silent for less than ten minutes, the others are forgotten."""
+    crews = fleet.crews(workers)
+    assert crews["asr"] == crews["cpu"] == fleet.Crew(workers=1, slots=3, deaf=2)
+    assert crews["io"] == fleet.Crew(workers=0, slots=0, deaf=0)
+
+
+def test_who_leaves_is_gone_at_once(workers: Session) -> None:
+    """With the row of the worker that leaves go those that have been silent for a day."""
+    fleet.leave(workers, LISTENS)
+    assert set(workers.scalars(select(Worker.name))) == {DEAF, SILENT, LOST}
+    assert fleet.crews(workers)["asr"] == fleet.Crew(workers=0, slots=0, deaf=2)
+
+
+def test_who_is_heard_again_works_again(workers: Session) -> None:
+    """A worker that was started again under its name is deaf no more."""
+    fleet.show(workers, DEAF, ["asr"], 1, deaf=False)
+    assert fleet.crews(workers)["asr"] == fleet.Crew(workers=2, slots=4, deaf=1)
+    assert fleet.crews(workers)["cpu"].workers == 1
+
+
+def test_of_a_large_fleet_a_few_sweep(workers: Session) -> None:
+    """Alone a worker always sweeps; of 400 about four do in each interval."""
+    assert all(fleet.has_turn(workers) for _ in range(50))
+    workers.execute(insert(Worker), [{"name": f"{n}@crowd", "queues": ["asr"], "slots": 1} for n in range(400)])
+    assert 0 < sum(fleet.has_turn(workers) for _ in range(1000)) < 40

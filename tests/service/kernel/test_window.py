@@ -1,0 +1,247 @@
+"""The ring window against a real PostgreSQL: whoever does only what is rung gets everything done, in any order."""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from sqlalchemy import func, select, update
+from uuid_utils.compat import uuid7
+
+from shared.callers import keys
+from shared.claims import Claim
+from shared.config import Settings
+from shared.db import session
+from shared.errors import StorageUnavailable, TranscriptionError, WrongState
+from shared.kernel import jobs
+from shared.kernel.jobs import Source
+from shared.kernel.ring_window import LEAST_WINDOW, refill
+from shared.models import Job, Stage
+from shared.options import JobOptions, Priority
+from shared.repair import repair
+from shared.rings import Ring
+from shared.states import TERMINAL, StageState
+from shared.storage import Storage
+from tests.service.kernel.test_kernel import claim, complete, fail, give_back
+
+PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "batch")
+
+
+def submit(owner: uuid.UUID, priority: Priority = "normal") -> tuple[uuid.UUID, tuple[Ring, ...]]:
+    job_id = uuid7()
+    with session() as opened:
+        _, outcome = jobs.submit(
+            opened,
+            job_id=job_id,
+            owner_id=owner,
+            source=Source(f"{owner}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav"),
+            options=JobOptions(diarization=True),
+            priority=priority,
+        )
+    return job_id, outcome.rings
+
+
+def another_owner() -> uuid.UUID:
+    with session() as opened:
+        return keys.create(opened, "other")[0].id
+
+
+def rung(*owners: uuid.UUID) -> Counter[tuple[uuid.UUID, str, int]]:
+    """Stages with a place in the window, by owner, queue and priority."""
+    places = select(Stage.owner_id, Stage.queue, Stage.priority).where(
+        Stage.owner_id.in_(owners), Stage.state == StageState.QUEUED, Stage.rung_at.is_not(None)
+    )
+    with session() as opened:
+        return Counter((row.owner_id, row.queue, row.priority) for row in opened.execute(places))
+
+
+def let_time_pass(*owners: uuid.UUID) -> None:
+    with session() as opened:
+        opened.execute(
+            update(Stage)
+            .where(Stage.owner_id.in_(owners), Stage.rung_at.is_not(None))
+            .values(rung_at=func.now() - timedelta(hours=1))
+        )
+
+
+def test_a_key_has_no_more_rings_than_its_window(owner: uuid.UUID) -> None:
+    """Of twenty tasks a window is rung, and each that ends rings the next, the oldest first."""
+    made = [submit(owner) for _ in range(20)]
+    assert [len(rings) for _, rings in made] == [1] * LEAST_WINDOW + [0] * (20 - LEAST_WINDOW)
+    for number in range(5):
+        taken = claim(made[number][0], "convert")
+        assert taken is not None
+        following = {bell.job_id for bell in complete(taken).rings if bell.stage == "convert"}
+        # the other may be one that stood behind other keys' and is repeated at the front
+        assert following - {made[number + 1][0]} == {made[number + LEAST_WINDOW][0]}
+        assert rung(owner)[owner, "cpu", 1] == LEAST_WINDOW
+
+
+def test_the_urgent_is_rung_past_a_full_window(owner: uuid.UUID) -> None:
+    """Each priority has a window of its own, and its rings are heard before those of the less urgent."""
+    for _ in range(5):
+        submit(owner, "batch")
+    (normal,) = submit(owner, "normal")[1]
+    (interactive,) = submit(owner, "interactive")[1]
+    assert (interactive.level, normal.level) == (0, 1)
+
+
+def test_the_first_task_of_a_key_is_heard_before_further_ones_of_others(owner: uuid.UUID) -> None:
+    """Also before interactive ones: a priority is worth nothing against other keys' turn."""
+    flood = [bell for _ in range(5) for bell in submit(owner, "interactive")[1]]
+    (other,) = submit(another_owner(), "batch")[1]
+    assert flood[0].level < other.level < flood[1].level
+
+
+def test_a_key_that_nobody_serves_gets_its_turn(owner: uuid.UUID) -> None:
+    """When its only running task ends while others wait, one of its rings is repeated at the front."""
+    (first, _), (second, _) = submit(owner), submit(owner)
+    submit(another_owner())
+    taken = claim(first, "convert")
+    assert taken is not None
+    again = [bell for bell in complete(taken).rings if bell.stage == "convert"]
+    assert [(bell.job_id, bell.level) for bell in again] == [(second, 1)]
+
+
+def test_what_cancelled_tasks_leave_open_is_filled_by_the_sweep(owner: uuid.UUID) -> None:
+    """Nothing of the key runs, so nothing ends that could ring."""
+    made = [submit(owner)[0] for _ in range(LEAST_WINDOW + 3)]
+    with session() as opened:
+        for job_id in made[:LEAST_WINDOW]:
+            jobs.cancel(opened, owner, job_id)
+    assert not rung(owner)
+    with session() as opened:
+        bells = [bell for bell in refill(opened) if bell.job_id in made]
+    assert [bell.job_id for bell in bells] == made[LEAST_WINDOW : 2 * LEAST_WINDOW]
+
+
+class Turns(RuleBasedStateMachine):
+    """Two keys, a broker that may lose everything, workers that take the first message and know nothing else."""
+
+    owners: tuple[uuid.UUID, uuid.UUID]
+    config: Settings
+    storage: Storage
+
+    @initialize()
+    def begin(self) -> None:
+        self.owners = (another_owner(), another_owner())
+        self.jobs: dict[uuid.UUID, uuid.UUID] = {}
+        self.broker: list[Ring] = []
+        self.held: list[Claim] = []
+        self.returned = 0  # stages that were running already are rung outside the window
+
+    @rule(whose=st.sampled_from([0, 0, 0, 1]), priority=st.sampled_from(PRIORITIES))
+    def somebody_submits(self, whose: int, priority: Priority) -> None:
+        job_id, rings = submit(self.owners[whose], priority)
+        self.jobs[job_id] = self.owners[whose]
+        self._ring(rings)
+
+    @precondition(lambda self: self.broker)
+    @rule()
+    def a_worker_takes_a_message(self) -> None:
+        bell = min(self.broker, key=lambda bell: bell.level)
+        self.broker.remove(bell)
+        if taken := claim(bell.job_id, bell.stage):
+            self.held.append(taken)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def a_stage_is_done(self, data: st.DataObject) -> None:
+        self._ring(complete(self._let_go(data)).rings)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data(), error=st.sampled_from([TranscriptionError("a"), StorageUnavailable("b")]))
+    def a_stage_fails(self, data: st.DataObject, error: TranscriptionError | StorageUnavailable) -> None:
+        self.returned += 1
+        self._ring(fail(self._let_go(data), error).rings)
+
+    @precondition(lambda self: self.held)
+    @rule(data=st.data())
+    def a_worker_stops(self, data: st.DataObject) -> None:
+        self.returned += 1
+        self._ring(give_back(self._let_go(data)).rings)
+
+    @precondition(lambda self: self.jobs)
+    @rule(data=st.data())
+    def somebody_cancels(self, data: st.DataObject) -> None:
+        job_id = data.draw(st.sampled_from(list(self.jobs)))
+        try:
+            with session() as opened:
+                jobs.cancel(opened, self.jobs[job_id], job_id)
+        except WrongState:
+            pass
+
+    @rule()
+    def the_broker_forgets(self) -> None:
+        self.broker.clear()
+
+    @rule()
+    def the_sweep_comes(self) -> None:
+        with session() as opened:
+            self._ring(refill(opened))
+
+    @invariant()
+    def the_window_holds(self) -> None:
+        if hasattr(self, "jobs"):
+            assert all(count <= LEAST_WINDOW + self.returned for count in rung(*self.owners).values())
+
+    def _let_go(self, data: st.DataObject) -> Claim:
+        mine = data.draw(st.sampled_from(self.held))
+        self.held.remove(mine)
+        return mine
+
+    def _ring(self, bells: Iterable[Ring]) -> None:
+        self.broker += [bell for bell in bells if bell.job_id in self.jobs]
+
+    def teardown(self) -> None:
+        """Whatever happened: the sweep, and workers that do what is rung, bring every job to its end."""
+        if not hasattr(self, "jobs"):
+            return
+        for mine in self.held:
+            self._ring(complete(mine).rings)
+        self.held.clear()
+        for _ in range(60):
+            while self.broker:
+                self.a_worker_takes_a_message()
+                while self.held:
+                    self._ring(complete(self.held.pop()).rings)
+            if self._all_ended():
+                break
+            let_time_pass(*self.owners)
+            repair(self.config, self.storage, self._hear)
+        assert self._all_ended()
+
+    def _hear(self, bells: Sequence[Ring]) -> None:
+        self._ring(bells)
+
+    def _all_ended(self) -> bool:
+        with session() as opened:
+            states = opened.scalars(select(Job.state).where(Job.id.in_(self.jobs))).all()
+        return all(state in TERMINAL for state in states)
+
+
+def test_any_order_of_events_lets_nothing_stall(environment: Settings, bucket: Storage) -> None:
+    """The window is never overfull, and whoever does only what is rung, swept now and then, ends every job."""
+
+    class Here(Turns):
+        pass
+
+    Here.config, Here.storage = environment, bucket
+    run_state_machine_as_test(
+        Here,
+        settings=settings(
+            max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+        ),
+    )

@@ -1,0 +1,277 @@
+"""The command line as a program, against a whole stack with sleeping engines."""
+
+from __future__ import annotations
+
+import functools
+import http.server
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import wave
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from scripts.local.apps import API, ROOT, worker
+from tests.faults.rig import Rig, eventually, long_recording, start
+
+PATIENCE_S = 30
+MAX_UPLOAD_BYTES = 16 * 1024**2
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A web server of somebody else's: its folder and its address."""
+    folder = tmp_path_factory.mktemp("site")
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield folder, f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory, site: tuple[Path, str]) -> Iterator[Rig]:
+    workers = (worker("io", "io,cpu", 2, 1), worker("models", "asr,diarize", 1, 1))
+    port = site[1].rpartition(":")[2]
+    with start(
+        tmp_path_factory.mktemp("cli"), (API, *workers), sleeper_seconds=0.1, egress_allow_hosts="127.0.0.1",
+        egress_ports=port, max_upload_bytes=MAX_UPLOAD_BYTES,
+    ) as running:  # fmt: skip
+        yield running
+
+
+@dataclass(frozen=True)
+class User:
+    """Somebody with a key of their own and a home folder, who types commands."""
+
+    home: Path
+    env: dict[str, str]
+
+    def start(self, *arguments: object, **env: str) -> subprocess.Popen[str]:
+        return subprocess.Popen(
+            (sys.executable, "-m", "cli", *map(str, arguments)), cwd=self.home, env={**self.env, **env},
+            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+
+    def run(self, *arguments: object, **env: str) -> tuple[int, str, str]:
+        """Exit code, stdout and stderr of a command that ended."""
+        program = self.start(*arguments, **env)
+        try:
+            out, err = program.communicate(timeout=PATIENCE_S)
+        finally:
+            program.kill()
+        return program.returncode, out, err
+
+    def history(self) -> list[dict[str, Any]]:
+        """What the gateway says of this user's tasks."""
+        headers = {"Authorization": f"Bearer {self.env['PARLEY_API_KEY']}"}
+        answer = httpx.get(f"{self.env['PARLEY_URL']}/history", headers=headers, timeout=PATIENCE_S, trust_env=False)
+        items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+        return items
+
+
+@pytest.fixture
+def user(rig: Rig, tmp_path: Path) -> User:
+    answer = rig.caller.http.post("/admin/keys", json={"name": "somebody"})
+    env = {
+        "PATH": os.environ["PATH"],
+        "PYTHONPATH": str(ROOT),
+        "XDG_STATE_HOME": str(tmp_path / ".state"),
+        "PARLEY_URL": rig.stack.url,
+        "PARLEY_API_KEY": answer.json()["key"],
+    }
+    return User(tmp_path, env)
+
+
+def recording(path: Path, seconds: float = 0.25) -> Path:
+    """A WAV unlike every other."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(16_000)
+        file.writeframes(os.urandom(2 * round(seconds * 16_000)))
+    return path
+
+
+def names(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_files_and_folders_become_transcripts_once(user: User) -> None:
+    """Each recording gets a file per format, a folder keeps its shape, and a second run sends and writes nothing."""
+    recording(user.home / "a.wav")
+    recording(user.home / "b.wav")
+    recording(user.home / "calls" / "monday" / "c.wav")
+    (user.home / "calls" / "notes.md").write_text("not a recording")
+    command = ("transcribe", "a.wav", "b.wav", "calls", "-o", "out", "-f", "srt,json", "--diarize")
+    code, _, err = user.run(*command)
+    assert code == 0, err
+    written = names(user.home / "out")
+    assert written == ["a.json", "a.srt", "b.json", "b.srt", "monday/c.json", "monday/c.srt"]
+    transcript = json.loads((user.home / "out" / "a.json").read_text())
+    assert transcript["segments"][0]["speaker"] == "spk_1"
+    assert transcript["text"].strip() in (user.home / "out" / "a.srt").read_text()
+
+    before = [(user.home / "out" / name).stat().st_mtime_ns for name in written]
+    code, out, err = user.run(*command, "--json")
+    assert (code, {json.loads(line)["status"] for line in out.splitlines()}) == (0, {"skipped"}), err
+    assert names(user.home / "out") == written
+    assert [(user.home / "out" / name).stat().st_mtime_ns for name in written] == before
+    assert len(user.history()) == 3
+
+
+def test_another_format_costs_no_second_task(user: User) -> None:
+    """What is missing is fetched from the task of the earlier run, also when the state of that run is lost."""
+    recording(user.home / "a.wav")
+    for format in ("srt", "vtt", "text"):
+        code, _, err = user.run("transcribe", "a.wav", "-f", format)
+        assert code == 0, err
+        shutil.rmtree(user.home / ".state" if format == "vtt" else user.home / "nothing", ignore_errors=True)
+    assert names(user.home)[-4:] == ["a.srt", "a.txt", "a.vtt", "a.wav"]
+    assert len(user.history()) == 1
+
+
+def test_what_is_there_is_not_overwritten(user: User) -> None:
+    """A file that is older than the recording is refused, and replaced with --force."""
+    recording(user.home / "a.wav")
+    (user.home / "a.json").write_text("mine")
+    os.utime(user.home / "a.json", (1, 1))
+    code, _, err = user.run("transcribe", "a.wav")
+    assert (code, (user.home / "a.json").read_text(), user.history()) == (1, "mine", [])
+    assert "--force" in err
+    code, _, err = user.run("transcribe", "a.wav", "--force")
+    assert (code, json.loads((user.home / "a.json").read_text())["status"]) == (0, "done"), err
+
+
+def test_equal_names_stay_apart(user: User) -> None:
+    """Two recordings of one stem keep their suffixes; two of one name for one place are wrong usage."""
+    recording(user.home / "x" / "a.wav")
+    shutil.copy(user.home / "x" / "a.wav", user.home / "x" / "a.mp3")
+    recording(user.home / "y" / "a.wav")
+    code, _, err = user.run("transcribe", "x")
+    assert code == 0, err
+    assert names(user.home / "x") == ["a.mp3", "a.mp3.json", "a.wav", "a.wav.json"]
+    code, _, err = user.run("transcribe", "x/a.wav", "y/a.wav", "-o", "out")
+    assert (code, "would both be written" in err) == (2, True)
+
+
+def test_one_that_fails_does_not_stop_the_others(user: User) -> None:
+    """The exit code is 1, the others are written, and the server's code says why."""
+    recording(user.home / "good.wav")
+    (user.home / "bad.wav").write_bytes(b"this is not a recording" * 100)
+    code, out, err = user.run("transcribe", "bad.wav", "good.wav", "--json")
+    assert code == 1
+    outcomes = {item["recording"]: item for item in map(json.loads, out.splitlines())}
+    assert (outcomes["good.wav"]["status"], outcomes["bad.wav"]["status"]) == ("done", "failed")
+    failed = next(item for item in user.history() if item["status"] == "error")
+    assert outcomes["bad.wav"]["error"]["code"] == failed["error"]["code"]
+    assert f"bad.wav: failed: {failed['error']['code']}" in err
+    assert "good.json" in names(user.home)
+    assert "bad.json" not in names(user.home)
+
+
+def test_a_refusal_in_the_middle_of_an_upload_is_understood(user: User) -> None:
+    """A server that stops reading a file that is too large is quoted with its code."""
+    with (user.home / "large.wav").open("wb") as file:
+        file.truncate(8 * MAX_UPLOAD_BYTES)
+    code, _, err = user.run("transcribe", "large.wav")
+    assert (code, "failed: file_too_large" in err) == (1, True), err
+
+
+def test_a_url_is_fetched_by_the_server(user: User, site: tuple[Path, str]) -> None:
+    """A URL goes to the server as it is, and its transcript is named after it."""
+    folder, address = site
+    recording(folder / "show.wav")
+    code, _, err = user.run("transcribe", f"{address}/show.wav", "-o", "out", "-f", "srt")
+    assert (code, names(user.home / "out")) == (0, ["show.srt"]), err
+
+
+def test_an_interrupted_run_is_picked_up(user: User) -> None:
+    """Ctrl-C ends with 130 and leaves the task running; the next run joins it; cancel, retry and delete act on it."""
+    (user.home / "long.mka").write_bytes(long_recording())
+    first = user.start("transcribe", "long.mka")
+    eventually(
+        lambda: [item["status"] for item in user.history()] == ["processing"], "it is being worked on", PATIENCE_S
+    )
+    first.send_signal(signal.SIGINT)
+    _, err = first.communicate(timeout=PATIENCE_S)
+    (task,) = (item["task_id"] for item in user.history())
+    assert (first.returncode, task in err, "The same command" in err) == (130, True, True), err
+    code, out, _ = user.run("status", task, "--json")
+    assert (code, json.loads(out)["status"]) == (0, "processing")
+
+    second = user.start("transcribe", "long.mka")
+    assert second.stderr is not None
+    # it reads the recording, looks for its task and follows it; one that it found cancelled it would try again
+    assert next((line for line in second.stderr if not line.endswith(": reading\n")), None) == "long.mka: convert\n"
+    assert user.run("result", task)[0] == 1
+    assert user.run("cancel", task)[0] == 0
+    _, err = second.communicate(timeout=PATIENCE_S)
+    assert (second.returncode, [item["task_id"] for item in user.history()]) == (1, [task]), err
+    assert "cancelled" in err
+    assert user.run("watch", task)[0] == 1
+
+    code, out, _ = user.run("delete", task)
+    assert (code, "erased" in out, user.history()) == (0, True, [])
+    code, _, err = user.run("status", task)
+    assert (code, "not_found" in err) == (1, True)
+
+
+def test_a_finished_task_is_shown(user: User) -> None:
+    """status, result, history and watch tell of it; a result goes to stdout or into a file that is not replaced."""
+    recording(user.home / "a.wav")
+    assert user.run("transcribe", "a.wav", "-q")[:2] == (0, "")
+    (task,) = (item["task_id"] for item in user.history())
+    text = json.loads((user.home / "a.json").read_text())["text"].strip()
+    code, out, _ = user.run("status", task)
+    assert (code, out.split()[:3]) == (0, [task, "done", "100"])
+    code, out, _ = user.run("result", task, "-f", "text")
+    assert (code, text in out) == (0, True)
+    assert user.run("result", task, "-o", "a.json")[0] == 1
+    assert user.run("result", task, "-f", "srt", "-o", "a.srt")[0] == 0
+    code, out, _ = user.run("history", "--status", "done")
+    assert (code, task in out, "a.wav" in out) == (0, True, True)
+    code, out, _ = user.run("history", "--json", "-n", 1)
+    assert (code, json.loads(out)["task_id"]) == (0, task)
+    code, out, _ = user.run("watch", task, "--json")
+    assert (code, json.loads(out.splitlines()[-1])["status"]) == (0, "done")
+
+
+def test_server_and_key_have_an_exit_code_of_their_own(user: User) -> None:
+    """3 for a key that is refused, with the server's words, and for a server that is not there; 2 for wrong usage."""
+    recording(user.home / "a.wav")
+    code, _, err = user.run("transcribe", "a.wav", "--api-key", "pk_wrong")
+    assert (code, "unauthorized" in err) == (3, True)
+    code, _, err = user.run("transcribe", "a.wav", PARLEY_URL="http://127.0.0.1:1")
+    assert (code, "unreachable" in err) == (3, True)
+    assert user.run("transcribe", "nothing.wav")[0] == 2
+    assert user.run("transcribe", "a.wav", "-f", "docx")[0] == 2
+    assert user.run("transcribe", "a.wav", "--model", "huge")[0] == 2
+    assert user.run("status", "../health")[0] == 2
+    assert names(user.home) == ["a.wav"]
+
+
+def test_the_doctor_says_what_is_wrong(user: User) -> None:
+    """All is well with the right key; a wrong one, a missing server and missing weights are found, with advice."""
+    code, out, _ = user.run("doctor", "--json")
+    findings = json.loads(out)
+    assert (code, {finding["verdict"] for finding in findings}) == (0, {"ok"}), out
+    assert {"server", "key", "models", "version", "database", "workers"} <= {finding["name"] for finding in findings}
+    code, out, _ = user.run("doctor", PARLEY_API_KEY="pk_wrong")
+    assert (code, "unauthorized" in out, "create_api_key" in out) == (3, True, True)
+    code, out, _ = user.run("doctor", "--url", "http://127.0.0.1:1")
+    assert (code, "make run" in out) == (3, True)
+    (user.home / "models" / "whisper" / "base").mkdir(parents=True)
+    code, out, _ = user.run("doctor", HF_TOKEN="secret")
+    assert (code, "lacks config.json" in out, "does not look like a token" in out) == (1, True, True)
+    assert "secret" not in out
