@@ -17,7 +17,8 @@ from shared.errors import DatabaseUnavailable
 from shared.kernel.fleet import crews
 from shared.models import ApiKey, Erasure, Job, Stage, UsageDay, WebhookDelivery
 from shared.options import PRIORITIES
-from shared.states import NEEDS, QUEUES, JobState, StageState
+from shared.stages import STAGES, queues
+from shared.states import JobState, StageState
 
 MAX_TENANTS = 20
 """Keys that are told apart, the busiest ones: a metric per key would have as many series as there are customers."""
@@ -117,15 +118,15 @@ def _stages(work: Session) -> tuple[GaugeMetricFamily, ...]:
         .group_by(Stage.name, Stage.priority, Stage.state)
     ).all()
     queued = {(name, priority): row for name, priority, state, *row in rows if state == StageState.QUEUED}
-    for name in NEEDS:
+    for name in STAGES:
         # zeros are told as well: an alert on a series that is not there stays silent
         running.add_metric([name], sum(row[5] for row in rows if row[0] == name))
         for number, priority in NAMES.items():
             count, seconds, _ = queued.get((name, number), (0, 0, 0))
             depth.add_metric([name, priority], count)
             oldest.add_metric([name, priority], float(seconds))
-    for queue in sorted(set(QUEUES.values())):
-        workload.add_metric([queue], sum(row[3] for row in rows if QUEUES[row[0]] == queue))
+    for queue in queues():
+        workload.add_metric([queue], sum(row[3] for row in rows if STAGES[row[0]].queue == queue))
     return depth, oldest, running, workload
 
 

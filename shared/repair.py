@@ -25,7 +25,8 @@ from shared.kernel.lost_leases import expire
 from shared.kernel.ring_window import LIVE_S, is_rung, refill
 from shared.models import Stage, Worker
 from shared.rings import Ring, level
-from shared.states import QUEUES, StageState
+from shared.stages import queues
+from shared.states import StageState
 from shared.storage import Storage
 from shared.telemetry.metrics import RUNG_AGAIN, SWEEPS
 from shared.webhooks import deliveries, endpoints
@@ -126,7 +127,7 @@ def _idle_queues(work: Session) -> list[str]:
     running = dict(work.execute(counts).all())
     live = work.scalars(select(Worker).where(Worker.seen_at > func.now() - timedelta(seconds=LIVE_S))).all()
     idle = []
-    for queue in set(QUEUES.values()):
+    for queue in queues():
         serving = [worker for worker in live if queue in worker.queues]
         busy = sum(running.get(other, 0) for other in {name for worker in serving for name in worker.queues})
         if sum(worker.slots for worker in serving) > busy:

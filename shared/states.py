@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any
 
 
 class JobState(StrEnum):
@@ -55,86 +52,3 @@ STAGE_MOVES: Mapping[StageState, frozenset[StageState]] = {
 
 TERMINAL = frozenset(state for state, moves in JOB_MOVES.items() if not moves)
 SETTLED = frozenset(state for state, moves in STAGE_MOVES.items() if not moves)
-
-NEEDS: Mapping[str, tuple[str, ...]] = {
-    "download": (),
-    "convert": ("download",),
-    "transcribe": ("convert",),
-    "diarize": ("convert",),
-    "merge": ("transcribe", "diarize"),
-    "store": ("merge",),
-}
-"""The order of the stages: a stage is queued when everything that it needs is settled."""
-
-OPTIONAL = frozenset({"diarize"})
-"""Stages whose death costs the job a part of its answer but not the answer."""
-
-FINAL = "store"
-"""The stage whose completion makes the job done."""
-
-QUEUES: Mapping[str, str] = {
-    "download": "io",
-    "convert": "cpu",
-    "transcribe": "asr",
-    "diarize": "diarize",
-    "merge": "cpu",
-    "store": "io",
-}
-"""The Celery queue of each stage; a pool of workers serves one queue or several."""
-
-HEAVY = frozenset({"asr", "diarize"})
-"""The queues whose stages run models; `max_running` counts these."""
-
-WEIGHTS: Mapping[str, float] = {
-    "download": 2,
-    "convert": 5,
-    "transcribe": 55,
-    "diarize": 34,
-    "merge": 2,
-    "store": 2,
-}
-"""Share of each stage in the progress that users see, from the CPU seconds that each takes on long recordings."""
-
-VERSIONS: Mapping[str, int] = {"download": 1, "convert": 2, "transcribe": 2, "diarize": 1, "merge": 2, "store": 1}
-"""Raise a number when a stage begins to give another answer for the same input: older artefacts are not reused."""
-
-STAGE_OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "convert": ("channels",),
-    "transcribe": ("model", "language", "task", "prompt", "hotwords", "temperature", "mode"),
-    "diarize": ("num_speakers", "min_speakers", "max_speakers"),
-}
-"""The options that change a stage's answer. The others only change how the answer is shown."""
-
-
-def artifact_hash(stage: str, inputs: Iterable[str], options: Mapping[str, Any]) -> str:
-    """SHA-256, in hex, of all that decides a stage's answer: its version, the hashes of its inputs, its options."""
-    own = {name: options.get(name) for name in STAGE_OPTIONS.get(stage, ())}
-    recipe = [stage, VERSIONS.get(stage, 1), list(inputs), own]
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-
-
-def plan(source_sha256: str, options: Mapping[str, Any], *, diarization: bool) -> dict[str, str]:
-    """Every stage of a job with the hash of its answer, in the order of `NEEDS`.
-
-    A stage that the options leave out is missing; it counts as settled for those that need it.
-    """
-    hashes = {"download": source_sha256}
-    for stage, needs in NEEDS.items():
-        if stage == "download" or (stage == "diarize" and not diarization):
-            continue
-        hashes[stage] = artifact_hash(stage, [hashes[need] for need in needs if need in hashes], options)
-    return hashes
-
-
-def after(stage: str) -> frozenset[str]:
-    """All stages that need `stage`, directly or through others."""
-    direct = {name for name, needs in NEEDS.items() if stage in needs}
-    return frozenset(direct.union(*(after(name) for name in direct)))
-
-
-def profile(stage: str, options: Mapping[str, Any], device: str) -> str:
-    """What decides how fast a stage is: the basis on which runs are compared to forecast the next one."""
-    if stage != "transcribe":
-        return f"{stage}/{device}"
-    split = ["split"] if options.get("channels") == "split" else []  # as slow as all channels one after another
-    return "/".join([*split, options["model"], options["mode"], device])

@@ -11,7 +11,7 @@ from redis.exceptions import RedisError
 
 from shared.config import settings
 from shared.rings import LEVELS, Ring
-from shared.states import QUEUES
+from shared.stages import queues
 from shared.telemetry.logs import get_logger
 from tasks import logs as logs  # its receivers have to be there before a program of Celery's begins
 
@@ -33,7 +33,7 @@ def make_app() -> Celery:
         include=["tasks.pipeline", "tasks.sweep", "tasks.webhooks", "tasks.worker.process"],
     )
     app.conf.update(
-        task_queues=[Queue(name) for name in sorted(set(QUEUES.values()))],
+        task_queues=[Queue(name) for name in queues()],
         task_default_queue="io",
         task_ignore_result=True,
         task_serializer="json",

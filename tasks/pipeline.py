@@ -3,7 +3,7 @@
 download -> convert -> transcribe -+-> merge -> store
                    \\-> diarize ----+
 
-The order is data (`NEEDS` in shared/states.py), what all stages share is in stage.py, the work itself in stages/.
+The order is data (shared/stages.py), what all stages share is in stage.py, the work itself in stages/.
 A long recording is cut into shards by convert: transcribe runs once for each of them, wherever there is a free worker.
 An uploaded recording is in storage before its job exists, so its download is born done. Whoever is to be told of the
 end is told by the outbox (shared/webhooks/outbox.py), however the job ends.
@@ -19,6 +19,7 @@ from faster_whisper import WhisperModel
 from shared.config import Settings
 from shared.intake import sources
 from shared.kernel.shards import heard_seconds, planned
+from shared.stages import STAGES
 from shared.transcript import Caveat, Diarization, Shard, Transcript, Transcription, to_json
 from tasks import fetch, pcm
 from tasks.asr.channels import transcribe_channels
@@ -146,7 +147,8 @@ def merge(work: Work) -> Output:
 @stage("store")
 def store(work: Work) -> Output:
     """Transcript -> its final object, and the summary that the history is searched by."""
-    transcript = work.load(Transcript, work.input("merge"))
+    (last,) = STAGES["store"].needs
+    transcript = work.load(Transcript, work.input(last))
     summary = {
         "language": transcript.language,
         "language_probability": transcript.language_probability,

@@ -29,7 +29,7 @@ from shared.errors import (
 from shared.kernel import events, leases
 from shared.kernel.agreement import agree_on_language
 from shared.kernel.jobs import Outcome
-from shared.states import HEAVY, QUEUES
+from shared.stages import HEAVY, STAGES
 from shared.storage import Storage, job_prefix, stage_key, storage
 from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
@@ -165,7 +165,7 @@ def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) ->
 
 
 def _measure(claim: Claim, answer: Answer, seconds: float) -> None:
-    is_heavy = QUEUES[claim.stage] in HEAVY
+    is_heavy = STAGES[claim.stage].queue in HEAVY
     labels = (claim.stage, claim.options.model if claim.stage == "transcribe" else "", claim.device if is_heavy else "")
     metrics.STAGE_SECONDS.labels(*labels).observe(seconds)
     if answer.audio_seconds:

@@ -19,7 +19,8 @@ from sqlalchemy.orm import Session
 from shared.config import Settings
 from shared.errors import InvalidRequest, QuotaExceeded, ServiceBusy, TooManyQueued
 from shared.models import ApiKey, AudioDay, Job, Stage
-from shared.states import FINAL, JobState, StageState, profile
+from shared.stages import FINAL, profile
+from shared.states import JobState, StageState
 
 OBSERVED = timedelta(minutes=5)
 """The throughput that a Retry-After is derived from is that of the last five minutes. When nothing ended in that time,

@@ -21,6 +21,7 @@ from shared.kernel.jobs import lock
 from shared.kernel.leases import holds
 from shared.kernel.shards import SHARDED
 from shared.models import Event, Job, Stage
+from shared.stages import shows_words
 from shared.states import SETTLED, TERMINAL, JobState
 from shared.transcript import Segment
 
@@ -47,8 +48,10 @@ def publish(session: Session, claim: Claim, segments: Sequence[Segment], *, ende
     the ids of its events are in the order in which readers can see them.
 
     The segments of a shard are held back while an earlier shard is unfinished. The claim that has `ended` shows them,
-    in the transaction that completes it.
+    in the transaction that completes it. Words that a later stage of the job changes are shown to nobody.
     """
+    if not shows_words(claim.stage, claim.options.model_dump()):
+        return
     is_shard = claim.stage == SHARDED and any(given.meta.get("shards") for given in claim.inputs)
     if not (segments or (ended and is_shard)) or lock(session, claim.job_id) is None or not holds(session, claim):
         return

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from shared.kernel.ring_window import LIVE_S
 from shared.models import Worker
-from shared.states import QUEUES
+from shared.stages import queues
 
 LOST_S = 600.0
 """How long a worker that fell silent without a goodbye counts as deaf: until then whoever started it should have
@@ -40,7 +40,7 @@ def crews(work: Session) -> Mapping[str, Crew]:
     silent_s = func.extract("epoch", func.now() - Worker.seen_at)
     rows = work.execute(select(Worker.queues, Worker.slots, Worker.deaf, silent_s).where(silent_s < LOST_S)).all()
     found = {}
-    for queue in sorted(set(QUEUES.values())):
+    for queue in queues():
         serving = [(slots, not deaf and silent < LIVE_S) for queues, slots, deaf, silent in rows if queue in queues]
         working = [slots for slots, works in serving if works]
         found[queue] = Crew(workers=len(working), slots=sum(working), deaf=len(serving) - len(working))

@@ -14,7 +14,8 @@ from sqlalchemy.orm import Session, defer
 from shared.errors import NotFound
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
-from shared.states import FINAL, NEEDS, SETTLED, TERMINAL, WEIGHTS, JobState, StageState, profile
+from shared.stages import FINAL, STAGES, profile
+from shared.states import SETTLED, TERMINAL, JobState, StageState
 
 RECENT_RUNS = 20
 """Runs that the forecast is the mean of: enough to be steady, few enough to follow a change of machine."""
@@ -42,7 +43,7 @@ def get(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> View:
     job = session.scalars(mine.options(defer(Job.full_text))).one_or_none()
     if job is None:
         raise NotFound("There is no such task.")
-    order = {name: place for place, name in enumerate(NEEDS)}
+    order = {name: place for place, name in enumerate(STAGES)}
     rows = session.scalars(select(Stage).where(Stage.job_id == job_id)).all()
     stages = tuple(sorted(rows, key=lambda row: (order[row.name], row.shard)))
     current = next((row for row in stages if row.state == StageState.RUNNING), None) or next(
@@ -99,10 +100,10 @@ def percent(state: str, stages: Sequence[Progressing]) -> int:
 def _share_done(stages: Sequence[Progressing]) -> float:
     counted = [row for row in stages if row.state != StageState.SKIPPED]
     shards = {row.name: sum(other.name == row.name for other in counted) for row in counted}
-    total = sum(WEIGHTS[name] for name in shards)
+    total = sum(STAGES[name].weight for name in shards)
     done = sum(
         # a cancelled stage stands where it stood; a dead one is as over as one that is done
-        WEIGHTS[row.name] / shards[row.name] * (1.0 if row.state in OVER else row.progress)
+        STAGES[row.name].weight / shards[row.name] * (1.0 if row.state in OVER else row.progress)
         for row in counted
     )
     return done / total if total else 0.0
@@ -129,7 +130,7 @@ def _eta(session: Session, job: Job, stages: Sequence[Stage]) -> int | None:
         return None
     left: dict[str, float] = {}
     for row in stages:
-        if row.name not in ("transcribe", "diarize") or row.state in SETTLED:
+        if STAGES[row.name].pace is None or row.state in SETTLED:
             continue
         seconds_per_second = _speed(session, job, row)
         if seconds_per_second is None:

@@ -26,7 +26,8 @@ from shared.kernel.shards import SHARDED, answer, note_language, planned
 from shared.models import Artifact, Job, Stage
 from shared.options import PRIORITIES, JobNotes, JobOptions, Priority
 from shared.rings import Ring
-from shared.states import FINAL, NEEDS, OPTIONAL, QUEUES, SETTLED, TERMINAL, JobState, StageState, after, plan
+from shared.stages import FINAL, STAGES, after, plan
+from shared.states import SETTLED, TERMINAL, JobState, StageState
 from shared.telemetry import tracing
 from shared.webhooks.outbox import announce_job
 
@@ -113,12 +114,12 @@ def submit(
         known |= {(row.stage, row.hash): row for row in hold(session, owner_id, (part["hash"] for part in parts))}
     final = known.get((FINAL, hashes[FINAL]))
     readers = {(SHARDED, part["hash"]) for part in parts} | {
-        (name, hashes[name]) for name in hashes if name == "diarize"
+        (name, hashes[name]) for name in hashes if name != SHARDED and AUDIO in STAGES[name].needs
     }
     if converted and (final or readers <= known.keys()):
         known[AUDIO, hashes[AUDIO]] = converted  # nobody will read it, so it may have expired
     rows: list[dict[str, Any]] = []
-    for stage in NEEDS:
+    for stage in STAGES:
         own = parts if stage == SHARDED else [{"hash": hashes.get(stage, ""), "audio_seconds": None}]
         for number, part in enumerate(own):
             artifact = known.get((stage, part["hash"]))
@@ -131,7 +132,7 @@ def submit(
                     "owner_id": owner_id,
                     "priority": job.priority,
                     "state": state,
-                    "queue": QUEUES[stage],
+                    "queue": STAGES[stage].queue,
                     "progress": 1.0 if artifact else 0.0,
                     "artifact_id": artifact.id if artifact else None,
                     **part,
@@ -164,7 +165,7 @@ def hold_for(session: Session, owner_id: uuid.UUID, wanted: Iterable[tuple[Sourc
 
 def _hashes(source: Source | RemoteSource, options: JobOptions) -> Mapping[str, str]:
     source_hash = source.hash if isinstance(source, RemoteSource) else source.sha256
-    return plan(source_hash, options.model_dump(), diarization=options.diarization)
+    return plan(source_hash, options.model_dump())
 
 
 def stored(session: Session, owner_id: uuid.UUID, source: Source) -> Artifact:
@@ -224,14 +225,16 @@ def advance(session: Session, job: Job, ended: str | None = None) -> tuple[Ring,
     ready: list[Stage] = []
     if job.state in (JobState.QUEUED, JobState.PROCESSING):
         unsettled = {row.name for row in rows if row.state not in SETTLED}
-        ready = [row for row in rows if row.state == StageState.WAITING and unsettled.isdisjoint(NEEDS[row.name])]
-    return told + ring_next(session, job.owner_id, job.priority, ready, QUEUES[ended] if ended else None)
+        ready = [
+            row for row in rows if row.state == StageState.WAITING and unsettled.isdisjoint(STAGES[row.name].needs)
+        ]
+    return told + ring_next(session, job.owner_id, job.priority, ready, STAGES[ended].queue if ended else None)
 
 
 def bury(session: Session, job: Job, stage: str, code: str, message: str) -> tuple[Ring, ...]:
     """A stage is dead: the job goes on without it when it is optional, else it ends here."""
     told: tuple[Ring, ...] = ()
-    if stage in OPTIONAL:
+    if STAGES[stage].is_optional:
         # the answer lacks a part, so it must not be found later under the hash of the whole one
         session.execute(
             update(Stage)

@@ -26,7 +26,8 @@ from shared.kernel.shards import fan_out, planned
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions, priority_name
 from shared.rings import Ring, level
-from shared.states import FINAL, NEEDS, QUEUES, SETTLED, JobState, StageState, profile
+from shared.stages import FINAL, STAGES, profile
+from shared.states import SETTLED, JobState, StageState
 from shared.telemetry.metrics import STAGE_DEATHS, STAGE_FAILURES
 
 
@@ -40,7 +41,7 @@ def claim(
     job = lock(session, job_id)
     if job is None or job.state not in (JobState.QUEUED, JobState.PROCESSING):
         return None
-    if is_at_limit(session, job.owner_id, QUEUES[stage]):
+    if is_at_limit(session, job.owner_id, STAGES[stage].queue):
         session.execute(
             update(Stage)
             .where(Stage.job_id == job_id, Stage.name == stage, Stage.shard == shard, Stage.state == StageState.QUEUED)
@@ -74,7 +75,7 @@ def claim(
     inputs = session.execute(
         select(Stage.name, Stage.shard, Stage.error_code, Artifact.key, Artifact.meta, Stage.finished_at)
         .outerjoin(Artifact, Artifact.id == Stage.artifact_id)
-        .where(Stage.job_id == job_id, Stage.name.in_(NEEDS[stage]), Stage.state != StageState.SKIPPED)
+        .where(Stage.job_id == job_id, Stage.name.in_(STAGES[stage].needs), Stage.state != StageState.SKIPPED)
         .order_by(Stage.name, Stage.shard)
     ).all()
     return Claim(
@@ -223,7 +224,7 @@ def give_back(session: Session, claim: Claim) -> Outcome:
 
 def bell(job: Job, stage: str, shard: int) -> Ring:
     """Of a stage that was running already: it is rung at once, outside the window, behind the first ones of others."""
-    return Ring(job.id, stage, shard, QUEUES[stage], level(job.priority, is_first=False))
+    return Ring(job.id, stage, shard, STAGES[stage].queue, level(job.priority, is_first=False))
 
 
 def _same_fence(claim: Claim) -> tuple[Any, ...]:

@@ -22,7 +22,8 @@ from sqlalchemy.orm import Session
 from shared.config import settings
 from shared.models import ApiKey, Stage
 from shared.rings import Ring, level
-from shared.states import HEAVY, StageState
+from shared.stages import HEAVY
+from shared.states import StageState
 
 RINGS_PER_SLOT = 2
 """One that is taken up now and one that lies ready, so that no worker waits for the database between two stages."""

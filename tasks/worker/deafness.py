@@ -26,7 +26,8 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable
 from shared.models import Stage
-from shared.states import NEEDS, StageState
+from shared.stages import STAGES
+from shared.states import StageState
 from shared.telemetry.logs import get_logger
 from tasks.worker import shutdown
 from tasks.worker.forks import no_fork
@@ -140,7 +141,7 @@ def _counted(before: dict[str, int], seen: Collection[str]) -> dict[str, int]:
 
 
 def _is_stage(request: Request) -> bool:
-    return str(request.name).removeprefix("parley.") in NEEDS
+    return str(request.name).removeprefix("parley.") in STAGES
 
 
 def _key(request: Request) -> tuple[uuid.UUID, str, int]:

@@ -20,7 +20,7 @@ from shared.config import settings
 from shared.db import forget_engine, session
 from shared.errors import DatabaseUnavailable
 from shared.kernel import fleet
-from shared.states import HEAVY
+from shared.stages import HEAVY
 from shared.storage import storage
 from shared.telemetry.logs import get_logger
 from tasks.app import app, rings_of

@@ -8,7 +8,7 @@ from typing import Any
 from celery import signals
 
 from shared.claims import Claim
-from shared.states import HEAVY, QUEUES
+from shared.stages import HEAVY, STAGES
 from shared.telemetry import tracing
 
 
@@ -30,7 +30,7 @@ def stage_ended(claim: Claim, ended: Ended, began_ns: int) -> None:
             outcome=ended.outcome,
             began_ns=began_ns,
             model=claim.options.model if claim.stage == "transcribe" else None,
-            device=claim.device if QUEUES[claim.stage] in HEAVY else None,
+            device=claim.device if STAGES[claim.stage].queue in HEAVY else None,
             audio_seconds=ended.audio_seconds,
             error_code=ended.error_code,
         )

@@ -10,7 +10,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from scripts.local.stack import Stack
-from shared.states import NEEDS, QUEUES
+from shared.stages import STAGES, queues
 from tests.e2e.polling import TIMEOUT_S, until
 from tests.unit.intake.outside import tone
 
@@ -61,9 +61,9 @@ def test_the_gateway_tells_of_itself_and_of_the_service(stack: Stack, task: str)
     assert total(samples, "parley_http_requests_total", method="POST", route="/transcribe", status="202") >= 2
     assert total(samples, "parley_upload_bytes_total") >= 8000
     assert total(samples, "parley_database_up") == 1
-    for stage in NEEDS:
+    for stage in STAGES:
         assert ("parley_queue_depth", frozenset({("stage", stage), ("priority", "normal")})) in samples
-    for queue in set(QUEUES.values()):
+    for queue in queues():
         assert total(samples, "parley_workers", queue=queue) == 1
 
 

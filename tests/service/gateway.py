@@ -25,7 +25,7 @@ from shared.claims import Answer
 from shared.db import session
 from shared.kernel import leases
 from shared.models import Erasure
-from shared.states import NEEDS
+from shared.stages import STAGES
 from shared.storage import Storage
 from shared.transcript import Segment, Speaker, SpeakerTurn, Transcript, Word, to_json
 
@@ -190,7 +190,7 @@ def hand_in(claim: claims.Claim, storage: Storage) -> None:
 
 def finish(task_id: uuid.UUID, storage: Storage, *, diarization: bool = False) -> None:
     """Do everything that is left to do for a fresh task."""
-    for stage in NEEDS:
+    for stage in STAGES:
         if stage != "download" and (diarization or stage != "diarize"):
             hand_in(work_on(task_id, stage), storage)
 

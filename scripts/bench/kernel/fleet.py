@@ -29,7 +29,7 @@ from shared.errors import DatabaseUnavailable, LeaseLost
 from shared.kernel import fleet, leases
 from shared.repair import repair
 from shared.rings import LEVELS, Ring
-from shared.states import HEAVY, QUEUES
+from shared.stages import HEAVY, STAGES, queues
 from shared.storage import storage
 
 WATCH_S = 5.0
@@ -47,8 +47,8 @@ class Bells:
 
     def __init__(self, url: str) -> None:
         self._redis = redis.Redis.from_url(url, decode_responses=True)
-        queues = sorted(set(QUEUES.values()), key=lambda queue: (queue in HEAVY, queue))
-        self._lists = [f"{queue}:{level}" for queue in queues for level in range(LEVELS)]
+        names = sorted(queues(), key=lambda queue: (queue in HEAVY, queue))
+        self._lists = [f"{queue}:{level}" for queue in names for level in range(LEVELS)]
 
     def ring(self, rings: Sequence[Ring]) -> None:
         """For `repair` and for whoever ended a stage."""
@@ -127,7 +127,7 @@ class SleepingWorker:
         self.has_begun.set()
         if claim is None:
             return
-        if QUEUES[claim.stage] in HEAVY:
+        if STAGES[claim.stage].queue in HEAVY:
             self._pause(self._work_s * self._share, lambda: self._beat(claim))
             self._share = random.uniform(0.5, 1.5)  # noqa: S311
         key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/{claim.shard}.{claim.fence}.json"
@@ -161,7 +161,7 @@ class SleepingWorker:
 
     def _show_life(self) -> None:
         with self._watch.timed("sign of life"), session() as work:
-            fleet.show(work, self._name, sorted(set(QUEUES.values())), 1, deaf=False)
+            fleet.show(work, self._name, queues(), 1, deaf=False)
 
     def _sweep(self) -> None:
         with self._watch.timed("sweep"):

@@ -11,7 +11,8 @@ from scripts.bench.soak.caller import Task
 from scripts.bench.soak.truth import Truth
 from shared.models import Job, Stage
 from shared.options import JobOptions
-from shared.states import FINAL, JOB_MOVES, TERMINAL, JobState, StageState, plan
+from shared.stages import FINAL, plan
+from shared.states import JOB_MOVES, TERMINAL, JobState, StageState
 
 QUIET_TIMEOUT_S = 30
 
@@ -82,7 +83,7 @@ def _has_one_transcript(job: Job, objects: set[str]) -> bool:
 def _foreign(task: Task, job: Job) -> str:
     """What is wrong with the text. The sleeper says a word that follows from the recording and the options."""
     options = JobOptions.from_row(job.options)
-    expected = plan(task.sha256, options.model_dump(), diarization=options.diarization)["transcribe"][:12]
+    expected = plan(task.sha256, options.model_dump())["transcribe"][:12]
     told = {job.full_text, *task.texts}
     return "" if told == {expected} else f"{job.id} says {sorted(map(str, told))}, not {expected}"
 

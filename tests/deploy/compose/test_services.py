@@ -15,7 +15,7 @@ import yaml
 
 from scripts.local.env_example import COMPOSE
 from shared.config import Settings
-from shared.states import QUEUES
+from shared.stages import queues
 from tests.deploy.composed import ROOT, seconds
 from tests.deploy.conftest import METRICS_PORT, SERVERS, Deployment
 from tests.deploy.machine import Machine
@@ -173,7 +173,7 @@ def test_every_variable_of_the_compose_file_is_in_the_example() -> None:
 def test_every_queue_has_a_worker(deployment: Deployment) -> None:
     """The four workers serve all queues, each exactly one."""
     served = [deployment.described["services"][name]["command"][5] for name in WORKERS]
-    assert sorted(served) == sorted(set(QUEUES.values()))
+    assert sorted(served) == queues()
 
 
 def test_workers_have_time_to_give_their_work_back(deployment: Deployment) -> None:

@@ -13,7 +13,7 @@ from cloudcoil.models.keda.v1alpha1 import ScaledObject
 
 from api.server import GRACE_S, LINGER_S
 from shared.config import WHISPER_MODELS, Settings
-from shared.states import NEEDS, QUEUES
+from shared.stages import STAGES, queues
 from tests.deploy.composed import seconds
 from tests.deploy.documented import blocks, section
 from tests.deploy.kubernetes.overlays import (  # fmt: skip
@@ -37,7 +37,7 @@ OF_LIBRARIES = {"FLOWER_BASIC_AUTH", "HF_HUB_OFFLINE", "HF_HOME", "OMP_NUM_THREA
 """Variables that a library reads."""
 
 SERVERS = {"postgres", "valkey", "seaweedfs"}
-POOLS = {f"worker-{queue}" for queue in QUEUES.values()}
+POOLS = {f"worker-{queue}" for queue in queues()}
 
 both = pytest.mark.parametrize("overlay", OVERLAYS)
 
@@ -176,7 +176,7 @@ def test_a_process_gets_the_secrets_that_it_needs(overlay: str) -> None:
 def test_every_queue_has_workers_that_outlive_a_drained_node(overlay: str) -> None:
     """Each queue is served, and each pool and the gateway have a budget that names them."""
     commands = [container(workload)["args"] for workload in ours(overlay).values()]
-    assert {args[args.index("-Q") + 1] for args in commands if "-Q" in args} == set(QUEUES.values())
+    assert {args[args.index("-Q") + 1] for args in commands if "-Q" in args} == queues()
     budgets = {
         budget["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"]
         for budget in of_kind(built(overlay), "PodDisruptionBudget").values()
@@ -296,7 +296,7 @@ def test_pools_scale_with_what_waits_and_what_runs(overlay: str) -> None:
         assert all(isinstance(value, str) for value in trigger["metadata"].values())
         stages = set(re.findall(r'stage="(\w+)"', trigger["metadata"]["query"]))
         args = container(target)["args"]
-        assert {QUEUES[stage] for stage in stages & NEEDS.keys()} == {args[args.index("-Q") + 1]}
+        assert {STAGES[stage].queue for stage in stages & STAGES.keys()} == {args[args.index("-Q") + 1]}
         for metric in ("parley_queue_depth", "parley_running_stages"):
             assert metric in trigger["metadata"]["query"]
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import yaml
 
 from scripts.dashboards import DASHBOARDS, FOLDER, render
-from shared.states import QUEUES
+from shared.stages import queues
 from tests.deploy.kubernetes.overlays import built, container, workloads
 from tests.deploy.monitoring.prometheus import program
 
@@ -54,7 +54,7 @@ def test_the_jobs_on_kubernetes_are_those_of_the_rules(tmp_path: Path) -> None:
                 for rule in keep
             ):
                 assert found.setdefault(name, job["job_name"]) == job["job_name"]
-    assert found == {"api": "parley-api"} | {f"worker-{name}": "parley-worker" for name in set(QUEUES.values())}
+    assert found == {"api": "parley-api"} | {f"worker-{name}": "parley-worker" for name in queues()}
     described["rule_files"] = [str(MONITORING / name) for name in described["rule_files"]]
     (tmp_path / "kubernetes.yml").write_text(json.dumps(described))
     promtool("check", "config", tmp_path / "kubernetes.yml")

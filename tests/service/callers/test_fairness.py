@@ -24,7 +24,8 @@ from shared.kernel.ring_window import RINGS_PER_SLOT
 from shared.models import Stage
 from shared.options import PRIORITIES
 from shared.rings import LEVELS
-from shared.states import QUEUES, StageState
+from shared.stages import queues
+from shared.states import StageState
 from tests.faults.rig import Rig, eventually, start
 
 SLOTS = 2
@@ -77,7 +78,7 @@ class Broker:
 
     def __init__(self, rig: Rig) -> None:
         self._redis = redis.Redis.from_url(rig.stack.env["REDIS_URL"], socket_timeout=30)
-        names = [queue if step == 0 else f"{queue}:{step}" for queue in set(QUEUES.values()) for step in range(LEVELS)]
+        names = [queue if step == 0 else f"{queue}:{step}" for queue in queues() for step in range(LEVELS)]
         self._names, self.most, self.looks, self.jobs = names, 0, 0, set[str]()
 
     def look(self) -> None:

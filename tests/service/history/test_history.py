@@ -26,7 +26,7 @@ from shared.config import Settings
 from shared.db import engine, session
 from shared.kernel import leases
 from shared.models import Job
-from shared.states import NEEDS
+from shared.stages import STAGES
 from shared.storage import Storage
 from tests.service.gateway import SUMMARY, Caller, Gateway, gateway_on, work_on
 
@@ -50,7 +50,7 @@ def transcribed(caller: Caller, text: str, language: str = "en", model: str = "b
     """A task that workers have finished with this text."""
     task_id = caller.task(**fields)
     summary = {**SUMMARY, "full_text": text, "language": language, "model": model}
-    for stage in NEEDS:
+    for stage in STAGES:
         if stage not in ("download", "notify", "diarize"):
             claim = work_on(task_id, stage)
             with session() as work:

@@ -18,7 +18,7 @@ from shared.db import session
 from shared.errors import NoAudio
 from shared.kernel import leases
 from shared.models import UsageDay
-from shared.states import NEEDS
+from shared.stages import STAGES
 from shared.storage import Storage
 from tests.service.gateway import SUMMARY, Caller, Gateway, gateway_on, work_on
 
@@ -42,7 +42,7 @@ def caller(gateway: Gateway) -> Iterator[Caller]:
 def transcribed(caller: Caller, task_id: uuid.UUID, *, model: str = "base", seconds: float = 90.0) -> None:
     """Do the workers' part of a task."""
     summary = {**SUMMARY, "duration": seconds, "model": model}
-    for stage in NEEDS:
+    for stage in STAGES:
         if stage not in ("download", "notify", "diarize"):
             claim = work_on(task_id, stage)
             with session() as work:

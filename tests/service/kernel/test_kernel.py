@@ -34,7 +34,8 @@ from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.repair import repair
 from shared.rings import Ring
-from shared.states import JOB_MOVES, NEEDS, STAGE_MOVES, TERMINAL, JobState, StageState
+from shared.stages import STAGES
+from shared.states import JOB_MOVES, STAGE_MOVES, TERMINAL, JobState, StageState
 from shared.storage import Storage
 from shared.transcript import Shard
 
@@ -558,7 +559,7 @@ class Life(RuleBasedStateMachine):
         self.seen: Seen | None = None
         self.done_by: list[Claim] = []
 
-    @rule(stage=st.sampled_from([name for name in NEEDS if name != "download"]), data=st.data())
+    @rule(stage=st.sampled_from([name for name in STAGES if name != "download"]), data=st.data())
     def a_doorbell_rings(self, stage: str, data: st.DataObject) -> None:
         shard = data.draw(st.integers(0, max(self.shards - 1, 0))) if stage == "transcribe" else 0
         if taken := claim(self.job_id, stage, shard):
@@ -648,7 +649,7 @@ class Life(RuleBasedStateMachine):
             if state(self.job_id) in TERMINAL:
                 break
             expire(self.job_id)
-            for stage in NEEDS:
+            for stage in STAGES:
                 for shard in range(max(self.shards, 1)):
                     if taken := claim(self.job_id, stage, shard):
                         self.hand_in(taken)

@@ -22,7 +22,8 @@ from shared.kernel import jobs, leases, ring_window
 from shared.kernel.jobs import Source
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
-from shared.states import NEEDS, JobState, plan
+from shared.stages import STAGES, plan
+from shared.states import JobState
 
 SUMMARY = {
     "language": "en",
@@ -55,7 +56,7 @@ def stages_of(job_id: uuid.UUID) -> set[tuple[object, ...]]:
 def submitted(owner: uuid.UUID) -> uuid.UUID:
     """A task whose audio is known."""
     options, sha256, job_id = JobOptions(diarization=False), uuid.uuid4().hex, uuid7()
-    hashes = plan(sha256, options.model_dump(), diarization=False)
+    hashes = plan(sha256, options.model_dump())
     with session() as opened:
         meta = {"duration": 60}
         answer = {"owner_id": owner, "key": uuid.uuid4().hex, "bytes": 1}
@@ -82,7 +83,7 @@ def test_a_filled_task_is_as_a_submitted_one_and_can_be_done(owner: uuid.UUID) -
         with session() as opened:
             claim = leases.claim(opened, bell.job_id, bell.stage, bell.shard, worker="w", device="cpu", lease_s=30)
             assert claim is not None
-            assert {given.stage for given in claim.inputs} == set(NEEDS[bell.stage]) - {"diarize"}
+            assert {given.stage for given in claim.inputs} == set(STAGES[bell.stage].needs) - {"diarize"}
             outcome = leases.complete(opened, claim, Answer(uuid.uuid4().hex, 1, SUMMARY, 60.0))
         rings += [following for following in outcome.rings if following.job_id == filled[0]]
     with session() as opened:

@@ -15,7 +15,7 @@ from shared.config import Settings
 from shared.db import session
 from shared.models import Job
 from shared.options import WRITTEN_ALWAYS, JobOptions
-from shared.states import plan
+from shared.stages import plan
 from shared.storage import Storage
 from tests.service.gateway import Caller, Gateway, finish, gateway_on, hand_in, work_on
 
@@ -115,7 +115,7 @@ def test_finished_stages_are_found_again(options: dict[str, Any], hashes: dict[s
     """The name of a stage's answer is the one that 0.1.0 gave it, also for options that have been through a row."""
     asked = JobOptions(**options)
     for known in (asked, JobOptions.from_row(asked.stored()), JobOptions.from_row(asked.model_dump() | NEWER)):
-        found = plan("ab" * 32, known.model_dump(), diarization=known.diarization)
+        found = plan("ab" * 32, known.model_dump())
         assert {stage: found[stage][:16] for stage in hashes} == hashes
 
 

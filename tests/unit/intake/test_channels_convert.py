@@ -12,7 +12,7 @@ import pytest
 
 from shared.errors import MediaTooLong, UnsupportedMedia
 from shared.options import JobOptions
-from shared.states import plan, profile
+from shared.stages import plan, profile
 from shared.transcript import SAMPLE_RATE
 from tasks.stages.convert import ConvertLimits, convert
 from tests.unit.intake.media import KIND, dominant_frequency, tone, write_tone
@@ -98,9 +98,7 @@ def test_the_longest_recording_is_as_long_in_channels(tmp_path: Path) -> None:
 
 def test_split_channels_are_never_answered_from_the_mix() -> None:
     """Every stage behind the recording itself has another hash, which is what answers are reused by."""
-    mixed, split = (
-        plan("ab" * 32, JobOptions(channels=channels).model_dump(), diarization=False) for channels in ("mix", "split")
-    )
+    mixed, split = (plan("ab" * 32, JobOptions(channels=channels).model_dump()) for channels in ("mix", "split"))
     assert mixed["download"] == split["download"]
     assert all(mixed[stage] != split[stage] for stage in ("convert", "transcribe", "merge", "store"))
 
