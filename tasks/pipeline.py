@@ -147,8 +147,8 @@ def merge(work: Work) -> Output:
 @stage("store")
 def store(work: Work) -> Output:
     """Transcript -> its final object, and the summary that the history is searched by."""
-    (last,) = STAGES["store"].needs
-    transcript = work.load(Transcript, work.input(last))
+    answers = [answer for name in STAGES["store"].needs for answer in work.inputs(name)]  # a skipped one has none
+    transcript = work.load(Transcript, answers[-1])
     summary = {
         "language": transcript.language,
         "language_probability": transcript.language_probability,

@@ -12,7 +12,7 @@ from dataclasses import replace
 from shared.stages import STAGES, StageRecord
 
 STAGES["redact"] = StageRecord(needs=("merge",), queue="cpu", weight=1, writes_words=True)
-STAGES["store"] = replace(STAGES.pop("store"), needs=("redact",))
+STAGES["store"] = replace(STAGES.pop("store"), needs=("merge", "redact"))
 
 from shared.transcript import Transcript, to_json  # noqa: E402 - the app below looks at the stages
 from tasks.stage import Output, Work, stage  # noqa: E402
