@@ -180,19 +180,19 @@ def work_on(task_id: uuid.UUID, stage: str) -> claims.Claim:
     return claim
 
 
-def hand_in(claim: claims.Claim, storage: Storage) -> None:
-    """Complete a stage with an object, which for the last one is TRANSCRIPT."""
+def hand_in(claim: claims.Claim, storage: Storage, **summary: Any) -> None:
+    """Complete a stage with an object, for the last one TRANSCRIPT; `summary` has what differs from SUMMARY."""
     key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/0.{claim.fence}.json"
     size = storage.put(key, to_json(TRANSCRIPT))
     with session() as work:
-        leases.complete(work, claim, Answer(key, size, SUMMARY))
+        leases.complete(work, claim, Answer(key, size, {**SUMMARY, **summary}))
 
 
-def finish(task_id: uuid.UUID, storage: Storage, *, diarization: bool = False) -> None:
-    """Do everything that is left to do for a fresh task."""
+def finish(task_id: uuid.UUID, storage: Storage, *, diarization: bool = False, **summary: Any) -> None:
+    """Do everything that is left to do for a fresh upload."""
     for stage in STAGES:
         if stage != "download" and (diarization or stage != "diarize"):
-            hand_in(work_on(task_id, stage), storage)
+            hand_in(work_on(task_id, stage), storage, **summary)
 
 
 # ---- requests that no well-behaved client sends

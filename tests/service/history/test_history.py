@@ -21,14 +21,11 @@ from sqlalchemy import select, update
 from api.history.search import NEWEST, Filters, page
 from scripts.bench.kernel import archive
 from scripts.local.stack import Stack
-from shared.claims import Answer
 from shared.config import Settings
 from shared.db import engine, session
-from shared.kernel import leases
 from shared.models import Job
-from shared.stages import STAGES
-from shared.storage import Storage
-from tests.service.gateway import SUMMARY, Caller, Gateway, gateway_on, work_on
+from shared.storage import Storage, storage
+from tests.service.gateway import Caller, Gateway, finish, gateway_on
 
 HOSTILE = '<script>alert("x")</script> \x01verdict\x02 & <b onclick=1>the verdict</b> =cmd|calc\r\n"quoted"'
 
@@ -49,12 +46,7 @@ def caller(gateway: Gateway) -> Iterator[Caller]:
 def transcribed(caller: Caller, text: str, language: str = "en", model: str = "base", **fields: str) -> str:
     """A task that workers have finished with this text."""
     task_id = caller.task(**fields)
-    summary = {**SUMMARY, "full_text": text, "language": language, "model": model}
-    for stage in STAGES:
-        if stage not in ("download", "notify", "diarize"):
-            claim = work_on(task_id, stage)
-            with session() as work:
-                leases.complete(work, claim, Answer(f"{caller.id}/{task_id}/{stage}", 1, summary))
+    finish(task_id, storage(), full_text=text, language=language, model=model)
     return str(task_id)
 
 
