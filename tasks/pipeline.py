@@ -11,40 +11,21 @@ end is told by the outbox (shared/webhooks/outbox.py), however the job ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import partial
 
-from faster_whisper import WhisperModel
-
-from shared.config import Settings
 from shared.intake import sources
 from shared.kernel.shards import heard_seconds, planned
 from shared.stages import STAGES
-from shared.transcript import Caveat, Diarization, Shard, Transcript, Transcription, to_json
+from shared.transcript import Caveat, Diarization, Transcript, Transcription, to_json
 from tasks import fetch, pcm
-from tasks.asr.channels import transcribe_channels
-from tasks.asr.decoding import TranscribeOptions
-from tasks.asr.language import Language
-from tasks.asr.long_language import decide_language
 from tasks.asr.shard_plan import plan
-from tasks.asr.vad import Read
-from tasks.engines import loading, sleeper
+from tasks.engine import Recognition, engine
 from tasks.stage import Output, Work, key_of, stage
 from tasks.stages.convert import ConvertLimits
 from tasks.stages.convert import convert as decode
-from tasks.stages.diarize import DiarizeOptions
-from tasks.stages.diarize import diarize as find_speakers
 from tasks.stages.download import download as get
 from tasks.stages.merge import merge as join
-from tasks.stages.transcribe import transcribe as recognise
-
-
-def _device(config: Settings) -> str:
-    return "sleeper" if config.engine == "sleeper" else loading.device(config)
-
-
-def _device_of_speakers(config: Settings) -> str:
-    return "sleeper" if config.engine == "sleeper" else loading.diarization_device(config)
 
 
 def _no_speakers(cause: str | None) -> Caveat:
@@ -73,63 +54,36 @@ def convert(work: Work) -> Output:
     return Output(target, ".wav", asdict(done), audio_seconds=done.duration)
 
 
-@stage("transcribe", _device)
+@stage("transcribe", lambda config: engine(config).device())
 def transcribe(work: Work) -> Output:
     """WAV, or a shard of it -> words with times."""
-    audio, options, config = work.input("convert"), work.claim.options, work.config
-    duration = float(audio.meta["duration"])
+    audio = work.input("convert")
+    duration, count = float(audio.meta["duration"]), audio.meta.get("channels", 1)
     shards = planned(audio.meta)
     shard = shards[work.claim.shard] if shards else None
-    if config.engine == "sleeper":
-        whole = Shard(0.0, duration, 0.0, duration)
-        said = sleeper.transcribe(work.claim.hash[:12], shard or whole, config.sleeper_seconds, work.progress)
-        work.finished(said.segments)
-    else:
-        name = loading.model_name(config, options.model)
-        wanted = TranscribeOptions(
-            model=name,
-            language=options.language,
-            task=options.task,
-            prompt=options.prompt,
-            hotwords=options.hotwords,
-            temperature=options.temperature,
-            mode=options.mode,
-            batch_size=config.asr_batch_size,
+    said = engine(work.config).transcribe(
+        Recognition(
+            fingerprint=work.claim.hash[:12],
+            duration=duration,
+            reads=[pcm.reader(work.storage, key_of(audio), channel=n, channels=count) for n in range(count)],
+            shard=shard,
+            options=work.claim.options,
+            agree_on_language=work.agree_on_language,
+            progress=work.progress,
+            finished=work.finished,
         )
-        count, model = audio.meta.get("channels", 1), loading.whisper(config, name)
-        reads = [pcm.reader(work.storage, key_of(audio), channel=n, channels=count) for n in range(count)]
-        decided = _language_of_all(work, reads, duration, model) if shard and not options.language else None
-        if options.channels == "split":
-            said = transcribe_channels(
-                reads, duration, wanted, model, work.progress, finished=work.finished, shard=shard, decided=decided
-            )
-        else:
-            said = recognise(
-                reads[0], duration, wanted, model, work.progress, finished=work.finished, shard=shard, decided=decided
-            )
+    )
     language = {"language": said.language, "language_probability": said.language_probability}
     return Output(to_json(said), ".json", language, audio_seconds=heard_seconds(shard) if shard else duration)
 
 
-def _language_of_all(work: Work, reads: Sequence[Read], duration: float, model: WhisperModel) -> Language | None:
-    """The language that all shards are recognised in, found by the first worker that has one; None in silence."""
-    agreed, found = work.agree_on_language(), None
-    if agreed is None and (found := decide_language(reads, duration, model, lambda: work.progress(0.0))):
-        agreed = work.agree_on_language((found.code, found.probability))
-    return Language(*agreed, caveats=found.caveats if found else ()) if agreed else None
-
-
-@stage("diarize", _device_of_speakers)
+@stage("diarize", lambda config: engine(config).diarization_device())
 def diarize(work: Work) -> Output:
     """WAV -> who spoke when."""
-    audio, options, config = work.input("convert"), work.claim.options, work.config
+    audio = work.input("convert")
     duration = float(audio.meta["duration"])
-    if config.engine == "sleeper":
-        turns = sleeper.diarize(duration, config.sleeper_seconds, work.progress)
-    else:
-        sound = pcm.waveform(work.storage, key_of(audio), duration, work.folder)
-        wanted = DiarizeOptions(options.num_speakers, options.min_speakers, options.max_speakers)
-        turns = find_speakers(sound, wanted, loading.diarization(config), work.progress)
+    sound = partial(pcm.waveform, work.storage, key_of(audio), duration, work.folder)
+    turns = engine(work.config).diarize(sound, duration, work.claim.options, work.progress)
     return Output(to_json(turns), ".json", audio_seconds=duration)
 
 

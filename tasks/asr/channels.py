@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
-from faster_whisper import WhisperModel
-
 from shared.transcript import Caveat, Finished, Progress, Segment, Shard, SpeakerTurn, Transcription
 from tasks.asr import checks, crosstalk
 from tasks.asr.checks import overlap
@@ -28,6 +26,7 @@ from tasks.asr.part import (
 )
 from tasks.asr.shard_join import MAX_PAUSE_S, within
 from tasks.asr.vad import Read, Span, close_gaps
+from tasks.engines.recogniser import Recogniser
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +46,7 @@ def transcribe_channels(
     reads: Sequence[Read],
     duration: float,
     options: TranscribeOptions,
-    model: WhisperModel,
+    recogniser: Recogniser,
     progress: Progress,
     *,
     finished: Finished = lambda _: None,
@@ -65,7 +64,7 @@ def transcribe_channels(
     as an earlier one and is not recognised again; `crosstalk`, where a segment that faintly repeats another channel
     was left out.
     """
-    code = check_language(options.language, options.task, options.model, model)
+    code = check_language(options.language, options.task, options.model, recogniser)
     language = Language(code, 1.0) if code else decided
     place = shard or Shard(0.0, duration, 0.0, duration)
     count = len(reads)
@@ -82,8 +81,8 @@ def transcribe_channels(
         nothing = nothing_said(language, place, options)
         return replace(nothing, warnings=(*caveats, *nothing.warnings), turns=())
 
-    language = language or vote(list(parts.values()), model, lambda: progress(SCAN_SHARE))
-    heard = list(_recognised(parts, replace(options, language=language.code), model, progress))
+    language = language or vote(list(parts.values()), recogniser, lambda: progress(SCAN_SHARE))
+    heard = list(_recognised(parts, replace(options, language=language.code), recogniser, progress))
     heard, leaks = _without_leaks(heard)
     segments = sorted((s for channel in heard for s in channel.said.segments), key=lambda s: (s.start, s.end))
     segments = [replace(segment, id=number) for number, segment in enumerate(segments)]
@@ -131,7 +130,7 @@ def _distinct(parts: dict[int, Part], shard: Shard | None) -> tuple[dict[int, Pa
 
 
 def _recognised(
-    parts: dict[int, Part], options: TranscribeOptions, model: WhisperModel, progress: Progress
+    parts: dict[int, Part], options: TranscribeOptions, recogniser: Recogniser, progress: Progress
 ) -> Iterator[_Heard]:
     """Channel after channel; the progress of each weighs its seconds of speech."""
     total = sum(packing.duration for part in parts.values() for packing in part.packings)
@@ -142,7 +141,7 @@ def _recognised(
         def report(share: float, done: float = done, weight: float = weight) -> None:
             progress(SCAN_SHARE + (1 - SCAN_SHARE) * (done + weight * share))
 
-        said = recognise(part, options, model, report, lambda _: None)
+        said = recognise(part, options, recogniser, report, lambda _: None)
         done += weight
         heard = _Heard(number, part, said)
         yield replace(heard, said=replace(said, segments=tuple(_of(s, heard.speaker) for s in said.segments)))

@@ -10,13 +10,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from faster_whisper import WhisperModel
-
 from shared import abilities
 from shared.errors import InvalidRequest
 from shared.transcript import Caveat
 from tasks.asr.packing import Packing
 from tasks.asr.vad import Read, Samples
+from tasks.engines.recogniser import Recogniser
 from tasks.engines.speech_errors import engine_errors
 from tasks.engines.step_down import Footing
 
@@ -54,19 +53,18 @@ class Language:
     caveats: tuple[Caveat, ...] = ()
 
 
-def check_language(language: str | None, task: str, model_name: str, model: WhisperModel) -> str | None:
-    """The code Whisper knows for `language` (`en-US` is `en`), or None when it is to be detected.
+def check_language(language: str | None, task: str, model_name: str, recogniser: Recogniser) -> str | None:
+    """The code that the engine knows for `language` (`en-US` is `en`), or None when it is to be detected.
 
     Raises `InvalidRequest` when the model cannot do what is asked.
     """
-    multilingual = len(model.supported_languages) > 1
     code = language.strip().lower().replace("_", "-").split("-")[0] if language else None
     abilities.check(model_name, task, code)
-    if task == "translate" and not multilingual:
-        raise InvalidRequest(f"{model_name} cannot translate: it knows one language only.", parameter="task")
+    if task == "translate" and not recogniser.can_translate:
+        raise InvalidRequest(f"{model_name} cannot translate.", parameter="task")
     if code is None:
-        return None if multilingual else "en"
-    if code not in model.supported_languages:
+        return None if len(recogniser.languages) > 1 else next(iter(recogniser.languages))
+    if code not in recogniser.languages:
         raise InvalidRequest(f"{model_name} does not know the language {language!r}.", parameter="language")
     return code
 
@@ -80,7 +78,7 @@ class Excerpt:
 
 
 def detect_language(
-    chunks: Sequence[Excerpt], model: WhisperModel, between: Callable[[], None], footing: Footing
+    chunks: Sequence[Excerpt], recogniser: Recogniser, between: Callable[[], None], footing: Footing
 ) -> Language:
     """The language spoken in `chunks`, at least one, about `VOTE_S` each.
 
@@ -90,25 +88,24 @@ def detect_language(
     votes: list[Vote] = []
     needed = min(MIN_VOTES, 1 + int(sum(chunk.speech.duration for chunk in chunks) // VOTE_EVERY_S))
     for index in spread(len(chunks), MAX_VOTES):
-        votes.append(vote_of(chunks[index], model, footing))
+        votes.append(vote_of(chunks[index], recogniser, footing))
         between()
         if len(votes) >= needed and count(votes).probability >= DECIDED:
             break
     return replace(count(votes), caveats=tuple(footing.caveats()))
 
 
-def vote_of(excerpt: Excerpt, model: WhisperModel, footing: Footing) -> Vote:
+def vote_of(excerpt: Excerpt, recogniser: Recogniser, footing: Footing) -> Vote:
     """What one excerpt says. Raises as `detect_language`."""
     samples = excerpt.speech.samples(excerpt.read)
     with engine_errors("language detection"):
-        (probabilities,) = footing.keep(partial(_hear, model, samples))
-    return Vote(dict(probabilities), excerpt.speech.duration)
+        (probabilities,) = footing.keep(partial(_hear, recogniser, samples))
+    return Vote(probabilities, excerpt.speech.duration)
 
 
-def _hear(model: WhisperModel, samples: Samples, *_: object) -> Iterator[Sequence[tuple[str, float]]]:
+def _hear(recogniser: Recogniser, samples: Samples, *_: object) -> Iterator[Mapping[str, float]]:
     """The languages and their probabilities, as the only piece of a `Footing`'s work."""
-    _, _, probabilities = model.detect_language(samples)
-    yield probabilities
+    yield recogniser.detect_language(samples)
 
 
 def count(votes: Sequence[Vote]) -> Language:

@@ -8,9 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
-
-from faster_whisper import WhisperModel
 
 from tasks.asr.language import (  # fmt: skip
     DECIDED,
@@ -26,16 +23,16 @@ from tasks.asr.language import (  # fmt: skip
 )
 from tasks.asr.packing import Packing
 from tasks.asr.vad import CHUNK_S, Read, Span, detect, pad
+from tasks.engines.recogniser import Recogniser
 from tasks.engines.speech_errors import engine_errors
 from tasks.engines.step_down import Footing
-from tasks.engines.whisper import leave_card
 
 LOOK_S = CHUNK_S
 """Audio that is looked at for one vote. Somewhere in half a minute there are `VOTE_S` of speech, or nobody talks."""
 
 
 def decide_language(
-    reads: Sequence[Read], duration: float, model: WhisperModel, between: Callable[[], None]
+    reads: Sequence[Read], duration: float, recogniser: Recogniser, between: Callable[[], None]
 ) -> Language | None:
     """The language of a recording of `duration` seconds; None when nobody is heard. `reads` has one per channel.
 
@@ -43,9 +40,9 @@ def decide_language(
     talks have none. `between` runs after each look and may raise to stop. Raises TranscriptionError and OutOfMemory.
     """
     votes: list[Vote] = []
-    footing = Footing("Speech recognition", 1, partial(leave_card, model))
+    footing = Footing("Speech recognition", 1, recogniser.to_cpu)
     for excerpt in _excerpts(reads, duration, between):
-        votes.append(vote_of(excerpt, model, footing))
+        votes.append(vote_of(excerpt, recogniser, footing))
         if len(votes) == MAX_VOTES or (len(votes) >= MIN_VOTES and count(votes).probability >= DECIDED):
             break
     return replace(count(votes), caveats=tuple(footing.caveats())) if votes else None

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from math import inf
-
-from faster_whisper import WhisperModel
 
 from shared.transcript import Caveat, Finished, Progress, Segment, Shard, Stretch, Transcription
 from tasks.asr import checks, quality
@@ -18,8 +15,8 @@ from tasks.asr.packing import Packing, windows
 from tasks.asr.segments import Segmenter, Utterance
 from tasks.asr.shard_join import within
 from tasks.asr.vad import Read, Span, find_speech, pad
+from tasks.engines.recogniser import Recogniser
 from tasks.engines.step_down import Footing
-from tasks.engines.whisper import leave_card
 
 WINDOW_S = 600.0
 """Seconds of audio held at once: 38 MB of samples. The accurate mode needs 550 MB more while it makes the spectrogram,
@@ -76,14 +73,14 @@ def listen(read: Read, shard: Shard, window_s: float, progress: Progress) -> Par
     return Part(own, whole, read, speech, [Packing(spans) for spans in windows(pad(speech, whole), window_s)])
 
 
-def vote(parts: Sequence[Part], model: WhisperModel, between: Callable[[], None]) -> Language:
+def vote(parts: Sequence[Part], recogniser: Recogniser, between: Callable[[], None]) -> Language:
     """The language of all parts together, at least one of which holds speech."""
     chunks = [
         Excerpt(chunk, part.read) for part in parts for packing in part.packings for chunk in packing.chunks(VOTE_S)
     ]
     # a card that is left is left for what follows, too, which is what its caveat should tell
-    footing = Footing("Speech recognition", 1, partial(leave_card, model))
-    return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), model, between, footing)
+    footing = Footing("Speech recognition", 1, recogniser.to_cpu)
+    return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), recogniser, between, footing)
 
 
 def nothing_said(language: Language | None, place: Shard, options: TranscribeOptions) -> Transcription:
@@ -96,13 +93,13 @@ def nothing_said(language: Language | None, place: Shard, options: TranscribeOpt
 
 
 def recognise(
-    part: Part, options: TranscribeOptions, model: WhisperModel, progress: Progress, finished: Finished
+    part: Part, options: TranscribeOptions, recogniser: Recogniser, progress: Progress, finished: Finished
 ) -> Said:
     """Decode all the speech of a part, in the language of the options. The segments are of all that is heard."""
     said: list[Utterance] = []
     segmenter = Segmenter(part.whole.start, part.whole.end)
-    footing = Footing("Speech recognition", _at_once(part, options), partial(leave_card, model))
-    for utterance in decode(part.read, part.packings, options, model, progress, footing):
+    footing = Footing("Speech recognition", _at_once(part, options), recogniser.to_cpu)
+    for utterance in decode(part.read, part.packings, options, recogniser, progress, footing):
         said.append(utterance)
         finished(within(segmenter.add(utterance), part.bounds))
     finished(within(segmenter.close(), part.bounds))

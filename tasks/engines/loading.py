@@ -16,6 +16,8 @@ import ctranslate2
 from shared.config import Settings
 from shared.errors import ModelNotAllowed, ModelTooLarge, ModelUnavailable
 from tasks.engines import memory
+from tasks.engines.faster_whisper import FasterWhisper
+from tasks.engines.recogniser import Recogniser
 from tasks.engines.whisper import Engine, Whisper
 
 if TYPE_CHECKING:
@@ -46,7 +48,7 @@ class _Pipeline:
     token: str | None
 
 
-_whispers: OrderedDict[Engine, Whisper] = OrderedDict()
+_whispers: OrderedDict[Engine, FasterWhisper] = OrderedDict()
 _diarizers: dict[_Pipeline, Diarizer] = {}
 
 
@@ -96,7 +98,12 @@ def model_name(config: Settings, asked: str = "auto") -> str:
     return name
 
 
-def whisper(config: Settings, name: str) -> Whisper:
+def recogniser(config: Settings, name: str) -> Recogniser:
+    """The model `name`, by the engine that runs it, loaded at the first call. Raises as that engine's function here."""
+    return whisper(config, name)
+
+
+def whisper(config: Settings, name: str) -> FasterWhisper:
     """The Whisper model `name` from MODEL_DIR/whisper/NAME, loaded at the first call.
 
     Raises ModelNotAllowed for a name that is not on this server's list, ModelTooLarge when there is no memory for it,
@@ -117,7 +124,7 @@ def whisper(config: Settings, name: str) -> Whisper:
     _make_room(f"The Whisper model {name}", engine.memory_bytes, engine.device)
     refuge = Engine(folder, "cpu", _usual_type("cpu"), engine.cpu_threads) if engine.device == "cuda" else None
     try:
-        model = Whisper(engine, refuge)
+        model = FasterWhisper(Whisper(engine, refuge))
     except Exception as error:
         raise ModelUnavailable(f"The Whisper model {name} cannot be loaded ({type(error).__name__}).") from error
     _whispers[engine] = model

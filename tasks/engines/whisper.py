@@ -78,8 +78,3 @@ class Whisper(WhisperModel):  # type: ignore[misc]
     def unload(self) -> None:
         """Free the weights, and what the engine keeps for later calls. The model is of no use afterwards."""
         self.model.unload_model()
-
-
-def leave_card(model: WhisperModel) -> bool:
-    """Move the model to the CPU; whether there was a card to leave."""
-    return isinstance(model, Whisper) and model.to_cpu()

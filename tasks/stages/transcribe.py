@@ -9,21 +9,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from faster_whisper import WhisperModel
-
 from shared.transcript import Finished, Progress, Shard, Transcription
 from tasks.asr import checks
 from tasks.asr.decoding import TranscribeOptions
 from tasks.asr.language import Language, check_language
 from tasks.asr.part import SCAN_SHARE, WINDOW_S, listen, nothing_said, recognise, vote
 from tasks.asr.vad import Read
+from tasks.engines.recogniser import Recogniser
 
 
 def transcribe(
     read: Read,
     duration: float,
     options: TranscribeOptions,
-    model: WhisperModel,
+    recogniser: Recogniser,
     progress: Progress,
     *,
     finished: Finished = lambda _: None,
@@ -46,18 +45,18 @@ def transcribe(
     Raises InvalidRequest when the model cannot do what is asked, TranscriptionError when the engine fails, OutOfMemory
     when there is no memory even for one piece at once on the CPU. What was done for want of memory is a warning.
     """
-    code = check_language(options.language, options.task, options.model, model)
+    code = check_language(options.language, options.task, options.model, recogniser)
     language = Language(code, 1.0) if code else decided
     place = shard or Shard(offset, offset + duration, offset, offset + duration)
     part = listen(read, place, window_s, lambda share: progress(SCAN_SHARE * share))
     if not part.packings:
         progress(1.0)
         return nothing_said(language, place, options)
-    language = language or vote([part], model, lambda: progress(SCAN_SHARE))
+    language = language or vote([part], recogniser, lambda: progress(SCAN_SHARE))
     said = recognise(
         part,
         replace(options, language=language.code),
-        model,
+        recogniser,
         lambda share: progress(SCAN_SHARE + (1 - SCAN_SHARE) * share),
         finished,
     )

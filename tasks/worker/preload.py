@@ -18,7 +18,9 @@ from celery.worker import state
 
 from shared.config import Settings
 from shared.errors import ParleyError
+from shared.stages import HEAVY
 from shared.telemetry.logs import get_logger
+from tasks.engine import engine
 from tasks.engines import cards, loading
 
 log = get_logger(__name__)
@@ -43,17 +45,14 @@ def prepare(queues: Collection[str], processes: int, config: Settings) -> None:
 
 
 def _load(queues: Collection[str], number: int, processes: int, config: Settings) -> bool:
-    if config.engine != "models" or not {"asr", "diarize"} & set(queues):
+    if not engine(config).has_models or not HEAVY & set(queues):
         return True
     own = cards.take(config.cuda_visible_devices, number, processes)
     if not config.preload_models:
         return True
     began = time.monotonic()
     try:
-        if "asr" in queues:
-            loading.whisper(config, "auto")
-        if "diarize" in queues:
-            loading.diarization(config)
+        engine(config).load(queues)
     except ParleyError as error:
         log.error("models_not_loaded", code=error.code, message=error.message)
         return False

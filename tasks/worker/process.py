@@ -24,6 +24,7 @@ from shared.stages import HEAVY
 from shared.storage import storage
 from shared.telemetry.logs import get_logger
 from tasks.app import app, rings_of
+from tasks.engine import engine
 from tasks.engines import cards
 from tasks.sweep import sweep
 from tasks.worker import metrics, preload, pulse, shutdown
@@ -65,7 +66,7 @@ AsynPool.timers = property(lambda pool: {pool.maintain_pool: REPLACE_S})  # type
 def _check_models(instance: Any, **_: Any) -> None:
     """Refuse to start rather than to fetch stages that cannot be claimed, which would wait for ever."""
     config, queues = settings(), set(instance.app.amqp.queues.consume_from)
-    if config.engine != "models" or not HEAVY & queues:
+    if not engine(config).has_models or not HEAVY & queues:
         return
     if not instance.pool_cls.__module__.endswith((".prefork", ".solo")):
         raise SystemExit(

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from faster_whisper import WhisperModel
 
 from scripts.weights.fixtures import default_model_dir
 from shared.config import Settings
 from tasks.engines import loading
+from tasks.engines.faster_whisper import FasterWhisper
 
 THREADS = int(os.environ.get("CPU_THREADS", "1"))
 """With CT2_FORCE_CPU_ISA (GENERIC, AVX, AVX2, AVX512) and CT2_USE_MKL=0 this tries how other processors round."""
@@ -22,10 +22,10 @@ def config() -> Settings:
 
 
 @pytest.fixture(scope="module")
-def base(config: Settings) -> WhisperModel:
+def base(config: Settings) -> FasterWhisper:
     return loading.whisper(config, "base")
 
 
 @pytest.fixture(scope="module")
-def tiny(config: Settings) -> WhisperModel:
+def tiny(config: Settings) -> FasterWhisper:
     return loading.whisper(config, "tiny.en")

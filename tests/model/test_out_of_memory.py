@@ -21,13 +21,15 @@ from tasks.asr.long_language import decide_language
 from tasks.asr.vad import Read, Samples
 from tasks.diarization.loading import CPU_BATCH
 from tasks.engines import loading
+from tasks.engines.faster_whisper import FasterWhisper
+from tasks.engines.recogniser import Recogniser
 from tasks.engines.whisper import Engine, Whisper
 from tasks.stages.diarize import DiarizeOptions, diarize
 from tasks.stages.merge import merge
 from tasks.stages.transcribe import transcribe
 
 
-class Cramped(Whisper):
+class CrampedModel(Whisper):
     """A model whose engine has room for so many pieces at the first, second, ... call, and for any number once it has
     left its card. There is no card: what it leaves is the CPU, for the CPU. `tried` is what each call was given.
     """
@@ -48,6 +50,17 @@ class Cramped(Whisper):
         return super().encode(features)
 
 
+class Cramped(FasterWhisper):
+    """The engine of such a model."""
+
+    def __init__(self, config: Settings, name: str, *rooms: int, has_refuge: bool = True) -> None:
+        super().__init__(CrampedModel(config, name, *rooms, has_refuge=has_refuge))
+
+    @property
+    def tried(self) -> list[int]:
+        return self.model.tried  # type: ignore[attr-defined, no-any-return]
+
+
 @pytest.fixture(scope="module")
 def talk() -> Samples:
     """A minute and more of speech, three steps of Whisper."""
@@ -60,7 +73,7 @@ def reader(samples: Samples) -> Read:
     return lambda start, end: samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
 
 
-def recognise(samples: Samples, model: Whisper, options: TranscribeOptions) -> tuple[Transcription, list[float]]:
+def recognise(samples: Samples, model: Recogniser, options: TranscribeOptions) -> tuple[Transcription, list[float]]:
     """The result, and the progress on the way to it."""
     shares: list[float] = []
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from faster_whisper import WhisperModel
 from faster_whisper.audio import decode_audio
 
 from scripts.weights.fixtures import fixture
@@ -13,12 +12,13 @@ from tasks.asr import quality
 from tasks.asr.decoding import TranscribeOptions
 from tasks.asr.part import listen
 from tasks.asr.vad import Samples, Span
+from tasks.engines.faster_whisper import FasterWhisper
 from tasks.stages.merge import merge
 from tasks.stages.transcribe import transcribe
 from tests.model.test_transcribe import LIBRIVOX, ignore, reader
 
 
-def test_the_report_on_a_reading(base: WhisperModel) -> None:
+def test_the_report_on_a_reading(base: FasterWhisper) -> None:
     """A clear reading is confident and whole; with a sentence taken out of it, that sentence is what is missing."""
     parts = [decode_audio(str(fixture(f"librivox-{name}.wav")), sampling_rate=SAMPLE_RATE) for name in LIBRIVOX]
     samples: Samples = np.concatenate(parts)

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
-from faster_whisper import WhisperModel
 
 from shared.config import Settings
 from shared.transcript import SAMPLE_RATE, Shard, Transcription
@@ -17,6 +16,7 @@ from tasks.asr.shard_join import join
 from tasks.asr.shard_plan import OVERLAP_S, Seam, cut, find_seam, plan
 from tasks.asr.vad import Samples, Span
 from tasks.engines import loading
+from tasks.engines.faster_whisper import FasterWhisper
 from tasks.stages.transcribe import transcribe
 from tests.model.test_transcribe import ignore, reader, recording
 
@@ -29,11 +29,11 @@ def jfk() -> Samples:
 
 
 @pytest.fixture(scope="module")
-def whole(jfk: Samples, tiny: WhisperModel) -> Transcription:
+def whole(jfk: Samples, tiny: FasterWhisper) -> Transcription:
     return in_shards(jfk, [Shard(0.0, 11.0, 0.0, 11.0)], tiny)
 
 
-def in_shards(samples: Samples, shards: Sequence[Shard], model: WhisperModel) -> Transcription:
+def in_shards(samples: Samples, shards: Sequence[Shard], model: FasterWhisper) -> Transcription:
     """Each shard recognised as a worker does, from the samples that it hears and no others."""
     parts = []
     for shard in shards:
@@ -53,7 +53,7 @@ def words(said: Transcription) -> list[str]:
 
 @pytest.mark.parametrize("share", [-0.2, 0.1, 0.5, 0.9, 1.2])
 def test_a_seam_moved_across_a_word_gives_the_words_of_the_whole(
-    share: float, jfk: Samples, whole: Transcription, tiny: WhisperModel
+    share: float, jfk: Samples, whole: Transcription, tiny: FasterWhisper
 ) -> None:
     """Before it, through its beginning, middle and end, behind it: the words, their order and number stay the same."""
     word = next(w for s in whole.segments for w in s.words if w.text.strip() == "for")
@@ -70,7 +70,7 @@ def test_a_seam_moved_across_a_word_gives_the_words_of_the_whole(
     assert joined.warnings == ()
 
 
-def test_a_plan_cuts_where_nobody_speaks(jfk: Samples, whole: Transcription, tiny: WhisperModel) -> None:
+def test_a_plan_cuts_where_nobody_speaks(jfk: Samples, whole: Transcription, tiny: FasterWhisper) -> None:
     """Three speeches with pauses between them, cut by their length: each is told in full, in the recording's times."""
     pause = np.zeros(round(PAUSE_S * SAMPLE_RATE), np.float32)
     samples = np.concatenate([jfk, pause, jfk, pause, jfk])
@@ -116,7 +116,7 @@ def test_the_language_is_that_of_most_places(config: Settings, jfk: Samples) -> 
     assert decide_language([reader(silence)], 90.0, base, lambda: None) is None
 
 
-def test_channels_in_shards_keep_their_speakers(jfk: Samples, whole: Transcription, tiny: WhisperModel) -> None:
+def test_channels_in_shards_keep_their_speakers(jfk: Samples, whole: Transcription, tiny: FasterWhisper) -> None:
     """A call with a side on each channel, cut through words of both: each side has its words, once, in order."""
     late = np.concatenate([np.zeros(2 * SAMPLE_RATE, np.float32), jfk])
     early = np.pad(jfk, (0, 2 * SAMPLE_RATE))

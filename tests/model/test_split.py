@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from faster_whisper import WhisperModel
 from faster_whisper.audio import decode_audio
 
 from api.transcripts.formats import render
@@ -18,6 +17,7 @@ from shared.transcript import SAMPLE_RATE, Segment, Transcript, Transcription
 from tasks.asr.channels import transcribe_channels
 from tasks.asr.decoding import TranscribeOptions
 from tasks.asr.vad import Samples
+from tasks.engines.faster_whisper import FasterWhisper
 from tasks.stages.convert import ConvertLimits, convert
 from tasks.stages.merge import merge
 from tests.model.test_transcribe import JFK
@@ -57,7 +57,7 @@ def call(path: Path, *channels: Samples) -> list[Callable[[float, float], Sample
     return [reader(number) for number in range(len(channels))]
 
 
-def recognise(reads: list[Callable[[float, float], Samples]], duration: float, model: WhisperModel) -> Transcription:
+def recognise(reads: list[Callable[[float, float], Samples]], duration: float, model: FasterWhisper) -> Transcription:
     return transcribe_channels(reads, duration, TranscribeOptions("base", "en"), model, lambda _: None)
 
 
@@ -70,7 +70,7 @@ def codes(transcript: Transcription | Transcript) -> list[str]:
 
 
 def test_two_voices_at_once_are_both_understood(
-    base: WhisperModel, left: Samples, right: Samples, tmp_path: Path
+    base: FasterWhisper, left: Samples, right: Samples, tmp_path: Path
 ) -> None:
     """Each side's words are its own speaker's, at their times, in order, and every format tells them apart."""
     shares: list[float] = []
@@ -103,7 +103,7 @@ def test_two_voices_at_once_are_both_understood(
     assert all(row.endswith(("spk_1", "spk_2", "speaker")) for row in render(transcript, "tsv").splitlines())
 
 
-def test_the_same_sound_twice_is_recognised_once(base: WhisperModel, left: Samples, tmp_path: Path) -> None:
+def test_the_same_sound_twice_is_recognised_once(base: FasterWhisper, left: Samples, tmp_path: Path) -> None:
     """A stereo file with one voice in the middle has one speaker and says so."""
     result = recognise(call(tmp_path, left, left), 11.0, base)
     assert codes(result) == ["identical_channels"]
@@ -111,7 +111,7 @@ def test_the_same_sound_twice_is_recognised_once(base: WhisperModel, left: Sampl
     assert word_error_rate(JFK, " ".join(segment.text for segment in result.segments)) <= 0.1
 
 
-def test_a_single_channel_is_one_speaker_and_a_warning(base: WhisperModel, left: Samples, tmp_path: Path) -> None:
+def test_a_single_channel_is_one_speaker_and_a_warning(base: FasterWhisper, left: Samples, tmp_path: Path) -> None:
     """A mono file is no error."""
     transcript = merge([recognise(call(tmp_path, left), 11.0, base)], None)
     assert (codes(transcript), [speaker.id for speaker in transcript.speakers]) == (["single_channel"], ["spk_1"])
@@ -119,7 +119,7 @@ def test_a_single_channel_is_one_speaker_and_a_warning(base: WhisperModel, left:
 
 
 def test_a_voice_that_leaks_is_not_said_twice(
-    base: WhisperModel, left: Samples, right: Samples, tmp_path: Path
+    base: FasterWhisper, left: Samples, right: Samples, tmp_path: Path
 ) -> None:
     """The left voice, at -20 dB on the right channel too, is left out there, and what is left out is named."""
     leak = 0.1 * np.pad(left, (0, len(right) + 6 * SAMPLE_RATE - len(left)))
@@ -132,14 +132,14 @@ def test_a_voice_that_leaks_is_not_said_twice(
     assert transcript.quality.overlap_seconds == pytest.approx(0, abs=1)
 
 
-def test_silent_channels_are_an_empty_transcript_that_says_so(base: WhisperModel, tmp_path: Path) -> None:
+def test_silent_channels_are_an_empty_transcript_that_says_so(base: FasterWhisper, tmp_path: Path) -> None:
     """Two channels of silence have neither segments nor speakers."""
     silence = np.zeros(3 * SAMPLE_RATE, np.float32)
     nothing = merge([recognise(call(tmp_path, silence, silence), 3.0, base)], None)
     assert (nothing.segments, nothing.speakers, codes(nothing)) == ((), (), ["no_speech"])
 
 
-def test_a_silent_side_is_no_speaker(base: WhisperModel, left: Samples, tmp_path: Path) -> None:
+def test_a_silent_side_is_no_speaker(base: FasterWhisper, left: Samples, tmp_path: Path) -> None:
     """Whoever speaks on the right is spk_2, though nobody speaks on the left."""
     transcript = merge([recognise(call(tmp_path, np.zeros_like(left), left), 11.0, base)], None)
     assert (codes(transcript), [speaker.id for speaker in transcript.speakers]) == ([], ["spk_2"])

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pytest
-from faster_whisper import WhisperModel
 from faster_whisper.audio import decode_audio
 
 from scripts.bench.scoring import word_error_rate
@@ -15,6 +14,7 @@ from shared.errors import Interrupted, InvalidRequest, TranscriptionError
 from shared.transcript import SAMPLE_RATE, Segment, Transcription
 from tasks.asr.decoding import TranscribeOptions, context
 from tasks.asr.vad import Samples
+from tasks.engines.faster_whisper import FasterWhisper
 from tasks.stages.transcribe import transcribe
 
 JFK = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
@@ -57,7 +57,7 @@ def ignore(_share: float) -> None:
     """Progress that nobody watches."""
 
 
-def recognise(samples: Samples, model: WhisperModel, options: TranscribeOptions, **more: float) -> Transcription:
+def recognise(samples: Samples, model: FasterWhisper, options: TranscribeOptions, **more: float) -> Transcription:
     read = reader(samples, more.get("offset", 0.0))
     return transcribe(read, len(samples) / SAMPLE_RATE, options, model, ignore, **more)
 
@@ -74,7 +74,7 @@ def codes(result: Transcription) -> set[str]:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_the_speech_is_recognised(mode: str, base: WhisperModel, jfk: Samples) -> None:
+def test_the_speech_is_recognised(mode: str, base: FasterWhisper, jfk: Samples) -> None:
     """At most one word in ten is wrong, the language is found, and every word has a time and a confidence."""
     shares: list[float] = []
     options = TranscribeOptions("base", mode=mode)
@@ -94,25 +94,25 @@ def test_the_speech_is_recognised(mode: str, base: WhisperModel, jfk: Samples) -
 
 
 @pytest.mark.parametrize(("name", "code"), [("french", "fr"), ("italian", "it")])
-def test_another_language_is_detected(name: str, code: str, base: WhisperModel) -> None:
+def test_another_language_is_detected(name: str, code: str, base: FasterWhisper) -> None:
     """Three seconds of French or Italian are recognised as that, in that language."""
     result = recognise(recording(f"{name}.wav"), base, TranscribeOptions("base"))
     assert (result.language, codes(result)) == (code, set())
     assert word_error_rate(fixture(f"{name}.txt").read_text(), text(result)) <= 0.5
 
 
-def test_the_vote_beats_the_first_30_seconds(base: WhisperModel, talk: Samples, talk_text: str) -> None:
+def test_the_vote_beats_the_first_30_seconds(base: FasterWhisper, talk: Samples, talk_text: str) -> None:
     """A recording that begins with 32 s of Italian and goes on in English is English, though its beginning is not."""
     italian = np.tile(recording("italian.wav"), 10)[: 32 * SAMPLE_RATE]
     mixed = np.concatenate([italian, talk, talk])
-    assert base.detect_language(mixed[: 30 * SAMPLE_RATE])[0] == "it"
+    assert base.model.detect_language(mixed[: 30 * SAMPLE_RATE])[0] == "it"
     result = recognise(mixed, base, TranscribeOptions("base"))
     assert (result.language, 0.5 < result.language_probability < 0.9) == ("en", True)
     english = " ".join(segment.text for segment in result.segments if segment.start > 32)
     assert word_error_rate(f"{talk_text} {talk_text}", english) <= 0.15
 
 
-def test_speech_after_noise_is_found_where_it_is(tiny: WhisperModel, jfk: Samples) -> None:
+def test_speech_after_noise_is_found_where_it_is(tiny: FasterWhisper, jfk: Samples) -> None:
     """After 35 s of noise the words come at their own times, and the noise gives no text."""
     noise = np.random.default_rng(0).normal(scale=0.05, size=35 * SAMPLE_RATE).astype(np.float32)
     result = recognise(np.concatenate([noise, jfk]), tiny, TranscribeOptions("tiny.en"))
@@ -122,7 +122,7 @@ def test_speech_after_noise_is_found_where_it_is(tiny: WhisperModel, jfk: Sample
 
 
 @pytest.mark.parametrize("seconds", [0, 1 / SAMPLE_RATE, 0.05, 45])
-def test_silence_is_an_empty_transcript_that_says_so(seconds: float, tiny: WhisperModel) -> None:
+def test_silence_is_an_empty_transcript_that_says_so(seconds: float, tiny: FasterWhisper) -> None:
     """Nothing, one sample, 0.05 s or 45 s of silence: no segments, the warning no_speech, progress at its end."""
     samples = np.zeros(round(seconds * SAMPLE_RATE), np.float32)
     shares: list[float] = []
@@ -131,7 +131,7 @@ def test_silence_is_an_empty_transcript_that_says_so(seconds: float, tiny: Whisp
     assert (result.segments, codes(result), shares[-1]) == ((), {"no_speech"}, 1.0)
 
 
-def test_a_scrap_of_sound_is_no_crash(base: WhisperModel, jfk: Samples) -> None:
+def test_a_scrap_of_sound_is_no_crash(base: FasterWhisper, jfk: Samples) -> None:
     """A tenth of a second out of a word stays inside its 0.1 s, whatever is made of it."""
     scrap = jfk[round(0.4 * SAMPLE_RATE) : round(0.5 * SAMPLE_RATE)]
     result = recognise(scrap, base, TranscribeOptions("base"))
@@ -142,7 +142,7 @@ def test_a_scrap_of_sound_is_no_crash(base: WhisperModel, jfk: Samples) -> None:
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_windows_neither_lose_nor_double_words(mode: str, base: WhisperModel, talk: Samples, talk_text: str) -> None:
+def test_windows_neither_lose_nor_double_words(mode: str, base: FasterWhisper, talk: Samples, talk_text: str) -> None:
     """Two and a half minutes are recognised, and given out, 50 s at a time, and progress moves with them; never more
     samples are asked for."""
     samples = np.tile(talk, 4)
@@ -166,7 +166,7 @@ def test_windows_neither_lose_nor_double_words(mode: str, base: WhisperModel, ta
     assert duration - 2 <= result.segments[-1].end <= duration
 
 
-def test_a_part_is_told_in_the_recordings_times(tiny: WhisperModel, jfk: Samples) -> None:
+def test_a_part_is_told_in_the_recordings_times(tiny: FasterWhisper, jfk: Samples) -> None:
     """The part from 100 s on has the words of the same audio at 0 s, each 100 s later."""
     options = TranscribeOptions("tiny.en")
     first, later = (recognise(jfk, tiny, options, offset=offset) for offset in (0.0, 100.0))
@@ -180,7 +180,7 @@ def test_a_part_is_told_in_the_recordings_times(tiny: WhisperModel, jfk: Samples
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_cancelling_stops_between_segments(mode: str, tiny: WhisperModel, talk: Samples) -> None:
+def test_cancelling_stops_between_segments(mode: str, tiny: FasterWhisper, talk: Samples) -> None:
     """What progress raises gets out at once: after it nothing more is decoded, and the next call is not disturbed."""
     options = TranscribeOptions("tiny.en", mode=mode, batch_size=1)
     heard: list[float] = []
@@ -197,7 +197,7 @@ def test_cancelling_stops_between_segments(mode: str, tiny: WhisperModel, talk: 
     assert "country" in text(recognise(talk[-11 * SAMPLE_RATE :], tiny, options))
 
 
-def test_a_failing_engine_is_an_error_to_retry(tiny: WhisperModel, jfk: Samples) -> None:
+def test_a_failing_engine_is_an_error_to_retry(tiny: FasterWhisper, jfk: Samples) -> None:
     """What the engine raises, here for samples of the wrong shape, becomes one clean retryable error."""
 
     def read(start: float, end: float) -> Samples:
@@ -209,7 +209,7 @@ def test_a_failing_engine_is_an_error_to_retry(tiny: WhisperModel, jfk: Samples)
     assert caught.value.__cause__ is not None
 
 
-def test_an_error_of_the_reader_is_not_the_engines(tiny: WhisperModel) -> None:
+def test_an_error_of_the_reader_is_not_the_engines(tiny: FasterWhisper) -> None:
     """A storage that fails is reported as that."""
 
     def read(_start: float, _end: float) -> Samples:
@@ -224,7 +224,7 @@ def test_an_error_of_the_reader_is_not_the_engines(tiny: WhisperModel) -> None:
 
 @pytest.mark.parametrize("option", ["prompt", "hotwords"])
 @pytest.mark.parametrize("mode", MODES)
-def test_prompt_and_hotwords_set_the_style(mode: str, option: str, tiny: WhisperModel, jfk: Samples) -> None:
+def test_prompt_and_hotwords_set_the_style(mode: str, option: str, tiny: FasterWhisper, jfk: Samples) -> None:
     """Both are read in both modes: after words without capitals the sentence begins with a small letter."""
     style = "and so my fellow amerikans i ask you to do it for your kuntry and then what you can do"
     plain, styled = (
@@ -235,32 +235,32 @@ def test_prompt_and_hotwords_set_the_style(mode: str, option: str, tiny: Whisper
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_a_prompt_of_any_length_is_accepted(mode: str, tiny: WhisperModel, jfk: Samples) -> None:
+def test_a_prompt_of_any_length_is_accepted(mode: str, tiny: FasterWhisper, jfk: Samples) -> None:
     """A prompt and hotwords far beyond what the decoder can see leave room for the text."""
     prompt = " ".join(f"word{i}" for i in range(2000)) + ". " + JFK + "."
     result = recognise(jfk, tiny, TranscribeOptions("tiny.en", mode=mode, prompt=prompt))
     assert word_error_rate(JFK, text(result)) <= 0.2
 
 
-def test_the_end_of_a_long_prompt_counts(tiny: WhisperModel) -> None:
+def test_the_end_of_a_long_prompt_counts(tiny: FasterWhisper) -> None:
     """Of prompt and hotwords together the last 223 tokens are kept, so that hotwords are never what is lost."""
     options = TranscribeOptions("tiny.en", prompt="blah " * 500, hotwords="Kubernetes, Valkey")
     shown = context(options, tiny)
     assert shown is not None
     assert shown.endswith("Kubernetes, Valkey")
-    assert 200 <= len(tiny.hf_tokenizer.encode(" " + shown, add_special_tokens=False).ids) <= 223
+    assert 200 <= len(tiny.model.hf_tokenizer.encode(" " + shown, add_special_tokens=False).ids) <= 223
     assert context(TranscribeOptions("tiny.en", prompt="  "), tiny) is None
 
 
 @pytest.mark.parametrize("mode", MODES)
-def test_translation_gives_english(mode: str, base: WhisperModel) -> None:
+def test_translation_gives_english(mode: str, base: FasterWhisper) -> None:
     """French speech comes out in English words; the language stays French."""
     result = recognise(recording("french.wav"), base, TranscribeOptions("base", "fr", "translate", mode=mode))
     assert result.language == "fr"
     assert {"old", "judge"} <= {word.strip(".,").removesuffix("s") for word in text(result).lower().split()}
 
 
-def test_a_temperature_is_sampled_at(tiny: WhisperModel, jfk: Samples) -> None:
+def test_a_temperature_is_sampled_at(tiny: FasterWhisper, jfk: Samples) -> None:
     """Hot sampling gives other confidences than the best path, also when batches are asked for."""
     cold, hot = (recognise(jfk, tiny, TranscribeOptions("tiny.en", temperature=t)) for t in (0.0, 1.0))
     assert cold == recognise(jfk, tiny, TranscribeOptions("tiny.en", temperature=0.0))
@@ -268,13 +268,13 @@ def test_a_temperature_is_sampled_at(tiny: WhisperModel, jfk: Samples) -> None:
 
 
 @pytest.mark.parametrize("language", ["en-US", "EN", " en "])
-def test_a_language_may_be_written_in_several_ways(language: str, tiny: WhisperModel) -> None:
+def test_a_language_may_be_written_in_several_ways(language: str, tiny: FasterWhisper) -> None:
     """Regions, capitals and spaces do not matter."""
     result = recognise(np.zeros(0, np.float32), tiny, TranscribeOptions("tiny.en", language))
     assert (result.language, result.language_probability) == ("en", 1.0)
 
 
-def test_what_the_model_cannot_do_is_refused(tiny: WhisperModel, base: WhisperModel) -> None:
+def test_what_the_model_cannot_do_is_refused(tiny: FasterWhisper, base: FasterWhisper) -> None:
     """An unknown language, another language or a translation with an English model, a translation with turbo."""
     refused = [
         (tiny, TranscribeOptions("tiny.en", "fr"), "language"),

@@ -1,0 +1,85 @@
+"""What an engine for speech recognition has to do. docs/how-to-add-an-engine.md goes through one that is added."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from shared.transcript import Word
+
+Samples = npt.NDArray[np.float32]
+"""Mono, 16 kHz, in [-1, 1]; shape (samples,)."""
+
+Chunk = tuple[float, float]
+"""Where a chunk of the samples begins and ends, in seconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class DecodingOptions:
+    """How speech is decoded.
+
+    language : a code of the engine's `languages`
+    context : text that sets spelling and style, shown to the decoder before each chunk; None for none
+    temperature : of sampling; None starts at 0 and rises where decoding fails, for engines that can
+    sequential : one step after another, with retries, rather than several chunks at once
+    """
+
+    language: str
+    task: Literal["transcribe", "translate"] = "transcribe"
+    context: str | None = None
+    temperature: float | None = None
+    sequential: bool = False
+    word_timestamps: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """What was said in a stretch of the samples. Times are seconds of the samples.
+
+    words : empty where the engine gives no times of words; `text` is then all there is
+    avg_logprob, no_speech_prob, compression_ratio : Whisper's own measures of doubt. An engine without one gives what
+        raises no doubt: 0, 0 and 1
+    chunk_start : where the chunk begins that it was decoded from
+    """
+
+    start: float
+    end: float
+    text: str
+    words: tuple[Word, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+    chunk_start: float
+
+
+class Recogniser(Protocol):
+    """A loaded model that recognises speech. Calls raise whatever its library raises; callers make errors of it."""
+
+    @property
+    def languages(self) -> frozenset[str]:
+        """Codes of the languages that it knows. With one of them alone nothing is detected."""
+
+    @property
+    def can_translate(self) -> bool:
+        """Whether it can give English text for speech in another language."""
+
+    def detect_language(self, samples: Samples) -> Mapping[str, float]:
+        """The probability of each language, from up to 30 s."""
+
+    def decode(
+        self, samples: Samples, chunks: Sequence[Chunk], options: DecodingOptions, batch_size: int
+    ) -> Iterator[Piece]:
+        """What is said in the chunks, in order, at most `batch_size` of them at once.
+
+        A chunk is at most 30 s. With `sequential` there is one of any length, and the engine takes its own steps in it.
+        """
+
+    def context(self, text: str) -> str:
+        """The end of `text` that its decoder can see; "" for an engine that takes none."""
+
+    def to_cpu(self) -> bool:
+        """Leave the graphics card for good. False when it is on none, or there is no memory for it elsewhere."""
