@@ -18,6 +18,7 @@ if not __package__:  # run as a file: the package of this folder is one level up
 
 from scripts.weights import default_model_dir, ensure
 from scripts.weights.catalogue import ALIASES, DIARIZATION, MB, NEEDED_WHISPER, WHISPER
+from shared.abilities import ONNX_MODELS
 from shared.errors import ModelUnavailable
 
 
@@ -61,7 +62,7 @@ def _names(given: str) -> list[str]:
             "auto is decided where the models run, which is not here: set WHISPER_MODEL to base (CPU) or "
             "large-v3-turbo (CUDA)"
         )
-    if unknown := [name for name in names if name not in WHISPER and name not in ALIASES]:
+    if unknown := [name for name in names if not {name} & {*WHISPER, *ALIASES, *ONNX_MODELS}]:
         raise argparse.ArgumentTypeError(f"no model is called {unknown[0]!r}: {', '.join([*WHISPER, *ALIASES])}")
     return names
 

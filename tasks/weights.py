@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.config import Settings, settings
-from tasks.engines.loading import ALIASES, WHISPER_FILES, model_name
+from tasks.engines.loading import model_name, weight_files
 
 WAIT_S = 3600
 POLL_S = 2
@@ -25,8 +25,7 @@ def missing(queue: str, config: Settings) -> list[Path]:
         files = [config.model_dir / "diarization" / "config.yaml"]
     else:
         offered = dict.fromkeys([model_name(config, "auto"), *config.allowed_models])
-        folders = [config.model_dir / "whisper" / ALIASES.get(name, name) for name in offered]
-        files = [folder / name for folder in folders for name in WHISPER_FILES]
+        files = [file for name in offered for file in weight_files(config, name)]
     return [file for file in files if not file.is_file()]
 
 

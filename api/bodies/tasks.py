@@ -205,10 +205,14 @@ class Receipt(BaseModel):
 
 
 class ModelInfo(BaseModel):
-    """A Whisper model that may be asked for."""
+    """A speech model that may be asked for."""
 
     id: str = Field(examples=["base"])
+    engine: str = Field(description="What runs it: faster_whisper or onnx", examples=["faster_whisper"])
+    languages: list[str] = Field(description="Codes of the languages that it knows", examples=[["en"]])
     english_only: bool
+    translates: bool = Field(description="Whether `task=translate` gives English text")
+    detects_language: bool = Field(description="Without it, a model of several languages needs `language`")
 
 
 class Models(BaseModel):

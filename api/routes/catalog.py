@@ -7,7 +7,7 @@ from fastapi import APIRouter
 from api.bodies.tasks import Language, Languages, ModelInfo, Models
 from api.dependencies import CallerDep, SettingsDep
 from api.errors import responses
-from shared.abilities import is_english_only
+from shared.abilities import abilities, is_english_only
 from shared.errors import DatabaseUnavailable, Forbidden, Unauthorized
 from shared.languages import LANGUAGES
 
@@ -17,8 +17,19 @@ router = APIRouter(tags=["catalogue"], responses=responses(Unauthorized, Forbidd
 @router.get("/models", response_model=Models, summary="Models that may be asked for")
 def models(caller: CallerDep, config: SettingsDep) -> Models:
     """This server's allow-list and its default."""
-    offered = [ModelInfo(id=name, english_only=is_english_only(name)) for name in config.allowed_models]
-    return Models(default=config.whisper_model, models=offered)
+    return Models(default=config.whisper_model, models=[_described(name) for name in config.allowed_models])
+
+
+def _described(name: str) -> ModelInfo:
+    able = abilities(name)
+    return ModelInfo(
+        id=name,
+        engine=able.engine,
+        languages=sorted(able.languages),
+        english_only=is_english_only(name),
+        translates=able.translates,
+        detects_language=able.detects_language,
+    )
 
 
 @router.get("/languages", response_model=Languages, summary="Languages that may be asked for")

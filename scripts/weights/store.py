@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from scripts.weights import manifest
 from scripts.weights.catalogue import ALIASES, DIARIZATION, WHISPER, Item
+from shared.abilities import ONNX_MODELS
 from shared.errors import ModelUnavailable
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ def ensure(
     (another MODEL_DIR), from the Hub, or from the mirror; `offline` allows only the folder. `hub` None means the
     settings of the environment. Raises `ModelUnavailable` with one line that says what every source answered.
     """
+    for name in ONNX_MODELS.keys() & set(whisper):
+        _require_onnx(model_dir / "onnx" / name)
+    whisper = [name for name in whisper if name not in ONNX_MODELS]
     items = [_item(name) for name in whisper] + ([DIARIZATION] if diarization else [])
     fetched = ensure_items(model_dir, items, offline=offline, copy_from=copy_from, hub=hub)
     for name in whisper:
@@ -70,6 +74,12 @@ def ensure_items(
     with _alone(model_dir):
         missing = {item: fault for item in unsure if (fault := _adopt(model_dir, item)) is not None}
         return _fetch(model_dir, missing, offline, copy_from, hub) if missing else {}
+
+
+def _require_onnx(folder: Path) -> None:
+    """These models are not fetched. Raises ModelUnavailable when nobody has brought this one."""
+    if not (folder / "config.json").is_file():
+        raise ModelUnavailable(f"{folder.name} is not fetched here: put its files into {folder} (docs/models.md)")
 
 
 def _item(name: str) -> Item:

@@ -62,13 +62,13 @@ def decode(
         options.task,
         context(options, recogniser),
         options.temperature,
-        options.sequential,
+        options.sequential and recogniser.seeks,
         options.word_timestamps,
     )
     total = sum(packing.duration for packing in packings)
     before = done = 0.0
     for packing in packings:
-        if options.sequential:
+        if how.sequential:
             packing = Packing(close_gaps(packing.spans, MAX_INNER_SILENCE_S))
         work = partial(_behind, packing.samples(read), packing, how, recogniser)
         for piece in _guarded(footing.keep(work)):

@@ -24,6 +24,8 @@ SEEK_SLACK = 2
 class FasterWhisper:
     """faster-whisper's two decoders over one model."""
 
+    seeks = True
+
     def __init__(self, model: Whisper) -> None:
         self.model = model
 

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import os
 from collections import OrderedDict
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar, cast
 
 import ctranslate2
 
+from shared.abilities import abilities
 from shared.config import Settings
 from shared.errors import ModelNotAllowed, ModelTooLarge, ModelUnavailable
 from tasks.engines import memory
@@ -22,9 +24,12 @@ from tasks.engines.whisper import Engine, Whisper
 
 if TYPE_CHECKING:
     from tasks.diarization.pipeline import Diarizer
+    from tasks.engines.onnx import OnnxRecogniser
+
+R = TypeVar("R", bound=Recogniser)
 
 KEPT_MODELS = 2
-"""Whisper models kept in memory per process, so that a default and one other take turns without being loaded again.
+"""Speech models kept in memory per process, so that a default and one other take turns without being loaded again.
 The largest takes 3.1 GB as float16 and 1.6 GB as int8."""
 
 DIARIZATION_BYTES = 1_000_000_000
@@ -33,6 +38,9 @@ an hour of conversation (measured on a CPU). Its networks are small, 33 MB; a ca
 
 ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
 """Short names and the folder their weights are in."""
+
+ONNX_MEMORY_PER_BYTE = 1.5
+"""Memory per byte of an ONNX model's files: the weights, and half as much for the work on one piece."""
 
 WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json")
 """What a folder must hold, beside a vocabulary. Without tokenizer.json faster-whisper would ask the Hub for one."""
@@ -48,7 +56,22 @@ class _Pipeline:
     token: str | None
 
 
-_whispers: OrderedDict[Engine, FasterWhisper] = OrderedDict()
+@dataclass(frozen=True, slots=True)
+class OnnxFiles:
+    """How one ONNX model is to be loaded."""
+
+    folder: Path
+    device: str
+    cpu_threads: int
+
+    @property
+    def memory_bytes(self) -> int:
+        """Weights are mapped or read as they are; the rest is for what onnxruntime makes of them."""
+        files = [*self.folder.glob("*.onnx"), *self.folder.glob("*.onnx?data")]
+        return round(ONNX_MEMORY_PER_BYTE * sum(file.stat().st_size for file in files))
+
+
+_models: OrderedDict[Engine | OnnxFiles, Recogniser] = OrderedDict()
 _diarizers: dict[_Pipeline, Diarizer] = {}
 
 
@@ -99,35 +122,62 @@ def model_name(config: Settings, asked: str = "auto") -> str:
 
 
 def recogniser(config: Settings, name: str) -> Recogniser:
-    """The model `name`, by the engine that runs it, loaded at the first call. Raises as that engine's function here."""
-    return whisper(config, name)
-
-
-def whisper(config: Settings, name: str) -> FasterWhisper:
-    """The Whisper model `name` from MODEL_DIR/whisper/NAME, loaded at the first call.
+    """The speech model `name`, by the engine that runs it, loaded at the first call.
 
     Raises ModelNotAllowed for a name that is not on this server's list, ModelTooLarge when there is no memory for it,
     even without the other models that are kept, and ModelUnavailable when the weights are not complete or cannot be
     loaded.
     """
     name = model_name(config, name)
+    return onnx(config, name) if abilities(name).engine == "onnx" else whisper(config, name)
+
+
+def whisper(config: Settings, name: str) -> FasterWhisper:
+    """The Whisper model `name` from MODEL_DIR/whisper/NAME. Raises as `recogniser`."""
+    name = model_name(config, name)
     folder = config.model_dir / "whisper" / ALIASES.get(name, name)
     engine = Engine(folder, device(config), compute_type(config), cpu_threads(config))
-    if engine in _whispers and _whispers[engine].device == engine.device:
-        _whispers.move_to_end(engine)
-        return _whispers[engine]
-    _check(folder, name)
-    if engine in _whispers:  # it had to leave its card, which may have room again
-        _drop(engine)
-    while len(_whispers) >= KEPT_MODELS:
-        _drop(next(iter(_whispers)))  # before loading, so that there are never more in memory
-    _make_room(f"The Whisper model {name}", engine.memory_bytes, engine.device)
     refuge = Engine(folder, "cpu", _usual_type("cpu"), engine.cpu_threads) if engine.device == "cuda" else None
+    return _kept(
+        engine,
+        f"The Whisper model {name}",
+        lambda: _check(folder, name),
+        lambda: FasterWhisper(Whisper(engine, refuge)),
+    )
+
+
+def onnx(config: Settings, name: str) -> OnnxRecogniser:
+    """The model `name` from MODEL_DIR/onnx/NAME. Raises as `recogniser`."""
+    import onnxruntime
+
+    from tasks.engines.onnx import CUDA, OnnxRecogniser
+
+    has_card = device(config) == "cuda" and CUDA in onnxruntime.get_available_providers()
+    files = OnnxFiles(config.model_dir / "onnx" / name, "cuda" if has_card else "cpu", cpu_threads(config))
+    return _kept(
+        files,
+        f"The model {name}",
+        lambda: _check_onnx(files.folder, name),
+        lambda: OnnxRecogniser(files.folder, abilities(name), files.device, files.cpu_threads),
+    )
+
+
+def _kept(key: Engine | OnnxFiles, title: str, check: Callable[[], None], load: Callable[[], R]) -> R:
+    """The model of `key`, loaded unless it is kept."""
+    if key in _models and _models[key].device == key.device:
+        _models.move_to_end(key)
+        return cast(R, _models[key])
+    check()
+    if key in _models:  # it had to leave its card, which may have room again
+        _drop(key)
+    while len(_models) >= KEPT_MODELS:
+        _drop(next(iter(_models)))  # before loading, so that there are never more in memory
+    _make_room(title, key.memory_bytes, key.device)
     try:
-        model = FasterWhisper(Whisper(engine, refuge))
+        model = load()
     except Exception as error:
-        raise ModelUnavailable(f"The Whisper model {name} cannot be loaded ({type(error).__name__}).") from error
-    _whispers[engine] = model
+        raise ModelUnavailable(f"{title} cannot be loaded ({type(error).__name__}).") from error
+    _models[key] = model
     return model
 
 
@@ -154,9 +204,9 @@ def let_go() -> int:
 
     To be called between two stages: a model that is let go is of no use to whoever still holds it.
     """
-    count = len(_whispers) + len(_diarizers)
-    for engine in list(_whispers):
-        _drop(engine)
+    count = len(_models) + len(_diarizers)
+    for key in list(_models):
+        _drop(key)
     _diarizers.clear()
     memory.give_back()
     return count
@@ -170,19 +220,35 @@ def _usual_type(where: str) -> str:
 def _make_room(what: str, needed: int, where: str) -> None:
     """See to it that so many bytes are free, at the cost of Whisper models asked for earlier. Raises ModelTooLarge."""
     while (free := memory.free_bytes(where)) is not None and free < needed:
-        if not _whispers:
+        if not _models:
             message = (
                 f"{what} needs about {needed / 1e9:.2f} GB of memory ({where}); {max(0, free) / 1e9:.2f} GB are free."
             )
             raise ModelTooLarge(message, needed_bytes=needed, free_bytes=max(0, free))
-        _drop(next(iter(_whispers)))
+        _drop(next(iter(_models)))
         memory.give_back()
 
 
-def _drop(engine: Engine) -> None:
-    model = _whispers.pop(engine)
+def _drop(key: Engine | OnnxFiles) -> None:
+    model = _models.pop(key)
     if model.device != "cpu":
         model.unload()  # what is only forgotten stays in CTranslate2's cache, where nobody else can have it
+
+
+def weight_files(config: Settings, name: str) -> list[Path]:
+    """What must be in MODEL_DIR for this speech model, as far as it can be told by name."""
+    if abilities(name).engine == "onnx":
+        return [config.model_dir / "onnx" / name / "config.json"]
+    folder = config.model_dir / "whisper" / ALIASES.get(name, name)
+    return [folder / file for file in WHISPER_FILES]
+
+
+def _check_onnx(folder: Path, name: str) -> None:
+    if not (folder / "config.json").is_file() or not any(folder.glob("*.onnx")):
+        raise ModelUnavailable(
+            f"The weights of {name} are not here: MODEL_DIR/onnx/{name} has no config.json or no .onnx file "
+            "(docs/models.md says where they come from)."
+        )
 
 
 def _check(folder: Path, name: str) -> None:

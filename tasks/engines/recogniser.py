@@ -67,8 +67,12 @@ class Recogniser(Protocol):
     def can_translate(self) -> bool:
         """Whether it can give English text for speech in another language."""
 
+    @property
+    def seeks(self) -> bool:
+        """Whether it finds its own way through audio of any length, with retries: `sequential` decoding."""
+
     def detect_language(self, samples: Samples) -> Mapping[str, float]:
-        """The probability of each language, from up to 30 s."""
+        """The probability of each language, from up to 30 s. Called only where the model's abilities have it."""
 
     def decode(
         self, samples: Samples, chunks: Sequence[Chunk], options: DecodingOptions, batch_size: int
@@ -83,3 +87,10 @@ class Recogniser(Protocol):
 
     def to_cpu(self) -> bool:
         """Leave the graphics card for good. False when it is on none, or there is no memory for it elsewhere."""
+
+    @property
+    def device(self) -> str:
+        """Where it is now: "cpu" or "cuda"."""
+
+    def unload(self) -> None:
+        """Free the weights. It is of no use afterwards."""

@@ -68,7 +68,7 @@ def test_models_of_other_tasks_make_room() -> None:
         'needed = engines.Engine(config.model_dir / "whisper" / "tiny.en", "cpu", "int8", 1).memory_bytes\n'
         "leave(needed - 20 * MB)\n"
         'model = engines.whisper(config, "tiny.en")\n'
-        'answer = model is engines.whisper(config, "tiny.en"), [e.folder.name for e in engines._whispers]'
+        'answer = model is engines.whisper(config, "tiny.en"), [e.folder.name for e in engines._models]'
     )
     assert (first, kept) == (True, ["tiny.en"])
 

@@ -116,12 +116,20 @@ def test_the_catalogue_lists_what_can_be_asked_for(gateway: Gateway) -> None:
     caller = gateway.caller()
     models = caller.http.get("/models").json()
     assert models["default"] == "auto"
-    assert {"id": "base", "english_only": False} in models["models"]
-    assert {"id": "tiny.en", "english_only": True} in models["models"]
+    by_name = {model.pop("id"): model for model in models["models"]}
+    assert by_name["tiny.en"] == {
+        "engine": "faster_whisper",
+        "languages": ["en"],
+        "english_only": True,
+        "translates": False,
+        "detects_language": True,
+    }
+    assert (by_name["base"]["english_only"], by_name["base"]["translates"]) == (False, True)
+    assert "de" in by_name["base"]["languages"]
     languages = caller.http.get("/languages").json()["languages"]
     assert {"code": "de", "name": "German"} in languages
     assert len(languages) == 100
-    caller.task(model=models["models"][-1]["id"])
+    caller.task(model=list(by_name)[-1])
     caller.task(language=languages[-1]["name"])
 
 

@@ -1,17 +1,17 @@
-"""What each Whisper model can do, by its name."""
+"""What each model can do, by its name."""
 
 from __future__ import annotations
 
 import pytest
 
-from shared.abilities import can_translate, check, is_english_only
+from shared.abilities import ONNX_MODELS, abilities, check, check_extras, is_english_only
 from shared.config import WHISPER_MODELS
 from shared.errors import InvalidRequest
 
 
 def test_every_model_is_told_apart() -> None:
     """Of the models that may be asked for, these translate, these know English only, and these know Cantonese."""
-    assert [name for name in WHISPER_MODELS if can_translate(name)] == [
+    assert [name for name in WHISPER_MODELS if abilities(name).translates] == [
         "tiny", "base", "small", "medium", "large-v1", "large-v2", "large-v3", "large",
     ]  # fmt: skip
     assert [name for name in WHISPER_MODELS if is_english_only(name)] == [
@@ -42,3 +42,21 @@ def test_a_model_that_cannot_translate_is_named(model: str) -> None:
 def test_a_model_of_the_operators_own_is_let_through() -> None:
     """What it can do is found out by the worker that loads it."""
     assert all(knows("our-finetune", language) for language in ("yue", "de", None))
+
+
+@pytest.mark.parametrize("model", ONNX_MODELS)
+def test_a_model_without_detection_needs_its_language(model: str) -> None:
+    """Of several languages one has to be named; of one alone none."""
+    assert knows(model, None) == (len(abilities(model).languages) == 1)
+    assert knows(model, "en") and not knows(model, "ja")
+
+
+@pytest.mark.parametrize("extra", [{"prompt": "Valkey"}, {"hotwords": "Valkey"}, {"temperature": 0.0}])
+def test_what_a_model_would_not_look_at_is_refused(extra: dict[str, str | float]) -> None:
+    """A prompt, hotwords and a temperature are Whisper's; for another model the error names the field."""
+    nothing = {"prompt": None, "hotwords": None, "temperature": None}
+    check_extras("base", **{**nothing, **extra})
+    check_extras("canary-1b-v2", **nothing)
+    with pytest.raises(InvalidRequest) as caught:
+        check_extras("canary-1b-v2", **{**nothing, **extra})
+    assert caught.value.detail == {"parameter": next(iter(extra))}

@@ -59,3 +59,21 @@ def test_a_queue_without_models_is_no_queue_to_wait_for(tmp_path: Path) -> None:
     said = command(tmp_path, "cpu")
     said.communicate(timeout=60)
     assert said.returncode == 1
+
+
+def test_a_pod_waits_for_a_model_that_is_no_whisper(tmp_path: Path) -> None:
+    """Its folder is another one, and it is brought by hand."""
+    fill(tmp_path, "whisper/base", WHISPER_FILES)
+    models = {"WHISPER_MODEL": "base", "WHISPER_MODELS": "base,canary-1b-v2", "MODEL_DIR": str(tmp_path)}
+    waiting = subprocess.Popen(
+        (sys.executable, "-m", "tasks.weights", "asr"), cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        env={"PATH": os.environ["PATH"]} | ADDRESSES | models,
+    )  # fmt: skip
+    try:
+        assert waiting.stdout is not None
+        assert f"{tmp_path / 'onnx/canary-1b-v2/config.json'} missing" in waiting.stdout.readline()
+        fill(tmp_path, "onnx/canary-1b-v2", ("config.json",))
+        assert waiting.wait(60) == 0
+    finally:
+        waiting.kill()
+        waiting.communicate()
