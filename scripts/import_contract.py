@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 from grimp import ImportGraph
 from importlinter import Contract, ContractCheck, fields, output
@@ -11,8 +12,8 @@ from importlinter import Contract, ContractCheck, fields, output
 class OnlyContract(Contract):
     """Broken by a direct import of anything that is not below `allowed_modules`."""
 
-    source_modules = fields.ListField(subfield=fields.ModuleField())
-    allowed_modules = fields.ListField(subfield=fields.ModuleField())
+    source_modules: Any = fields.ListField(subfield=fields.ModuleField())
+    allowed_modules: Any = fields.ListField(subfield=fields.ModuleField())
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         sources = [source.name for source in self.source_modules]

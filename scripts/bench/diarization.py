@@ -60,7 +60,7 @@ def compare(file: Path, pipelines: dict[str, Any], pairs: int) -> None:
         if (audio.getframerate(), audio.getnchannels(), audio.getsampwidth()) != (SAMPLE_RATE, 1, 2):
             raise SystemExit(f"{file} is not 16 kHz mono 16-bit")
         samples = np.frombuffer(audio.readframes(audio.getnframes()), np.int16)
-    waveform = samples.astype(np.float32) / 2**15
+    waveform = samples.astype(np.float32) / np.float32(2**15)
     duration = len(waveform) / SAMPLE_RATE
     reference = read_rttm(file.with_suffix(".rttm"))
 

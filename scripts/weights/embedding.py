@@ -70,7 +70,7 @@ def convert(onnx_path: Path, checkpoint_path: Path) -> float:
 
 def least_cosine(onnx_path: Path, model: Any) -> float:
     """The least cosine between what `model`, a WeSpeakerResNet34, and `onnx_path` make of seeded probes."""
-    import onnxruntime  # type: ignore[import-untyped]
+    import onnxruntime
     import torch
 
     options = onnxruntime.SessionOptions()

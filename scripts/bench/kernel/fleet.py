@@ -161,7 +161,7 @@ class SleepingWorker:
 
     def _show_life(self) -> None:
         with self._watch.timed("sign of life"), session() as work:
-            fleet.show(work, self._name, queues(), 1, deaf=False)
+            fleet.show(work, self._name, list(queues()), 1, deaf=False)
 
     def _sweep(self) -> None:
         with self._watch.timed("sweep"):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import uuid
+from collections.abc import Sequence
 
 from sqlalchemy import select
 from uuid_utils.compat import uuid7
@@ -16,7 +17,7 @@ from shared.db import session
 from shared.kernel import jobs
 from shared.kernel.jobs import Source
 from shared.models import Artifact, Job
-from shared.options import JobOptions
+from shared.options import PRIORITIES, JobOptions, Priority, priority_name
 from shared.rings import Ring
 from tasks.app import ring
 
@@ -24,7 +25,7 @@ BATCH = 250
 """Jobs per transaction."""
 
 
-def flood(known: uuid.UUID, priorities: list[str]) -> None:
+def flood(known: uuid.UUID, priorities: Sequence[Priority]) -> None:
     """A task like `known` with a prompt of its own for each of `priorities`."""
     with session() as work:
         model = work.get_one(Job, known)
@@ -60,7 +61,7 @@ def main() -> None:
     )
     given = arguments.parse_args()
     counts = [entry.partition("=") for entry in given.counts]
-    flood(given.known, [priority for priority, _, count in counts for _ in range(int(count))])
+    flood(given.known, [priority_name(PRIORITIES[name]) for name, _, count in counts for _ in range(int(count))])
 
 
 if __name__ == "__main__":

@@ -27,18 +27,19 @@ from scripts.local.stack import Stack
 from shared.callers import keys
 from shared.db import engine, session
 from shared.models import Job
+from shared.states import JobState
 
 GOAL = 1.5
 PAGE = 20
 
 LISTINGS: Mapping[str, Filters] = {
     "all": Filters(),
-    "state of 98 %": Filters(state="done"),
-    "state of 2 %": Filters(state="error"),
+    "state of 98 %": Filters(state=JobState.DONE),
+    "state of 2 %": Filters(state=JobState.ERROR),
     "language of 0.5 %": Filters(language="de"),
     "model of 0.01 %": Filters(model="large-v3"),
     "reference": Filters(reference="case-17"),
-    "language and state": Filters(language="de", state="error"),
+    "language and state": Filters(language="de", state=JobState.ERROR),
     "half a year": Filters(until=datetime.now(UTC) - timedelta(days=1), since=datetime.now(UTC) - timedelta(days=180)),
     "tag of 50 %": Filters(tags=(COMMON_TAG,)),
     "tag of 0.002 %": Filters(tags=(RARE_TAG,)),
