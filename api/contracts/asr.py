@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from api.contracts.desk import WAITING, Desk, DeskDep, Finished, form
+from api.contracts.contract_request import WAITING, ContractRequest, ContractRequestDep, Finished, form
 from api.contracts.openai_answers import verbose_segment
 from api.errors import responses
 from api.intake import parameters
@@ -50,7 +50,7 @@ Speakers = Annotated[int | None, Query(ge=1, le=50, description="Only with diari
     responses={200: {"content": {"text/plain": {}}}},
 )
 async def asr(
-    desk: DeskDep,
+    contract: ContractRequestDep,
     encode: Encode = True,
     task: Annotated[Literal["transcribe", "translate"], Query()] = "transcribe",
     language: Annotated[str, Query(description="Code such as en; empty means detect")] = "",
@@ -74,7 +74,7 @@ async def asr(
         "diarization": str(diarize),
         **{name: str(bound) for name, bound in bounds.items() if bound},
     }
-    done = await _transcribed(desk, options, encode)
+    done = await _transcribed(contract, options, encode)
     stem = PurePath(done.job.filename or "").stem or "transcript"
     headers = {
         "Asr-Engine": done.transcript.model,
@@ -93,14 +93,14 @@ async def asr(
     summary="Tell the language of a recording, as whisper-asr-webservice does",
     openapi_extra=form({}, FILE_FIELD),
 )
-async def detect_language(desk: DeskDep, encode: Encode = True) -> dict[str, Any]:
+async def detect_language(contract: ContractRequestDep, encode: Encode = True) -> dict[str, Any]:
     """Transcribes the whole recording, so that the answer rests on all of it and /asr has it at once afterwards.
 
     curl -H "Authorization: Bearer $API_KEY" -F audio_file=@film.mp4 $URL/detect-language
     """
-    if is_english_only(desk.config.whisper_model):
+    if is_english_only(contract.config.whisper_model):
         raise InvalidRequest("This server's model knows English only, so it cannot tell languages apart.")
-    transcript = (await _transcribed(desk, {}, encode)).transcript
+    transcript = (await _transcribed(contract, {}, encode)).transcript
     return {
         "detected_language": LANGUAGES.get(transcript.language, transcript.language).lower(),
         "language_code": transcript.language,
@@ -108,13 +108,13 @@ async def detect_language(desk: DeskDep, encode: Encode = True) -> dict[str, Any
     }
 
 
-async def _transcribed(desk: Desk, options: dict[str, str], encode: bool) -> Finished:
+async def _transcribed(contract: ContractRequest, options: dict[str, str], encode: bool) -> Finished:
     def read(_: Upload) -> tuple[Asked, None]:
-        return parameters.parse(options, desk.config), None
+        return parameters.parse(options, contract.config), None
 
     preamble = b"" if encode else HEADER_OF_RAW_PCM
-    job, _ = await desk.submit(read, known=(), file_field=FILE_FIELD, preamble=preamble)
-    return await desk.finished(job.id)
+    job, _ = await contract.submit(read, known=(), file_field=FILE_FIELD, preamble=preamble)
+    return await contract.finished(job.id)
 
 
 def _json(transcript: Transcript, *, words: bool) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
-from api.contracts.desk import SUBMITTING, WAITING, Desk, DeskDep, form
+from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, form
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from api.intake import arrival, assembly, by_upload, ingest, submission
@@ -64,37 +64,45 @@ class ClipTranscript(BaseModel):
 
 @router.post("/audio", response_model=ClipUploaded, summary="Upload a clip", openapi_extra=form({}),
              responses=responses(*SUBMITTING))  # fmt: skip
-async def upload(desk: DeskDep) -> ClipUploaded:
+async def upload(contract: ContractRequestDep) -> ClipUploaded:
     """Keeps the recording until it expires or is deleted.
 
     curl -H "Authorization: Bearer $API_KEY" -F file=@interview.mp3 $URL/api/audio
     """
-    clip_id, config = uuid7(), desk.config
-    await ingest.in_thread(desk.admit)
+    clip_id, config = uuid7(), contract.config
+    await ingest.in_thread(contract.admit)
     receive = partial(
         ingest.receive,
-        desk.request,
+        contract.request,
         known=(),
         max_bytes=config.max_upload_bytes,
         takes_files=config.allow_upload_adapter,
     )
-    arrived = await arrival.store(desk.request, desk.storage, desk.caller.id, clip_id, receive, lambda _: None)
+    arrived = await arrival.store(
+        contract.request, contract.storage, contract.caller.id, clip_id, receive, lambda _: None
+    )
     await ingest.in_thread(
-        assembly.keep, clip_id, desk.caller.id, arrived.source, arrived.writer, desk.storage, config.upload_ttl_s
+        assembly.keep,
+        clip_id,
+        contract.caller.id,
+        arrived.source,
+        arrived.writer,
+        contract.storage,
+        config.upload_ttl_s,
     )
     return ClipUploaded(clip_id=clip_id, message="File uploaded successfully.")
 
 
 @router.post("/transcribe", response_model=ClipTranscript, summary="Transcribe a clip", responses=responses(*WAITING))
 async def transcribe(
-    desk: DeskDep, response: Response, clip_id: Annotated[uuid.UUID, Query()], diarize: Diarize = True
+    contract: ContractRequestDep, response: Response, clip_id: Annotated[uuid.UUID, Query()], diarize: Diarize = True
 ) -> ClipTranscript:
     """Waits for the transcript. If the client goes away the task goes on.
 
     curl -X POST -H "Authorization: Bearer $API_KEY" "$URL/api/transcribe?clip_id=$CLIP_ID&diarize=false"
     """
-    job = await ingest.in_thread(_submit, desk, clip_id, diarize)
-    done = await desk.finished(job.id)
+    job = await ingest.in_thread(_submit, contract, clip_id, diarize)
+    done = await contract.finished(job.id)
     response.headers["X-Task-Id"] = str(job.id)
     return ClipTranscript(segments=[_segment(segment) for segment in done.transcript.segments])
 
@@ -129,18 +137,18 @@ def delete(clip_id: uuid.UUID, response: Response, caller: DetachedCallerDep, st
     return ClipUploaded(clip_id=clip_id, message="File deleted successfully.")
 
 
-def _submit(desk: Desk, clip_id: uuid.UUID, diarize: bool) -> Job:
-    desk.admit()
+def _submit(contract: ContractRequest, clip_id: uuid.UUID, diarize: bool) -> Job:
+    contract.admit()
     job_id = uuid7()
-    desk.request.state.task_id = job_id
+    contract.request.state.task_id = job_id
     order = by_upload.order(
         {by_upload.UPLOAD_ID: str(clip_id), "diarization": str(diarize)},
-        desk.config,
+        contract.config,
         job_id=job_id,
-        owner_id=desk.caller.id,
-        request_id=desk.request.state.request_id,
+        owner_id=contract.caller.id,
+        request_id=contract.request.state.request_id,
     )
-    return submission.place_remote(replace(order, idempotency_key=desk.idempotency_key))
+    return submission.place_remote(replace(order, idempotency_key=contract.idempotency_key))
 
 
 def _segment(segment: Segment) -> ClipSegment:

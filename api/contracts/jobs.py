@@ -7,7 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
-from api.contracts.desk import SUBMITTING, DeskDep, form
+from api.contracts.contract_request import SUBMITTING, ContractRequestDep, form
 from api.contracts.whisper_service import FIELDS, NAMES, USUAL
 from api.dependencies import DetachedCallerDep, StorageDep
 from api.errors import responses
@@ -40,28 +40,28 @@ ENDED = {JobState.DONE: "completed", JobState.ERROR: "failed", JobState.CANCELLE
     openapi_extra=form(FIELDS),
     responses=responses(*SUBMITTING),
 )
-async def submit(desk: DeskDep) -> dict[str, str]:
+async def submit(contract: ContractRequestDep) -> dict[str, str]:
     """Speakers are told apart unless `diarization=false`.
 
     curl -H "Authorization: Bearer $API_KEY" -F file=@long_audio.wav $URL/jobs
     """
 
     def read(upload: Upload) -> tuple[Asked, None]:
-        return parameters.parse(DEFAULTS | dict(upload.fields), desk.config), None
+        return parameters.parse(DEFAULTS | dict(upload.fields), contract.config), None
 
-    job, _ = await desk.submit(read, known=NAMES)
+    job, _ = await contract.submit(read, known=NAMES)
     return {"job_id": str(job.id)}
 
 
 @router.get("/{job_id}", response_model=None, summary="Where a job stands, and its transcript",
             responses=responses(*USUAL, StorageUnavailable))  # fmt: skip
-def status(job_id: uuid.UUID, desk: DeskDep) -> dict[str, Any]:
+def status(job_id: uuid.UUID, contract: ContractRequestDep) -> dict[str, Any]:
     """`status` is what is being done; with `completed`, `result` is the transcript.
 
     curl -H "Authorization: Bearer $API_KEY" $URL/jobs/$JOB_ID
     """
     with db.session() as work:
-        view = job_views.get(work, desk.caller.id, job_id)
+        view = job_views.get(work, contract.caller.id, job_id)
     job = view.job
     is_done = job.state == JobState.DONE
     words = JobOptions.from_row(job.options).timestamp_granularity == "word"
@@ -70,7 +70,7 @@ def status(job_id: uuid.UUID, desk: DeskDep) -> dict[str, Any]:
         "status": _status(view),
         "progress": float(view.progress),
         "stage_detail": view.stage_detail,
-        "result": as_dict(desk.fetch(job_id).transcript, words=words) if is_done else None,
+        "result": as_dict(contract.fetch(job_id).transcript, words=words) if is_done else None,
         "error": job.error_message,
         "created_at": job.created_at,
         "updated_at": job.updated_at,

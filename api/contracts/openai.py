@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
 from api.contracts import openai_answers, openai_request, openai_stream
-from api.contracts.desk import WAITING, DeskDep, form
+from api.contracts.contract_request import WAITING, ContractRequestDep, form
 from api.contracts.openai_errors import OpenAIRoute, responses
 from api.contracts.openai_request import Task, form_fields
 from api.dependencies import CallerDep, SettingsDep
@@ -27,12 +27,12 @@ OWNER = "parley"
     openapi_extra=form(form_fields("transcribe")),
     responses={200: {"content": {"text/plain": {}, "text/event-stream": {}}}, **responses(*WAITING)},
 )
-async def transcriptions(desk: DeskDep) -> Response:
+async def transcriptions(contract: ContractRequestDep) -> Response:
     """Waits for the transcript, or streams it with stream=true. If the client goes away the task goes on.
 
     curl -H "Authorization: Bearer $API_KEY" -F file=@meeting.mp3 -F model=whisper-1 $URL/v1/audio/transcriptions
     """
-    return await _answer(desk, "transcribe")
+    return await _answer(contract, "transcribe")
 
 
 @router.post(
@@ -42,12 +42,12 @@ async def transcriptions(desk: DeskDep) -> Response:
     openapi_extra=form(form_fields("translate")),
     responses={200: {"content": {"text/plain": {}}}, **responses(*WAITING)},
 )
-async def translations(desk: DeskDep) -> Response:
+async def translations(contract: ContractRequestDep) -> Response:
     """The same with English text, whatever is spoken.
 
     curl -H "Authorization: Bearer $API_KEY" -F file=@rede.mp3 -F model=whisper-1 $URL/v1/audio/translations
     """
-    return await _answer(desk, "translate")
+    return await _answer(contract, "translate")
 
 
 @router.get("/v1/models", response_model=None, summary="Models, as OpenAI's API lists them",
@@ -66,17 +66,17 @@ def model(model: str, caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
     return _model(model)
 
 
-async def _answer(desk: DeskDep, task: Task) -> Response:
-    job, wanted = await desk.submit(
-        lambda upload: openai_request.read(upload, task, desk.config),
+async def _answer(contract: ContractRequestDep, task: Task) -> Response:
+    job, wanted = await contract.submit(
+        lambda upload: openai_request.read(upload, task, contract.config),
         known=openai_request.FIELDS[task],
         repeatable=openai_request.REPEATABLE[task],
     )
     headers = {"X-Task-Id": str(job.id)}
     if wanted.stream:
-        body = openai_stream.events(desk, job.id, wanted)
+        body = openai_stream.events(contract, job.id, wanted)
         return StreamingResponse(body, media_type="text/event-stream", headers=headers | openai_stream.HEADERS)
-    transcript = (await desk.finished(job.id)).transcript
+    transcript = (await contract.finished(job.id)).transcript
     match wanted.format:
         case "json":
             return JSONResponse(openai_answers.json_body(transcript, wanted), headers=headers)

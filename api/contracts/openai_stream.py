@@ -10,7 +10,7 @@ from typing import Any
 from anyio import to_thread
 
 from api.contracts import openai_answers, openai_errors
-from api.contracts.desk import Desk
+from api.contracts.contract_request import ContractRequest
 from api.contracts.openai_request import Wanted
 from api.waiting import follow
 from shared.errors import ParleyError
@@ -26,17 +26,17 @@ HEADERS = {"X-Accel-Buffering": "no"}
 """nginx would hold the events back."""
 
 
-async def events(desk: Desk, job_id: uuid.UUID, wanted: Wanted) -> AsyncIterator[str]:
+async def events(contract: ContractRequest, job_id: uuid.UUID, wanted: Wanted) -> AsyncIterator[str]:
     """The answer's body. When the client leaves, it ends and the job goes on."""
     heard = ""
     try:
-        async for news in follow(job_id, desk.caller.id, after=0, heartbeat_s=HEARTBEAT_S, stays=True):
+        async for news in follow(job_id, contract.caller.id, after=0, heartbeat_s=HEARTBEAT_S, stays=True):
             yield HEARTBEAT  # also the first of all bytes, with which the headers go out
             for segment in news.heard if news else ():
                 if piece := _piece(heard, segment.segment["text"]):
                     heard += piece
                     yield _delta(piece)
-        transcript = (await to_thread.run_sync(desk.fetch, job_id)).transcript
+        transcript = (await to_thread.run_sync(contract.fetch, job_id)).transcript
     except ParleyError as error:
         yield _data(openai_errors.body(error))
         return

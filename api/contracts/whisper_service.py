@@ -16,7 +16,7 @@ from fastapi.responses import JSONResponse
 from api.bodies import views
 from api.bodies.results import Result
 from api.bodies.tasks import Accepted, Languages, Models, TaskStatus
-from api.contracts.desk import SUBMITTING, WAITING, Desk, DeskDep, Finished, form
+from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, Finished, form
 from api.contracts.service_bodies import JobAccepted, JobList, JobStatus, Status
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
@@ -77,21 +77,21 @@ USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
         **responses(*WAITING),
     },
 )
-async def transcribe(desk: DeskDep) -> Response:
+async def transcribe(contract: ContractRequestDep) -> Response:
     """Answers with the transcript, as JSON or what `response_format` names; with 202 and a job when it takes too long.
 
     With `lang`, `format` or `diarization` in the form it answers 202 with a task at once.
 
         curl -H "Authorization: Bearer $API_KEY" -F file=@audio.mp3 -F language=en $URL/api/v1/transcribe
     """
-    job, is_task = await _submit(desk)
+    job, is_task = await _submit(contract)
     if is_task:
         answer = accepted(job.id, JobState(job.state))
         urls = {"status_url": f"/api/v1/status/{job.id}", "result_url": f"/api/v1/result/{job.id}"}
         return JSONResponse(answer.model_copy(update=urls).model_dump(mode="json"), 202)
-    if not await desk.until_ended(job.id):
+    if not await contract.until_ended(job.id):
         return JSONResponse(_accepted(job), 202)
-    done = await desk.finished(job.id)
+    done = await contract.finished(job.id)
     wanted = JobOptions.from_row(done.job.options).format
     if wanted == "json":
         return JSONResponse(_result(done))
@@ -106,12 +106,12 @@ async def transcribe(desk: DeskDep) -> Response:
     openapi_extra=form(FIELDS),
     responses={202: {"model": JobAccepted}, **responses(*SUBMITTING)},
 )
-async def transcribe_async(desk: DeskDep) -> dict[str, Any]:
+async def transcribe_async(contract: ContractRequestDep) -> dict[str, Any]:
     """Poll `status_url`; a finished job's status holds the transcript.
 
     curl -H "Authorization: Bearer $API_KEY" -F file=@audio.mp3 -F model=base $URL/api/v1/transcribe-async
     """
-    job, _ = await _submit(desk)
+    job, _ = await _submit(contract)
     return _accepted(job)
 
 
@@ -119,7 +119,7 @@ async def transcribe_async(desk: DeskDep) -> dict[str, Any]:
     "/status/{job_id}", response_model=None, summary="Where a job stands, and its transcript",
     responses={200: {"model": TaskStatus | JobStatus}, **responses(*USUAL, StorageUnavailable)},
 )  # fmt: skip
-def status(job_id: uuid.UUID, request: Request, desk: DeskDep) -> dict[str, Any] | TaskStatus:
+def status(job_id: uuid.UUID, request: Request, contract: ContractRequestDep) -> dict[str, Any] | TaskStatus:
     """`pending`, `processing`, `completed`, `failed` or `cancelled`, with the transcript in `result`.
 
     For an id as tasks have them, which is one with dashes, the same as GET /status/{task_id}.
@@ -127,7 +127,7 @@ def status(job_id: uuid.UUID, request: Request, desk: DeskDep) -> dict[str, Any]
         curl -H "Authorization: Bearer $API_KEY" $URL/api/v1/status/$JOB_ID
     """
     with db.session() as work:
-        view = job_views.get(work, desk.caller.id, job_id)
+        view = job_views.get(work, contract.caller.id, job_id)
     if "-" in request.path_params["job_id"]:
         return views.task_status(view)
     is_done = view.job.state == JobState.DONE
@@ -135,7 +135,7 @@ def status(job_id: uuid.UUID, request: Request, desk: DeskDep) -> dict[str, Any]
         **_summary(view.job),
         "progress": view.progress,
         "estimated_time": view.eta_seconds,
-        "result": _result(desk.fetch(job_id)) if is_done else None,
+        "result": _result(contract.fetch(job_id)) if is_done else None,
         "error": view.job.error_message,
         "error_code": view.job.error_code,
     }
@@ -194,13 +194,13 @@ router.add_api_route("/languages", catalog.languages, response_model=Languages,
                      responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
 
 
-async def _submit(desk: Desk) -> tuple[Job, bool]:
+async def _submit(contract: ContractRequest) -> tuple[Job, bool]:
     """The job, and whether the form was one of tasks."""
 
     def read(upload: Upload) -> tuple[Asked, bool]:
-        return parameters.parse(upload.fields, desk.config), not OF_TASKS.isdisjoint(upload.fields)
+        return parameters.parse(upload.fields, contract.config), not OF_TASKS.isdisjoint(upload.fields)
 
-    return await desk.submit(read, known=NAMES)
+    return await contract.submit(read, known=NAMES)
 
 
 def _accepted(job: Job) -> dict[str, Any]:

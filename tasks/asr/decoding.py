@@ -14,7 +14,7 @@ from tasks.asr.segments import Utterance
 from tasks.asr.vad import Read, Samples, Span, close_gaps
 from tasks.engines.recogniser import DecodingOptions, Piece, Recogniser
 from tasks.engines.speech_errors import engine_errors
-from tasks.engines.step_down import Footing
+from tasks.engines.step_down import StepDown
 
 MAX_INNER_SILENCE_S = 1.2
 """Longest silence left inside the audio of accurate mode. With the padding of speech that is a pause of 2 s, as in
@@ -54,7 +54,7 @@ def decode(
     options: TranscribeOptions,
     recogniser: Recogniser,
     progress: Progress,
-    footing: Footing,
+    step_down: StepDown,
 ) -> Iterator[Utterance]:
     """What is said in the packed speech, window after window."""
     how = DecodingOptions(
@@ -71,7 +71,7 @@ def decode(
         if how.sequential:
             packing = Packing(close_gaps(packing.spans, MAX_INNER_SILENCE_S))
         work = partial(_behind, packing.samples(read), packing, how, recogniser)
-        for piece in _guarded(footing.keep(work)):
+        for piece in _guarded(step_down.keep(work)):
             done = max(done, min(before + piece.end, total))
             progress(min(1.0, done / total))
             if piece.text.strip():

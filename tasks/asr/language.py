@@ -17,7 +17,7 @@ from tasks.asr.packing import Packing
 from tasks.asr.vad import Read, Samples
 from tasks.engines.recogniser import Recogniser
 from tasks.engines.speech_errors import engine_errors
-from tasks.engines.step_down import Footing
+from tasks.engines.step_down import StepDown
 
 VOTE_S = 10.0
 """Speech behind one vote. Whisper goes by the beginning of what it hears: 2 s of Italian before 27 s of English are
@@ -78,33 +78,33 @@ class Excerpt:
 
 
 def detect_language(
-    chunks: Sequence[Excerpt], recogniser: Recogniser, between: Callable[[], None], footing: Footing
+    chunks: Sequence[Excerpt], recogniser: Recogniser, between: Callable[[], None], step_down: StepDown
 ) -> Language:
     """The language spoken in `chunks`, at least one, about `VOTE_S` each.
 
     `between` runs after each vote and may raise to stop. Raises `TranscriptionError` when the engine fails, and
-    `OutOfMemory` when there is no memory for it where the `footing` can take it.
+    `OutOfMemory` when there is no memory for it where the `step_down` can take it.
     """
     votes: list[Vote] = []
     needed = min(MIN_VOTES, 1 + int(sum(chunk.speech.duration for chunk in chunks) // VOTE_EVERY_S))
     for index in spread(len(chunks), MAX_VOTES):
-        votes.append(vote_of(chunks[index], recogniser, footing))
+        votes.append(vote_of(chunks[index], recogniser, step_down))
         between()
         if len(votes) >= needed and count(votes).probability >= DECIDED:
             break
-    return replace(count(votes), caveats=tuple(footing.caveats()))
+    return replace(count(votes), caveats=tuple(step_down.caveats()))
 
 
-def vote_of(excerpt: Excerpt, recogniser: Recogniser, footing: Footing) -> Vote:
+def vote_of(excerpt: Excerpt, recogniser: Recogniser, step_down: StepDown) -> Vote:
     """What one excerpt says. Raises as `detect_language`."""
     samples = excerpt.speech.samples(excerpt.read)
     with engine_errors("language detection"):
-        (probabilities,) = footing.keep(partial(_hear, recogniser, samples))
+        (probabilities,) = step_down.keep(partial(_hear, recogniser, samples))
     return Vote(probabilities, excerpt.speech.duration)
 
 
 def _hear(recogniser: Recogniser, samples: Samples, *_: object) -> Iterator[Mapping[str, float]]:
-    """The languages and their probabilities, as the only piece of a `Footing`'s work."""
+    """The languages and their probabilities, as the only piece of a `StepDown`'s work."""
     yield recogniser.detect_language(samples)
 
 

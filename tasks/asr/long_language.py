@@ -25,7 +25,7 @@ from tasks.asr.packing import Packing
 from tasks.asr.vad import CHUNK_S, Read, Span, detect, pad
 from tasks.engines.recogniser import Recogniser
 from tasks.engines.speech_errors import engine_errors
-from tasks.engines.step_down import Footing
+from tasks.engines.step_down import StepDown
 
 LOOK_S = CHUNK_S
 """Audio that is looked at for one vote. Somewhere in half a minute there are `VOTE_S` of speech, or nobody talks."""
@@ -40,12 +40,12 @@ def decide_language(
     talks have none. `between` runs after each look and may raise to stop. Raises TranscriptionError and OutOfMemory.
     """
     votes: list[Vote] = []
-    footing = Footing("Speech recognition", 1, recogniser.to_cpu)
+    step_down = StepDown("Speech recognition", 1, recogniser.to_cpu)
     for excerpt in _excerpts(reads, duration, between):
-        votes.append(vote_of(excerpt, recogniser, footing))
+        votes.append(vote_of(excerpt, recogniser, step_down))
         if len(votes) == MAX_VOTES or (len(votes) >= MIN_VOTES and count(votes).probability >= DECIDED):
             break
-    return replace(count(votes), caveats=tuple(footing.caveats())) if votes else None
+    return replace(count(votes), caveats=tuple(step_down.caveats())) if votes else None
 
 
 def _excerpts(reads: Sequence[Read], duration: float, between: Callable[[], None]) -> Iterator[Excerpt]:

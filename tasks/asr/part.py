@@ -16,7 +16,7 @@ from tasks.asr.segments import Segmenter, Utterance
 from tasks.asr.shard_join import within
 from tasks.asr.vad import Read, Span, find_speech, pad
 from tasks.engines.recogniser import Recogniser
-from tasks.engines.step_down import Footing
+from tasks.engines.step_down import StepDown
 
 WINDOW_S = 600.0
 """Seconds of audio held at once: 38 MB of samples. The accurate mode needs 550 MB more while it makes the spectrogram,
@@ -79,8 +79,8 @@ def vote(parts: Sequence[Part], recogniser: Recogniser, between: Callable[[], No
         Excerpt(chunk, part.read) for part in parts for packing in part.packings for chunk in packing.chunks(VOTE_S)
     ]
     # a card that is left is left for what follows, too, which is what its caveat should tell
-    footing = Footing("Speech recognition", 1, recogniser.to_cpu)
-    return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), recogniser, between, footing)
+    step_down = StepDown("Speech recognition", 1, recogniser.to_cpu)
+    return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), recogniser, between, step_down)
 
 
 def nothing_said(language: Language | None, place: Shard, options: TranscribeOptions) -> Transcription:
@@ -98,8 +98,8 @@ def recognise(
     """Decode all the speech of a part, in the language of the options. The segments are of all that is heard."""
     said: list[Utterance] = []
     segmenter = Segmenter(part.whole.start, part.whole.end)
-    footing = Footing("Speech recognition", _at_once(part, options), recogniser.to_cpu)
-    for utterance in decode(part.read, part.packings, options, recogniser, progress, footing):
+    step_down = StepDown("Speech recognition", _at_once(part, options), recogniser.to_cpu)
+    for utterance in decode(part.read, part.packings, options, recogniser, progress, step_down):
         said.append(utterance)
         finished(within(segmenter.add(utterance), part.bounds))
     finished(within(segmenter.close(), part.bounds))
@@ -115,7 +115,7 @@ def recognise(
         *checks.on_silence(segments, part.speech),
         *checks.unlikely(said),
         *quality.dropped_speech(stretch for stretch, _ in dropped),
-        *footing.caveats(),
+        *step_down.caveats(),
     ]
     if not segments:
         warnings.append(checks.no_speech())

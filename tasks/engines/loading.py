@@ -137,12 +137,12 @@ def whisper(config: Settings, name: str) -> FasterWhisper:
     name = model_name(config, name)
     folder = config.model_dir / "whisper" / ALIASES.get(name, name)
     engine = Engine(folder, device(config), compute_type(config), cpu_threads(config))
-    refuge = Engine(folder, "cpu", _usual_type("cpu"), engine.cpu_threads) if engine.device == "cuda" else None
+    cpu_fallback = Engine(folder, "cpu", _usual_type("cpu"), engine.cpu_threads) if engine.device == "cuda" else None
     return _kept(
         engine,
         f"The Whisper model {name}",
         lambda: _check(folder, name),
-        lambda: FasterWhisper(Whisper(engine, refuge)),
+        lambda: FasterWhisper(Whisper(engine, cpu_fallback)),
     )
 
 

@@ -29,7 +29,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError) or any(sign in str(error).lower() for sign in SIGNS)
 
 
-class Footing:
+class StepDown:
     """How the work is done in the memory there is: `batch_size` pieces at once, fewer each time that it runs out.
 
     doing : what the work is called in messages
@@ -52,9 +52,9 @@ class Footing:
                     yield piece
                 return
             except Exception as error:  # noqa: BLE001 - whatever is not for want of memory is raised again
-                self.step_down(error)
+                self.take(error)
 
-    def step_down(self, error: Exception) -> None:
+    def take(self, error: Exception) -> None:
         """Be ready for another try. Raises `error` if it is about something else, OutOfMemory after the last step."""
         if not is_out_of_memory(error):
             raise error

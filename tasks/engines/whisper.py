@@ -43,9 +43,9 @@ class Engine:
 
 
 class Whisper(WhisperModel):  # type: ignore[misc]
-    """faster-whisper's model, loaded as `engine` says. `refuge` is how it goes on when its card is full."""
+    """faster-whisper's model, loaded as `engine` says. `cpu_fallback` is how it goes on when its card is full."""
 
-    def __init__(self, engine: Engine, refuge: Engine | None = None) -> None:
+    def __init__(self, engine: Engine, cpu_fallback: Engine | None = None) -> None:
         super().__init__(
             str(engine.folder),
             device=engine.device,
@@ -53,7 +53,7 @@ class Whisper(WhisperModel):  # type: ignore[misc]
             cpu_threads=engine.cpu_threads,
             local_files_only=True,
         )
-        self._refuge = refuge
+        self._cpu_fallback = cpu_fallback
 
     @property
     def device(self) -> str:
@@ -65,13 +65,16 @@ class Whisper(WhisperModel):  # type: ignore[misc]
 
         False when it is on the CPU already, or there is no memory for it there.
         """
-        refuge, self._refuge = self._refuge, None
+        cpu_fallback, self._cpu_fallback = self._cpu_fallback, None
         free = memory.free_bytes("cpu")
-        if refuge is None or (free is not None and free < refuge.memory_bytes):
+        if cpu_fallback is None or (free is not None and free < cpu_fallback.memory_bytes):
             return False
         self.unload()
         self.model = ctranslate2.models.Whisper(
-            str(refuge.folder), device="cpu", compute_type=refuge.compute_type, intra_threads=refuge.cpu_threads
+            str(cpu_fallback.folder),
+            device="cpu",
+            compute_type=cpu_fallback.compute_type,
+            intra_threads=cpu_fallback.cpu_threads,
         )
         return True
 

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from shared.errors import DiarizationError, Interrupted, LeaseLost, ParleyError
 from shared.transcript import SAMPLE_RATE, Caveat, Diarization, Progress, SpeakerTurn
 from tasks.diarization.steps import SEGMENTATION, SHARES
-from tasks.engines.step_down import Footing, is_out_of_memory
+from tasks.engines.step_down import StepDown, is_out_of_memory
 
 Pipeline = Any
 """A `tasks.diarization.pipeline.Diarizer`, whose module imports torch and is not imported before it is needed."""
@@ -62,8 +62,8 @@ def diarize(
 def _run(pipeline: Pipeline, file: dict[str, Any], options: DiarizeOptions, watch: _Watch) -> tuple[Any, list[Caveat]]:
     """The pipeline's output, and what had to be done to get it in the memory there is."""
     usual = pipeline.segmentation_batch_size
-    segmenting = Footing("Speaker diarization", usual, lambda: bool(pipeline.to_cpu()))
-    embedding = Footing("Speaker diarization", 1, lambda: bool(pipeline.to_cpu()))  # a chunk at a time, always
+    segmenting = StepDown("Speaker diarization", usual, lambda: bool(pipeline.to_cpu()))
+    embedding = StepDown("Speaker diarization", 1, lambda: bool(pipeline.to_cpu()))  # a chunk at a time, always
     try:
         while True:
             try:
@@ -80,7 +80,7 @@ def _run(pipeline: Pipeline, file: dict[str, Any], options: DiarizeOptions, watc
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise DiarizationError(f"Speaker diarization failed: {type(error).__name__}") from error
-                (embedding if SEGMENTATION in file else segmenting).step_down(error)
+                (embedding if SEGMENTATION in file else segmenting).take(error)
                 pipeline.segmentation_batch_size = segmenting.batch_size
                 watch.start_again()
     finally:

@@ -43,7 +43,7 @@ the moment when a ring arrives and the moment when it is fetched."""
 BROKER_TIMEOUT_S = 3.0
 
 
-class Hearing:
+class Deafness:
     """The judgement of a worker over itself. `lists` are the broker's lists that it is to fetch rings from, `slots` how
     many of them it holds at most, `start_s` what a new child may take to begin."""
 

@@ -28,7 +28,7 @@ from tasks.engine import engine
 from tasks.engines import cards
 from tasks.sweep import sweep
 from tasks.worker import metrics, preload, pulse, shutdown
-from tasks.worker.deafness import Hearing
+from tasks.worker.deafness import Deafness
 from tasks.worker.forks import no_fork
 from tasks.worker.workspace import sweep_scratch
 
@@ -135,11 +135,11 @@ def _ready(sender: Any, **_: Any) -> None:
     log.info("worker_ready", queues=queues, slots=slots, stale_folders_removed=removed)
     metrics.serve(settings())
     start_s = sender.app.conf.worker_proc_alive_timeout
-    hearing = Hearing(rings_of(queues), slots, start_s, settings())
-    _start(hearing.watch)
-    _start(pulse.beat, settings().pulse_file, lambda: not hearing.is_deaf)
+    deafness = Deafness(rings_of(queues), slots, start_s, settings())
+    _start(deafness.watch)
+    _start(pulse.beat, settings().pulse_file, lambda: not deafness.is_deaf)
     global _watcher
-    _watcher = _start(_watch, sender.hostname, queues, slots, hearing)
+    _watcher = _start(_watch, sender.hostname, queues, slots, deafness)
 
 
 def _start(work: Callable[..., None], *arguments: Any) -> threading.Thread:
@@ -169,7 +169,7 @@ def _leave(sender: Any, **_: Any) -> None:
         os._exit(sender.exitcode or 0)
 
 
-def _watch(name: str, queues: list[str], slots: int, hearing: Hearing) -> None:
+def _watch(name: str, queues: list[str], slots: int, deafness: Deafness) -> None:
     """Until the worker ends: show that it lives, and sweep, beside whatever its pool does.
 
     The sweep that beat rings for needs a free process. Were it the only one, a job whose worker was killed would wait
@@ -179,7 +179,7 @@ def _watch(name: str, queues: list[str], slots: int, hearing: Hearing) -> None:
         with no_fork():
             try:
                 with session() as work:
-                    fleet.show(work, name, queues, slots, deaf=hearing.is_deaf)
+                    fleet.show(work, name, queues, slots, deaf=deafness.is_deaf)
                     sweeps = fleet.has_turn(work)
                 if sweeps:
                     sweep()

@@ -34,9 +34,9 @@ class CrampedModel(Whisper):
     left its card. There is no card: what it leaves is the CPU, for the CPU. `tried` is what each call was given.
     """
 
-    def __init__(self, config: Settings, name: str, *rooms: int, has_refuge: bool = True) -> None:
+    def __init__(self, config: Settings, name: str, *rooms: int, has_fallback: bool = True) -> None:
         engine = Engine(config.model_dir / "whisper" / name, "cpu", loading.compute_type(config), 1)
-        super().__init__(engine, engine if has_refuge else None)
+        super().__init__(engine, engine if has_fallback else None)
         self.card, self.rooms = self.model, rooms
         self.tried: list[int] = []
 
@@ -53,8 +53,8 @@ class CrampedModel(Whisper):
 class Cramped(FasterWhisper):
     """The engine of such a model."""
 
-    def __init__(self, config: Settings, name: str, *rooms: int, has_refuge: bool = True) -> None:
-        super().__init__(CrampedModel(config, name, *rooms, has_refuge=has_refuge))
+    def __init__(self, config: Settings, name: str, *rooms: int, has_fallback: bool = True) -> None:
+        super().__init__(CrampedModel(config, name, *rooms, has_fallback=has_fallback))
 
     @property
     def tried(self) -> list[int]:
@@ -111,7 +111,7 @@ def test_one_piece_that_does_not_fit_is_not_tried_again_where_it_is(mode: str, c
     assert (model.tried, codes(result)) == ([1, 1], ["moved_to_cpu"])
     assert len(words(result)) > 5
 
-    stuck = Cramped(config, "tiny.en", 0, has_refuge=False)
+    stuck = Cramped(config, "tiny.en", 0, has_fallback=False)
     with pytest.raises(OutOfMemory):
         recognise(clip, stuck, TranscribeOptions("tiny.en", mode=mode))
     assert stuck.tried == [1]
@@ -123,7 +123,7 @@ def test_the_language_is_found_off_the_card_when_it_has_no_room(config: Settings
     result, _ = recognise(talk[: 5 * SAMPLE_RATE], model, TranscribeOptions("base"))
     assert (result.language, model.tried, codes(result)) == ("en", [1, 1, 1], ["moved_to_cpu"])
 
-    stuck = Cramped(config, "base", 0, has_refuge=False)
+    stuck = Cramped(config, "base", 0, has_fallback=False)
     with pytest.raises(OutOfMemory):
         recognise(talk[: 5 * SAMPLE_RATE], stuck, TranscribeOptions("base"))
     assert stuck.tried == [1]

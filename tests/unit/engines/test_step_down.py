@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import OutOfMemory, TranscriptionError
 from tasks.engines.speech_errors import engine_errors
-from tasks.engines.step_down import Footing, is_out_of_memory
+from tasks.engines.step_down import StepDown, is_out_of_memory
 
 
 class Engine:
@@ -32,25 +32,25 @@ class Engine:
         return moves
 
 
-def kept(engine: Engine, batch_size: int) -> tuple[list[int], Footing]:
-    footing = Footing("Counting", batch_size, engine.to_cpu)
-    return list(footing.keep(engine.decode)), footing
+def kept(engine: Engine, batch_size: int) -> tuple[list[int], StepDown]:
+    step_down = StepDown("Counting", batch_size, engine.to_cpu)
+    return list(step_down.keep(engine.decode)), step_down
 
 
 def test_with_enough_memory_nothing_changes() -> None:
     """Everything comes in order, in batches as large as asked for, and there is nothing to say about it."""
     engine = Engine(room=2)
-    pieces, footing = kept(engine, 2)
-    assert (pieces, engine.tried, footing.caveats()) == (list(range(10)), [2] * 5, [])
+    pieces, step_down = kept(engine, 2)
+    assert (pieces, engine.tried, step_down.caveats()) == (list(range(10)), [2] * 5, [])
 
 
 def test_what_is_done_is_kept_and_the_rest_is_done_with_less_at_once() -> None:
     """The batch is halved until it fits, every piece comes once, and the caveat says what was done."""
     engine = Engine(room=4)
-    pieces, footing = kept(engine, 8)
+    pieces, step_down = kept(engine, 8)
     assert pieces == list(range(10))
     assert engine.tried == [8, 4, 4, 2, 2, 2]
-    (caveat,) = footing.caveats()
+    (caveat,) = step_down.caveats()
     assert (caveat.code, caveat.start) == ("smaller_batches", None)
     assert "2 instead of 8" in caveat.message
 
@@ -58,10 +58,10 @@ def test_what_is_done_is_kept_and_the_rest_is_done_with_less_at_once() -> None:
 def test_a_card_is_left_when_one_piece_is_too_much() -> None:
     """After the smallest batch the model moves to the CPU, once, and both steps are told."""
     engine = Engine(room=0, has_card=True)
-    pieces, footing = kept(engine, 2)
+    pieces, step_down = kept(engine, 2)
     assert pieces == list(range(10))
     assert engine.tried[:3] == [2, 1, 1]
-    assert [caveat.code for caveat in footing.caveats()] == ["smaller_batches", "moved_to_cpu"]
+    assert [caveat.code for caveat in step_down.caveats()] == ["smaller_batches", "moved_to_cpu"]
 
 
 def test_the_last_step_is_an_error_of_its_own() -> None:
@@ -78,10 +78,10 @@ def test_other_errors_take_no_step() -> None:
         yield None
         raise RuntimeError("bad weights")
 
-    footing = Footing("Counting", 8, lambda: True)
+    step_down = StepDown("Counting", 8, lambda: True)
     with pytest.raises(RuntimeError, match="bad weights"):
-        list(footing.keep(broken))
-    assert footing.batch_size == 8
+        list(step_down.keep(broken))
+    assert step_down.batch_size == 8
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
-class Desk:
+class ContractRequest:
     """One request of a contract, and what can be done for its caller."""
 
     request: Request
@@ -187,8 +187,8 @@ async def _desk(
     config: SettingsDep,
     storage: StorageDep,
     idempotency_key: Annotated[str | None, Header(max_length=255, pattern="^[ -~]+$", include_in_schema=False)] = None,
-) -> Desk:
-    return Desk(request, caller, config, storage, idempotency_key)
+) -> ContractRequest:
+    return ContractRequest(request, caller, config, storage, idempotency_key)
 
 
-DeskDep = Annotated[Desk, Depends(_desk)]
+ContractRequestDep = Annotated[ContractRequest, Depends(_desk)]
