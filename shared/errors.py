@@ -25,7 +25,7 @@ class ParleyError(Exception):
 
 
 class UnexpectedError(ParleyError):
-    """Something failed that nobody foresaw; the logs hold the request id."""
+    """An unexpected error. Search the logs for the request id."""
 
     code, status, retryable = "unexpected_error", 500, True
 
@@ -40,7 +40,7 @@ class InvalidRequest(ParleyError):
 
 
 class Unauthorized(ParleyError):
-    """No API key, or one that is not valid."""
+    """The API key is missing or invalid."""
 
     code, status = "unauthorized", 401
 
@@ -52,7 +52,7 @@ class Forbidden(ParleyError):
 
 
 class NotFound(ParleyError):
-    """There is no such thing, or it belongs to another API key."""
+    """It does not exist, or it belongs to another API key."""
 
     code, status = "not_found", 404
 
@@ -64,49 +64,50 @@ class MethodNotAllowed(ParleyError):
 
 
 class NotReady(ParleyError):
-    """The task has no result yet; `detail.status` says where it stands."""
+    """The task has no result yet; `detail.status` is its status."""
 
     code, status = "not_ready", 409
 
 
 class WrongState(ParleyError):
-    """The task, upload or endpoint is in a state in which this call makes no sense, such as retrying what is done."""
+    """The task, upload or endpoint is in a state that does not allow this call, such as retrying a finished task."""
 
     code, status = "wrong_state", 409
 
 
 class VersionConflict(ParleyError):
-    """The transcript has been corrected since the version that the request names; `detail.version` is the newest."""
+    """The transcript was corrected after the version in the request; `detail.version` is the newest."""
 
     code, status = "version_conflict", 409
 
 
 class IdempotencyConflict(ParleyError):
-    """The `Idempotency-Key` was used in the last 24 hours for another request; `detail.task_id` is what that made."""
+    """The `Idempotency-Key` was used for a different request in the last 24 hours; `detail.task_id` is the task it
+    created."""
 
     code, status = "idempotency_conflict", 409
 
 
 class IncompleteUpload(ParleyError):
-    """The connection ended before the whole body had arrived; nothing was kept."""
+    """The connection closed before the whole body arrived; nothing was kept."""
 
     code, status = "incomplete_upload", 400
 
 
 class UploadTooSlow(ParleyError):
-    """The body came more slowly than 1 kB/s for `UPLOAD_PATIENCE_S`; nothing was kept."""
+    """The body arrived more slowly than 1 kB/s for `UPLOAD_PATIENCE_S`; nothing was kept."""
 
     code, status = "upload_too_slow", 408
 
 
 class MissingParts(ParleyError):
-    """Parts of the upload have not arrived, or have another size than they must; `detail` has their numbers."""
+    """Parts of the upload are missing or have the wrong size; `detail` lists their numbers."""
 
     code, status = "missing_parts", 409
 
 
 class ChecksumMismatch(ParleyError):
-    """What arrived is not what was announced; the upload is open again, for all parts to be sent anew."""
+    """The content does not match the announced checksum; the upload is open again: send all parts once more."""
 
     code, status = "checksum_mismatch", 422
 
@@ -128,31 +129,31 @@ class ModelNotAllowed(ParleyError):
 
 
 class InvalidUrl(ParleyError):
-    """The URL is not one, or not of a kind that is fetched: http, https, or s3 where the operator allows it."""
+    """Not a URL, or not a supported scheme: http, https, or s3 where the operator allows it."""
 
     code, status = "invalid_url", 422
 
 
 class BlockedAddress(ParleyError):
-    """The URL, a redirect or something it refers to leads to an address, port or bucket that is not allowed."""
+    """The URL, a redirect or something it refers to points to an address, port or bucket that is not allowed."""
 
     code, status = "blocked_address", 422
 
 
 class AdapterDisabled(ParleyError):
-    """This server does not take recordings that way: an `ALLOW_..._ADAPTER` setting is off."""
+    """This server does not accept recordings this way: an `ALLOW_..._ADAPTER` setting is off."""
 
     code, status = "adapter_disabled", 403
 
 
 class ExtractionError(ParleyError):
-    """There is no recording to be had at the URL; the message has the site's or yt-dlp's reason."""
+    """No recording could be fetched from the URL; the message gives the site's or yt-dlp's reason."""
 
     code, status = "extraction_error", 422
 
 
 class SourceUnavailable(ParleyError):
-    """The server behind the URL cannot be reached, fails or is too slow."""
+    """The server behind the URL is unreachable, failing or too slow."""
 
     code, status, retryable = "source_unavailable", 502, True
 
@@ -161,49 +162,49 @@ class SourceUnavailable(ParleyError):
 
 
 class RateLimited(ParleyError):
-    """The API key sent more requests in a minute than it may; `Retry-After` says when the next one is let through."""
+    """The API key exceeded its requests per minute; `Retry-After` says when to try again."""
 
     code, status = "rate_limited", 429
 
 
 class TooManyQueued(ParleyError):
-    """The API key has as many tasks waiting as it may have."""
+    """The API key is at its limit of waiting tasks."""
 
     code, status = "too_many_queued", 429
 
 
 class QuotaExceeded(ParleyError):
-    """The API key has used its minutes of audio for today; `detail.resets_at` says when the next day begins."""
+    """The API key has used its audio minutes for today; `detail.resets_at` is the start of the next day."""
 
     code, status = "quota_exceeded", 429
 
 
 class TooManyUploads(ParleyError):
-    """The API key has as many open uploads as it may have; complete or abort one."""
+    """The API key is at its limit of open uploads; complete or abort one."""
 
     code, status = "too_many_uploads", 429
 
 
 class StorageQuotaExceeded(ParleyError):
-    """The API key has as many bytes in storage, or announced, as it may have; delete tasks or uploads first."""
+    """The API key is at its limit of stored and announced bytes; delete tasks or uploads first."""
 
     code, status = "storage_quota_exceeded", 403
 
 
 class TooManyDeliveries(ParleyError):
-    """As many webhooks of the API key wait to be sent, with those of its unfinished tasks, as may."""
+    """The API key is at its limit of pending webhooks, including those of unfinished tasks."""
 
     code, status = "too_many_deliveries", 429
 
 
 class TooManyTransfers(ParleyError):
-    """The API key is sending as many recordings at the same time as it may; `Retry-After` says when to try again."""
+    """The API key is at its limit of simultaneous uploads; `Retry-After` says when to try again."""
 
     code, status = "too_many_transfers", 429
 
 
 class ServiceBusy(ParleyError):
-    """The queue of all keys, or the memory for what they send, is full; `Retry-After` says when to try again."""
+    """The queue, or the memory for uploads, is full for all keys; `Retry-After` says when to try again."""
 
     code, status = "service_busy", 503
 
@@ -212,13 +213,13 @@ class ServiceBusy(ParleyError):
 
 
 class NoAudio(ParleyError):
-    """Nothing in the file can be decoded as sound."""
+    """The file contains no audio that can be decoded."""
 
     code, status = "no_audio", 422
 
 
 class UnsupportedMedia(ParleyError):
-    """The file is a playlist, an archive or something else that is not accepted as media."""
+    """The file is a playlist, an archive or another type that is not accepted."""
 
     code, status = "unsupported_media", 415
 
@@ -239,7 +240,7 @@ class DecodeFailed(ParleyError):
 
 
 class ModelUnavailable(ParleyError):
-    """The weights are neither in `MODEL_DIR` nor to be had from the Hub."""
+    """The weights are not in `MODEL_DIR` and could not be fetched from the Hub."""
 
     code, status = "model_unavailable", 503
 
@@ -251,7 +252,7 @@ class ModelTooLarge(ParleyError):
 
 
 class OutOfMemory(ParleyError):
-    """Memory ran out although as little as possible was done at once, and on the CPU."""
+    """Memory ran out even with the smallest batch on the CPU."""
 
     code, status, retryable = "out_of_memory", 500, True
 
@@ -269,7 +270,7 @@ class DiarizationError(ParleyError):
 
 
 class WorkerLost(ParleyError):
-    """The worker died or vanished while it held this stage, as often as is allowed."""
+    """The worker died while running this stage, on every allowed attempt."""
 
     code, status, retryable = "worker_lost", 500, True
 
@@ -302,7 +303,7 @@ class StorageUnavailable(ParleyError):
 
 
 class StorageFull(StorageUnavailable, ParleyError):  # the second base makes it an entry of the catalogue
-    """The object store takes nothing more, as its disk or its quota is full; nothing was accepted."""
+    """The object store is full (disk or quota); nothing was accepted."""
 
     code, status, retryable, blameless = "storage_full", 507, True, True
 

@@ -25,7 +25,7 @@ WRITTEN_ALWAYS = frozenset({"model", "mode", "format", "timestamp_granularity"})
 
 
 class JobOptions(BaseModel):
-    """Options of one transcription. Only those named in states.STAGE_OPTIONS decide what is computed.
+    """Options of one transcription. Those that change an answer are in the records of shared/stages.py.
 
     A request with an option that it does not know is refused. A row (`stored`, `from_row`) may have more: then a newer
     release has written it.
@@ -47,8 +47,8 @@ class JobOptions(BaseModel):
     )
     diarization: bool = Field(False, description="Say who spoke when")
     num_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Exact number of speakers")
-    min_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="At least so many speakers")
-    max_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="At most so many speakers")
+    min_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Minimum number of speakers")
+    max_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Maximum number of speakers")
     format: Format = Field("json", description="Format that /result gives unless it is asked for another")
     timestamp_granularity: Literal["segment", "word"] = Field("segment", description="word adds each word's times")
 
@@ -88,7 +88,7 @@ class JobNotes(BaseModel):
     )
     reference: str | None = Field(None, max_length=255, description="Your own name for the task, to find it by")
     retention_seconds: Annotated[int, Field(ge=60, le=2**31 - 1)] | None = Field(
-        None, description="The task is erased so long after its end"
+        None, description="Seconds after completion until the task is erased"
     )
     webhook_url: str | None = Field(None, max_length=2000, description="Told when the task has ended")
 

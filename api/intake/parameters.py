@@ -66,7 +66,7 @@ def _address(given: str, config: Settings) -> str:
 
 
 def preferred_wait_s(header: str) -> float | None:
-    """The seconds of `Prefer: wait=N` (RFC 7240). A preference that makes no sense is ignored, as it is to be."""
+    """The seconds of `Prefer: wait=N`. Invalid preferences are ignored, as RFC 7240 requires."""
     for preference in header.split(","):
         name, _, value = preference.partition(";")[0].partition("=")
         if name.strip().lower() == "wait" and value.strip(' "').isdecimal():

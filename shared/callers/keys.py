@@ -50,7 +50,7 @@ def digest(key: str) -> str:
 def create(
     session: Session, name: str, scopes: tuple[str, ...] = ("transcribe",), limits: Limits | None = None
 ) -> tuple[ApiKey, str]:
-    """A new key: its row and the key itself, which is not to be had again."""
+    """A new key: its row and the key itself, which cannot be retrieved later."""
     if not scopes or not set(scopes) <= set(SCOPES):
         raise InvalidRequest(f"scopes are {', '.join(SCOPES)}", parameter="scopes")
     public = f"pk_{secrets.token_hex(PUBLIC_BYTES)}_"

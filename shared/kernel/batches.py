@@ -153,7 +153,7 @@ def overviews(session: Session, batches: Sequence[Batch]) -> list[Overview]:
 
 
 def _running(session: Session, ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID | None, float]:
-    """Tasks' worth of work that the tasks in work have behind them, by batch."""
+    """Completed fraction of the running tasks, summed per batch."""
     under_way = (JobState.PROCESSING, JobState.CANCELLING)
     rows = session.execute(
         select(Job.batch_id, Job.id, Job.state, Stage.name, Stage.state, Stage.progress)

@@ -36,7 +36,7 @@ def claim(
 ) -> Claim | None:
     """Take a queued stage. None when there is nothing to take: done, cancelled, deleted or somebody else's.
 
-    Neither is there while its key runs as many stages as it may. Then the stage waits for its next ring.
+    Also None while the key is at its `max_running` limit. Then the stage waits for its next ring.
     """
     job = lock(session, job_id)
     if job is None or job.state not in (JobState.QUEUED, JobState.PROCESSING):

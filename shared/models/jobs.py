@@ -34,8 +34,8 @@ SEARCHABLE = (
 )
 """The owner and the words of a transcript, so that one index finds the words of one owner. PostgreSQL takes 1 MiB of
 them and fails beyond; a byte of text makes at most 3 (in words-with-hyphens, which are noted as a whole and in parts),
-so 340,000 bytes fit: 5 hours of speech in Latin script. Whether a word is bent is the language's business, of which an
-archive holds many: `simple` bends none. Null until the job is done, so that no queue pays for the index."""
+so 340,000 bytes fit: 5 hours of speech in Latin script. Stemming is language-specific and an archive mixes languages,
+so we use `simple`, which does not stem. Null until the job is done, so that no queue pays for the index."""
 
 TAGGED = "array_append(tags, owner_id::text)"
 """The tags of a job and its owner, for the same reason."""

@@ -128,7 +128,7 @@ def recognise(
 
 
 def _at_once(part: Part, options: TranscribeOptions) -> int:
-    """Pieces that are really decoded together: less than that helps where memory is short, a smaller batch may not."""
+    """Effective batch size. Only going below this saves memory."""
     if options.sequential:
         return 1
     return min(options.batch_size, max((len(packing.chunks()) for packing in part.packings), default=1))

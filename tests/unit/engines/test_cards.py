@@ -73,7 +73,7 @@ ALL = {"0", "1", "2"}
     ],
     ids=["all", "no utilization", "each something else", "a lost card", "no count", "no driver"],
 )
-def test_a_card_that_does_not_answer_silences_no_other(
+def test_unresponsive_gpu_does_not_hide_the_others(
     tmp_path: Path, silent: list[tuple[str, int | None]], with_memory: set[str], with_utilization: set[str]
 ) -> None:
     """What can be told is told; what a card does not support is left out, and the page of metrics stays whole."""
