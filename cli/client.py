@@ -87,7 +87,7 @@ class Server:
         return self._json("POST", f"/tasks/{task_id}/cancel")
 
     def retry(self, task_id: str) -> str:
-        """Do a failed or cancelled task again; the id of the new one."""
+        """Retry a failed or cancelled task; the id of the new one."""
         return str(self._json("POST", f"/tasks/{task_id}/retry")["task_id"])
 
     def delete(self, task_id: str) -> dict[str, Any]:

@@ -120,7 +120,7 @@ class Settings(BaseSettings):
     )
     whisper_models: str = Field(
         ",".join(WHISPER_MODELS),
-        description="Models that may be asked for (docker compose: the default and these; it fetches them all)",
+        description="Available models (docker compose: the default and these; it fetches them all)",
     )
     device: Literal["auto", "cpu", "cuda"] = Field("auto", description="Where the models run")
     diarization_device: str = Field(

@@ -49,7 +49,7 @@ class JobOptions(BaseModel):
     num_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Exact number of speakers")
     min_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Minimum number of speakers")
     max_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Maximum number of speakers")
-    format: Format = Field("json", description="Format that /result gives unless it is asked for another")
+    format: Format = Field("json", description="Default format of /result")
     timestamp_granularity: Literal["segment", "word"] = Field("segment", description="word adds each word's times")
 
     @classmethod
@@ -90,7 +90,7 @@ class JobNotes(BaseModel):
     retention_seconds: Annotated[int, Field(ge=60, le=2**31 - 1)] | None = Field(
         None, description="Seconds after completion until the task is erased"
     )
-    webhook_url: str | None = Field(None, max_length=2000, description="Told when the task has ended")
+    webhook_url: str | None = Field(None, max_length=2000, description="URL that is called when the task has ended")
 
     @field_validator("tags", mode="before")
     @classmethod

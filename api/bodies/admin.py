@@ -25,8 +25,8 @@ class KeyLimits(BaseModel):
     """What a key may use. Null means the server's own setting, 0 any amount."""
 
     requests_per_minute: KeyLimit = Field(None, description="Requests that need a key; more are 429 rate_limited")
-    max_running: KeyLimit = Field(None, description="Model stages that run at once; further tasks wait")
-    max_queued: KeyLimit = Field(None, description="Tasks that wait for a worker; more are 429 too_many_queued")
+    max_running: KeyLimit = Field(None, description="Model stages that run at the same time; further tasks wait")
+    max_queued: KeyLimit = Field(None, description="Waiting tasks; more are 429 too_many_queued")
     minutes_per_day: KeyLimit = Field(None, description="Minutes of audio per day (UTC); then 429 quota_exceeded")
     max_open_uploads: KeyLimit = Field(
         None, description="Uploads in parts that are open; one more is 429 too_many_uploads"
@@ -44,18 +44,18 @@ class KeyLimits(BaseModel):
         None, description="Webhooks that are tested or sent again; more are 429 rate_limited"
     )
     retention_seconds: KeyLimit = Field(
-        None, description="How long its tasks are kept after their end, unless a task says otherwise; 0 for ever"
+        None, description="Seconds its tasks are kept after completion, unless a task has its own; 0 keeps them forever"
     )
 
 
 class ChangedLimits(KeyLimits):
-    """Limits to be set; those left out stay as they are."""
+    """Limits to set. Omitted ones stay as they are."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"requests_per_minute": 600}})
 
 
 class NewKey(KeyLimits):
-    """A key to be made."""
+    """A new key."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"name": "laptop"}})
 

@@ -46,7 +46,7 @@ class BatchCounts(BaseModel):
 
 
 class BatchStatus(BaseModel):
-    """Where a batch stands as a whole."""
+    """Status of a batch as a whole."""
 
     batch_id: uuid.UUID = Field(examples=[BATCH_ID])
     status: Literal["queued", "processing", "done"] = Field(

@@ -47,7 +47,7 @@ class Accepted(BaseModel):
 
 
 class TaskStatus(BaseModel):
-    """Where a task stands."""
+    """Status of a task."""
 
     task_id: uuid.UUID = Field(examples=[TASK_ID])
     status: JobState
@@ -183,7 +183,7 @@ class QuotaUse(BaseModel):
 
 
 class OwnUsage(Usage):
-    """What this key has used, and what it has of its quotas now."""
+    """Usage of this key, and what it has of its quotas now."""
 
     quotas: dict[str, QuotaUse] = Field(
         description="By the names of the limits in /admin/keys",
@@ -239,7 +239,7 @@ class Languages(BaseModel):
 
 
 class Live(BaseModel):
-    """The process answers."""
+    """The process is alive."""
 
     status: Literal["ok"] = "ok"
 

@@ -19,7 +19,7 @@ EXAMPLE_URL = "https://intranet.example/parley"
 
 
 class NewEndpoint(BaseModel):
-    """An endpoint to be made."""
+    """A new endpoint."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"url": EXAMPLE_URL}})
 
@@ -29,7 +29,7 @@ class NewEndpoint(BaseModel):
 
 
 class ChangedEndpoint(BaseModel):
-    """What is to be changed; what is left out stays as it is."""
+    """Changes to an endpoint. Omitted fields stay as they are."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"example": {"events": ["task.failed"]}})
 

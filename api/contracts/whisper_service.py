@@ -187,10 +187,10 @@ def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, sto
 # the same as without the prefix
 router.add_api_route("/result/{task_id}", results.result, response_model=None, summary="The transcript of a task",
                      responses={200: {"model": Result, "content": SHOWN}, **responses(*WAITING)})  # fmt: skip
-router.add_api_route("/models", catalog.models, response_model=Models, summary="Models that may be asked for",
+router.add_api_route("/models", catalog.models, response_model=Models, summary="Available models",
                      responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
 router.add_api_route("/languages", catalog.languages, response_model=Languages,
-                     summary="Languages that may be asked for",
+                     summary="Available languages",
                      responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
 
 

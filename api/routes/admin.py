@@ -48,7 +48,7 @@ router = APIRouter(tags=["admin"], responses=responses(Unauthorized, Forbidden, 
 RECENT_FAILURES = 20
 
 
-@router.post("/admin/keys", status_code=201, response_model=CreatedKey, summary="Make an API key",
+@router.post("/admin/keys", status_code=201, response_model=CreatedKey, summary="Create an API key",
              openapi_extra=described(NewKey),
              responses=responses(InvalidRequest, FileTooLarge, *transfer.REFUSALS))  # fmt: skip
 def create_key(
@@ -80,7 +80,7 @@ def change_key(
     wanted: Annotated[ChangedLimits, Depends(json_body(ChangedLimits))],
     session: SessionDep,
 ) -> KeyInfo:
-    """Those left out stay. `null` gives a limit back to the server's own setting, 0 takes it away.
+    """Omitted limits stay. `null` resets a limit to the server's default, 0 removes it.
 
         curl -X PATCH -H "Authorization: Bearer $ADMIN_KEY" -H "Content-Type: application/json" \\
              -d '{"requests_per_minute": 600, "max_running": 4}' $URL/admin/keys/$KEY_ID
@@ -90,13 +90,13 @@ def change_key(
 
 @router.delete("/admin/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=responses(NotFound))
 def revoke_key(key_id: uuid.UUID, caller: DetachedAdminDep, storage: StorageDep) -> None:
-    """It is invalid at once, and what waits or is uploaded by it ends within seconds. Its tasks go on and stay."""
+    """It is invalid at once; its open requests and uploads end within seconds. Its tasks continue and stay."""
     with db.session() as work:
         keys.revoke(work, key_id)
     open_uploads.erase_of_revoked(storage)
 
 
-@router.get("/admin/queue", response_model=QueueSummary, summary="What is waiting, running and failing")
+@router.get("/admin/queue", response_model=QueueSummary, summary="Waiting, running and failed work")
 def queue(caller: AdminDep, session: SessionDep) -> QueueSummary:
     """Unfinished work of all keys, and the latest failures."""
     unfinished = [state for state in JobState if state not in TERMINAL]
@@ -126,9 +126,9 @@ def queue(caller: AdminDep, session: SessionDep) -> QueueSummary:
     )
 
 
-@router.post("/jobs/repair", response_model=Repaired, summary="Put right what a death left behind now")
+@router.post("/jobs/repair", response_model=Repaired, summary="Repair now")
 def repair_now(caller: DetachedAdminDep, config: SettingsDep, storage: StorageDep) -> Repaired:
-    """What the sweep does every few seconds, on demand. Safe at any time.
+    """Runs the sweep at once, which otherwise runs every few seconds. Safe at any time.
 
     curl -X POST -H "Authorization: Bearer $ADMIN_KEY" $URL/jobs/repair
     """

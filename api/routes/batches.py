@@ -57,7 +57,7 @@ _ITEM: dict[str, Any] = {
     "properties": {
         "url": {"type": "string", "description": "Address of a recording", "examples": ["https://media.example/1.mp3"]},
         "upload_id": {"type": "string", "format": "uuid", "description": "A complete upload of POST /uploads"},
-        "refresh": {"type": "boolean", "description": "Fetch the URL again although it was fetched before"},
+        "refresh": {"type": "boolean", "description": "Fetch the URL again even if it was fetched before"},
         **_COMMON,
     },
 }
@@ -69,7 +69,11 @@ BODY: dict[str, Any] = {
         "items": {"type": "array", "minItems": 1, "items": _ITEM, "description": "Each has url or upload_id"},
         "refresh": _ITEM["properties"]["refresh"],
         **_COMMON,
-        "webhook_url": {"type": "string", "maxLength": 2000, "description": "Told when the last task has ended"},
+        "webhook_url": {
+            "type": "string",
+            "maxLength": 2000,
+            "description": "URL that is called when the last task has ended",
+        },
     },
     "example": {
         "items": [{"url": "https://media.example/1.mp3"}, {"url": "https://media.example/2.mp3", "language": "de"}],
@@ -102,8 +106,8 @@ async def submit(
           {"url": "https://media.example/1.mp3", "reference": "first"},
           {"url": "https://media.example/2.mp3", "language": "de"}]}' $URL/transcribe/batch
 
-    Options and notes beside `items` hold for every item that does not have its own, but for `webhook_url`, which is
-    told once, when the last task has ended.
+    Options and notes beside `items` apply to every item without its own. `webhook_url` is called once, when the last
+    task has ended.
     """
     body = await fields.read_json(request)
     asked = await ingest.in_thread(batch_orders.parse, body, config)
@@ -129,10 +133,10 @@ def listing(
     return Batches(items=[_status(one) for one in batches.overviews(session, found)], next_cursor=next_cursor)
 
 
-@router.get("/batches/{batch_id}", response_model=BatchStatus, summary="Where a batch stands",
+@router.get("/batches/{batch_id}", response_model=BatchStatus, summary="Status of a batch",
             responses=responses(*USUAL))  # fmt: skip
 def status(batch_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> BatchStatus:
-    """As a whole: how many tasks are where, progress, and a forecast as soon as one of them has ended.
+    """Tasks per status, overall progress, and the time left once a task has ended.
 
     curl -H "Authorization: Bearer $API_KEY" $URL/batches/$BATCH_ID
     """

@@ -14,7 +14,7 @@ from shared.languages import LANGUAGES
 router = APIRouter(tags=["catalogue"], responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))
 
 
-@router.get("/models", response_model=Models, summary="Models that may be asked for")
+@router.get("/models", response_model=Models, summary="Available models")
 def models(caller: CallerDep, config: SettingsDep) -> Models:
     """This server's allow-list and its default."""
     return Models(default=config.whisper_model, models=[_described(name) for name in config.allowed_models])
@@ -32,7 +32,7 @@ def _described(name: str) -> ModelInfo:
     )
 
 
-@router.get("/languages", response_model=Languages, summary="Languages that may be asked for")
+@router.get("/languages", response_model=Languages, summary="Available languages")
 def languages(caller: CallerDep) -> Languages:
     """By code; `language` takes the code or the name."""
     return Languages(languages=[Language(code=code, name=name) for code, name in LANGUAGES.items()])

@@ -51,7 +51,7 @@ data: {"task_id": "019aa5c8-7d3e-7a41-9f0b-5d6c2b8e1f4a", "status": "done", "pro
 @router.get(
     "/tasks/{task_id}/events",
     response_model=None,
-    summary="Follow a task as it goes on",
+    summary="Follow a task",
     responses={
         200: {
             "description": "Events until the task has ended",
@@ -60,7 +60,7 @@ data: {"task_id": "019aa5c8-7d3e-7a41-9f0b-5d6c2b8e1f4a", "status": "done", "pro
                 NDJSON: {"schema": {"type": "string"}},
             },
         },
-        204: {"description": "`Last-Event-ID` was the last event of all, so there is nothing to come"},
+        204: {"description": "`Last-Event-ID` was the last event, so nothing follows"},
         **responses(Unauthorized, Forbidden, NotFound, InvalidRequest, DatabaseUnavailable),
     },
 )
@@ -68,7 +68,7 @@ async def events(
     task_id: uuid.UUID,
     caller: DetachedCallerDep,
     accept: Annotated[str, Header(include_in_schema=False)] = SSE,
-    last_event_id: Annotated[str, Header(description="Go on behind this event")] = "0",
+    last_event_id: Annotated[str, Header(description="Resume after this event")] = "0",
 ) -> Response:
     """`status` whenever status or progress change, and each `segment` as soon as it is recognised, without a speaker.
 

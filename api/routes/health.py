@@ -30,14 +30,14 @@ THREADS = CapacityLimiter(16)
 """Checks of a server that hangs hold their threads longer than the request; these are not the routes' threads."""
 
 
-@router.get("/live", response_model=Live, summary="The process answers")
+@router.get("/live", response_model=Live, summary="The process is alive")
 async def live() -> Live:
     """Needs no server and no thread: false only when the process is to be restarted."""
     return Live()
 
 
-@router.get("/ready", response_model=Health, summary="Recordings can be taken and worked on",
-            responses={503: {"model": Health, "description": "Something that is needed is missing"}})  # fmt: skip
+@router.get("/ready", response_model=Health, summary="Ready to accept and process recordings",
+            responses={503: {"model": Health, "description": "A dependency is missing"}})  # fmt: skip
 async def ready(response: Response, config: SettingsDep, storage: StorageDep) -> Health:
     """PostgreSQL, broker and storage answer, and a worker that takes work was heard from in the last 30 s."""
     health = await _health(config, storage)
@@ -51,7 +51,7 @@ async def summary(config: SettingsDep, storage: StorageDep) -> Health:
     return await _health(config, storage)
 
 
-@router.get("/async", response_model=AsyncHealth, summary="Who works on each queue",
+@router.get("/async", response_model=AsyncHealth, summary="Workers per queue",
             responses={503: {"model": AsyncHealth, "description": "A queue has no worker"}})  # fmt: skip
 async def workers(response: Response) -> AsyncHealth:
     """Workers that take work, deaf ones, and waiting stages per queue."""

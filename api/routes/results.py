@@ -61,7 +61,7 @@ def result(
     task_id: uuid.UUID,
     caller: DetachedCallerDep,
     storage: StorageDep,
-    format: Annotated[Format | None, Query(description="Default: what the task was submitted with")] = None,
+    format: Annotated[Format | None, Query(description="Default: the task's own")] = None,
     response_format: Annotated[Format | None, Query(description="The same as format")] = None,
     timestamp_granularity: Annotated[
         Granularity | None, Query(description="word puts each word's times into json")
@@ -69,10 +69,11 @@ def result(
     max_line_length: Annotated[int, Query(description="Columns of a line in srt and vtt")] = DEFAULTS.max_line_length,
     max_lines: Annotated[int, Query(description="Lines of a cue in srt and vtt")] = DEFAULTS.max_lines,
     version: Annotated[
-        int | None, Query(ge=0, le=2**31 - 1, description="Of the corrections; default: the newest. 0 is the original")
+        int | None,
+        Query(ge=0, le=2**31 - 1, description="Version of the corrections; default: the newest. 0 is the original"),
     ] = None,
 ) -> Response:
-    """Any format of a finished task, at no cost: nothing is computed again.
+    """A finished task in any format; nothing is computed again.
 
     While the task is not finished this is 409 `not_ready`, with its status in `detail`. For a task that failed it is
     the error that ended it, with that error's own status.

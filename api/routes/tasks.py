@@ -39,9 +39,9 @@ router = APIRouter(tags=["tasks"])
 USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
 
 
-@router.get("/status/{task_id}", response_model=TaskStatus, summary="Where a task stands", responses=responses(*USUAL))
+@router.get("/status/{task_id}", response_model=TaskStatus, summary="Status of a task", responses=responses(*USUAL))
 def status(task_id: uuid.UUID, request: Request, key: PresentedKey) -> TaskStatus:
-    """Progress in percent, the stage that runs now, and a forecast as soon as there is one. Cheap: poll it.
+    """Progress in percent, the current stage, and the time left once it can be estimated. Polling is cheap.
 
     curl -H "Authorization: Bearer $API_KEY" $URL/status/$TASK_ID
     """
@@ -51,7 +51,7 @@ def status(task_id: uuid.UUID, request: Request, key: PresentedKey) -> TaskStatu
         return views.task_status(job_views.get(work, caller.id, task_id))
 
 
-@router.get("/tasks/{task_id}", response_model=TaskDetail, summary="All about a task", responses=responses(*USUAL))
+@router.get("/tasks/{task_id}", response_model=TaskDetail, summary="Details of a task", responses=responses(*USUAL))
 def detail(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskDetail:
     """Its status, options, file and stages: everything but the text."""
     return views.task_detail(job_views.get(session, caller.id, task_id))
@@ -64,7 +64,7 @@ def detail(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskDe
     responses=responses(*USUAL, WrongState),
 )
 def cancel(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskStatus:
-    """It is `cancelled` at once, or `cancelling` for the seconds until a worker that holds it has let go.
+    """It is `cancelled` at once, or `cancelling` for the few seconds until its worker has stopped.
 
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/cancel
     """
@@ -76,7 +76,7 @@ def cancel(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskSt
     "/tasks/{task_id}/retry",
     status_code=202,
     response_model=Accepted,
-    summary="Do a failed or cancelled task again",
+    summary="Retry a failed or cancelled task",
     responses=responses(*USUAL, InvalidRequest, WrongState, IdempotencyConflict, *limits.REFUSALS),
 )
 def retry(
@@ -86,7 +86,7 @@ def retry(
     caller: SubmitterDep,
     idempotency_key: IdempotencyKeyDep = None,
 ) -> Accepted:
-    """Makes a new task over the same recording and options; what the old one had finished is not done again.
+    """Creates a new task with the same recording and options; finished stages are not repeated.
 
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/retry
     """
@@ -108,9 +108,9 @@ def retry(
     },
 )
 def delete(task_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> Receipt:
-    """The recording, the transcript and all between are removed; the receipt says whether that has been verified.
+    """Removes the recording, the transcript and everything in between; the receipt says whether that was verified.
 
-    A worker that is busy with the task stops. Answers that another task of the same key uses stay until that goes.
+    A worker that is processing the task stops. Data that another task of the same key uses stays until that task goes.
 
         curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID
     """

@@ -94,7 +94,7 @@ BY_URL: dict[str, Any] = {
         "refresh": {
             "type": "boolean",
             "default": False,
-            "description": "Fetch it again although it was fetched before",
+            "description": "Fetch it again even if it was fetched before",
         },
         **OPTIONS,
     },
@@ -126,7 +126,7 @@ BODIES: dict[str, Any] = {
     openapi_extra={"requestBody": {"required": True, "content": BODIES}},
     responses={
         200: {"model": Result, "description": "With `wait`: the transcript in the task's format, as of GET /result"},
-        202: {"model": Accepted, "description": "The task, to be followed"},
+        202: {"model": Accepted, "description": "The new task"},
         **responses(
             InvalidRequest, Unauthorized, Forbidden, *transfer.REFUSALS, FileTooLarge, ModelNotAllowed, NoAudio,
             InvalidUrl, BlockedAddress, AdapterDisabled, NotFound, WrongState, IdempotencyConflict, *limits.REFUSALS,
@@ -148,15 +148,15 @@ async def transcribe(
             description="For 24 hours the same key with the same request gives the same task",
         ),
     ] = None,
-    prefer: Annotated[str, Header(description="`wait=N`: answer with the result if it is there in N seconds")] = "",
+    prefer: Annotated[str, Header(description="`wait=N`: answer with the result if it is ready within N seconds")] = "",
 ) -> Response:
     """Send a file, a URL or the id of an upload, and what to do with it; poll `status_url`, then fetch `result_url`.
 
         curl -H "Authorization: Bearer $API_KEY" -F file=@meeting.mp3 -F diarization=true $URL/transcribe
         curl -H "Authorization: Bearer $API_KEY" -F url=https://media.example/meeting.mp3 $URL/transcribe
 
-    The same recording, or the same URL, with the same options is answered at once from what is known: `status` is
-    `done`. With `wait` the answer is the result itself if it is there in time, or the error that ended the task.
+    A recording or URL that was transcribed before with the same options is answered at once: `status` is `done`. With
+    `wait` the answer is the result itself if it is ready in time, or the error that ended the task.
     """
     _refuse_misplaced(request)
     job_id = uuid7()

@@ -129,7 +129,7 @@ def listing(
     return Uploads(items=[upload_views.info(upload) for upload in found], next_cursor=next_cursor)
 
 
-@router.get("/{upload_id}", response_model=UploadDetail, summary="Which parts of an upload have arrived",
+@router.get("/{upload_id}", response_model=UploadDetail, summary="Parts of an upload",
             responses=responses(*STORING))  # fmt: skip
 def detail(
     upload_id: uuid.UUID,
@@ -139,7 +139,7 @@ def detail(
     first_part: FirstPart = 1,
     missing: OnlyMissing = False,
 ) -> UploadDetail:
-    """After a lost connection: what is there already, and fresh URLs for what is not.
+    """After a lost connection: which parts have arrived, and fresh URLs for the rest.
 
     curl -H "Authorization: Bearer $API_KEY" "$URL/uploads/$UPLOAD_ID?missing=true"
     """
@@ -187,7 +187,7 @@ async def put_part(
     return ReceivedPart(number=number, bytes=size, etag=etag)
 
 
-@router.post("/{upload_id}/complete", response_model=UploadInfo, summary="Make the parts a recording",
+@router.post("/{upload_id}/complete", response_model=UploadInfo, summary="Complete an upload",
              responses=responses(*STORING, MissingParts, ChecksumMismatch))  # fmt: skip
 async def complete(
     upload_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDep, storage: StorageDep

@@ -32,10 +32,10 @@ def _day(given: object) -> object:
 Day = Annotated[date, BeforeValidator(_day)]
 Since = Annotated[Day | None, Query(description="First day (UTC); without it the first of this month")]
 Until = Annotated[Day | None, Query(description="Last day (UTC); without it today")]
-By = Annotated[str, Query(max_length=64, description="What to tell apart: some of day, model, by commas")]
+By = Annotated[str, Query(max_length=64, description="Group by day, model or both, separated by commas")]
 
 
-@router.get("/usage", response_model=OwnUsage, tags=["tasks"], summary="What this key has used")
+@router.get("/usage", response_model=OwnUsage, tags=["tasks"], summary="Usage of this key")
 def mine(
     request: Request,
     caller: CallerDep,
@@ -45,7 +45,7 @@ def mine(
     until: Until = None,
     by: By = "day",
 ) -> OwnUsage:
-    """Finished tasks, minutes of audio and bytes of recordings. Deleting tasks takes nothing back.
+    """Finished tasks, minutes of audio and bytes of recordings. Deleting tasks does not reduce them.
 
         curl -H "Authorization: Bearer $API_KEY" "$URL/usage?since=2026-03-01&until=2026-03-31&by=day,model"
 
@@ -61,7 +61,7 @@ def mine(
     )
 
 
-@router.get("/admin/usage", response_model=Usage, tags=["admin"], summary="What all keys have used")
+@router.get("/admin/usage", response_model=Usage, tags=["admin"], summary="Usage of all keys")
 def of_all(
     request: Request,
     caller: AdminDep,
@@ -69,7 +69,7 @@ def of_all(
     since: Since = None,
     until: Until = None,
     by: Annotated[
-        str, Query(max_length=64, description="What to tell apart: some of key, day, model, by commas")
+        str, Query(max_length=64, description="Group by any of key, day, model, separated by commas")
     ] = "key",
     key: Annotated[uuid.UUID | None, Query(description="Only this key, by its id")] = None,
 ) -> Usage:

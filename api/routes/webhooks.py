@@ -50,7 +50,7 @@ router = APIRouter(tags=["webhooks"], responses=responses(Unauthorized, Forbidde
 ONE = "/webhooks/endpoints/{endpoint_id}"
 
 
-@router.post("/webhooks/endpoints", status_code=201, response_model=CreatedEndpoint, summary="Make an endpoint",
+@router.post("/webhooks/endpoints", status_code=201, response_model=CreatedEndpoint, summary="Create an endpoint",
              openapi_extra=described(NewEndpoint),
              responses=responses(InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge, TooManyDeliveries,
                                  *transfer.REFUSALS))  # fmt: skip
@@ -93,7 +93,7 @@ def change(
     session: SessionDep,
     config: SettingsDep,
 ) -> Endpoint:
-    """Those left out stay. What still waits goes to the new `url`; with `enabled: false` it is not sent any more.
+    """Omitted fields stay. Pending deliveries go to the new `url`; with `enabled: false` they are not sent.
 
         curl -X PATCH -H "Authorization: Bearer $API_KEY" --json '{"events": ["task.failed"]}' \\
              $URL/webhooks/endpoints/$ENDPOINT_ID
@@ -114,10 +114,10 @@ def remove(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> No
     endpoints.remove(session, endpoints.get(session, caller.id, endpoint_id, lock=True))
 
 
-@router.post(ONE + "/rotate", response_model=Secret, summary="Give an endpoint a new secret",
+@router.post(ONE + "/rotate", response_model=Secret, summary="Rotate an endpoint's secret",
              responses=responses(NotFound))  # fmt: skip
 def rotate(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Secret:
-    """For 24 hours deliveries carry the signatures of the old and of the new one. Twice in a row, the old is void.
+    """For 24 hours deliveries are signed with the old and the new secret. Rotating again voids the old one at once.
 
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/webhooks/endpoints/$ENDPOINT_ID/rotate
     """
@@ -153,9 +153,9 @@ def secret(caller: CallerDep, session: SessionDep) -> Secret:
     return Secret(secret=found.secret, created_at=found.created_at)
 
 
-@router.post("/webhooks/secret/rotate", response_model=Secret, summary="Give this key's requests a new secret")
+@router.post("/webhooks/secret/rotate", response_model=Secret, summary="Rotate the secret of webhook_url requests")
 def rotate_secret(caller: CallerDep, session: SessionDep) -> Secret:
-    """For 24 hours deliveries carry the signatures of the old and of the new one. Twice in a row, the old is void."""
+    """For 24 hours deliveries are signed with the old and the new secret. Rotating again voids the old one at once."""
     made, until = endpoints.rotate(session, caller.id, None)
     return Secret(secret=made.secret, created_at=made.created_at, previous_valid_until=until)
 
@@ -163,7 +163,7 @@ def rotate_secret(caller: CallerDep, session: SessionDep) -> Secret:
 # ---- the log
 
 
-@router.get("/webhooks/deliveries", response_model=Deliveries, summary="What was sent, and what still waits",
+@router.get("/webhooks/deliveries", response_model=Deliveries, summary="Deliveries, sent and pending",
             responses=responses(InvalidRequest))  # fmt: skip
 def log(
     response: Response,

@@ -52,7 +52,7 @@ Number = Annotated[int, Field(ge=0, le=2**31 - 1)]
 
 
 class EditedSegment(BaseModel):
-    """One segment's correction. What is left out stays as it is, null goes back to the original."""
+    """A correction of one segment. Omitted fields stay as they are; null restores the original."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -62,7 +62,7 @@ class EditedSegment(BaseModel):
 
 
 class CorrectionRequest(BaseModel):
-    """What is to change about a task. What is left out stays as it is, null goes back to the original."""
+    """Changes to a task. Omitted fields stay as they are; null restores the original."""
 
     model_config = ConfigDict(
         extra="forbid",
