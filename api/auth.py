@@ -33,8 +33,8 @@ async def presented_key(  # async, as it never blocks: a plain function would co
     if len(tokens) > 1 or len(plain) > 1:
         return None
     if tokens and tokens[0].lower().startswith("bearer"):
-        found = BEARER.fullmatch(tokens[0])
-        return found[1] if found else None
+        match = BEARER.fullmatch(tokens[0])
+        return match[1] if match else None
     return plain[0] if plain and KEY.fullmatch(plain[0]) else None
 
 

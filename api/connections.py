@@ -74,8 +74,8 @@ class Doors:
 class Connection(H11Protocol):
     """uvicorn's, with an end to each of its waits but that for the app."""
 
-    def __init__(self, doors: Doors, **given: Any) -> None:
-        super().__init__(**given)
+    def __init__(self, doors: Doors, **options: Any) -> None:
+        super().__init__(**options)
         self._doors = doors
         self._timer: asyncio.TimerHandle | None = None
         self._unread, self._is_draining = 0, False

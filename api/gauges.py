@@ -70,7 +70,7 @@ class Servers(Collector):
 
     def __init__(self, checks: Mapping[str, Callable[[], object]]) -> None:
         self._checks = checks
-        self._asked: dict[str, Future[object]] = {}
+        self._answers: dict[str, Future[object]] = {}
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
         """Nothing: registering must not need a server."""
@@ -79,11 +79,11 @@ class Servers(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """Their states now, 1 or 0."""
         for name, check in self._checks.items():
-            if name not in self._asked or self._asked[name].done():
-                self._asked[name] = _begun(check)
-        asked = dict(self._asked)
-        wait(asked.values(), CHECK_TIMEOUT_S)
-        for name, answer in asked.items():
+            if name not in self._answers or self._answers[name].done():
+                self._answers[name] = _begun(check)
+        answers = dict(self._answers)
+        wait(answers.values(), CHECK_TIMEOUT_S)
+        for name, answer in answers.items():
             is_up = answer.done() and answer.exception() is None
             yield GaugeMetricFamily(f"parley_{name}_up", f"Whether the {name} answers", float(is_up))
 
@@ -110,9 +110,9 @@ def _stages(work: Session) -> tuple[GaugeMetricFamily, ...]:
     running = GaugeMetricFamily("parley_running_stages", "Stages that a worker holds", labels=["stage"])
     workload = GaugeMetricFamily("parley_workload", "Stages that wait, or were begun and not ended", labels=["queue"])
     age = func.extract("epoch", func.now() - func.min(Job.created_at))
-    held = func.count().filter(Stage.lease_until > func.now())
+    leases = func.count().filter(Stage.lease_until > func.now())
     rows = work.execute(
-        select(Stage.name, Stage.priority, Stage.state, func.count(), age, held)
+        select(Stage.name, Stage.priority, Stage.state, func.count(), age, leases)
         .join(Job, Job.id == Stage.job_id)
         .where(Stage.state.in_((StageState.QUEUED, StageState.RUNNING)))
         .group_by(Stage.name, Stage.priority, Stage.state)

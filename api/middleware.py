@@ -38,7 +38,7 @@ class RequestContext:
         request_id = _request_id(headers)
         scope.setdefault("state", {})["request_id"] = request_id
         status = 0
-        made = tracing.watch_tasks() if self._spans else None
+        task_ids = tracing.watch_tasks() if self._spans else None
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -66,17 +66,17 @@ class RequestContext:
                 route = getattr(scope.get("route"), "path", "none")
                 REQUESTS.labels(scope["method"] if route != "none" else "any", route, status).inc()
                 REQUEST_SECONDS.labels(route).observe(seconds)
-                if self._spans and made:
+                if self._spans and task_ids:
                     self._spans.request(
-                        made, method=scope["method"], route=route, status=status, request_id=request_id,
+                        task_ids, method=scope["method"], route=route, status=status, request_id=request_id,
                         traceparent=headers.get("traceparent"), seconds=seconds,
                     )  # fmt: skip
                 log.info("request", status=status, duration_ms=round(seconds * 1000, 1), **_about(scope))
 
 
 def _request_id(headers: Headers) -> str:
-    given = NOT_IN_REQUEST_ID.sub("", headers.get("x-request-id", ""))[:MAX_REQUEST_ID_CHARS]
-    return given or str(uuid7())
+    value = NOT_IN_REQUEST_ID.sub("", headers.get("x-request-id", ""))[:MAX_REQUEST_ID_CHARS]
+    return value or str(uuid7())
 
 
 def _about(scope: Scope) -> dict[str, str]:

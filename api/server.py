@@ -139,22 +139,22 @@ def main() -> int:
         "--max-connections", type=int, default=most_connections(), metavar="N",
         help="how many there may be at once; with so many, whoever is silent longest goes (default %(default)s)",
     )  # fmt: skip
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     from api import startup  # with the settings, without which there should be help all the same
     from api.main import create_app
     from shared.config import settings
 
     startup.check(settings())
     farewell = Farewell(create_app())
-    doors = Doors(given.max_connections)
+    doors = Doors(arguments.max_connections)
     config = uvicorn.Config(
-        Peers(farewell, given.forwarded_allow_ips), proxy_headers=False,
+        Peers(farewell, arguments.forwarded_allow_ips), proxy_headers=False,
         http=partial(Connection, doors),  # type: ignore[arg-type]
-        host=given.host, port=given.port, ws="none",
-        timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=given.grace, server_header=False,
+        host=arguments.host, port=arguments.port, ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=arguments.grace, server_header=False,
         log_config=None, access_log=False,  # its lines in our format; api/middleware.py logs requests, without queries
     )  # fmt: skip
-    gateway = Gateway(config, farewell, doors, given.linger)
+    gateway = Gateway(config, farewell, doors, arguments.linger)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
         gateway.run()
     return 0 if gateway.started else START_FAILED

@@ -19,7 +19,7 @@ from anyio import CapacityLimiter, to_thread
 from api.revocation import until_revoked
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound
-from shared.kernel.events import Heard, Look, Standing, look
+from shared.kernel.events import Look, SegmentEvent, Standing, look
 from shared.states import JobState
 from shared.telemetry.logs import get_logger
 
@@ -45,7 +45,7 @@ class News:
     """What changed for a follower: where the job stands, and the segments that were heard since the last news."""
 
     standing: Standing
-    heard: tuple[Heard, ...]
+    segments: tuple[SegmentEvent, ...]
 
 
 class GatewayEnds(Exception):
@@ -137,29 +137,29 @@ class Waiter:
         if self._standing is not None and not self.stays:
             self._arrived.set()
 
-    def tell(self, found: Look) -> bool:
-        """Keep what is new in `found`; whether anything was."""
-        standing = found.standings.get(self.job_id)
+    def tell(self, snapshot: Look) -> bool:
+        """Keep what is new in `snapshot`; whether anything was."""
+        standing = snapshot.standings.get(self.job_id)
         if standing is None or standing.owner_id != self.owner_id:
             self._news = NotFound("There is no such task.")
         else:
-            heard = self._unheard(found)
-            if standing.has_ended and self.after is not None and not found.is_whole:
+            segments = self._unheard(snapshot)
+            if standing.has_ended and self.after is not None and not snapshot.is_whole:
                 # its end is told with the last of its segments
                 standing = self._standing or Standing(self.owner_id, JobState.PROCESSING)
-            if standing == self._standing and not heard:
+            if standing == self._standing and not segments:
                 return False
-            self._news, self._standing = News(standing, heard), standing
+            self._news, self._standing = News(standing, segments), standing
         self._arrived.set()
         return True
 
-    def _unheard(self, found: Look) -> tuple[Heard, ...]:
+    def _unheard(self, snapshot: Look) -> tuple[SegmentEvent, ...]:
         if self.after is None:
             return ()
         after = self.after
-        heard = tuple(one for one in found.heard.get(self.job_id, ()) if one.id > after)
-        self.after = heard[-1].id if heard else self.after
-        return heard
+        segments = tuple(one for one in snapshot.segments.get(self.job_id, ()) if one.id > after)
+        self.after = segments[-1].id if segments else self.after
+        return segments
 
 
 class Poller:
@@ -201,18 +201,18 @@ class Poller:
             hungry = [waiter for waiter in self._waiters if waiter.is_hungry]
             began = time.monotonic()
             try:
-                found = await to_thread.run_sync(partial(_look, hungry), limiter=thread)
+                snapshot = await to_thread.run_sync(partial(_look, hungry), limiter=thread)
             except Exception as error:  # whatever is wrong may be right the next time, and nobody else would look
                 is_foreseen = isinstance(error, DatabaseUnavailable)
                 log.warning("look_failed", reason=type(error).__name__, exc_info=not is_foreseen)
                 await asyncio.sleep(LONGEST_INTERVAL_S)
                 continue
             rest_s = min(REST * (time.monotonic() - began), LONGEST_INTERVAL_S)
-            told = [waiter.tell(found) for waiter in hungry]
+            changes = [waiter.tell(snapshot) for waiter in hungry]
             if self._lets_go:
                 for waiter in hungry:
                     waiter.let_go()
-            interval_s = SHORTEST_INTERVAL_S if any(told) else min(interval_s * GROWTH, LONGEST_INTERVAL_S)
+            interval_s = SHORTEST_INTERVAL_S if any(changes) else min(interval_s * GROWTH, LONGEST_INTERVAL_S)
             await asyncio.sleep(max(GAP_S, rest_s))
             with suppress(TimeoutError):
                 async with asyncio.timeout(interval_s):

@@ -80,8 +80,8 @@ class Server:
         return self._json("GET", f"/tasks/{task_id}")
 
     def history(self, *, limit: int, cursor: str | None = None, **filters: str | list[str] | None) -> dict[str, Any]:
-        given = {"limit": str(limit), "cursor": cursor, **filters}
-        return self._json("GET", "/history", params={name: value for name, value in given.items() if value})
+        parameters = {"limit": str(limit), "cursor": cursor, **filters}
+        return self._json("GET", "/history", params={name: value for name, value in parameters.items() if value})
 
     def cancel(self, task_id: str) -> dict[str, Any]:
         return self._json("POST", f"/tasks/{task_id}/cancel")
@@ -126,13 +126,13 @@ class Server:
         )
 
     def uploads(self, state: str, cursor: str | None) -> dict[str, Any]:
-        given = {"limit": "100", "state": state} | ({"cursor": cursor} if cursor else {})
-        return self._json("GET", "/uploads", params=given)
+        parameters = {"limit": "100", "state": state} | ({"cursor": cursor} if cursor else {})
+        return self._json("GET", "/uploads", params=parameters)
 
     def missing_parts(self, upload_id: str, first_part: int) -> dict[str, Any]:
         """The upload with a page of the parts that are still to be sent."""
-        given = {"missing": "true", "first_part": str(first_part), "limit": "100"}
-        return self._json("GET", f"/uploads/{upload_id}", params=given)
+        parameters = {"missing": "true", "first_part": str(first_part), "limit": "100"}
+        return self._json("GET", f"/uploads/{upload_id}", params=parameters)
 
     def put_part(self, path: str, size: int, content: Callable[[], Iterator[bytes]]) -> None:
         """Send a part of `size` bytes; `content` is asked for them again when it has to be repeated."""
@@ -249,8 +249,8 @@ def is_loopback(url: str) -> bool:
 
 
 def _retry_after_s(response: httpx.Response) -> float:
-    said = response.headers.get("Retry-After", "")
-    return float(said) if said.isdecimal() else 0.0
+    header = response.headers.get("Retry-After", "")
+    return float(header) if header.isdecimal() else 0.0
 
 
 def _body(response: httpx.Response) -> dict[str, Any]:
@@ -269,12 +269,12 @@ def _refusal(response: httpx.Response) -> Refused:
         body = response.json()
     except ValueError:
         body = None
-    said = body if isinstance(body, dict) else {}
-    code = str(said.get("code") or f"http_{response.status_code}")
-    message = str(said.get("message") or f"The server answered {response.status_code} {response.reason_phrase}.")
+    fields = body if isinstance(body, dict) else {}
+    code = str(fields.get("code") or f"http_{response.status_code}")
+    message = str(fields.get("message") or f"The server answered {response.status_code} {response.reason_phrase}.")
     if response.is_redirect:
         message = f"The server redirects to {response.headers.get('Location')}. Use that address as PARLEY_URL."
     # 403 alone is not about the key: adapter_disabled has it, too
     is_about_key = response.status_code == 401 or code == "forbidden"
     kind = NotAccepted if is_about_key else Refused
-    return kind(response.status_code, code, message, said.get("request_id") or response.headers.get("X-Request-Id"))
+    return kind(response.status_code, code, message, fields.get("request_id") or response.headers.get("X-Request-Id"))

@@ -30,11 +30,11 @@ ADVICE = {
 }
 
 
-def doctor(server: Server, given: Namespace) -> Exit:
+def doctor(server: Server, options: Namespace) -> Exit:
     """All findings; the exit code is 3 when the server or the key is the trouble, 1 for anything else that fails."""
-    remote = list(_server(server, bool(given.api_key)))
+    remote = list(_server(server, bool(options.api_key)))
     local = list(on_this_machine(Path()))
-    if given.json:
+    if options.json:
         print(json.dumps([asdict(finding) for finding in (*remote, *local)], ensure_ascii=False))
     else:
         _show(remote, local)
@@ -65,26 +65,26 @@ def _server(server: Server, has_key: bool) -> Iterator[Finding]:
 
 def _health(server: Server) -> Iterator[Finding]:
     _, health = server.health("/health")
-    theirs = str(health.get("version"))
-    if theirs.split(".")[:2] == VERSION.split(".")[:2]:
-        yield Finding("version", "ok", f"{theirs}, this command is {VERSION}")
+    server_version = str(health.get("version"))
+    if server_version.split(".")[:2] == VERSION.split(".")[:2]:
+        yield Finding("version", "ok", f"{server_version}, this command is {VERSION}")
     else:
         yield Finding(
-            "version", "note", f"{theirs}, but this command is {VERSION}", "Install the same version of both."
+            "version", "note", f"{server_version}, but this command is {VERSION}", "Install the same version of both."
         )
     checks: dict[str, str] = health.get("checks", {})
-    for name, said in checks.items():
-        is_ok = said == "ok"
-        advice = "" if is_ok else ADVICE.get(f"{name} {said}") or ADVICE.get(name, "Look at the gateway's log.")
-        yield Finding(name, "ok" if is_ok else "fail", said, advice)
+    for name, state in checks.items():
+        is_ok = state == "ok"
+        advice = "" if is_ok else ADVICE.get(f"{name} {state}") or ADVICE.get(name, "Look at the gateway's log.")
+        yield Finding(name, "ok" if is_ok else "fail", state, advice)
     _, queues = server.health("/health/async")
     by_queue: dict[str, dict[str, Any]] = queues.get("queues", {})
     for name, queue in by_queue.items():
-        said = f"{queue['workers']} workers, {queue['queued']} waiting, {queue['running']} running"
+        summary = f"{queue['workers']} workers, {queue['queued']} waiting, {queue['running']} running"
         if queue["workers"]:
-            yield Finding(f"queue {name}", "ok", said)
+            yield Finding(f"queue {name}", "ok", summary)
         else:
-            yield Finding(f"queue {name}", "fail", said, f"Start a worker with -Q {name}; its tasks wait.")
+            yield Finding(f"queue {name}", "fail", summary, f"Start a worker with -Q {name}; its tasks wait.")
 
 
 def _key(server: Server, has_key: bool) -> Iterator[Finding]:

@@ -44,11 +44,11 @@ def on_this_machine(folder: Path) -> Iterator[Finding]:
 
 def _weights(models: Path) -> Iterator[Finding]:
     whisper = models / "whisper"
-    found = sorted(path for path in whisper.iterdir() if path.is_dir()) if whisper.is_dir() else []
+    folders = sorted(path for path in whisper.iterdir() if path.is_dir()) if whisper.is_dir() else []
     advice = "python scripts/download_models.py fetches what is missing."
-    if not found:
+    if not folders:
         yield Finding("weights", "fail", f"no Whisper model in {whisper}", advice)
-    for folder, patterns in [*((path, WHISPER_FILES) for path in found), (models / "diarization", DIARIZATION_FILES)]:
+    for folder, patterns in [*((path, WHISPER_FILES) for path in folders), (models / "diarization", DIARIZATION_FILES)]:
         lacking = [name for name in patterns if not any(path.stat().st_size for path in folder.glob(name))]
         name = str(folder.relative_to(models))
         if lacking:
@@ -62,11 +62,11 @@ def _room(places: dict[str, Path]) -> Iterator[Finding]:
         if not place.is_dir():
             continue
         free = shutil.disk_usage(place).free
-        said = f"{free / 1024**3:.1f} GiB free for {name} in {place}"
+        summary = f"{free / 1024**3:.1f} GiB free for {name} in {place}"
         if free >= ROOM_BYTES:
-            yield Finding("disk", "ok", said)
+            yield Finding("disk", "ok", summary)
         else:
-            yield Finding("disk", "fail", said, f"Make room: a large upload needs {ROOM_BYTES / 1024**3:.0f} GiB.")
+            yield Finding("disk", "fail", summary, f"Make room: a large upload needs {ROOM_BYTES / 1024**3:.0f} GiB.")
 
 
 def _gpu() -> Finding:
@@ -76,13 +76,13 @@ def _gpu() -> Finding:
         return Finding("gpu", "ok", on_cpu)
     command = (program, "--query-gpu=name,memory.total", "--format=csv,noheader")
     try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=GPU_TIMEOUT_S, check=False)  # noqa: S603 - found on PATH
+        process = subprocess.run(command, capture_output=True, text=True, timeout=GPU_TIMEOUT_S, check=False)  # noqa: S603 - found on PATH
     except (OSError, subprocess.TimeoutExpired) as error:
         return Finding("gpu", "note", f"nvidia-smi does not answer: {error}", "Look at the NVIDIA driver.")
-    if done.returncode != 0 or not done.stdout.strip():
-        said = (done.stdout + done.stderr).strip().partition("\n")[0]
-        return Finding("gpu", "note", f"nvidia-smi: {said or 'no card'}", "Look at the NVIDIA driver.")
-    return Finding("gpu", "ok", "; ".join(done.stdout.strip().splitlines()))
+    if process.returncode != 0 or not process.stdout.strip():
+        line = (process.stdout + process.stderr).strip().partition("\n")[0]
+        return Finding("gpu", "note", f"nvidia-smi: {line or 'no card'}", "Look at the NVIDIA driver.")
+    return Finding("gpu", "ok", "; ".join(process.stdout.strip().splitlines()))
 
 
 def _token() -> Finding:

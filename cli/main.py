@@ -17,7 +17,7 @@ from cli.client import Server
 from cli.failures import Exit, Failure, Refused, UsageError
 from cli.recordings import SUFFIXES
 from cli.screen import Screen, complain
-from cli.transcribe import Run, Wanted, exit_code
+from cli.transcribe import Run, Submission, exit_code
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -28,13 +28,13 @@ Exit codes: 0 all done, 1 something failed, 2 wrong usage, 3 server unreachable 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; its exit code."""
-    given = _parser().parse_args(arguments)
-    given.url = (given.url or os.environ.get("PARLEY_URL") or DEFAULT_URL).rstrip("/")
-    given.api_key = (given.api_key or os.environ.get("PARLEY_API_KEY") or "").strip() or None
-    command: Callable[[Server, Namespace], Exit] = given.run
+    options = _parser().parse_args(arguments)
+    options.url = (options.url or os.environ.get("PARLEY_URL") or DEFAULT_URL).rstrip("/")
+    options.api_key = (options.api_key or os.environ.get("PARLEY_API_KEY") or "").strip() or None
+    command: Callable[[Server, Namespace], Exit] = options.run
     try:
-        with Server(given.url, given.api_key) as server:
-            return command(server, given)
+        with Server(options.url, options.api_key) as server:
+            return command(server, options)
     except Failure as failure:
         known_as = f" (request {failure.request_id})" if isinstance(failure, Refused) and failure.request_id else ""
         complain(f"parley: {failure.code}: {failure.message}{known_as}")
@@ -50,21 +50,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return Exit.INTERRUPTED
 
 
-def _transcribe(server: Server, given: Namespace) -> Exit:
+def _transcribe(server: Server, options: Namespace) -> Exit:
     """Exit code 1 when a recording failed, after all others were tried."""
-    found = recordings.find(given.recordings, given.output)
-    _check_model(server, given.model)  # and with it that somebody is there and takes the key
+    items = recordings.find(options.recordings, options.output)
+    _check_model(server, options.model)  # and with it that somebody is there and takes the key
     fields = {
-        "diarization": "true" if given.diarize or given.num_speakers else None,
-        "model": given.model,
-        "language": given.language,
-        "num_speakers": str(given.num_speakers) if given.num_speakers else None,
+        "diarization": "true" if options.diarize or options.num_speakers else None,
+        "model": options.model,
+        "language": options.language,
+        "num_speakers": str(options.num_speakers) if options.num_speakers else None,
     }
-    wanted = Wanted({name: value for name, value in fields.items() if value}, given.format, given.force)
-    with Screen(quiet=given.quiet) as screen:
-        run = Run(given.url, given.api_key, wanted, screen)
+    request = Submission({name: value for name, value in fields.items() if value}, options.format, options.force)
+    with Screen(quiet=options.quiet) as screen:
+        run = Run(options.url, options.api_key, request, screen)
         try:
-            outcomes = run(found, given.jobs)
+            outcomes = run(items, options.jobs)
         except KeyboardInterrupt:
             left = run.on_server()
             for recording, task_id in left.items():
@@ -74,42 +74,42 @@ def _transcribe(server: Server, given: Namespace) -> Exit:
                 "The same command picks them up, `parley cancel TASK` stops one."
             )
             return Exit.INTERRUPTED
-    if given.json:
+    if options.json:
         for outcome in outcomes:
             print(json.dumps(outcome.as_dict(), ensure_ascii=False))
-    elif given.quiet:
+    elif options.quiet:
         for outcome in outcomes:
             if outcome.failure:
                 complain(f"{outcome.recording.name}: {outcome.failure.code}: {outcome.failure.message}")
     return exit_code(outcomes)
 
 
-def _check_model(server: Server, wanted: str | None) -> None:
+def _check_model(server: Server, name: str | None) -> None:
     offered = server.models()
     names = [model["id"] for model in offered["models"]]
-    if wanted not in (None, "auto", offered["default"], *names):
-        raise UsageError(f"{server.url} does not offer the model {wanted}, but {', '.join(names)}.")
+    if name not in (None, "auto", offered["default"], *names):
+        raise UsageError(f"{server.url} does not offer the model {name}, but {', '.join(names)}.")
 
 
-def _formats(given: str) -> list[str]:
-    wanted = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
-    wrong = [name for name in wanted if name not in SUFFIXES]
-    if wrong or not wanted:
+def _formats(value: str) -> list[str]:
+    formats = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    wrong = [name for name in formats if name not in SUFFIXES]
+    if wrong or not formats:
         raise argparse.ArgumentTypeError(f"formats are {', '.join(SUFFIXES)}")
-    return wanted
+    return formats
 
 
-def _positive(given: str) -> int:
-    if not given.isdecimal() or int(given) < 1:
+def _positive(value: str) -> int:
+    if not value.isdecimal() or int(value) < 1:
         raise argparse.ArgumentTypeError("a number of at least 1 is needed")
-    return int(given)
+    return int(value)
 
 
-def _task(given: str) -> str:
+def _task(value: str) -> str:
     try:
-        return str(uuid.UUID(given))
+        return str(uuid.UUID(value))
     except ValueError:
-        raise argparse.ArgumentTypeError(f"{given!r} is not a task's id") from None
+        raise argparse.ArgumentTypeError(f"{value!r} is not a task's id") from None
 
 
 def _parser() -> ArgumentParser:
@@ -125,9 +125,9 @@ def _parser() -> ArgumentParser:
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name: str, run: Callable[[Server, Namespace], Exit], does: str) -> ArgumentParser:
-        made = commands.add_parser(name, help=does, description=does, parents=[shared])
-        made.set_defaults(run=run)
-        return made
+        subparser = commands.add_parser(name, help=does, description=does, parents=[shared])
+        subparser.set_defaults(run=run)
+        return subparser
 
     transcribe = command("transcribe", _transcribe, "transcribe files, folders and URLs, and write the transcripts")
     transcribe.add_argument("recordings", nargs="+", metavar="FILE|FOLDER|URL")

@@ -25,27 +25,27 @@ def send(server: Server, path: Path, sha256: str, on_bytes: OnBytes) -> str:
     """
     for left in reversed(range(BEGINNINGS)):
         try:
-            return _sent(server, path, sha256, on_bytes)
+            return _upload(server, path, sha256, on_bytes)
         except Refused as refused:
             if refused.status != 404 or not left:
                 raise
     raise AssertionError
 
 
-def _sent(server: Server, path: Path, sha256: str, on_bytes: OnBytes) -> str:
+def _upload(server: Server, path: Path, sha256: str, on_bytes: OnBytes) -> str:
     size = path.stat().st_size
     name = path.name.encode(errors="replace").decode()
     upload = _begun(server, size, sha256) or server.begin_upload(name, size, sha256)
     upload_id = str(upload["upload_id"])
     if upload["state"] == "open":
-        done, next_part = int(upload["received_bytes"]), 1
+        byte_count, next_part = int(upload["received_bytes"]), 1
         while next_part:
             listed = server.missing_parts(upload_id, next_part)
             for part in listed["parts"]:
                 start = (part["number"] - 1) * upload["part_bytes"]
                 server.put_part(part["path"], part["bytes"], partial(_slice, path, start, part["bytes"]))
-                done += part["bytes"]
-                on_bytes(done)
+                byte_count += part["bytes"]
+                on_bytes(byte_count)
             next_part = listed["next_part"]
     if upload["state"] != "complete":
         server.complete_upload(upload_id)

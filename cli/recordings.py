@@ -42,20 +42,20 @@ class Recording:
         return self.stem.with_name(self.stem.name + SUFFIXES[format])
 
 
-def find(given: Iterable[str], folder: Path | None) -> list[Recording]:
+def find(sources: Iterable[str], folder: Path | None) -> list[Recording]:
     """The recordings that files, folders (with all below them) and URLs stand for, each once.
 
     Transcripts go beside the recording, or into `folder`, where those of a folder keep their place in it. Raises
     UsageError for what is not there, and for two recordings that would have the same transcript.
     """
-    found: dict[str, Recording] = {}
-    for item in given:
+    by_source: dict[str, Recording] = {}
+    for item in sources:
         for recording in _url(item, folder) if "://" in item else _path(item, folder):
             source = recording.source
-            found.setdefault(str(source.resolve()) if isinstance(source, Path) else source, recording)
-    if not found:
+            by_source.setdefault(str(source.resolve()) if isinstance(source, Path) else source, recording)
+    if not by_source:
         raise UsageError("There is no recording in what was given.")
-    return _distinct(list(found.values()))
+    return _distinct(list(by_source.values()))
 
 
 def _url(url: str, folder: Path | None) -> Iterator[Recording]:
@@ -68,8 +68,8 @@ def _url(url: str, folder: Path | None) -> Iterator[Recording]:
     yield Recording(url, (folder or Path()) / ("-".join(words)[:MAX_NAME] or "recording"))
 
 
-def _path(given: str, folder: Path | None) -> Iterator[Recording]:
-    path = Path(given)
+def _path(name: str, folder: Path | None) -> Iterator[Recording]:
+    path = Path(name)
     if path.is_dir():
         for below in _media(path):
             home = folder / below.parent.relative_to(path) if folder else below.parent
@@ -77,29 +77,29 @@ def _path(given: str, folder: Path | None) -> Iterator[Recording]:
     elif path.is_file():
         yield Recording(path, (folder or path.parent) / path.stem)
     else:
-        raise UsageError(f"There is no file {given}.")
+        raise UsageError(f"There is no file {name}.")
 
 
 def _media(folder: Path) -> list[Path]:
-    found: list[Path] = []
+    paths: list[Path] = []
     for here, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(here, n) for n in files if not n.startswith(".") and Path(n).suffix.lower() in MEDIA]
-    return sorted(found)
+        paths += [Path(here, n) for n in files if not n.startswith(".") and Path(n).suffix.lower() in MEDIA]
+    return sorted(paths)
 
 
-def _distinct(found: list[Recording]) -> list[Recording]:
+def _distinct(recordings: list[Recording]) -> list[Recording]:
     """call.mp3 beside call.wav: both keep their suffix, so that neither takes the other's place."""
-    uses = Counter(recording.stem for recording in found)
+    uses = Counter(recording.stem for recording in recordings)
     apart = [
         replace(one, stem=one.stem.with_name(one.source.name))
         if uses[one.stem] > 1 and isinstance(one.source, Path)
         else one
-        for one in found
+        for one in recordings
     ]
-    taken: dict[Path, Recording] = {}
+    by_stem: dict[Path, Recording] = {}
     for recording in apart:
-        other = taken.setdefault(recording.stem, recording)
+        other = by_stem.setdefault(recording.stem, recording)
         if other is not recording:
             raise UsageError(f"{other.source} and {recording.source} would both be written to {recording.stem}.*.")
     return apart

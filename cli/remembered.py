@@ -18,12 +18,12 @@ KEPT_S = 90 * 24 * 3600
 
 def sha256(path: Path, on_bytes: Callable[[int], None]) -> str:
     """Hash of a file's content, read a chunk at a time; `on_bytes` hears how far it is. Raises OSError."""
-    digest, done = hashlib.sha256(), 0
+    digest, byte_count = hashlib.sha256(), 0
     with path.open("rb") as file:
         while chunk := file.read(CHUNK_BYTES):
             digest.update(chunk)
-            done += len(chunk)
-            on_bytes(done)
+            byte_count += len(chunk)
+            on_bytes(byte_count)
     return digest.hexdigest()
 
 

@@ -21,51 +21,53 @@ PAGE = 100
 """Entries of /history in one request; the most that the API gives."""
 
 
-def status(server: Server, given: Namespace) -> Exit:
+def status(server: Server, options: Namespace) -> Exit:
     """Each task on a line."""
-    return _each(server, given, lambda server, task_id: server.status(task_id), _standing)
+    return _each(server, options, lambda server, task_id: server.status(task_id), _standing)
 
 
-def cancel(server: Server, given: Namespace) -> Exit:
-    return _each(server, given, lambda server, task_id: server.cancel(task_id), _standing)
+def cancel(server: Server, options: Namespace) -> Exit:
+    return _each(server, options, lambda server, task_id: server.cancel(task_id), _standing)
 
 
-def delete(server: Server, given: Namespace) -> Exit:
+def delete(server: Server, options: Namespace) -> Exit:
     """The receipts."""
 
     def receipt(body: dict[str, Any]) -> str:
         proof = "verified" if body["verified"] else "storage is away and will be emptied when it is back"
         return f"{body['task_id']}  erased, {body['objects']} objects, {proof}"
 
-    return _each(server, given, lambda server, task_id: server.delete(task_id), receipt)
+    return _each(server, options, lambda server, task_id: server.delete(task_id), receipt)
 
 
-def result(server: Server, given: Namespace) -> Exit:
+def result(server: Server, options: Namespace) -> Exit:
     """The transcript to stdout, or to a file."""
-    target = Path(given.output) if given.output else None
-    if target and target.exists() and not given.force:
+    target = Path(options.output) if options.output else None
+    if target and target.exists() and not options.force:
         raise written.exists(target)
-    content = server.result(given.task, given.format)
+    content = server.result(options.task, options.format)
     if target:
-        written.write(target, content, force=given.force)
+        written.write(target, content, force=options.force)
     else:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     return Exit.DONE
 
 
-def history(server: Server, given: Namespace) -> Exit:
+def history(server: Server, options: Namespace) -> Exit:
     """The newest tasks first, as a table or a JSON object per line."""
-    filters = {name: getattr(given, name) for name in ("status", "language", "tag", "reference", "since", "until", "q")}
+    filters = {
+        name: getattr(options, name) for name in ("status", "language", "tag", "reference", "since", "until", "q")
+    }
     items: list[dict[str, Any]] = []
     cursor: str | None = None
-    while len(items) < given.limit:
-        page = server.history(limit=min(PAGE, given.limit - len(items)), cursor=cursor, **filters)
+    while len(items) < options.limit:
+        page = server.history(limit=min(PAGE, options.limit - len(items)), cursor=cursor, **filters)
         items += page["items"]
         cursor = page["next_cursor"]
         if cursor is None:
             break
-    if given.json:
+    if options.json:
         for item in items:
             _json(item)
         return Exit.DONE
@@ -80,11 +82,11 @@ def history(server: Server, given: Namespace) -> Exit:
     return Exit.DONE
 
 
-def watch(server: Server, given: Namespace) -> Exit:
+def watch(server: Server, options: Namespace) -> Exit:
     """What is said to stdout as it is recognised, where the task stands to stderr; fails if the task does."""
     last: dict[str, Any] = {}
-    for event in server.events(given.task):
-        if given.json:
+    for event in server.events(options.task):
+        if options.json:
             _json(event)
         elif event["event"] == "segment":
             print(f"{_clock(event['start'])}  {event['text'].strip()}", flush=True)
@@ -98,13 +100,13 @@ def watch(server: Server, given: Namespace) -> Exit:
 
 def _each(
     server: Server,
-    given: Namespace,
+    options: Namespace,
     call: Callable[[Server, str], dict[str, Any]],
-    told: Callable[[dict[str, Any]], str],
+    formatter: Callable[[dict[str, Any]], str],
 ) -> Exit:
     """One call per task; one that fails does not keep the others from it."""
     code = Exit.DONE
-    for task_id in given.tasks:
+    for task_id in options.tasks:
         try:
             body = call(server, task_id)
         except Failure as failure:
@@ -113,10 +115,10 @@ def _each(
             complain(f"{task_id}  {failure.code}: {failure.message}")
             code = Exit.FAILED
             continue
-        if given.json:
+        if options.json:
             _json(body)
         else:
-            print(told(body), flush=True)
+            print(formatter(body), flush=True)
     return code
 
 

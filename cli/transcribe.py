@@ -50,7 +50,7 @@ class Outcome:
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Submission:
     """Form fields of the request, formats of the files, and whether existing files are replaced."""
 
     fields: Mapping[str, str]
@@ -61,8 +61,8 @@ class Wanted:
 class Run:
     """Transcribes recordings, `at_once` of them side by side. `stop` may be called from a signal's handler."""
 
-    def __init__(self, url: str, api_key: str | None, wanted: Wanted, screen: Screen) -> None:
-        self._url, self._api_key, self._wanted, self._screen = url, api_key, wanted, screen
+    def __init__(self, url: str, api_key: str | None, request: Submission, screen: Screen) -> None:
+        self._url, self._api_key, self._request, self._screen = url, api_key, request, screen
         self._memory = Memory()
         self._stopping = threading.Event()
         self._waiting: queue.SimpleQueue[Recording] = queue.SimpleQueue()
@@ -105,7 +105,7 @@ class Run:
                     outcome.failure = Failure("local_file", str(error))
                 except Exception as error:  # noqa: BLE001 - the others are not to wait for this one for ever
                     outcome.failure = Failure("internal", f"{type(error).__name__}: {error}")
-                row.end(_told(outcome))
+                row.end(_summary(outcome))
                 self._ended.put(outcome)
 
     def _transcribe(self, server: Server, outcome: Outcome, row: Row) -> None:
@@ -122,15 +122,15 @@ class Run:
         del self._on_server[outcome.recording]
         for format in missing:
             target = outcome.recording.target(format)
-            written.write(target, server.result(task_id, format), force=self._wanted.force)
+            written.write(target, server.result(task_id, format), force=self._request.force)
             outcome.files.append(target)
 
     def _missing(self, outcome: Outcome) -> list[str]:
         """The formats that are still to be written. Raises Failure where a file is in the way."""
-        if self._wanted.force:
-            return list(self._wanted.formats)
+        if self._request.force:
+            return list(self._request.formats)
         missing, source = [], outcome.recording.source
-        for format in self._wanted.formats:
+        for format in self._request.formats:
             target = outcome.recording.target(format)
             if not target.exists():
                 missing.append(format)
@@ -143,7 +143,7 @@ class Run:
     def _task(self, server: Server, recording: Recording, row: Row) -> str:
         """The task of an earlier run, tried again if it had failed; else a new one."""
         content = self._content(recording, row)
-        key = remembered.request_key(self._url, self._api_key, content, self._wanted.fields)
+        key = remembered.request_key(self._url, self._api_key, content, self._request.fields)
         task_id = self._memory.get(key)
         was_there = task_id is not None
         state = self._state(server, task_id) if task_id else None
@@ -165,16 +165,16 @@ class Run:
         if isinstance(source, str):
             return source
         size = source.stat().st_size
-        return remembered.sha256(source, lambda done: self._step(row, "reading", done, size))
+        return remembered.sha256(source, lambda byte_count: self._step(row, "reading", byte_count, size))
 
     def _submit(self, server: Server, recording: Recording, content: str, key: str, row: Row) -> Submitted:
-        source, fields = recording.source, self._wanted.fields
+        source, fields = recording.source, self._request.fields
         if isinstance(source, str):
             return server.submit_url(source, fields, key)
         size = source.stat().st_size
 
-        def on_bytes(sent: int) -> None:
-            self._step(row, "uploading", sent, size)
+        def on_bytes(byte_count: int) -> None:
+            self._step(row, "uploading", byte_count, size)
 
         if size < parts.LARGE_BYTES:
             return server.submit_file(source, fields, key, on_bytes)
@@ -206,10 +206,10 @@ class Run:
                 return None
             raise
 
-    def _step(self, row: Row, step: str, done: int, size: int) -> None:
+    def _step(self, row: Row, step: str, byte_count: int, size: int) -> None:
         if self._stopping.is_set():
             raise Stopped
-        row.step(step, 100 * done / size if size else 100)
+        row.step(step, 100 * byte_count / size if size else 100)
 
     def _pause(self, seconds: float) -> None:
         if self._stopping.wait(seconds):
@@ -222,7 +222,7 @@ def exit_code(outcomes: Sequence[Outcome]) -> Exit:
     return max((failure.exit for failure in failures), default=Exit.DONE)
 
 
-def _told(outcome: Outcome) -> str:
+def _summary(outcome: Outcome) -> str:
     failure = outcome.failure
     if failure:
         of_task = f" (task {outcome.task_id})" if outcome.task_id and not isinstance(failure, Unreachable) else ""

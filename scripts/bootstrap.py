@@ -40,8 +40,10 @@ DOWNLOAD_GB = {("local", "cpu"): 0.6, ("local", "cuda"): 3.1, ("dev", "cpu"): 0.
 
 def main() -> None:
     if sys.version_info < OLDEST:
-        found = ".".join(map(str, sys.version_info[:3]))
-        sys.exit(f"Parley needs Python 3.11 or newer, {sys.executable} is {found}: make PYTHON=/path/to/python3.11 ...")
+        version = ".".join(map(str, sys.version_info[:3]))
+        sys.exit(
+            f"Parley needs Python 3.11 or newer, {sys.executable} is {version}: make PYTHON=/path/to/python3.11 ..."
+        )
     name = sys.argv[1]
     request = accelerator_request()
     stamps = read_stamps()
@@ -173,11 +175,11 @@ def make_environment() -> None:
         ),
     )
     for step in steps:
-        done = subprocess.run(step, capture_output=True, text=True, check=False)
-        if done.returncode != 0:
+        result = subprocess.run(step, capture_output=True, text=True, check=False)
+        if result.returncode != 0:
             shutil.rmtree(VENV, ignore_errors=True)
             sys.exit(
-                f"No virtual environment could be made:\n{done.stdout}{done.stderr}\n"
+                f"No virtual environment could be made:\n{result.stdout}{result.stderr}\n"
                 "On Debian and Ubuntu: apt install python3-venv python3-pip"
             )
 

@@ -54,7 +54,7 @@ class Flood:
     zone: Zone
     requests: int
     headers: dict[str, str]
-    sent: int = 0
+    attempts: int = 0
     of_gateway: int = 0
     refused: tuple[str, str | None] | None = None
     failed: Exception | None = None
@@ -86,9 +86,9 @@ class Flood:
 
     def _goes_on(self) -> bool:
         with self.lock:
-            if self.refused or self.failed or self.sent >= self.requests:
+            if self.refused or self.failed or self.attempts >= self.requests:
                 return False
-            self.sent += 1
+            self.attempts += 1
             return True
 
     def _note(self, zone: str | None, after: str | None) -> None:
@@ -110,21 +110,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--connections", type=int, default=32, help="at once; more for a deployment far away (%(default)s)"
     )
-    given = parser.parse_args(arguments)
-    key = given.key or f"pk_invented_{secrets.token_hex(8)}"
+    options = parser.parse_args(arguments)
+    key = options.key or f"pk_invented_{secrets.token_hex(8)}"
     proved = []
     for zone in ZONES:
         headers = {"Authorization": f"Bearer {key}"} if zone.is_per_key else {}
-        flood = Flood(given.url, zone, given.requests, headers)
+        flood = Flood(options.url, zone, options.requests, headers)
         begun = time.monotonic()
         try:
-            flood.run(given.connections)
+            flood.run(options.connections)
         except (OSError, http.client.HTTPException) as error:
-            print(f"{given.url}: {type(error).__name__}: {error}")
+            print(f"{options.url}: {type(error).__name__}: {error}")
             return 1
-        is_proved, said = judge(flood, time.monotonic() - begun)
+        is_proved, verdict = judge(flood, time.monotonic() - begun)
         proved.append(is_proved)
-        print(f"{zone.name}: {said}")
+        print(f"{zone.name}: {verdict}")
     return 0 if all(proved) else 1
 
 
@@ -132,13 +132,13 @@ def judge(flood: Flood, elapsed_s: float) -> tuple[bool, str]:
     """Whether the zone itself refused, with a Retry-After of 1 s to 10 min, and words about it."""
     of_gateway = f"; {flood.of_gateway} times 429 by the gateway, for this key" if flood.of_gateway else ""
     if flood.refused is None:
-        return False, f"{flood.sent} requests in {elapsed_s:.1f} s, no 429 by Caddy{of_gateway}"
+        return False, f"{flood.attempts} requests in {elapsed_s:.1f} s, no 429 by Caddy{of_gateway}"
     zone, after = flood.refused
     if zone != flood.zone.name:
-        return False, f"refused by the limit {zone!r} before its own, after {flood.sent} requests{of_gateway}"
+        return False, f"refused by the limit {zone!r} before its own, after {flood.attempts} requests{of_gateway}"
     if after is None or not after.isdecimal() or not 1 <= int(after) <= 600:
         return False, f"429, but Retry-After is {after!r}{of_gateway}"
-    return True, f"refused after {flood.sent} requests, Retry-After {after} s{of_gateway}"
+    return True, f"refused after {flood.attempts} requests, Retry-After {after} s{of_gateway}"
 
 
 def connect(url: str) -> http.client.HTTPConnection:

@@ -29,16 +29,16 @@ def main() -> int:
         metavar="N",
         help="how long its finished tasks are kept; 0 is for ever",
     )
-    wanted = parser.parse_args()
-    if (wanted.retention_seconds or 0) not in range(2**31):
+    options = parser.parse_args()
+    if (options.retention_seconds or 0) not in range(2**31):
         parser.error("--retention-seconds must be 0 or more")
     try:
         with session() as work:
             row, key = keys.create(
                 work,
-                wanted.name,
-                tuple(wanted.scope or ("transcribe",)),
-                Limits(retention_seconds=wanted.retention_seconds),
+                options.name,
+                tuple(options.scope or ("transcribe",)),
+                Limits(retention_seconds=options.retention_seconds),
             )
     except ValidationError as error:
         missing = ", ".join(str(entry["loc"][0]).upper() for entry in error.errors())

@@ -54,9 +54,9 @@ def _copy_from(model_dir: Path) -> Path | None:
     return Path(source) if source and Path(source).resolve() != model_dir.resolve() else None
 
 
-def _names(given: str) -> list[str]:
+def _names(value: str) -> list[str]:
     """The models of a list like WHISPER_MODELS. Raises argparse.ArgumentTypeError for what is not in the catalogue."""
-    names = [name.strip() for name in given.split(",") if name.strip()]
+    names = [name.strip() for name in value.split(",") if name.strip()]
     if "auto" in names:
         raise argparse.ArgumentTypeError(
             "auto is decided where the models run, which is not here: set WHISPER_MODEL to base (CPU) or "

@@ -46,7 +46,7 @@ def file(path: Path, max_age_s: float) -> str | None:
 
     What a dbm is called besides its name depends on the library that Python was built with.
     """
-    written = [found.stat().st_mtime for found in path.parent.glob(f"{path.name}*")]
+    written = [candidate.stat().st_mtime for candidate in path.parent.glob(f"{path.name}*")]
     if not written:
         return f"{path} is not there"
     age_s = time.time() - max(written)

@@ -54,13 +54,13 @@ def open_to_readers(root: Path) -> tuple[list[str], list[str]]:
 
 def findings() -> list[str]:
     """What is too old or set in a way that costs something, a line each; nothing where there is no Docker."""
-    found = [line for name, command, oldest, why in NEEDED if (line := _too_old(name, command, oldest, why))]
+    lines = [line for name, command, oldest, why in NEEDED if (line := _too_old(name, command, oldest, why))]
     if OVERCOMMIT.exists() and OVERCOMMIT.read_text().strip() == "0":
-        found.append(
+        lines.append(
             "vm.overcommit_memory is 0: with little free memory Valkey could not save its data in the background. "
             "As root: sysctl -w vm.overcommit_memory=1, and the same in /etc/sysctl.d/valkey.conf"
         )
-    return found
+    return lines
 
 
 def _closed(top: Path) -> Iterable[Path]:
@@ -77,12 +77,12 @@ def _reading(path: Path) -> int:
 
 def _too_old(name: str, command: tuple[str, ...], oldest: tuple[int, ...], why: str) -> str | None:
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=COMMAND_TIMEOUT_S, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
-    found = re.search(r"\bv?(\d+)\.(\d+)(?:\.\d+)?", said.stdout)
-    if said.returncode != 0 or found is None:
+    match = re.search(r"\bv?(\d+)\.(\d+)(?:\.\d+)?", result.stdout)
+    if result.returncode != 0 or match is None:
         return None
-    version = (int(found[1]), int(found[2]))
-    wanted = ".".join(map(str, oldest)).removesuffix(".0")
-    return f"{name} here is {version[0]}.{version[1]}, and Parley needs {wanted}: {why}" if version < oldest else None
+    version = (int(match[1]), int(match[2]))
+    minimum = ".".join(map(str, oldest)).removesuffix(".0")
+    return f"{name} here is {version[0]}.{version[1]}, and Parley needs {minimum}: {why}" if version < oldest else None

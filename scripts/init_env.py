@@ -49,27 +49,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     file: Path = options.file
     text = file.read_text() if file.exists() else (ROOT / ".env.example").read_text()
-    known = given(text)
-    wanted = {name: new_secret(name) for name in SECRETS if not known.get(name)}
+    variables = parse_env(text)
+    changes = {name: new_secret(name) for name in SECRETS if not variables.get(name)}
     if options.new_api_key:
-        wanted["API_KEY"] = new_secret("API_KEY")
+        changes["API_KEY"] = new_secret("API_KEY")
     if options.domain:
-        wanted |= of_domain(options.domain, options.email)
+        changes |= of_domain(options.domain, options.email)
     if options.address:
-        wanted |= of_address(options.address, known)
-    if known.get("WHISPER_MODEL") == "auto":
-        on_gpu = "gpu" in known.get("COMPOSE_PROFILES", "").split(",")
-        wanted["WHISPER_MODEL"] = GPU["WHISPER_MODEL"] if on_gpu else CPU_MODEL  # who fetches it needs its name
+        changes |= of_address(options.address, variables)
+    if variables.get("WHISPER_MODEL") == "auto":
+        on_gpu = "gpu" in variables.get("COMPOSE_PROFILES", "").split(",")
+        changes["WHISPER_MODEL"] = GPU["WHISPER_MODEL"] if on_gpu else CPU_MODEL  # who fetches it needs its name
     if options.gpu:
-        wanted |= GPU
+        changes |= GPU
     if chosen := [name for name in PROFILES if getattr(options, name)]:
-        wanted["COMPOSE_PROFILES"] = with_profiles(known.get("COMPOSE_PROFILES", ""), chosen)
-    wanted |= {name: value for name, value in threads(known).items() if not known.get(name)}
-    if OWN_TAG.fullmatch(known.get("PARLEY_VERSION") or "0.0.0") and known.get("PARLEY_VERSION") != version():
-        wanted["PARLEY_VERSION"] = version()
-    write_private(file, with_values(text, wanted))
-    print(f"{file}: {', '.join(wanted) or 'nothing was missing'}")
-    if "API_KEY" in wanted:
+        changes["COMPOSE_PROFILES"] = with_profiles(variables.get("COMPOSE_PROFILES", ""), chosen)
+    changes |= {name: value for name, value in threads(variables).items() if not variables.get(name)}
+    if OWN_TAG.fullmatch(variables.get("PARLEY_VERSION") or "0.0.0") and variables.get("PARLEY_VERSION") != version():
+        changes["PARLEY_VERSION"] = version()
+    write_private(file, with_values(text, changes))
+    print(f"{file}: {', '.join(changes) or 'nothing was missing'}")
+    if "API_KEY" in changes:
         print(f"Your API key is in it: grep ^API_KEY= {file}")
     return check_machine()
 
@@ -86,13 +86,13 @@ def check_machine() -> int:
     return 1 if refused else 0
 
 
-def threads(known: Mapping[str, str]) -> dict[str, str]:
+def threads(variables: Mapping[str, str]) -> dict[str, str]:
     """The cores of this machine, shared by as many recognisers as there will be; half of them for
     diarizers, which mostly work beside one."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
     def each(of: int, replicas: str) -> str:
-        return str(min(MOST_THREADS, max(1, of // max(1, int(known.get(replicas) or 1)))))
+        return str(min(MOST_THREADS, max(1, of // max(1, int(variables.get(replicas) or 1)))))
 
     return {"ASR_THREADS": each(cores, "ASR_REPLICAS"), "DIARIZE_THREADS": each(cores // 2, "DIARIZE_REPLICAS")}
 
@@ -100,14 +100,14 @@ def threads(known: Mapping[str, str]) -> dict[str, str]:
 def version() -> str:
     """The release and the commit of this checkout, such as 0.1.0-g1a2b3c4; without git the release alone. Images of two
     checkouts thus have two tags, and the old ones stay for the way back."""
-    found = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
-    release = found[1] if found else "0.0.0"
+    match = re.search(r'^version = "(.+)"', (ROOT / "pyproject.toml").read_text(), re.MULTILINE)
+    release = match[1] if match else "0.0.0"
     command = ("git", "-C", str(ROOT), "rev-parse", "--short=10", "HEAD")
     try:
-        said = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return release
-    return f"{release}-g{said.stdout.strip()}" if said.returncode == 0 else release
+    return f"{release}-g{result.stdout.strip()}" if result.returncode == 0 else release
 
 
 def new_secret(name: str) -> str:
@@ -127,9 +127,9 @@ def of_domain(domain: str, email: str | None) -> dict[str, str]:
     }
 
 
-def of_address(address: str, known: Mapping[str, str]) -> dict[str, str]:
+def of_address(address: str, variables: Mapping[str, str]) -> dict[str, str]:
     """For a network without a domain: where other machines find S3 and Grafana, by the ports of the file."""
-    port, s3_port = known.get("HTTP_PORT") or "80", known.get("S3_PORT") or "9000"
+    port, s3_port = variables.get("HTTP_PORT") or "80", variables.get("S3_PORT") or "9000"
     return {
         "S3_PUBLIC_ENDPOINT_URL": f"http://{address}:{s3_port}",
         "GRAFANA_URL": f"http://{address}{'' if port == '80' else f':{port}'}/grafana/",
@@ -141,7 +141,7 @@ def with_profiles(present: str, chosen: Sequence[str]) -> str:
     return ",".join(dict.fromkeys([*filter(None, present.split(",")), *chosen]))
 
 
-def given(text: str) -> dict[str, str]:
+def parse_env(text: str) -> dict[str, str]:
     """The variables that an environment file sets; a name without a value counts as not set by whoever asks."""
     lines = (line.strip() for line in text.splitlines())
     pairs = (line.partition("=") for line in lines if line and not line.startswith("#"))

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 if not __package__:  # run as a file: the package of this folder is one level up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.init_env import given, new_secret, with_values, write_private
+from scripts.init_env import new_secret, parse_env, with_values, write_private
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -28,12 +28,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     folder = options.folder or ROOT / "deploy" / "kubernetes" / "overlays" / options.overlay / "secrets"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    known = {name: value for file in folder.glob("*.env") for name, value in given(file.read_text()).items() if value}
+    variables = {
+        name: value for file in folder.glob("*.env") for name, value in parse_env(file.read_text()).items() if value
+    }
     empty = []
-    for filename, values in (_own_servers if options.overlay == "cpu" else _outside_servers)(known).items():
+    for filename, values in (_own_servers if options.overlay == "cpu" else _outside_servers)(variables).items():
         file = folder / filename
         text = file.read_text() if file.exists() else ""
-        present = given(text)
+        present = parse_env(text)
         missing = {name: value for name, value in values.items() if not present.get(name)}
         if missing:
             write_private(file, with_values(text, missing))
@@ -45,19 +47,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _doors(known: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def _doors(variables: Mapping[str, str]) -> dict[str, dict[str, str]]:
     return {
-        "api.env": {"API_KEY": known.get("API_KEY") or new_secret("API_KEY")},
+        "api.env": {"API_KEY": variables.get("API_KEY") or new_secret("API_KEY")},
         "flower.env": {
-            "FLOWER_BASIC_AUTH": known.get("FLOWER_BASIC_AUTH") or f"parley:{new_secret('FLOWER_PASSWORD')}"
+            "FLOWER_BASIC_AUTH": variables.get("FLOWER_BASIC_AUTH") or f"parley:{new_secret('FLOWER_PASSWORD')}"
         },
     }
 
 
-def _own_servers(known: Mapping[str, str]) -> dict[str, dict[str, str]]:
+def _own_servers(variables: Mapping[str, str]) -> dict[str, dict[str, str]]:
     """Values by name by file, for components/servers: addresses of its services, with passwords known on both sides."""
-    postgres = _password(known, "POSTGRES_PASSWORD", "DATABASE_URL")
-    valkey = _password(known, "VALKEY_PASSWORD", "REDIS_URL")
+    postgres = _password(variables, "POSTGRES_PASSWORD", "DATABASE_URL")
+    valkey = _password(variables, "VALKEY_PASSWORD", "REDIS_URL")
     return {
         "servers.env": {
             "DATABASE_URL": f"postgresql+psycopg://parley:{postgres}@postgres:5432/parley",
@@ -67,17 +69,17 @@ def _own_servers(known: Mapping[str, str]) -> dict[str, dict[str, str]]:
         },
         "postgres.env": {"POSTGRES_PASSWORD": postgres},
         "valkey.env": {"VALKEY_PASSWORD": valkey},
-        **_doors(known),
+        **_doors(variables),
     }
 
 
-def _password(known: Mapping[str, str], name: str, url: str) -> str:
+def _password(variables: Mapping[str, str], name: str, url: str) -> str:
     """As it was written, in a file of its own or in a URL; else a new one."""
-    return known.get(name) or urlsplit(known.get(url, "")).password or new_secret(name)
+    return variables.get(name) or urlsplit(variables.get(url, "")).password or new_secret(name)
 
 
-def _outside_servers(known: Mapping[str, str]) -> dict[str, dict[str, str]]:
-    return {"servers.env": dict.fromkeys(OUTSIDE, ""), **_doors(known)}
+def _outside_servers(variables: Mapping[str, str]) -> dict[str, dict[str, str]]:
+    return {"servers.env": dict.fromkeys(OUTSIDE, ""), **_doors(variables)}
 
 
 def _parser() -> argparse.ArgumentParser:

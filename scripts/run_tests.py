@@ -26,20 +26,23 @@ OTHERS = ("tests", *(f"--ignore={folder}" for folder in (*FIRST, *BY_THEMSELVES)
 DISK_BYTES = 10 * 1000**3
 
 
-def main(given: list[str]) -> int:
+def main(arguments: list[str]) -> int:
     """The status of pytest, the worse of both. What the second process says comes when both are done."""
     if lack := lack_of_disk():
         print(lack, file=sys.stderr, flush=True)
-        if not given:
+        if not arguments:
             return 1
-    if given:
-        os.execv(sys.executable, (*PYTEST, *given))  # noqa: S606 - there is no shell to be wished for
+    if arguments:
+        os.execv(sys.executable, (*PYTEST, *arguments))  # noqa: S606 - there is no shell to be wished for
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the two, which stop what they have started
-    with tempfile.TemporaryFile() as said, subprocess.Popen((*PYTEST, *FIRST), stdout=said, stderr=said) as beside:
+    with (
+        tempfile.TemporaryFile() as output,
+        subprocess.Popen((*PYTEST, *FIRST), stdout=output, stderr=output) as beside,
+    ):
         status = subprocess.run((*PYTEST, *OTHERS), check=False).returncode
         status = max(status, beside.wait())
-        said.seek(0)
-        sys.stdout.write(said.read().decode(errors="replace"))
+        output.seek(0)
+        sys.stdout.write(output.read().decode(errors="replace"))
     return status
 
 
@@ -50,8 +53,10 @@ def lack_of_disk() -> str:
     free = shutil.disk_usage(folder).free
     if free >= DISK_BYTES:
         return ""
-    needed, found = f"{DISK_BYTES / 1e9:.0f} GB", f"{free / 1e9:.1f} GB"
-    return f"The tests need {needed} of disk in {folder}, where {found} are free. Set TMPDIR to a folder with more."
+    minimum, available = f"{DISK_BYTES / 1e9:.0f} GB", f"{free / 1e9:.1f} GB"
+    return (
+        f"The tests need {minimum} of disk in {folder}, where {available} are free. Set TMPDIR to a folder with more."
+    )
 
 
 if __name__ == "__main__":

@@ -91,8 +91,8 @@ def is_migrated() -> bool:
     scripts = ScriptDirectory.from_config(alembic_config())
     older = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
     with engine().connect() as connection:
-        found = MigrationContext.configure(connection).get_current_revision()
-    return found is not None and found not in older
+        revision = MigrationContext.configure(connection).get_current_revision()
+    return revision is not None and revision not in older
 
 
 def wait_until_migrated() -> bool:

@@ -114,7 +114,7 @@ LANGUAGES: Mapping[str, str] = {
 _CODES = {name.lower(): code for code, name in LANGUAGES.items()}
 
 
-def language_code(given: str) -> str | None:
+def language_code(language: str) -> str | None:
     """The code of a language given by code or English name, in any case; None when there is no such language."""
-    wanted = given.strip().lower()
-    return wanted if wanted in LANGUAGES else _CODES.get(wanted)
+    name = language.strip().lower()
+    return name if name in LANGUAGES else _CODES.get(name)

@@ -94,7 +94,7 @@ class JobNotes(BaseModel):
 
     @field_validator("tags", mode="before")
     @classmethod
-    def _split(cls, given: object) -> object:
-        if isinstance(given, str):
-            given = [tag.strip() for tag in given.split(",") if tag.strip()]
-        return tuple(dict.fromkeys(given)) if isinstance(given, list | tuple) else given
+    def _split(cls, value: object) -> object:
+        if isinstance(value, str):
+            value = [tag.strip() for tag in value.split(",") if tag.strip()]
+        return tuple(dict.fromkeys(value)) if isinstance(value, list | tuple) else value

@@ -25,13 +25,13 @@ class PartBuffer:
 
     def write(self, data: memoryview) -> int:
         """Take as many bytes as fit; returns how many."""
-        taken = min(len(data), self._capacity - self.size)
-        if taken:
+        length = min(len(data), self._capacity - self.size)
+        if length:
             if self._pages is None:
                 self._pages = mmap.mmap(-1, self._capacity)
-            self._pages[self.size : self.size + taken] = bytes(data[:taken])
-            self.size += taken
-        return taken
+            self._pages[self.size : self.size + length] = bytes(data[:length])
+            self.size += length
+        return length
 
     def read(self, start: int, end: int) -> bytes:
         """A copy of the bytes from `start` up to `end`, at most to the last one that was written."""

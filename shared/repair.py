@@ -73,10 +73,10 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
     if config.audio_ttl_s:
         audio.expire(storage, config.audio_ttl_s)
     open_uploads.erase_of_revoked(storage)
-    done = Repaired(len(overdue), len(again), _finish_erasures(storage), retired)
-    RUNG_AGAIN.inc(done.rung_again)
+    repairs = Repaired(len(overdue), len(again), _finish_erasures(storage), retired)
+    RUNG_AGAIN.inc(repairs.rung_again)
     SWEEPS.inc()
-    return done
+    return repairs
 
 
 def _overdue() -> list[uuid.UUID]:

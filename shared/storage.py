@@ -151,7 +151,7 @@ class Storage:
         """All keys that start with `prefix`."""
         with translated():
             for page in self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix):
-                yield from (found["Key"] for found in page.get("Contents", ()))
+                yield from (entry["Key"] for entry in page.get("Contents", ()))
 
     def delete(self, keys: Iterable[str]) -> int:
         """Delete the objects; a missing one is no error. Returns how many were named."""
@@ -167,10 +167,10 @@ class Storage:
     def abort_uploads(self, prefix: str) -> int:
         """Abort every unfinished multipart upload below `prefix`; returns how many there were."""
         with translated():
-            found = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix).get("Uploads", [])
-            for upload in found:
+            uploads = self.client.list_multipart_uploads(Bucket=self.bucket, Prefix=prefix).get("Uploads", [])
+            for upload in uploads:
                 self.client.abort_multipart_upload(Bucket=self.bucket, Key=upload["Key"], UploadId=upload["UploadId"])
-        return len(found)
+        return len(uploads)
 
     def check(self) -> None:
         """Raise StorageUnavailable unless the bucket can be used."""
@@ -233,10 +233,10 @@ class MultipartWriter:
             if self._upload_id is None:
                 self._upload_id = client.create_multipart_upload(Bucket=bucket, Key=self._key)["UploadId"]
             number = len(self._parts) + 1
-            sent = client.upload_part(
+            response = client.upload_part(
                 Bucket=bucket, Key=self._key, UploadId=self._upload_id, PartNumber=number, Body=self._content()
             )
-        self._parts.append({"ETag": sent["ETag"], "PartNumber": number})
+        self._parts.append({"ETag": response["ETag"], "PartNumber": number})
         self._buffer.clear()
         self._rest = self._rest[self._buffer.write(memoryview(self._rest)) :]
 

@@ -92,7 +92,7 @@ def ring(rings: Sequence[Ring]) -> None:
             app.send_task(
                 f"parley.{bell.stage}",
                 args=[str(bell.job_id), bell.shard],
-                argsrepr=_shown(bell),
+                argsrepr=_arguments_text(bell),
                 queue=bell.queue,
                 priority=bell.level,
                 retry=False,
@@ -102,7 +102,7 @@ def ring(rings: Sequence[Ring]) -> None:
             return
 
 
-def _shown(bell: Ring) -> str:
+def _arguments_text(bell: Ring) -> str:
     """What Flower and the message have beside the arguments: ids alone, as both outlive an erasure.
 
     Flower's search finds the id. The name stays the stage's: metrics go by it.

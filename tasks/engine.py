@@ -135,9 +135,9 @@ class Sleeper:
 
     def transcribe(self, work: Recognition) -> Transcription:
         part = work.shard or Shard(0.0, work.duration, 0.0, work.duration)
-        found = sleeper.transcribe(work.fingerprint, part, self.config.sleeper_seconds, work.progress)
-        work.finished(found.segments)
-        return found
+        transcription = sleeper.transcribe(work.fingerprint, part, self.config.sleeper_seconds, work.progress)
+        work.finished(transcription.segments)
+        return transcription
 
     def diarize(
         self, sound: Callable[[], Any], duration: float, options: JobOptions, progress: Progress
@@ -147,7 +147,9 @@ class Sleeper:
 
 def _language_of_all(work: Recognition, recogniser: Recogniser) -> Language | None:
     """The language that all shards are recognised in, found by the first worker that has one; None in silence."""
-    agreed, found = work.agree_on_language(None), None
-    if agreed is None and (found := decide_language(work.reads, work.duration, recogniser, lambda: work.progress(0.0))):
-        agreed = work.agree_on_language((found.code, found.probability))
-    return Language(*agreed, caveats=found.caveats if found else ()) if agreed else None
+    agreed, detection = work.agree_on_language(None), None
+    if agreed is None and (
+        detection := decide_language(work.reads, work.duration, recogniser, lambda: work.progress(0.0))
+    ):
+        agreed = work.agree_on_language((detection.code, detection.probability))
+    return Language(*agreed, caveats=detection.caveats if detection else ()) if agreed else None

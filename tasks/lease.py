@@ -35,7 +35,7 @@ class KeptLease:
 
     def __init__(self, claim: Claim, config: Settings, clean_up: Callable[[], None]) -> None:
         self._claim, self._config, self._clean_up = claim, config, clean_up
-        self._share = self._told = 0.0
+        self._share = self._last_share = 0.0
         self._moved_at = time.monotonic()
         self._unpublished: tuple[Segment, ...] = ()
         self._reason: str | None = None
@@ -59,8 +59,8 @@ class KeptLease:
         Work that begins anew, for want of memory, tells a smaller share: what it does again is progress, too. The share
         that is shown waits until it is passed.
         """
-        if share != self._told:
-            self._told, self._moved_at = share, time.monotonic()
+        if share != self._last_share:
+            self._last_share, self._moved_at = share, time.monotonic()
         self._share = max(self._share, share)
         if self._reason:
             raise Interrupted(self._reason)

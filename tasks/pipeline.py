@@ -37,8 +37,8 @@ def download(work: Work) -> Output:
     """The URL of a recording -> its bytes."""
     url = sources.check(work.claim.source_url or "", work.config)
     ways, limits = fetch.ways(work.config, work.storage), fetch.limits(work.config)
-    done = get(url, work.folder, ways, limits, work.progress)
-    return Output(done.path, ".media", {"sha256": done.sha256, "filename": done.filename})
+    result = get(url, work.folder, ways, limits, work.progress)
+    return Output(result.path, ".media", {"sha256": result.sha256, "filename": result.filename})
 
 
 @stage("convert")
@@ -47,11 +47,11 @@ def convert(work: Work) -> Output:
     source, target = work.folder / "source", work.folder / "audio.wav"
     work.storage.get_file(key_of(work.input("download")), source)
     limits = ConvertLimits(work.config.max_duration, work.config.decode_timeout_s, work.config.decode_memory_bytes)
-    done = decode(source, target, limits, work.progress, split=work.claim.options.channels == "split")
-    reads = [pcm.file_reader(target, channel=n, channels=done.channels) for n in range(done.channels)]
-    shards = plan(reads, done.duration, work.config.shard_target_s, lambda: work.progress(1.0))
-    done = replace(done, shards=shards)
-    return Output(target, ".wav", asdict(done), audio_seconds=done.duration)
+    recording = decode(source, target, limits, work.progress, split=work.claim.options.channels == "split")
+    reads = [pcm.file_reader(target, channel=n, channels=recording.channels) for n in range(recording.channels)]
+    shards = plan(reads, recording.duration, work.config.shard_target_s, lambda: work.progress(1.0))
+    recording = replace(recording, shards=shards)
+    return Output(target, ".wav", asdict(recording), audio_seconds=recording.duration)
 
 
 @stage("transcribe", lambda config: engine(config).device())
@@ -61,7 +61,7 @@ def transcribe(work: Work) -> Output:
     duration, count = float(audio.meta["duration"]), audio.meta.get("channels", 1)
     shards = planned(audio.meta)
     shard = shards[work.claim.shard] if shards else None
-    said = engine(work.config).transcribe(
+    transcription = engine(work.config).transcribe(
         Recognition(
             fingerprint=work.claim.hash[:12],
             duration=duration,
@@ -73,8 +73,8 @@ def transcribe(work: Work) -> Output:
             finished=work.finished,
         )
     )
-    language = {"language": said.language, "language_probability": said.language_probability}
-    return Output(to_json(said), ".json", language, audio_seconds=heard_seconds(shard) if shard else duration)
+    language = {"language": transcription.language, "language_probability": transcription.language_probability}
+    return Output(to_json(transcription), ".json", language, audio_seconds=heard_seconds(shard) if shard else duration)
 
 
 @stage("diarize", lambda config: engine(config).diarization_device())
@@ -90,7 +90,7 @@ def diarize(work: Work) -> Output:
 @stage("merge")
 def merge(work: Work) -> Output:
     """Words + speaker turns -> transcript."""
-    shards = [work.load(Transcription, given) for given in work.inputs("transcribe")]
+    shards = [work.load(Transcription, claim_input) for claim_input in work.inputs("transcribe")]
     turns = next(iter(work.inputs("diarize")), None)
     transcript = join(shards, work.load(Diarization, turns) if turns and turns.key else None)
     if turns and not turns.key:

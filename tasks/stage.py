@@ -61,20 +61,22 @@ class Work:
 
     def input(self, stage: str, shard: int = 0) -> Input:
         """The answer of a stage that this one needs."""
-        return next(given for given in self.claim.inputs if (given.stage, given.shard) == (stage, shard))
+        return next(
+            claim_input for claim_input in self.claim.inputs if (claim_input.stage, claim_input.shard) == (stage, shard)
+        )
 
     def inputs(self, stage: str) -> tuple[Input, ...]:
         """The answers of all shards of a stage that this one needs, in order; empty when it was left out."""
-        return tuple(given for given in self.claim.inputs if given.stage == stage)
+        return tuple(claim_input for claim_input in self.claim.inputs if claim_input.stage == stage)
 
-    def agree_on_language(self, found: tuple[str, float] | None = None) -> tuple[str, float] | None:
-        """The language of all shards and its probability; None until a worker has `found` it. The first one decides."""
+    def agree_on_language(self, detection: tuple[str, float] | None = None) -> tuple[str, float] | None:
+        """The language of all shards and its probability; None until a worker has a `detection`: the first decides."""
         with session() as opened:
-            return agree_on_language(opened, self.claim, found)
+            return agree_on_language(opened, self.claim, detection)
 
-    def load(self, kind: type[T], given: Input) -> T:
+    def load(self, kind: type[T], claim_input: Input) -> T:
         """An input that is one of the classes of shared/transcript.py."""
-        return from_json(kind, self.storage.get(key_of(given)))
+        return from_json(kind, self.storage.get(key_of(claim_input)))
 
 
 @dataclass(frozen=True)
@@ -87,11 +89,11 @@ class Output:
     audio_seconds: float | None = None
 
 
-def key_of(given: Input) -> str:
+def key_of(claim_input: Input) -> str:
     """Storage key of an input. Raises UnexpectedError when the stage that should have made it died."""
-    if given.key is None:
-        raise UnexpectedError(f"The {given.stage} stage left no answer.")
-    return given.key
+    if claim_input.key is None:
+        raise UnexpectedError(f"The {claim_input.stage} stage left no answer.")
+    return claim_input.key
 
 
 def stage(name: str, device: Callable[[Settings], str] = lambda _: "") -> Callable[[Callable[[Work], Output]], Any]:
@@ -211,9 +213,9 @@ def _clear(claim: Claim) -> None:
 
 def _forget(claim: Claim, answer: Answer) -> None:
     """Remove this worker's own object, to which no row refers. Storage that is away keeps it until the job goes."""
-    own = stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, ".")
+    prefix = stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, ".")
     try:
-        if answer.key.startswith(own):
+        if answer.key.startswith(prefix):
             storage().delete([answer.key])
     except StorageUnavailable:
         log.warning("object_left_behind", key=answer.key)
@@ -221,14 +223,14 @@ def _forget(claim: Claim, answer: Answer) -> None:
 
 def _fail(claim: Claim, error: Exception, config: Settings) -> str:
     """The code that the error has got."""
-    known = error if isinstance(error, ParleyError) else UnexpectedError(f"{claim.stage} failed unexpectedly.")
-    log.warning("stage_failed", code=known.code, message=known.message, exc_info=known.retryable)
+    failure = error if isinstance(error, ParleyError) else UnexpectedError(f"{claim.stage} failed unexpectedly.")
+    log.warning("stage_failed", code=failure.code, message=failure.message, exc_info=failure.retryable)
     try:
-        outcome = _patiently(lambda opened: leases.fail(opened, claim, known, max_attempts=config.max_attempts))
+        outcome = _patiently(lambda opened: leases.fail(opened, claim, failure, max_attempts=config.max_attempts))
         ring(outcome.rings)
     except LeaseLost:
         log.warning("stage_superseded")
-    return known.code
+    return failure.code
 
 
 def _patiently(change: Callable[[Session], Outcome], check: Callable[[], None] = lambda: None) -> Outcome:

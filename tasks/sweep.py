@@ -18,9 +18,9 @@ log = get_logger(__name__)
 def sweep() -> None:
     """Safe to run at any time, twice at once too."""
     try:
-        done = repair(settings(), storage(), ring)
+        repairs = repair(settings(), storage(), ring)
     except DatabaseUnavailable:
         log.warning("database_away")
         return
-    if any(asdict(done).values()):
-        log.info("swept", **asdict(done))
+    if any(asdict(repairs).values()):
+        log.info("swept", **asdict(repairs))

@@ -33,8 +33,8 @@ def deliver(_delivery_id: str = "", _shard: int = 0) -> None:
             return
         with ThreadPoolExecutor(len(errands), thread_name_prefix="webhook") as senders:
             guard, limits = policy.guard(config), (config.webhook_timeout_s, config.webhook_retry_s)
-            sent = [senders.submit(_run, errand, guard, *limits) for errand in errands]
-        for one in sent:
+            futures = [senders.submit(_run, errand, guard, *limits) for errand in errands]
+        for one in futures:
             one.result()
         with session() as work:
             more = deliveries.due(work)

@@ -9,11 +9,11 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
 
 
-def _number(given: object) -> object:
+def _number(value: object) -> object:
     """What JSON calls a number: 600 and 600.0, not "600" or true."""
-    if isinstance(given, bool | str):
+    if isinstance(value, bool | str):
         raise ValueError("must be a number")
-    return given
+    return value
 
 
 KeyLimit = Annotated[int, Field(ge=0, le=2_147_483_647), BeforeValidator(_number)] | None

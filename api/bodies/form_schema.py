@@ -8,7 +8,7 @@ from typing import Any
 
 def in_form(schema: Mapping[str, Any]) -> dict[str, Any]:
     """An object's schema as it holds in a form, whose fields are never null: they are left out instead."""
-    return {**schema, "properties": {name: _without_null(given) for name, given in schema["properties"].items()}}
+    return {**schema, "properties": {name: _without_null(field) for name, field in schema["properties"].items()}}
 
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:

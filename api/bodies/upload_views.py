@@ -31,16 +31,16 @@ def info(upload: Upload) -> UploadInfo:
     )
 
 
-def numbers(upload: Upload, found: Mapping[int, Part], first: int, *, missing: bool) -> Sequence[int]:
+def numbers(upload: Upload, by_number: Mapping[int, Part], first: int, *, missing: bool) -> Sequence[int]:
     """Numbers of the parts from `first` on, or of those among them that are still to be sent."""
     cut = Layout(upload.bytes, upload.part_bytes)
     every = range(first, cut.count + 1)
-    return [number for number in every if not _is_there(cut, found, number)] if missing else every
+    return [number for number in every if not _is_there(cut, by_number, number)] if missing else every
 
 
 def detail(
     upload: Upload,
-    found: Mapping[int, Part],
+    by_number: Mapping[int, Part],
     public: Storage | None,
     *,
     numbers: Sequence[int],
@@ -49,9 +49,9 @@ def detail(
 ) -> UploadDetail:
     """An upload with a page of its parts. Those still to be sent have URLs, if clients can reach the storage."""
     cut = Layout(upload.bytes, upload.part_bytes)
-    listed = [_part(upload, cut, found, public, number) for number in numbers[:limit]]
+    listed = [_part(upload, cut, by_number, public, number) for number in numbers[:limit]]
     is_complete = upload.state == UploadState.COMPLETE
-    there = [part for part in found.values() if part.number <= cut.count and _is_there(cut, found, part.number)]
+    there = [part for part in by_number.values() if part.number <= cut.count and _is_there(cut, by_number, part.number)]
     return UploadDetail(
         **dict(info(upload)),
         received_parts=cut.count if is_complete else len(there),
@@ -62,9 +62,11 @@ def detail(
     )
 
 
-def _part(upload: Upload, cut: Layout, found: Mapping[int, Part], public: Storage | None, number: int) -> UploadPart:
-    part, size, url = found.get(number), cut.size(number), None
-    if public and upload.storage_id and not _is_there(cut, found, number):
+def _part(
+    upload: Upload, cut: Layout, by_number: Mapping[int, Part], public: Storage | None, number: int
+) -> UploadPart:
+    part, size, url = by_number.get(number), cut.size(number), None
+    if public and upload.storage_id and not _is_there(cut, by_number, number):
         url = parts.presigned(public, upload.key, upload.storage_id, number, size)
     return UploadPart(
         number=number,
@@ -76,5 +78,5 @@ def _part(upload: Upload, cut: Layout, found: Mapping[int, Part], public: Storag
     )
 
 
-def _is_there(cut: Layout, found: Mapping[int, Part], number: int) -> bool:
-    return number in found and found[number].bytes == cut.size(number)
+def _is_there(cut: Layout, by_number: Mapping[int, Part], number: int) -> bool:
+    return number in by_number and by_number[number].bytes == cut.size(number)

@@ -14,7 +14,7 @@ from api.contracts.openai_answers import verbose_segment
 from api.errors import responses
 from api.intake import parameters
 from api.intake.ingest import Upload
-from api.intake.parameters import Asked
+from api.intake.parameters import JobSpec
 from api.routes.results import content_disposition
 from api.transcripts.formats import render
 from shared.abilities import is_english_only
@@ -74,17 +74,17 @@ async def asr(
         "diarization": str(diarize),
         **{name: str(bound) for name, bound in bounds.items() if bound},
     }
-    done = await _transcribed(contract, options, encode)
-    stem = PurePath(done.job.filename or "").stem or "transcript"
+    result = await _transcribed(contract, options, encode)
+    stem = PurePath(result.job.filename or "").stem or "transcript"
     headers = {
-        "Asr-Engine": done.transcript.model,
+        "Asr-Engine": result.transcript.model,
         "Content-Disposition": content_disposition(f"{stem}.{output}"),
-        "X-Task-Id": str(done.job.id),
+        "X-Task-Id": str(result.job.id),
     }
     if output == "json":
-        body = json.dumps(_json(done.transcript, words=word_timestamps), ensure_ascii=False)
+        body = json.dumps(_json(result.transcript, words=word_timestamps), ensure_ascii=False)
         return Response(body, media_type="application/json", headers=headers)
-    return Response(render(done.transcript, OUR_FORMATS[output]), media_type="text/plain", headers=headers)
+    return Response(render(result.transcript, OUR_FORMATS[output]), media_type="text/plain", headers=headers)
 
 
 @router.post(
@@ -109,11 +109,11 @@ async def detect_language(contract: ContractRequestDep, encode: Encode = True) -
 
 
 async def _transcribed(contract: ContractRequest, options: dict[str, str], encode: bool) -> Finished:
-    def read(_: Upload) -> tuple[Asked, None]:
+    def read(_: Upload) -> tuple[JobSpec, None]:
         return parameters.parse(options, contract.config), None
 
     preamble = b"" if encode else HEADER_OF_RAW_PCM
-    job, _ = await contract.submit(read, known=(), file_field=FILE_FIELD, preamble=preamble)
+    job, _ = await contract.submit(read, field_names=(), file_field=FILE_FIELD, preamble=preamble)
     return await contract.finished(job.id)
 
 

@@ -74,7 +74,7 @@ async def upload(contract: ContractRequestDep) -> ClipUploaded:
     receive = partial(
         ingest.receive,
         contract.request,
-        known=(),
+        field_names=(),
         max_bytes=config.max_upload_bytes,
         takes_files=config.allow_upload_adapter,
     )
@@ -102,9 +102,9 @@ async def transcribe(
     curl -X POST -H "Authorization: Bearer $API_KEY" "$URL/api/transcribe?clip_id=$CLIP_ID&diarize=false"
     """
     job = await ingest.in_thread(_submit, contract, clip_id, diarize)
-    done = await contract.finished(job.id)
+    result = await contract.finished(job.id)
     response.headers["X-Task-Id"] = str(job.id)
-    return ClipTranscript(segments=[_segment(segment) for segment in done.transcript.segments])
+    return ClipTranscript(segments=[_segment(segment) for segment in result.transcript.segments])
 
 
 @router.get("/audio/{clip_id}", response_model=ClipInfo, summary="About a clip", responses=responses(*USUAL))

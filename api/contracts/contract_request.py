@@ -20,7 +20,7 @@ from api.errors import stored
 from api.intake import arrival, ingest, submission, transfer
 from api.intake.form import FILE
 from api.intake.ingest import Upload
-from api.intake.parameters import Asked
+from api.intake.parameters import JobSpec
 from api.transcripts import corrections
 from api.waiting import until_ended
 from shared import db
@@ -92,9 +92,9 @@ class ContractRequest:
 
     async def submit(
         self,
-        read: Callable[[Upload], tuple[Asked, T]],
+        read: Callable[[Upload], tuple[JobSpec, T]],
         *,
-        known: Collection[str],
+        field_names: Collection[str],
         repeatable: Collection[str] = (),
         file_field: str = FILE,
         preamble: bytes = b"",
@@ -109,7 +109,7 @@ class ContractRequest:
         receive = partial(
             ingest.receive,
             self.request,
-            known=known,
+            field_names=field_names,
             repeatable=repeatable,
             file_field=file_field,
             preamble=preamble,
@@ -117,11 +117,11 @@ class ContractRequest:
             takes_files=self.config.allow_upload_adapter,
         )
         arrived = await arrival.store(self.request, self.storage, self.caller.id, job_id, receive, read)
-        asked, wanted = arrived.wanted
+        spec, options = arrived.result
         order = submission.Order(
-            job_id, self.caller.id, arrived.source, asked, self.request.state.request_id, self.idempotency_key
+            job_id, self.caller.id, arrived.source, spec, self.request.state.request_id, self.idempotency_key
         )
-        return await ingest.in_thread(submission.place, order, arrived.writer, self.storage), wanted
+        return await ingest.in_thread(submission.place, order, arrived.writer, self.storage), options
 
     def admit(self) -> None:
         """Raises when no further task is taken of this caller now."""

@@ -13,7 +13,7 @@ from api.dependencies import DetachedCallerDep, StorageDep
 from api.errors import responses
 from api.intake import parameters
 from api.intake.ingest import Upload
-from api.intake.parameters import Asked
+from api.intake.parameters import JobSpec
 from api.routes import tasks
 from api.transcripts.formats import as_dict
 from shared import db
@@ -46,10 +46,10 @@ async def submit(contract: ContractRequestDep) -> dict[str, str]:
     curl -H "Authorization: Bearer $API_KEY" -F file=@long_audio.wav $URL/jobs
     """
 
-    def read(upload: Upload) -> tuple[Asked, None]:
+    def read(upload: Upload) -> tuple[JobSpec, None]:
         return parameters.parse(DEFAULTS | dict(upload.fields), contract.config), None
 
-    job, _ = await contract.submit(read, known=NAMES)
+    job, _ = await contract.submit(read, field_names=NAMES)
     return {"job_id": str(job.id)}
 
 

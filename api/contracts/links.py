@@ -100,10 +100,10 @@ def summary(caller: CallerDep, session: SessionDep) -> dict[str, Any]:
 
     curl -H "Authorization: Bearer $API_KEY" $URL/jobs
     """
-    mine = Job.owner_id == caller.id
-    failed = select(Job).where(mine, Job.state == JobState.ERROR).order_by(Job.id.desc()).limit(LISTED)
+    by_owner = Job.owner_id == caller.id
+    failed = select(Job).where(by_owner, Job.state == JobState.ERROR).order_by(Job.id.desc()).limit(LISTED)
     silent = select(Stage.job_id).where(Stage.state == StageState.RUNNING, Stage.lease_until < func.now())
-    stuck = select(Job).where(mine, Job.id.in_(silent)).order_by(Job.id).limit(LISTED)
+    stuck = select(Job).where(by_owner, Job.id.in_(silent)).order_by(Job.id).limit(LISTED)
     return {
         "counts": _counts(session, caller.id),
         "failed": [{"job_id": str(job.id), **_failure(job)} for job in session.scalars(failed)],
@@ -144,8 +144,8 @@ router.add_api_route("/jobs/clear", delete_all, methods=["POST"], response_model
 
 def _counts(session: SessionDep, owner_id: uuid.UUID) -> dict[str, int]:
     by_state = select(Job.state, func.count()).where(Job.owner_id == owner_id).group_by(Job.state)
-    found = dict(session.execute(by_state).tuples().all())
-    return {state.value: found.get(state, 0) for state in JobState}
+    counts = dict(session.execute(by_state).tuples().all())
+    return {state.value: counts.get(state, 0) for state in JobState}
 
 
 def _erase(which: ColumnElement[bool]) -> int:
@@ -156,12 +156,12 @@ def _erase(which: ColumnElement[bool]) -> int:
     while last:
         with db.session() as work:
             batch = select(Job.id, Job.owner_id).where(which, Job.id <= last).order_by(Job.id.desc()).limit(BATCH)
-            found = work.execute(batch).all()
-        for job_id, owner_id in found:
+            rows = work.execute(batch).all()
+        for job_id, owner_id in rows:
             with suppress(NotFound), db.session() as work:  # somebody else may be faster
                 erasure.erase(work, owner_id, job_id)
                 erased += 1
-        last = uuid.UUID(int=found[-1].id.int - 1) if found else None
+        last = uuid.UUID(int=rows[-1].id.int - 1) if rows else None
     return erased
 
 

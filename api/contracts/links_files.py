@@ -77,8 +77,8 @@ def audio(content_hash: ContentHash, caller: DetachedCallerDep, storage: Storage
 
 
 def _latest(session: Session, owner_id: uuid.UUID, content_hash: str) -> Job:
-    wanted = select(Job).where(Job.owner_id == owner_id, Job.source_sha256 == content_hash, Job.state == JobState.DONE)
-    job = session.scalars(wanted.order_by(Job.id.desc()).limit(1)).one_or_none()
+    query = select(Job).where(Job.owner_id == owner_id, Job.source_sha256 == content_hash, Job.state == JobState.DONE)
+    job = session.scalars(query.order_by(Job.id.desc()).limit(1)).one_or_none()
     if job is None:
         raise NotFound("There is no such file.")
     return job

@@ -67,26 +67,26 @@ def model(model: str, caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
 
 
 async def _answer(contract: ContractRequestDep, task: Task) -> Response:
-    job, wanted = await contract.submit(
+    job, options = await contract.submit(
         lambda upload: openai_request.read(upload, task, contract.config),
-        known=openai_request.FIELDS[task],
+        field_names=openai_request.FIELDS[task],
         repeatable=openai_request.REPEATABLE[task],
     )
     headers = {"X-Task-Id": str(job.id)}
-    if wanted.stream:
-        body = openai_stream.events(contract, job.id, wanted)
+    if options.stream:
+        body = openai_stream.events(contract, job.id, options)
         return StreamingResponse(body, media_type="text/event-stream", headers=headers | openai_stream.HEADERS)
     transcript = (await contract.finished(job.id)).transcript
-    match wanted.format:
+    match options.format:
         case "json":
-            return JSONResponse(openai_answers.json_body(transcript, wanted), headers=headers)
+            return JSONResponse(openai_answers.json_body(transcript, options), headers=headers)
         case "verbose_json":
-            return JSONResponse(openai_answers.verbose_body(transcript, wanted), headers=headers)
+            return JSONResponse(openai_answers.verbose_body(transcript, options), headers=headers)
         case "diarized_json":
             return JSONResponse(openai_answers.diarized_body(transcript), headers=headers)
         case _:
             # text/plain also for subtitles, as OpenAI answers
-            return Response(openai_answers.text(transcript, wanted), media_type="text/plain", headers=headers)
+            return Response(openai_answers.text(transcript, options), media_type="text/plain", headers=headers)
 
 
 def _names(config: Settings) -> dict[str, None]:

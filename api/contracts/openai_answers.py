@@ -8,7 +8,7 @@ from math import log
 from string import ascii_uppercase
 from typing import Any
 
-from api.contracts.openai_request import Wanted
+from api.contracts.openai_request import AnswerOptions
 from api.transcripts import formats
 from shared.languages import LANGUAGES
 from shared.transcript import Segment, Transcript, Word
@@ -20,31 +20,31 @@ LEAST_PROBABILITY = 1e-10
 """In place of 0, which has no logarithm."""
 
 
-def json_body(transcript: Transcript, wanted: Wanted) -> dict[str, Any]:
+def json_body(transcript: Transcript, options: AnswerOptions) -> dict[str, Any]:
     """The answer to response_format=json."""
     body: dict[str, Any] = {"text": transcript.text}
-    if wanted.task == "transcribe":
+    if options.task == "transcribe":
         body["languages"] = [{"code": transcript.language}]
         body["usage"] = usage(transcript)
-    if wanted.logprobs:
+    if options.logprobs:
         body["logprobs"] = logprobs(words_of(transcript))
     return body
 
 
-def verbose_body(transcript: Transcript, wanted: Wanted) -> dict[str, Any]:
+def verbose_body(transcript: Transcript, options: AnswerOptions) -> dict[str, Any]:
     """The answer to response_format=verbose_json. A translation's language is the one that it is in."""
     spoken = LANGUAGES.get(transcript.language, transcript.language)
     body: dict[str, Any] = {
-        "task": wanted.task,
-        "language": ("English" if wanted.task == "translate" else spoken).lower(),
+        "task": options.task,
+        "language": ("English" if options.task == "translate" else spoken).lower(),
         "duration": _rounded(transcript.duration),
         "text": transcript.text,
     }
-    if wanted.segments:
-        body["segments"] = [verbose_segment(segment, wanted.temperature) for segment in transcript.segments]
-    if wanted.words:
+    if options.segments:
+        body["segments"] = [verbose_segment(segment, options.temperature) for segment in transcript.segments]
+    if options.words:
         body["words"] = [_word(word) for word in words_of(transcript)]
-    if wanted.task == "transcribe":
+    if options.task == "transcribe":
         body["usage"] = usage(transcript)
     return body
 
@@ -101,13 +101,13 @@ UNKNOWN = "unknown"
 
 def speaker_letters(transcript: Transcript) -> Mapping[str | None, str]:
     """Our speakers' names in OpenAI's: A to Z, then AA, AB and so on, in the order of their first words."""
-    found = dict.fromkeys(segment.speaker for segment in transcript.segments if segment.speaker)
-    return {speaker: _letters(place) for place, speaker in enumerate(found)}
+    speakers = dict.fromkeys(segment.speaker for segment in transcript.segments if segment.speaker)
+    return {speaker: _letters(place) for place, speaker in enumerate(speakers)}
 
 
-def text(transcript: Transcript, wanted: Wanted) -> str:
+def text(transcript: Transcript, options: AnswerOptions) -> str:
     """The answer to the formats that are not JSON."""
-    return transcript.text + "\n" if wanted.format == "text" else formats.render(transcript, wanted.format)
+    return transcript.text + "\n" if options.format == "text" else formats.render(transcript, options.format)
 
 
 def usage(transcript: Transcript) -> dict[str, Any]:

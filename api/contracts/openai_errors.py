@@ -71,16 +71,16 @@ def responses(*kinds: type[ParleyError]) -> dict[int | str, dict[str, Any]]:
 
 def response(error: ParleyError, request_id: str) -> JSONResponse:
     """The answer to a request that failed, in OpenAI's shape, with the headers that ours has."""
-    ours = errors.response(error, request_id)
+    original = errors.response(error, request_id)
     status, _ = _status_and_code(type(error))
-    theirs = JSONResponse(body(error), status)
-    for name, value in ours.headers.items():
+    answer = JSONResponse(body(error), status)
+    for name, value in original.headers.items():
         if name not in ("content-length", "content-type"):
-            theirs.headers[name] = value
+            answer.headers[name] = value
     if "status" in error.detail:
         # the task has ended, or goes on: OpenAI's clients would otherwise send the whole recording again
-        theirs.headers["x-should-retry"] = "false"
-    return theirs
+        answer.headers["x-should-retry"] = "false"
+    return answer
 
 
 def body(error: ParleyError) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from api.intake import parameters
 from api.intake.ingest import Upload
-from api.intake.parameters import Asked
+from api.intake.parameters import JobSpec
 from shared.config import Settings
 from shared.errors import InvalidRequest
 from shared.options import JobOptions
@@ -39,7 +39,7 @@ MAX_PROMPT_CHARS = next(m.max_length for m in JobOptions.model_fields["prompt"].
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class AnswerOptions:
     """How the answer is to look. `temperature` is what was asked for, 0 by default."""
 
     task: Task
@@ -51,12 +51,12 @@ class Wanted:
     temperature: float
 
 
-def read(upload: Upload, task: Task, config: Settings) -> tuple[Asked, Wanted]:
+def read(upload: Upload, task: Task, config: Settings) -> tuple[JobSpec, AnswerOptions]:
     """Check the whole form. Raises InvalidRequest and ModelNotAllowed."""
     fields = {name: value for name, value in upload.fields.items() if value.strip()}
     lists = _lists(upload)
-    wanted = _wanted(fields, lists, task)
-    ours = {
+    options = _options(fields, lists, task)
+    values = {
         "task": task,
         "model": _model(fields, config),
         "language": _language(fields, lists),
@@ -64,11 +64,11 @@ def read(upload: Upload, task: Task, config: Settings) -> tuple[Asked, Wanted]:
         "prompt": fields.get("prompt", "")[-MAX_PROMPT_CHARS:],
         "hotwords": ", ".join(lists["keywords"]),
         # 0 means in OpenAI's API what leaving it out means in ours: begin there, go up when decoding fails
-        "temperature": str(wanted.temperature) if wanted.temperature else "",
-        "diarization": str(wanted.format == "diarized_json"),
-        "timestamp_granularity": "word" if wanted.words else "segment",
+        "temperature": str(options.temperature) if options.temperature else "",
+        "diarization": str(options.format == "diarized_json"),
+        "timestamp_granularity": "word" if options.words else "segment",
     }
-    return parameters.parse(ours, config), wanted
+    return parameters.parse(values, config), options
 
 
 def _lists(upload: Upload) -> dict[str, list[str]]:
@@ -76,7 +76,7 @@ def _lists(upload: Upload) -> dict[str, list[str]]:
     return {name: [*upload.lists.get(name, ()), *upload.lists.get(f"{name}[]", ())] for name in LISTS}
 
 
-def _wanted(fields: Mapping[str, str], lists: Mapping[str, list[str]], task: Task) -> Wanted:
+def _options(fields: Mapping[str, str], lists: Mapping[str, list[str]], task: Task) -> AnswerOptions:
     offered = FORMATS if task == "transcribe" else TRANSLATION_FORMATS
     format = _one_of(fields.get("response_format", "json"), offered, "response_format")
     granularities = [
@@ -99,7 +99,7 @@ def _wanted(fields: Mapping[str, str], lists: Mapping[str, list[str]], task: Tas
     stream = _one_of(fields.get("stream", "false").lower(), ("true", "false"), "stream") == "true"
     if stream and format not in STREAMED:
         raise InvalidRequest(f"stream needs response_format to be one of {', '.join(STREAMED)}.", parameter="stream")
-    return Wanted(
+    return AnswerOptions(
         task=task,
         format=format,
         segments="segment" in granularities or not granularities,
@@ -140,7 +140,7 @@ def _one_of(value: str, offered: tuple[str, ...], parameter: str) -> str:
 def form_fields(task: Task) -> dict[str, dict[str, Any]]:
     """The fields for OpenAPI."""
     texts = {"type": "array", "items": {"type": "string"}}
-    shown: dict[str, dict[str, Any]] = {
+    properties: dict[str, dict[str, Any]] = {
         "model": {"type": "string", "description": "One of GET /v1/models"},
         "prompt": {"type": "string", "description": "Text that sets spelling and style"},
         "response_format": {"type": "string", "default": "json",
@@ -148,7 +148,7 @@ def form_fields(task: Task) -> dict[str, dict[str, Any]]:
         "temperature": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
     }  # fmt: skip
     if task == "transcribe":
-        shown |= {
+        properties |= {
             "language": {"type": "string", "description": "Code such as en; none means detect"},
             "languages[]": {**texts, "description": "Possible languages"},
             "keywords[]": {**texts, "description": "Names and terms likely to be spoken"},
@@ -157,4 +157,4 @@ def form_fields(task: Task) -> dict[str, dict[str, Any]]:
             "chunking_strategy": {"type": "string", "enum": ["auto", "server_vad"]},
             "stream": {"type": "boolean", "default": False},
         }
-    return shown
+    return properties

@@ -23,7 +23,7 @@ from api.errors import responses
 from api.history import search
 from api.intake import parameters
 from api.intake.ingest import Upload
-from api.intake.parameters import Asked
+from api.intake.parameters import JobSpec
 from api.routes import catalog, results, tasks
 from api.routes.history import Cursor, Limit
 from api.routes.transcribe import OPTIONS, accepted
@@ -49,7 +49,7 @@ OF_TASKS = frozenset({"lang", "format", "diarization"})
 """Fields that only the API of tasks has."""
 
 NAMES = parameters.NAMES - {"wait"}
-FIELDS = {name: shown for name, shown in OPTIONS.items() if name in NAMES}
+FIELDS = {name: field for name, field in OPTIONS.items() if name in NAMES}
 
 SHOWN: dict[str, Any] = {kind.media_type.partition(";")[0]: {} for name, kind in FORMATS.items() if name != "json"}
 """Media types besides JSON that a transcript may come in, for OpenAPI."""
@@ -91,11 +91,11 @@ async def transcribe(contract: ContractRequestDep) -> Response:
         return JSONResponse(answer.model_copy(update=urls).model_dump(mode="json"), 202)
     if not await contract.until_ended(job.id):
         return JSONResponse(_accepted(job), 202)
-    done = await contract.finished(job.id)
-    wanted = JobOptions.from_row(done.job.options).format
-    if wanted == "json":
-        return JSONResponse(_result(done))
-    return Response(render(done.transcript, wanted), media_type=FORMATS[wanted].media_type)
+    outcome = await contract.finished(job.id)
+    format_name = JobOptions.from_row(outcome.job.options).format
+    if format_name == "json":
+        return JSONResponse(_result(outcome))
+    return Response(render(outcome.transcript, format_name), media_type=FORMATS[format_name].media_type)
 
 
 @router.post(
@@ -156,8 +156,8 @@ def listing(
     """
     state = STATES[status] if status else None
     before = views.row_before(cursor)
-    found, last = search.page(session, caller.id, limit=limit, before=before, filters=search.Filters(state=state))
-    return {"jobs": [_summary(job) for job in found], "next_cursor": views.cursor_of(last)}
+    rows, last = search.page(session, caller.id, limit=limit, before=before, filters=search.Filters(state=state))
+    return {"jobs": [_summary(job) for job in rows], "next_cursor": views.cursor_of(last)}
 
 
 @router.post(
@@ -197,10 +197,10 @@ router.add_api_route("/languages", catalog.languages, response_model=Languages,
 async def _submit(contract: ContractRequest) -> tuple[Job, bool]:
     """The job, and whether the form was one of tasks."""
 
-    def read(upload: Upload) -> tuple[Asked, bool]:
+    def read(upload: Upload) -> tuple[JobSpec, bool]:
         return parameters.parse(upload.fields, contract.config), not OF_TASKS.isdisjoint(upload.fields)
 
-    return await contract.submit(read, known=NAMES)
+    return await contract.submit(read, field_names=NAMES)
 
 
 def _accepted(job: Job) -> dict[str, Any]:
@@ -224,9 +224,9 @@ def _summary(job: Job) -> dict[str, Any]:
     }
 
 
-def _result(done: Finished) -> dict[str, Any]:
-    words = JobOptions.from_row(done.job.options).timestamp_granularity == "word"
+def _result(outcome: Finished) -> dict[str, Any]:
+    words = JobOptions.from_row(outcome.job.options).timestamp_granularity == "word"
     return {
-        **as_dict(done.transcript, words=words),
-        "processing_time": job_views.processing_time(done.job),
+        **as_dict(outcome.transcript, words=words),
+        "processing_time": job_views.processing_time(outcome.job),
     }

@@ -75,14 +75,14 @@ def _jobs(owner_id: uuid.UUID, filters: Filters, *, texts: bool) -> Iterator[Job
     before, size = None, ROWS_WITH_TEXT if texts else ROWS
     while True:
         with session() as work:
-            found = search.ids(work, owner_id, limit=IDS, before=before, filters=filters)
-        for start in range(0, len(found), size):
+            ids = search.ids(work, owner_id, limit=IDS, before=before, filters=filters)
+        for start in range(0, len(ids), size):
             with session() as work:
-                rows = search.rows(work, found[start : start + size], texts=texts)
+                rows = search.rows(work, ids[start : start + size], texts=texts)
             yield from rows
-        if len(found) < IDS:
+        if len(ids) < IDS:
             return
-        before = found[-1]
+        before = ids[-1]
 
 
 def _row(job: Job) -> Row:
@@ -107,8 +107,8 @@ def _row(job: Job) -> Row:
     )
 
 
-def _moment(given: datetime | None) -> str | None:
-    return given.astimezone(UTC).isoformat().replace("+00:00", "Z") if given else None
+def _moment(moment: datetime | None) -> str | None:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z") if moment else None
 
 
 def _cell(value: Any) -> Any:

@@ -42,7 +42,7 @@ def _filters(
             raise InvalidRequest(f"{name[:100]!r} is given twice.", parameter=name[:100])
         if "\x00" in value:
             raise InvalidRequest(f"{name[:100]!r} holds a null character.", parameter=name[:100])
-    found = Filters(
+    filters = Filters(
         state=status,
         language=_language(language),
         model=model or None,
@@ -53,39 +53,39 @@ def _filters(
         until=_moment("until", until),
         words=q or None,
     )
-    if found.since and found.until and found.since >= found.until:
+    if filters.since and filters.until and filters.since >= filters.until:
         raise InvalidRequest("until must be later than since.", parameter="until")
-    return found
+    return filters
 
 
 FiltersDep = Annotated[Filters, Depends(_filters)]
 
 
-def only(request: Request, *known: str) -> None:
+def only(request: Request, *names: str) -> None:
     """Refuse parameters that do not exist: a filter that is misspelt would find everything. Raises InvalidRequest."""
     for name in request.query_params:
-        if name not in known:
+        if name not in names:
             raise InvalidRequest(f"There is no parameter {name[:100]!r}.", parameter=name[:100])
 
 
 FILTERS = ("status", "language", "model", "tag", "reference", "batch_id", "since", "until", "q")
 
 
-def _language(given: str | None) -> str | None:
-    if not given:
+def _language(value: str | None) -> str | None:
+    if not value:
         return None
-    code = language_code(given)
+    code = language_code(value)
     if code is None:
         raise InvalidRequest("language must be one of those that GET /languages lists.", parameter="language")
     return code
 
 
-def _moment(name: str, given: str | None) -> datetime | None:
-    if not given:
+def _moment(name: str, value: str | None) -> datetime | None:
+    if not value:
         return None
     try:
-        moment = datetime.fromisoformat(given)
-        if len(given) == len("2026-03-01"):
+        moment = datetime.fromisoformat(value)
+        if len(value) == len("2026-03-01"):
             return moment.replace(tzinfo=UTC)
         if moment.tzinfo is None:
             raise ValueError

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from api.history.search import SIMPLE, asked
+from api.history.search import SIMPLE, tsquery
 from shared.models import Job
 
 SEARCHABLE_CHARS = 330_000
@@ -34,22 +34,22 @@ class Run:
 
 
 def headlines(
-    session: Session, found: Sequence[uuid.UUID], words: str
+    session: Session, job_ids: Sequence[uuid.UUID], words: str
 ) -> Mapping[uuid.UUID, tuple[tuple[Run, ...], ...]]:
     """Up to two places of each of these transcripts, each as runs of plain text (not of HTML)."""
-    said = func.translate(func.left(Job.full_text, SEARCHABLE_CHARS), START + END + BETWEEN, "")
-    marked = func.ts_headline(SIMPLE, said, asked(words), OPTIONS)
-    given = session.execute(select(Job.id, marked).where(Job.id.in_(found), Job.full_text.is_not(None))).tuples()
-    return {job_id: tuple(runs(place) for place in text.split(BETWEEN)) for job_id, text in given if text}
+    full_text = func.translate(func.left(Job.full_text, SEARCHABLE_CHARS), START + END + BETWEEN, "")
+    marked = func.ts_headline(SIMPLE, full_text, tsquery(words), OPTIONS)
+    rows = session.execute(select(Job.id, marked).where(Job.id.in_(job_ids), Job.full_text.is_not(None))).tuples()
+    return {job_id: tuple(runs(place) for place in text.split(BETWEEN)) for job_id, text in rows if text}
 
 
 def runs(marked: str) -> tuple[Run, ...]:
     """Text with marks -> runs; in order, none of them empty."""
     pieces = re.split(f"([{START}{END}])", marked)
-    found, is_match = [], False
+    result, is_match = [], False
     for piece in pieces:
         if piece in (START, END):
             is_match = piece == START
         elif piece:
-            found.append(Run(piece, is_match))
-    return tuple(found)
+            result.append(Run(piece, is_match))
+    return tuple(result)

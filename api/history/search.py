@@ -66,21 +66,21 @@ def page(
     They come without `full_text`: a page of long recordings would be megabytes of it. Raises InvalidRequest when
     `words` holds no word.
     """
-    found = ids(session, owner_id, limit=limit + 1, before=before, filters=filters)
-    return rows(session, found[:limit]), found[limit - 1] if len(found) > limit else None
+    job_ids = ids(session, owner_id, limit=limit + 1, before=before, filters=filters)
+    return rows(session, job_ids[:limit]), job_ids[limit - 1] if len(job_ids) > limit else None
 
 
-def rows(session: Session, found: Sequence[uuid.UUID], *, texts: bool = False) -> Sequence[Job]:
+def rows(session: Session, job_ids: Sequence[uuid.UUID], *, texts: bool = False) -> Sequence[Job]:
     """The tasks of these ids, newest first; of those that were deleted meanwhile none."""
-    wanted = select(Job).where(Job.id.in_(found)).order_by(Job.id.desc())
-    return session.scalars(wanted if texts else wanted.options(defer(Job.full_text, raiseload=True))).all()
+    query = select(Job).where(Job.id.in_(job_ids)).order_by(Job.id.desc())
+    return session.scalars(query if texts else query.options(defer(Job.full_text, raiseload=True))).all()
 
 
 def ids(
     session: Session, owner_id: uuid.UUID, *, limit: int, before: uuid.UUID | None = None, filters: Filters = ANYTHING
 ) -> Sequence[uuid.UUID]:
     """Ids of at most `limit` tasks, newest first, from the one after `before` on. Raises InvalidRequest."""
-    if filters.words is not None and not session.scalar(select(func.numnode(asked(filters.words)))):
+    if filters.words is not None and not session.scalar(select(func.numnode(tsquery(filters.words)))):
         raise InvalidRequest("q holds no word to look for.", parameter="q")
     range_ = [Job.owner_id == owner_id, *_range_of_ids(filters)]
     if before:
@@ -96,7 +96,7 @@ SIMPLE: ColumnElement[Any] = literal_column("'simple'::regconfig")
 """The configuration of the column `search`: it bends no word."""
 
 
-def asked(words: str) -> ColumnElement[Any]:
+def tsquery(words: str) -> ColumnElement[Any]:
     """What is looked for, as PostgreSQL's tsquery."""
     return func.websearch_to_tsquery(SIMPLE, words)
 
@@ -132,14 +132,14 @@ def _least_id(moment: datetime, later: timedelta) -> uuid.UUID:
     return uuid.UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
 
 
-def _newest(wanted: Select[Any], limit: int) -> Select[Any]:
-    return wanted.order_by(Job.id.desc()).limit(limit)
+def _newest(query: Select[Any], limit: int) -> Select[Any]:
+    return query.order_by(Job.id.desc()).limit(limit)
 
 
 def _inverted(owner_id: uuid.UUID, filters: Filters) -> Iterator[ColumnElement[bool]]:
     """What the two inverted indexes answer. The owner is in both, but anybody may say or write another's id."""
     if filters.words is not None:
-        yield Job.search.op("@@")(cast(f"'{owner_id}'", TSQUERY).op("&&")(asked(filters.words)))
+        yield Job.search.op("@@")(cast(f"'{owner_id}'", TSQUERY).op("&&")(tsquery(filters.words)))
     if filters.tags:
         yield literal_column("tags <> '{}'", Boolean)  # the index holds no others, and is not used unless that is said
         yield literal_column(TAGGED).op("@>")(cast([*filters.tags, str(owner_id)], ARRAY(Text)))
@@ -157,15 +157,15 @@ def _by_word_or_tag(
     conditions = [*_plain(filters), *_inverted(owner_id, filters)]
     oldest = session.scalar(_newest(select(Job.id).where(*range_), 1).offset(NEWEST - 1))
     near = [*range_, Job.id >= oldest] if oldest else range_
-    found = session.scalars(_newest(select(Job.id).where(*near, *conditions), limit)).all()
-    if oldest is None or len(found) == limit:
-        return found
+    job_ids = session.scalars(_newest(select(Job.id).where(*near, *conditions), limit)).all()
+    if oldest is None or len(job_ids) == limit:
+        return job_ids
     session.execute(_BY_INVERTED_INDEX)
     # without the owner's range, which would offer the planner an index that is in order
     hits = select(Job.id, Job.owner_id).where(*conditions).cte("hits").prefix_with("MATERIALIZED", dialect="postgresql")
-    mine = [hits.c.owner_id == owner_id, hits.c.id < oldest]
-    far = select(hits.c.id).where(*mine).order_by(hits.c.id.desc()).limit(limit - len(found))
-    return [*found, *session.scalars(far)]
+    bounds = [hits.c.owner_id == owner_id, hits.c.id < oldest]
+    far = select(hits.c.id).where(*bounds).order_by(hits.c.id.desc()).limit(limit - len(job_ids))
+    return [*job_ids, *session.scalars(far)]
 
 
 _ONE_BY_ONE = select(

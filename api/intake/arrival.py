@@ -25,7 +25,7 @@ class Arrived(Generic[T]):
     source: Source
     writer: MultipartWriter
     form: Upload
-    wanted: T
+    result: T
 
 
 async def store(
@@ -48,10 +48,10 @@ async def store(
         writer = storage.writer(key)
         try:
             form = await receive(writer)
-            wanted = read(form)
+            result = read(form)
         except BaseException as error:
             storage.fullness.note(error)
             with anyio.CancelScope(shield=True):
                 await ingest.in_thread(submission.withdraw, object_id, writer)
             raise
-    return Arrived(Source(key, form.sha256, form.bytes, form.filename), writer, form, wanted)
+    return Arrived(Source(key, form.sha256, form.bytes, form.filename), writer, form, result)

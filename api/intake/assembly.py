@@ -73,14 +73,14 @@ def complete(owner_id: uuid.UUID, upload_id: uuid.UUID, storage: Storage, ttl_s:
     try:
         _join(upload, storage)
         sha256 = _checked(upload, storage)
-        done, is_duplicate = _finish(upload, sha256, ttl_s)
-        UPLOAD_BYTES.inc(done.bytes)  # only now: parts may have come past the gateway, or several times
+        result, is_duplicate = _finish(upload, sha256, ttl_s)
+        UPLOAD_BYTES.inc(result.bytes)  # only now: parts may have come past the gateway, or several times
     except (StorageUnavailable, DatabaseUnavailable):
         with suppress(DatabaseUnavailable), session() as work:
             uploads.let_go(work, upload)
         raise
-    _drop(done, is_duplicate, storage)
-    return done
+    _drop(result, is_duplicate, storage)
+    return result
 
 
 def _join(upload: Upload, storage: Storage) -> None:
@@ -89,10 +89,10 @@ def _join(upload: Upload, storage: Storage) -> None:
     storage_id, error = upload.storage_id, _missing(cut, {})
     try:
         if storage_id:
-            found = parts.arrived(storage, upload.key, storage_id)
-            error = _missing(cut, found)
+            by_number = parts.arrived(storage, upload.key, storage_id)
+            error = _missing(cut, by_number)
             if error is None:
-                parts.join(storage, upload.key, storage_id, (found[number] for number in sorted(found)))
+                parts.join(storage, upload.key, storage_id, (by_number[number] for number in sorted(by_number)))
                 return
     except MissingParts as replaced:
         error = replaced
@@ -106,9 +106,11 @@ def _join(upload: Upload, storage: Storage) -> None:
     raise error
 
 
-def _missing(cut: Layout, found: dict[int, parts.Part]) -> MissingParts | None:
-    missing = [number for number in range(1, cut.count + 1) if number not in found]
-    wrong = [part.number for part in found.values() if part.number > cut.count or part.bytes != cut.size(part.number)]
+def _missing(cut: Layout, by_number: dict[int, parts.Part]) -> MissingParts | None:
+    missing = [number for number in range(1, cut.count + 1) if number not in by_number]
+    wrong = [
+        part.number for part in by_number.values() if part.number > cut.count or part.bytes != cut.size(part.number)
+    ]
     if not missing and not wrong:
         return None
     return MissingParts(

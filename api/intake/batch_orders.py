@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from api.intake import by_url, fields, parameters
-from api.intake.parameters import Asked
+from api.intake.parameters import JobSpec
 from shared.config import Settings
 from shared.errors import InvalidRequest, ParleyError
 from shared.intake import sources
@@ -30,69 +30,69 @@ class Item:
     """One recording of a batch. That of an upload is looked up when the task is made."""
 
     source: RemoteSource | uuid.UUID
-    asked: Asked
+    spec: JobSpec
 
 
 @dataclass(frozen=True, slots=True)
-class BatchAsked:
+class BatchSpec:
     """A checked request for many transcriptions. Of `notes` the batch has a reference and a webhook_url."""
 
     items: tuple[Item, ...]
     notes: JobNotes
 
 
-def parse(body: Mapping[str, object], config: Settings) -> BatchAsked:
+def parse(body: Mapping[str, object], config: Settings) -> BatchSpec:
     """Check everything. Raises InvalidRequest, ModelNotAllowed, InvalidUrl, BlockedAddress and AdapterDisabled."""
-    given = body.get(ITEMS)
-    if not isinstance(given, list) or not given:
+    items = body.get(ITEMS)
+    if not isinstance(items, list) or not items:
         raise InvalidRequest('items must be a list of objects such as {"url": "https://..."}.', parameter=ITEMS)
-    if len(given) > config.max_batch_items:
+    if len(items) > config.max_batch_items:
         raise InvalidRequest(f"A batch has {config.max_batch_items} items at most.", parameter=ITEMS)
-    rest = fields.flatten({name: value for name, value in body.items() if name != ITEMS}, known=COMMON)
+    rest = fields.flatten({name: value for name, value in body.items() if name != ITEMS}, field_names=COMMON)
     common = parameters.without_aliases(rest)
     notes = parameters.parse({name: common[name] for name in OF_THE_BATCH if name in common}, config).notes
     common.pop("webhook_url", None)
-    return BatchAsked(tuple(_item(place, one, common, config) for place, one in enumerate(given)), notes)
+    return BatchSpec(tuple(_item(place, one, common, config) for place, one in enumerate(items)), notes)
 
 
-def _item(place: int, given: object, common: Mapping[str, Any], config: Settings) -> Item:
-    own: frozenset[str] = frozenset()
+def _item(place: int, item: object, common: Mapping[str, Any], config: Settings) -> Item:
+    own_names: frozenset[str] = frozenset()
     try:
-        if not isinstance(given, dict):
+        if not isinstance(item, dict):
             raise InvalidRequest("must be an object.")
-        own = frozenset({parameters.ALIASES.get(name, name) for name in given})
-        wanted = {**common, **parameters.without_aliases(fields.flatten(given, known=OF_AN_ITEM))}
-        named = [name for name in (by_url.URL, UPLOAD_ID) if wanted.get(name, "").strip()]
+        own_names = frozenset({parameters.ALIASES.get(name, name) for name in item})
+        values = {**common, **parameters.without_aliases(fields.flatten(item, field_names=OF_AN_ITEM))}
+        named = [name for name in (by_url.URL, UPLOAD_ID) if values.get(name, "").strip()]
         if len(named) != 1:
             raise InvalidRequest("needs either url or upload_id.", parameter=named[0] if named else by_url.URL)
-        asked = parameters.parse({name: wanted[name] for name in wanted.keys() & OPTIONS}, config)
+        spec = parameters.parse({name: values[name] for name in values.keys() & OPTIONS}, config)
         if named == [UPLOAD_ID]:
-            return Item(_upload_id(wanted[UPLOAD_ID]), asked)
-        return Item(_remote_source(wanted, config), asked)
+            return Item(_upload_id(values[UPLOAD_ID]), spec)
+        return Item(_remote_source(values, config), spec)
     except ParleyError as error:
-        raise named_item(error, place, own) from error
+        raise named_item(error, place, own_names) from error
 
 
-def _remote_source(wanted: Mapping[str, str], config: Settings) -> RemoteSource:
-    refresh = by_url.wants_refresh(wanted)
+def _remote_source(values: Mapping[str, str], config: Settings) -> RemoteSource:
+    refresh = by_url.wants_refresh(values)
     try:
-        url = sources.check(wanted[by_url.URL], config)
+        url = sources.check(values[by_url.URL], config)
     except ParleyError as error:
         raise type(error)(error.message, **({"parameter": by_url.URL} | error.detail)) from error
     return RemoteSource(url, sources.fingerprint(url, str(uuid.uuid4()) if refresh else ""))
 
 
-def _upload_id(given: str) -> uuid.UUID:
+def _upload_id(value: str) -> uuid.UUID:
     try:
-        return uuid.UUID(given.strip())
+        return uuid.UUID(value.strip())
     except ValueError as error:
         raise InvalidRequest("upload_id is not one that POST /uploads gave.", parameter=UPLOAD_ID) from error
 
 
-def named_item(error: ParleyError, place: int, own: Collection[str]) -> ParleyError:
-    """The same error, saying which item it is about, unless it is about what all have in common and not its `own`."""
+def named_item(error: ParleyError, place: int, own_names: Collection[str]) -> ParleyError:
+    """The same error, saying which item it is about, unless it is about a common option that is not in `own_names`."""
     parameter = error.detail.get("parameter")
-    if parameter and parameter.partition(".")[0] in COMMON - frozenset(own):
+    if parameter and parameter.partition(".")[0] in COMMON - frozenset(own_names):
         return error
     name = f"{ITEMS}[{place}]"
     named = {"parameter": f"{name}.{parameter}" if parameter else name}

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from api.intake.batch_orders import BatchAsked, Item, named_item
+from api.intake.batch_orders import BatchSpec, Item, named_item
 from shared.callers import quotas
 from shared.callers.keys import Caller
 from shared.callers.limits import check_room
@@ -33,7 +33,7 @@ class BatchOrder:
 
     batch_id: uuid.UUID
     caller: Caller
-    asked: BatchAsked
+    spec: BatchSpec
     request_id: str
     idempotency_key: str | None
 
@@ -43,9 +43,9 @@ class BatchOrder:
         if not self.idempotency_key:
             return None
         described = [
-            (_recording(item), item.asked.options, item.asked.priority, item.asked.notes) for item in self.asked.items
+            (_recording(item), item.spec.options, item.spec.priority, item.spec.notes) for item in self.spec.items
         ]
-        return idempotency.once_for_batch(self.caller.id, self.idempotency_key, described, self.asked.notes)
+        return idempotency.once_for_batch(self.caller.id, self.idempotency_key, described, self.spec.notes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,13 @@ def place(order: BatchOrder, config: Settings) -> Placed:
 
 
 def _insert(order: BatchOrder, config: Settings) -> tuple[Placed, list[Ring]]:
-    once, caller, items = order.once, order.caller, order.asked.items
+    once, caller, items = order.once, order.caller, order.spec.items
     with session() as work:
-        if once and (known := idempotency.first_batch(work, once)):
-            return _placed(work, known), []
+        if once and (first := idempotency.first_batch(work, once)):
+            return _placed(work, first), []
         check_room(work, caller.id, caller.limits, config, count=len(items))
         quotas.check_door(work, caller.id, caller.limits, config, 0)
-        notes = order.asked.notes
+        notes = order.spec.notes
         batch = Batch(
             id=order.batch_id,
             owner_id=caller.id,
@@ -102,7 +102,7 @@ def _insert(order: BatchOrder, config: Settings) -> tuple[Placed, list[Ring]]:
         work.flush()
         sources = _sources(work, order)
         jobs.hold_for(
-            work, caller.id, [(given, item.asked.options) for given, item in zip(sources, items, strict=True)]
+            work, caller.id, [(recording, item.spec.options) for recording, item in zip(sources, items, strict=True)]
         )
         rings: list[Ring] = []
         ids = sorted(uuid7() for _ in items)
@@ -112,15 +112,15 @@ def _insert(order: BatchOrder, config: Settings) -> tuple[Placed, list[Ring]]:
                 job_id=job_id,
                 owner_id=caller.id,
                 source=source,
-                options=item.asked.options,
-                priority=item.asked.priority,
-                notes=item.asked.notes,
+                options=item.spec.options,
+                priority=item.spec.priority,
+                notes=item.spec.notes,
                 batch_id=batch.id,
                 request_id=order.request_id,
             )
             rings += outcome.rings
         rings += batches.settle(work, batch.id)
-        urls = [notes.webhook_url, *(item.asked.notes.webhook_url for item in items)]
+        urls = [notes.webhook_url, *(item.spec.notes.webhook_url for item in items)]
         if any(urls) or quotas.has_webhooks(work, caller.id):
             quotas.check_deliveries(work, caller.id, config)
         if once:
@@ -130,16 +130,16 @@ def _insert(order: BatchOrder, config: Settings) -> tuple[Placed, list[Ring]]:
 
 def _sources(work: Session, order: BatchOrder) -> list[Source | RemoteSource]:
     """The recordings. Uploads are held in one order, so that two batches do not wait for one another."""
-    named = {item.source for item in order.asked.items if isinstance(item.source, uuid.UUID)}
-    found: dict[uuid.UUID, Source] = {}
+    named = {item.source for item in order.spec.items if isinstance(item.source, uuid.UUID)}
+    by_id: dict[uuid.UUID, Source] = {}
     for upload_id in sorted(named):
         try:
-            found[upload_id] = uploads.recording(work, order.caller.id, upload_id)
+            by_id[upload_id] = uploads.recording(work, order.caller.id, upload_id)
         except ParleyError as error:
-            place = next(number for number, item in enumerate(order.asked.items) if item.source == upload_id)
+            place = next(number for number, item in enumerate(order.spec.items) if item.source == upload_id)
             error.detail.setdefault("parameter", "upload_id")
             raise named_item(error, place, ()) from error
-    return [found[item.source] if isinstance(item.source, uuid.UUID) else item.source for item in order.asked.items]
+    return [by_id[item.source] if isinstance(item.source, uuid.UUID) else item.source for item in order.spec.items]
 
 
 def _placed(work: Session, batch: Batch) -> Placed:

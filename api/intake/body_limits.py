@@ -58,10 +58,10 @@ class BodyLimit:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        taken, is_answered, is_arriving = 0, False, True
+        byte_count, is_answered, is_arriving = 0, False, True
 
         async def limited() -> Message:
-            nonlocal taken, is_arriving
+            nonlocal byte_count, is_arriving
             caller_id = scope["state"].get("caller_id")
             if caller_id and is_arriving and not is_answered:
                 async with until_revoked(caller_id):
@@ -74,9 +74,9 @@ class BodyLimit:
             if is_answered or not caller_id:
                 # read by those who wait for the client to hang up; or by a route that forgot to ask for the key
                 return {**message, "body": b""}
-            taken += len(body)
+            byte_count += len(body)
             most = limit_of(scope)
-            if taken > most:  # what it announces may never come, and a proxy's 408 is then the better answer
+            if byte_count > most:  # what it announces may never come, and a proxy's 408 is then the better answer
                 raise FileTooLarge(f"The body is larger than {most} bytes.", max_body_bytes=most)
             return message
 

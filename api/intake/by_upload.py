@@ -29,11 +29,11 @@ def order(
     if fields.get(by_url.URL, "").strip():
         raise InvalidRequest(f"Send only one of {by_url.URL}, {UPLOAD_ID}.", parameter=UPLOAD_ID)
     options = {name: value for name, value in fields.items() if name not in FIELDS | {by_url.URL}}
-    asked = parameters.parse(options, config)
+    spec = parameters.parse(options, config)
     try:
         upload_id = uuid.UUID(fields[UPLOAD_ID].strip())
     except ValueError as error:
         raise NotFound("There is no such upload.") from error
     with session() as work:
         source = uploads.recording(work, owner_id, upload_id)
-    return Order(job_id, owner_id, source, asked, request_id, upload_id=upload_id)
+    return Order(job_id, owner_id, source, spec, request_id, upload_id=upload_id)

@@ -27,15 +27,15 @@ def order(
     if not fields.get(URL, "").strip():
         raise InvalidRequest("Send the recording as a file, or its address as url.", parameter=URL)
     refresh = wants_refresh(fields)
-    asked = parameters.parse(options, config)
+    spec = parameters.parse(options, config)
     url = sources.check(fields[URL], config)
     source = RemoteSource(url, sources.fingerprint(url, str(job_id) if refresh else ""))
-    return Order(job_id, owner_id, source, asked, request_id)
+    return Order(job_id, owner_id, source, spec, request_id)
 
 
 def wants_refresh(fields: Mapping[str, str]) -> bool:
     """Whether the recording is to be fetched again although it is known. Raises InvalidRequest."""
-    given = fields.get(REFRESH, "").strip().lower()
-    if given not in (*_YES, *_NO):
+    value = fields.get(REFRESH, "").strip().lower()
+    if value not in (*_YES, *_NO):
         raise InvalidRequest("refresh must be true or false.", parameter=REFRESH)
-    return given in _YES
+    return value in _YES

@@ -23,14 +23,14 @@ def is_short(request: Request) -> bool:
     return _kind(request) in (JSON, URLENCODED)
 
 
-async def read(request: Request, *, known: Collection[str]) -> dict[str, str]:
-    """The body's fields, of which `known` names all that there may be. Numbers and booleans become text, null nothing.
+async def read(request: Request, *, field_names: Collection[str]) -> dict[str, str]:
+    """The body's fields; `field_names` are all that there may be. Numbers and booleans become text, null nothing.
 
     Raises InvalidRequest, FileTooLarge, and IncompleteUpload when the client goes away.
     """
     if _kind(request) == JSON:
-        return _checked(_flat(await read_json(request)), known)
-    return _checked(_urlencoded(await body_limits.read(request)), known)
+        return _checked(_flat(await read_json(request)), field_names)
+    return _checked(_urlencoded(await body_limits.read(request)), field_names)
 
 
 async def read_json(request: Request) -> dict[str, object]:
@@ -38,15 +38,15 @@ async def read_json(request: Request) -> dict[str, object]:
     return _object(await body_limits.read_json(request))
 
 
-def flatten(given: Mapping[str, object], *, known: Collection[str]) -> dict[str, str]:
+def flatten(values: Mapping[str, object], *, field_names: Collection[str]) -> dict[str, str]:
     """Fields of a JSON object as `read` gives them. Raises InvalidRequest."""
-    return _checked(_flat(given), known)
+    return _checked(_flat(values), field_names)
 
 
-def _checked(pairs: Iterable[tuple[str, str]], known: Collection[str]) -> dict[str, str]:
+def _checked(pairs: Iterable[tuple[str, str]], field_names: Collection[str]) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in pairs:
-        if name not in known:
+        if name not in field_names:
             raise InvalidRequest(f"There is no parameter {_clean(name[:100])!r}.", parameter=_clean(name[:100]))
         if name in fields:
             raise InvalidRequest(f"{name} is given twice.", parameter=name)
@@ -62,16 +62,16 @@ def _kind(request: Request) -> str:
 
 def _object(body: bytes) -> dict[str, object]:
     try:
-        given = json.loads(body)
+        value = json.loads(body)
     except (ValueError, RecursionError) as error:
         raise InvalidRequest("The body is not valid JSON.") from error
-    if not isinstance(given, dict):
+    if not isinstance(value, dict):
         raise InvalidRequest("The body must be a JSON object.")
-    return given
+    return value
 
 
-def _flat(given: Mapping[str, object]) -> Iterable[tuple[str, str]]:
-    for name, value in given.items():
+def _flat(values: Mapping[str, object]) -> Iterable[tuple[str, str]]:
+    for name, value in values.items():
         if isinstance(value, bool):
             yield name, str(value).lower()
         elif isinstance(value, str | int | float):

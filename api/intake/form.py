@@ -36,7 +36,7 @@ class Form:
         content_type: str | None,
         on_data: Callable[[bytes], object],
         *,
-        known: Collection[str],
+        field_names: Collection[str],
         max_file_bytes: int,
         file_field: str = FILE,
         repeatable: Collection[str] = (),
@@ -47,7 +47,7 @@ class Form:
         self.filename: str | None = None
         self.file_bytes = 0
         self.has_file = False
-        self._on_data, self._known, self._max_file_bytes = on_data, known, max_file_bytes
+        self._on_data, self._field_names, self._max_file_bytes = on_data, field_names, max_file_bytes
         self._file_field, self._repeatable, self._instead = file_field, repeatable, instead
         self._parts = 0
         self._total_bytes = 0
@@ -94,16 +94,16 @@ class Form:
         if not self._has_ended:
             raise IncompleteUpload("The body ended before its last boundary.")
         name = self._file_field
-        others = [other for other in self._instead if self.fields.get(other, "").strip()]
-        if self.has_file + len(others) > 1:
+        alternatives = [other for other in self._instead if self.fields.get(other, "").strip()]
+        if self.has_file + len(alternatives) > 1:
             raise InvalidRequest(f"Send only one of {', '.join((name, *self._instead))}.", parameter=name)
-        if not self.has_file and not others:
+        if not self.has_file and not alternatives:
             raise InvalidRequest(f"The form has no field `{name}` with the recording.", parameter=name)
 
     def check_length(self, content_length: str | None) -> None:
         """Refuse a body that announces itself as too large, before any of it is read."""
-        given = int(content_length) if content_length and content_length.isdecimal() else 0
-        if given > self._max_file_bytes + MAX_FORM_BYTES:
+        length = int(content_length) if content_length and content_length.isdecimal() else 0
+        if length > self._max_file_bytes + MAX_FORM_BYTES:
             raise self._too_large()
 
     # ---- callbacks of the parser, in the order in which it calls them
@@ -126,9 +126,9 @@ class Form:
             if self.has_file:
                 raise InvalidRequest("Send exactly one file.", parameter=self._file_field)
             self.has_file = True
-            sent = options.get(b"filename", b"").decode("utf-8", "replace")
-            self.filename = safe_filename(sent.replace("%22", '"'))  # how HTML's form encoding writes the quote
-        elif self._name not in self._known and self._name not in self._repeatable:
+            filename = options.get(b"filename", b"").decode("utf-8", "replace")
+            self.filename = safe_filename(filename.replace("%22", '"'))  # how HTML's form encoding writes the quote
+        elif self._name not in self._field_names and self._name not in self._repeatable:
             raise InvalidRequest(f"There is no parameter {self._name[:100]!r}.", parameter=self._name[:100])
         elif self._name in self.fields:
             raise InvalidRequest(f"{self._name} is given twice.", parameter=self._name)

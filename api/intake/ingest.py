@@ -45,7 +45,7 @@ async def receive(
     request: Request,
     writer: MultipartWriter,
     *,
-    known: Collection[str],
+    field_names: Collection[str],
     max_bytes: int,
     file_field: str = FILE,
     repeatable: Collection[str] = (),
@@ -53,7 +53,7 @@ async def receive(
     instead: Collection[str] = (),
     takes_files: bool = True,
 ) -> Upload:
-    """Store the form's one file through `writer`; `known` names the other fields that the form may hold.
+    """Store the form's one file through `writer`; `field_names` are the other fields that the form may hold.
 
     One of `instead` may take the file's place; then nothing is stored. `preamble` is stored before the file's own
     bytes, for files that lack the header by which they could be read.
@@ -75,7 +75,7 @@ async def receive(
     form = Form(
         request.headers.get("content-type"),
         take,
-        known=known,
+        field_names=field_names,
         max_file_bytes=max_bytes,
         file_field=file_field,
         repeatable=repeatable,

@@ -24,7 +24,7 @@ NAMES = frozenset({*JobOptions.model_fields, *JobNotes.model_fields, "priority",
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class JobSpec:
     """A checked request for a transcription. `wait_s` is how long the answer may wait for the result, if given."""
 
     options: JobOptions
@@ -33,34 +33,34 @@ class Asked:
     notes: JobNotes = field(default_factory=JobNotes)
 
 
-def parse(fields: Mapping[str, str], config: Settings) -> Asked:
+def parse(fields: Mapping[str, str], config: Settings) -> JobSpec:
     """Check all fields; an empty one counts as left out.
 
     Raises InvalidRequest and ModelNotAllowed, and InvalidUrl and BlockedAddress for `webhook_url`.
     """
-    given = without_aliases({name: value for name, value in fields.items() if value.strip()})
-    priority = given.pop("priority", "normal")
+    values = without_aliases({name: value for name, value in fields.items() if value.strip()})
+    priority = values.pop("priority", "normal")
     if priority not in get_args(Priority):
         raise InvalidRequest(f"priority must be one of {', '.join(get_args(Priority))}.", parameter="priority")
-    wait_s = _seconds(given.pop("wait")) if "wait" in given else None
-    given["language"] = _language(given.get("language", "auto"))
-    given.setdefault("mode", config.asr_mode)
-    if given.get("model", "auto") == "auto":
-        given["model"] = config.whisper_model
-    noted = {name: given.pop(name) for name in JobNotes.model_fields if name in given}
+    wait_s = _seconds(values.pop("wait")) if "wait" in values else None
+    values["language"] = _language(values.get("language", "auto"))
+    values.setdefault("mode", config.asr_mode)
+    if values.get("model", "auto") == "auto":
+        values["model"] = config.whisper_model
+    noted = {name: values.pop(name) for name in JobNotes.model_fields if name in values}
     try:
-        options, notes = JobOptions.model_validate(given), JobNotes.model_validate(noted)
+        options, notes = JobOptions.model_validate(values), JobNotes.model_validate(noted)
     except ValidationError as error:
         raise invalid(error) from error
     _check_model(options, config)
     if notes.webhook_url:
         notes = notes.model_copy(update={"webhook_url": _address(notes.webhook_url, config)})
-    return Asked(options, priority, wait_s, notes)
+    return JobSpec(options, priority, wait_s, notes)
 
 
-def _address(given: str, config: Settings) -> str:
+def _address(url: str, config: Settings) -> str:
     try:
-        return outbox.check_url(given, config)
+        return outbox.check_url(url, config)
     except (InvalidUrl, BlockedAddress) as error:  # which of two URLs is wrong
         raise type(error)(f"webhook_url: {error.message}", parameter="webhook_url") from error
 
@@ -84,18 +84,18 @@ def invalid(error: ValidationError) -> InvalidRequest:
 
 def without_aliases(fields: Mapping[str, str]) -> dict[str, Any]:
     """The same fields under the options' own names. Raises InvalidRequest for one that is given under two names."""
-    given: dict[str, Any] = {}
+    values: dict[str, Any] = {}
     for name, value in fields.items():
         option = ALIASES.get(name, name)
-        if option in given:
+        if option in values:
             raise InvalidRequest(f"{option} is given twice, under two names.", parameter=option)
-        given[option] = value
-    return given
+        values[option] = value
+    return values
 
 
-def _seconds(given: str) -> float:
+def _seconds(value: str) -> float:
     try:
-        seconds = float(given)
+        seconds = float(value)
     except ValueError:
         seconds = math.nan
     if not 0 <= seconds < math.inf:
@@ -103,10 +103,10 @@ def _seconds(given: str) -> float:
     return seconds
 
 
-def _language(given: str) -> str | None:
-    if given.strip().lower() == "auto":
+def _language(value: str) -> str | None:
+    if value.strip().lower() == "auto":
         return None
-    code = language_code(given)
+    code = language_code(value)
     if code is None:
         raise InvalidRequest("language must be auto or one of those that GET /languages lists.", parameter="language")
     return code

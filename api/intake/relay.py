@@ -56,20 +56,20 @@ async def put(request: Request, url: str, size: int) -> str:
 
 def _code(answer: str) -> str:
     """S3's code in an error's body; empty when there is none."""
-    found = re.search(r"<Code>(\w+)</Code>", answer)
-    return found[1] if found else ""
+    match = re.search(r"<Code>(\w+)</Code>", answer)
+    return match[1] if match else ""
 
 
 async def _body(request: Request, size: int) -> AsyncGenerator[bytes]:
     """The body's chunks. An error on the way closes the connection to S3, which then keeps nothing of the part."""
-    taken = 0
+    byte_count = 0
     async with aclosing(transfer.chunks(request)) as chunks:
         async for chunk in chunks:
-            taken += len(chunk)
-            if taken > size:
+            byte_count += len(chunk)
+            if byte_count > size:
                 raise _wrong_size(size)
             yield chunk
-    if taken < size:
+    if byte_count < size:
         raise _wrong_size(size)
 
 

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from sqlalchemy.exc import IntegrityError, NoResultFound
 from sqlalchemy.orm import Session
 
-from api.intake.parameters import Asked
+from api.intake.parameters import JobSpec
 from shared.callers import quotas
 from shared.config import settings
 from shared.db import session
@@ -43,7 +43,7 @@ class Order:
     job_id: uuid.UUID
     owner_id: uuid.UUID
     source: Source | RemoteSource
-    asked: Asked
+    spec: JobSpec
     request_id: str
     idempotency_key: str | None = None
     upload_id: uuid.UUID | None = None
@@ -51,10 +51,10 @@ class Order:
     @property
     def once(self) -> Once | None:
         """The request as one that must not be carried out twice."""
-        key, asked = self.idempotency_key, self.asked
+        key, spec = self.idempotency_key, self.spec
         if not key:
             return None
-        return idempotency.once(self.owner_id, key, self.source, asked.options, asked.priority, asked.notes)
+        return idempotency.once(self.owner_id, key, self.source, spec.options, spec.priority, spec.notes)
 
 
 def announce(owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
@@ -143,25 +143,25 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
                 uploads.recording(work, order.owner_id, order.upload_id)  # so that it is not erased meanwhile
             elif isinstance(order.source, Source):
                 erasure.keep(work, order.job_id)
-            done = jobs.submit(
+            result = jobs.submit(
                 work,
                 job_id=order.job_id,
                 owner_id=order.owner_id,
                 source=order.source,
-                options=order.asked.options,
-                priority=order.asked.priority,
-                notes=order.asked.notes,
+                options=order.spec.options,
+                priority=order.spec.priority,
+                notes=order.spec.notes,
                 request_id=order.request_id,
             )
-            _check_quotas(work, order, *done)
+            _check_quotas(work, order, *result)
             if once:
-                idempotency.note(work, once, done[0])
+                idempotency.note(work, once, result[0])
             is_complete = True
     except DatabaseUnavailable as error:
         if is_complete:
             raise _FateUnknown(error.message) from error
         raise
-    return done
+    return result
 
 
 def _check_quotas(work: Session, order: Order, job: Job, outcome: Outcome) -> None:
@@ -205,8 +205,8 @@ def again(
     """
     once = idempotency.once_again(owner_id, idempotency_key, job_id) if idempotency_key else None
     with session() as work:
-        if once and (known := idempotency.first(work, once)):
-            return known
+        if once and (first := idempotency.first(work, once)):
+            return first
         # erasing the old job waits for this lock, so its recording stays until the new job holds it too
         old = jobs.lock(work, job_id)
         if old is None or old.owner_id != owner_id:

@@ -55,7 +55,7 @@ class Budget:
                         del counts[key_id]
 
     def _check(self, key_id: uuid.UUID, size: int, most: int) -> None:
-        transfers, held = self._transfers[key_id], self._bytes[key_id]
+        transfers, usage = self._transfers[key_id], self._bytes[key_id]
         free = self._total_bytes - self._bytes.total() - size
         if most and transfers >= most:
             raise TooManyTransfers(
@@ -63,7 +63,7 @@ class Budget:
                 max_transfers=most,
                 retry_after_s=RETRY_AFTER_S,
             )
-        if held and SHARE * (held + size) > free:
+        if usage and SHARE * (usage + size) > free:
             raise TooManyTransfers(
                 f"The {transfers} recordings or parts that this API key is sending take its share of the memory.",
                 transfers=transfers,

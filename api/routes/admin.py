@@ -52,23 +52,23 @@ RECENT_FAILURES = 20
              openapi_extra=described(NewKey),
              responses=responses(InvalidRequest, FileTooLarge, *transfer.REFUSALS))  # fmt: skip
 def create_key(
-    caller: DetachedAdminDep, wanted: Annotated[NewKey, Depends(json_body(NewKey))], session: SessionDep
+    caller: DetachedAdminDep, body: Annotated[NewKey, Depends(json_body(NewKey))], session: SessionDep
 ) -> CreatedKey:
     """The answer shows the key this once; only its SHA-256 is stored.
 
         curl -H "Authorization: Bearer $ADMIN_KEY" -H "Content-Type: application/json" \\
              -d '{"name": "laptop", "scopes": ["transcribe"]}' $URL/admin/keys
     """
-    limits = Limits(**{name: getattr(wanted, name) for name in KeyLimits.model_fields})
-    row, key = keys.create(session, wanted.name, tuple(dict.fromkeys(wanted.scopes)), limits)
+    limits = Limits(**{name: getattr(body, name) for name in KeyLimits.model_fields})
+    row, key = keys.create(session, body.name, tuple(dict.fromkeys(body.scopes)), limits)
     return CreatedKey(**dict(views.key_info(row)), key=key)
 
 
 @router.get("/admin/keys", response_model=Keys, summary="All API keys", responses=responses(InvalidRequest))
 def list_keys(caller: AdminDep, session: SessionDep, limit: Limit = 20, cursor: Cursor = None) -> Keys:
     """Newest first, also the revoked ones."""
-    found, last = keys.page(session, limit=limit, before=views.row_before(cursor))
-    return Keys(items=[views.key_info(row) for row in found], next_cursor=views.cursor_of(last))
+    rows, last = keys.page(session, limit=limit, before=views.row_before(cursor))
+    return Keys(items=[views.key_info(row) for row in rows], next_cursor=views.cursor_of(last))
 
 
 @router.patch("/admin/keys/{key_id}", response_model=KeyInfo, summary="Set limits of an API key",
@@ -77,7 +77,7 @@ def list_keys(caller: AdminDep, session: SessionDep, limit: Limit = 20, cursor: 
 def change_key(
     key_id: uuid.UUID,
     caller: DetachedAdminDep,
-    wanted: Annotated[ChangedLimits, Depends(json_body(ChangedLimits))],
+    body: Annotated[ChangedLimits, Depends(json_body(ChangedLimits))],
     session: SessionDep,
 ) -> KeyInfo:
     """Omitted limits stay. `null` resets a limit to the server's default, 0 removes it.
@@ -85,7 +85,7 @@ def change_key(
         curl -X PATCH -H "Authorization: Bearer $ADMIN_KEY" -H "Content-Type: application/json" \\
              -d '{"requests_per_minute": 600, "max_running": 4}' $URL/admin/keys/$KEY_ID
     """
-    return views.key_info(keys.change_limits(session, key_id, wanted.model_dump(exclude_unset=True)))
+    return views.key_info(keys.change_limits(session, key_id, body.model_dump(exclude_unset=True)))
 
 
 @router.delete("/admin/keys/{key_id}", status_code=204, summary="Revoke an API key", responses=responses(NotFound))

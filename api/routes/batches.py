@@ -50,7 +50,7 @@ USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
 PURGE_S = 10.0
 """How long DELETE empties storage itself. A task takes some 10 ms; what is left then the sweep removes."""
 
-_COMMON = {name: shown for name, shown in OPTIONS.items() if name != "wait"}
+_COMMON = {name: field for name, field in OPTIONS.items() if name != "wait"}
 _ITEM: dict[str, Any] = {
     "type": "object",
     "additionalProperties": False,
@@ -110,8 +110,8 @@ async def submit(
     task has ended.
     """
     body = await fields.read_json(request)
-    asked = await ingest.in_thread(batch_orders.parse, body, config)
-    order = BatchOrder(uuid7(), caller, asked, request.state.request_id, idempotency_key)
+    spec = await ingest.in_thread(batch_orders.parse, body, config)
+    order = BatchOrder(uuid7(), caller, spec, request.state.request_id, idempotency_key)
     placed = await ingest.in_thread(batch_submission.place, order, config)
     headers = {"Location": f"/batches/{placed.batch.id}"}
     if placed.batch.id != order.batch_id:
@@ -128,9 +128,9 @@ def listing(
 
     curl -H "Authorization: Bearer $API_KEY" $URL/batches
     """
-    found, last = batches.page(session, caller.id, limit=limit, before=views.row_before(cursor))
+    rows, last = batches.page(session, caller.id, limit=limit, before=views.row_before(cursor))
     next_cursor = _next_page(response, "/batches", limit, last)
-    return Batches(items=[_status(one) for one in batches.overviews(session, found)], next_cursor=next_cursor)
+    return Batches(items=[_status(one) for one in batches.overviews(session, rows)], next_cursor=next_cursor)
 
 
 @router.get("/batches/{batch_id}", response_model=BatchStatus, summary="Status of a batch",
@@ -158,9 +158,9 @@ def tasks(
     curl -H "Authorization: Bearer $API_KEY" "$URL/batches/$BATCH_ID/tasks?limit=100"
     """
     batches.get(session, caller.id, batch_id)
-    found, last = batches.tasks(session, batch_id, limit=limit, after=views.row_before(cursor))
+    rows, last = batches.tasks(session, batch_id, limit=limit, after=views.row_before(cursor))
     next_cursor = _next_page(response, f"/batches/{batch_id}/tasks", limit, last)
-    return BatchTasks(items=[views.history_item(job) for job in found], next_cursor=next_cursor)
+    return BatchTasks(items=[views.history_item(job) for job in rows], next_cursor=next_cursor)
 
 
 @router.post("/batches/{batch_id}/cancel", response_model=BatchStatus, summary="Stop all tasks of a batch",
@@ -223,7 +223,7 @@ def _purge(erased: Sequence[uuid.UUID], storage: StorageDep) -> tuple[int, int]:
 
 def _accepted(placed: Placed) -> AcceptedBatch:
     # as it was at first, so that a repeated request gets the same answer
-    made = [
+    entries = [
         BatchTask(
             task_id=task_id,
             status=JobState.DONE if is_cached else JobState.QUEUED,
@@ -233,19 +233,19 @@ def _accepted(placed: Placed) -> AcceptedBatch:
         for task_id, is_cached in placed.tasks
     ]
     batch = placed.batch
-    return AcceptedBatch(batch_id=batch.id, total=batch.total, status_url=f"/batches/{batch.id}", tasks=made)
+    return AcceptedBatch(batch_id=batch.id, total=batch.total, status_url=f"/batches/{batch.id}", tasks=entries)
 
 
-def _status(seen: Overview) -> BatchStatus:
-    batch = seen.batch
+def _status(overview: Overview) -> BatchStatus:
+    batch = overview.batch
     return BatchStatus.model_validate(
         {
             "batch_id": batch.id,
-            "status": seen.status,
+            "status": overview.status,
             "total": batch.total,
-            "counts": {**seen.counts, "deleted": seen.deleted},
-            "progress": seen.progress,
-            "eta_seconds": seen.eta_seconds,
+            "counts": {**overview.counts, "deleted": overview.deleted},
+            "progress": overview.progress,
+            "eta_seconds": overview.eta_seconds,
             "reference": batch.reference,
             "created_at": batch.created_at,
             "finished_at": batch.finished_at,

@@ -65,8 +65,8 @@ async def correct(task_id: uuid.UUID, request: Request, caller: DetachedCallerDe
              -d '{"speakers": {"spk_1": "Anna"}, "segments": [{"id": 0, "text": "Hello there."}]}' $URL/tasks/$TASK_ID
     """
     await in_thread(_check_is_there, caller.id, task_id)  # a stranger's body is not read
-    asked = await in_thread(_parsed, await _body(request))
-    return await in_thread(_corrected, caller.id, task_id, asked, storage)
+    correction = await in_thread(_parsed, await _body(request))
+    return await in_thread(_corrected, caller.id, task_id, correction, storage)
 
 
 @router.get("/tasks/{task_id}/versions", response_model=TranscriptVersions, summary="Versions of a transcript")
@@ -76,13 +76,13 @@ def versions(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Tran
     curl -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/versions
     """
     job = job_views.get(session, caller.id, task_id).job
-    found = [
+    items = [
         TranscriptVersion(
             version=row.version, speakers=dict(row.names), segments=row.segments, created_at=row.created_at
         )
         for row in corrections.versions(session, job)
     ]
-    return TranscriptVersions(task_id=task_id, version=job.version, versions=found)
+    return TranscriptVersions(task_id=task_id, version=job.version, versions=items)
 
 
 def _check_is_there(owner_id: uuid.UUID, task_id: uuid.UUID) -> None:
@@ -105,14 +105,14 @@ def _parsed(body: bytes) -> CorrectionRequest:
         raise parameters.invalid(error) from error
 
 
-def _corrected(owner_id: uuid.UUID, task_id: uuid.UUID, asked: CorrectionRequest, storage: Storage) -> TaskDetail:
+def _corrected(owner_id: uuid.UUID, task_id: uuid.UUID, correction: CorrectionRequest, storage: Storage) -> TaskDetail:
     """The original is read before the job's row is locked, so that nobody waits for storage."""
     transcript = None
-    if asked.is_about_the_transcript:
+    if correction.is_about_the_transcript:
         with db.session() as work:
             corrections.check_is_done(job_views.get(work, owner_id, task_id).job)
             key = job_views.transcript_key(work, task_id)
         transcript = from_json(Transcript, storage.get(key))
     with db.session() as work:
-        corrections.correct(work, owner_id, task_id, transcript, asked)
+        corrections.correct(work, owner_id, task_id, transcript, correction)
         return views.task_detail(job_views.get(work, owner_id, task_id))

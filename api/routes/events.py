@@ -101,18 +101,18 @@ def _position(last_event_id: str) -> int:
 async def _stream(
     task_id: uuid.UUID, first: News | None, later: AsyncIterator[News | None], encode: Encode
 ) -> AsyncIterator[str]:
-    told: Standing | None = None
+    standing: Standing | None = None
     news = first
     try:
-        while told is None or not told.has_ended:
+        while standing is None or not standing.has_ended:
             if news is None:
                 yield encode("heartbeat", None, None)
             else:
-                for heard in news.heard:
-                    yield encode("segment", heard.segment, str(heard.id))
-                if news.standing != told:
-                    told = news.standing
-                    yield encode("status", _status(task_id, told), END if told.has_ended else None)
+                for segment in news.segments:
+                    yield encode("segment", segment.segment, str(segment.id))
+                if news.standing != standing:
+                    standing = news.standing
+                    yield encode("status", _status(task_id, standing), END if standing.has_ended else None)
             news = await anext(later, None)
     except (GatewayEnds, Unauthorized):
         pass  # a stream that just stops is resumed by its client, who is told then that the key was revoked

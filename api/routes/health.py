@@ -55,13 +55,13 @@ async def summary(config: SettingsDep, storage: StorageDep) -> Health:
             responses={503: {"model": AsyncHealth, "description": "A queue has no worker"}})  # fmt: skip
 async def workers(response: Response) -> AsyncHealth:
     """Workers that take work, deaf ones, and waiting stages per queue."""
-    found: list[AsyncHealth] = []
-    await _checked("database", lambda: found.append(_queues()))
-    if not found:
+    results: list[AsyncHealth] = []
+    await _checked("database", lambda: results.append(_queues()))
+    if not results:
         response.status_code = 503
         return AsyncHealth(status="degraded", queues={})
-    response.status_code = 200 if found[0].status == "ok" else 503
-    return found[0]
+    response.status_code = 200 if results[0].status == "ok" else 503
+    return results[0]
 
 
 async def _health(config: Settings, storage: Storage) -> Health:
@@ -71,16 +71,18 @@ async def _health(config: Settings, storage: Storage) -> Health:
         "storage": lambda: _check_storage(storage),
         "workers": _check_workers,
     }
-    said: dict[str, str] = {}
+    answers: dict[str, str] = {}
 
     async def check(name: str) -> None:
-        said[name] = await _checked(name, checks[name])
+        answers[name] = await _checked(name, checks[name])
 
     async with anyio.create_task_group() as group:
         for name in checks:
             group.start_soon(check, name)
-    is_fine = all(word == "ok" for word in said.values())
-    return Health(status="ok" if is_fine else "degraded", version=VERSION, checks={name: said[name] for name in checks})
+    is_fine = all(word == "ok" for word in answers.values())
+    return Health(
+        status="ok" if is_fine else "degraded", version=VERSION, checks={name: answers[name] for name in checks}
+    )
 
 
 async def _checked(name: str, check: Callable[[], object]) -> str:

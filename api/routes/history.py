@@ -45,14 +45,14 @@ def listing(
     With `q` each task has up to two `snippets`, in runs of plain text: `is_match` says which are words of `q`.
     """
     only(request, *FILTERS, "limit", "cursor")
-    found, last = search.page(session, caller.id, limit=limit, before=views.row_before(cursor), filters=filters)
-    places = headlines(session, [job.id for job in found], filters.words) if filters.words else None
+    jobs, last = search.page(session, caller.id, limit=limit, before=views.row_before(cursor), filters=filters)
+    places = headlines(session, [job.id for job in jobs], filters.words) if filters.words else None
     next_cursor = views.cursor_of(last)
     if next_cursor:
         query = [(name, value) for name, value in request.query_params.multi_items() if name not in ("limit", "cursor")]
         query += [("limit", str(limit)), ("cursor", next_cursor)]
         response.headers["Link"] = f'</history?{urlencode(query)}>; rel="next"'
-    items = [views.history_item(job, None if places is None else places.get(job.id, ())) for job in found]
+    items = [views.history_item(job, None if places is None else places.get(job.id, ())) for job in jobs]
     return History(items=items, next_cursor=next_cursor)
 
 

@@ -82,12 +82,12 @@ def result(
     """
     if format and response_format and format != response_format:
         raise InvalidRequest("format is given twice, under two names.", parameter="format")
-    shown = Shown(format or response_format, timestamp_granularity, max_line_length, max_lines, version)
-    return deliver(caller.id, task_id, storage, shown)
+    view = TranscriptView(format or response_format, timestamp_granularity, max_line_length, max_lines, version)
+    return deliver(caller.id, task_id, storage, view)
 
 
 @dataclass(frozen=True, slots=True)
-class Shown:
+class TranscriptView:
     """How a transcript is to be shown; None means as the task was submitted with, and the newest version."""
 
     format: Format | None = None
@@ -97,26 +97,28 @@ class Shown:
     version: int | None = None
 
 
-def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, shown: Shown) -> Response:
+def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, view: TranscriptView) -> Response:
     """The transcript of a task. Raises NotFound, NotReady, the error that ended it, and StorageUnavailable."""
     with db.session() as work:
         job = job_views.get(work, owner_id, task_id).job
         _check_is_done(job)
         key = job_views.transcript_key(work, task_id)
-        edits = corrections.edits_of(work, job, shown.version)
-    asked = JobOptions.from_row(job.options)
-    wanted = shown.format or asked.format
+        edits = corrections.edits_of(work, job, view.version)
+    job_options = JobOptions.from_row(job.options)
+    format_name = view.format or job_options.format
     options = FormatOptions(
-        words=(shown.timestamp_granularity or asked.timestamp_granularity) == "word",
-        max_line_length=shown.max_line_length,
-        max_lines=shown.max_lines,
+        words=(view.timestamp_granularity or job_options.timestamp_granularity) == "word",
+        max_line_length=view.max_line_length,
+        max_lines=view.max_lines,
         uri=_stem(job),
     )
     transcript = corrections.corrected(from_json(Transcript, storage.get(key)), edits)
-    version = job.version if shown.version is None else shown.version
-    body = _json(job, transcript, version, options) if wanted == "json" else render(transcript, wanted, options)
-    kind = FORMATS[wanted]
-    headers = {"Content-Disposition": content_disposition(_stem(job) + kind.suffix, is_shown=wanted == "json")}
+    version = job.version if view.version is None else view.version
+    body = (
+        _json(job, transcript, version, options) if format_name == "json" else render(transcript, format_name, options)
+    )
+    kind = FORMATS[format_name]
+    headers = {"Content-Disposition": content_disposition(_stem(job) + kind.suffix, is_shown=format_name == "json")}
     return Response(body, media_type=kind.media_type, headers=headers)
 
 

@@ -21,7 +21,7 @@ from api.dependencies import SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.intake import arrival, by_upload, by_url, fields, ingest, parameters, submission, transfer
 from api.intake.body_limits import JSON
-from api.intake.parameters import Asked
+from api.intake.parameters import JobSpec
 from api.routes import results
 from api.waiting import until_ended
 from shared.callers.keys import Caller
@@ -162,16 +162,16 @@ async def transcribe(
     job_id = uuid7()
     request.state.task_id = job_id
     if fields.is_short(request):
-        given = await fields.read(request, known=NAMES)
-        job, asked = await _without_file(request, job_id, caller, config, given)
+        values = await fields.read(request, field_names=NAMES)
+        job, spec = await _without_file(request, job_id, caller, config, values)
     else:
-        job, asked = await _by_form(request, job_id, caller, config, storage)
+        job, spec = await _by_form(request, job_id, caller, config, storage)
     headers = {"Location": f"/status/{job.id}"}
     if job.id != job_id:
         headers["Idempotent-Replayed"] = "true"
-    wait_s = asked.wait_s if asked.wait_s is not None else parameters.preferred_wait_s(prefer) or 0
+    wait_s = spec.wait_s if spec.wait_s is not None else parameters.preferred_wait_s(prefer) or 0
     if wait_s and await until_ended(job.id, caller.id, min(wait_s, config.max_wait_s)):
-        answer = await to_thread.run_sync(results.deliver, caller.id, job.id, storage, results.Shown())
+        answer = await to_thread.run_sync(results.deliver, caller.id, job.id, storage, results.TranscriptView())
         answer.headers.update({**headers, "Content-Location": f"/result/{job.id}"})
         return answer
     # as it was at first, so that a repeated request gets the same answer
@@ -181,36 +181,36 @@ async def transcribe(
 
 async def _by_form(
     request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, storage: Storage
-) -> tuple[Job, Asked]:
+) -> tuple[Job, JobSpec]:
     receive = partial(
         ingest.receive,
         request,
-        known=NAMES,
+        field_names=NAMES,
         max_bytes=config.max_upload_bytes,
         instead=(by_url.URL, by_upload.UPLOAD_ID),
         takes_files=config.allow_upload_adapter,
     )
 
-    def read(form: ingest.Upload) -> Asked | None:
+    def read(form: ingest.Upload) -> JobSpec | None:
         return parameters.parse(form.fields, config) if form.bytes else None
 
     arrived = await arrival.store(request, storage, caller.id, job_id, receive, read)
-    asked = arrived.wanted
-    if asked is None:
+    spec = arrived.result
+    if spec is None:
         await ingest.in_thread(submission.withdraw, job_id, arrived.writer)
         return await _without_file(request, job_id, caller, config, arrived.form.fields)
-    order = submission.Order(job_id, caller.id, arrived.source, asked, request.state.request_id, _key(request))
-    return await ingest.in_thread(submission.place, order, arrived.writer, storage), asked
+    order = submission.Order(job_id, caller.id, arrived.source, spec, request.state.request_id, _key(request))
+    return await ingest.in_thread(submission.place, order, arrived.writer, storage), spec
 
 
 async def _without_file(
-    request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, given: Mapping[str, str]
-) -> tuple[Job, Asked]:
-    def place() -> tuple[Job, Asked]:
-        make = by_upload.order if by_upload.is_named(given) else by_url.order
-        order = make(given, config, job_id=job_id, owner_id=caller.id, request_id=request.state.request_id)
+    request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, values: Mapping[str, str]
+) -> tuple[Job, JobSpec]:
+    def place() -> tuple[Job, JobSpec]:
+        make = by_upload.order if by_upload.is_named(values) else by_url.order
+        order = make(values, config, job_id=job_id, owner_id=caller.id, request_id=request.state.request_id)
         order = replace(order, idempotency_key=_key(request))
-        return submission.place_remote(order), order.asked
+        return submission.place_remote(order), order.spec
 
     return await ingest.in_thread(place)
 

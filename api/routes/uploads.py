@@ -73,7 +73,7 @@ OnlyMissing = Annotated[bool, Query(description="Only parts that are still to be
 def begin(
     response: Response,
     caller: SubmitterDep,
-    given: Annotated[NewUpload, Depends(json_body(NewUpload))],
+    body: Annotated[NewUpload, Depends(json_body(NewUpload))],
     config: SettingsDep,
     storage: StorageDep,
     limit: PageSize = 100,
@@ -88,7 +88,7 @@ def begin(
     if not config.allow_upload_adapter:
         raise AdapterDisabled("This server does not take uploaded files.")
     most = config.max_resumable_bytes
-    if given.bytes > most:
+    if body.bytes > most:
         raise FileTooLarge(f"The file is larger than {most} bytes.", max_upload_bytes=most)
     storage.fullness.check()
     upload_id = uuid7()
@@ -97,9 +97,9 @@ def begin(
             work,
             upload_id=upload_id,
             owner_id=caller.id,
-            filename=safe_filename(given.filename or ""),
-            cut=parts.layout(given.bytes, given.part_bytes),
-            sha256=given.sha256,
+            filename=safe_filename(body.filename or ""),
+            cut=parts.layout(body.bytes, body.part_bytes),
+            sha256=body.sha256,
             ttl_s=config.upload_ttl_s,
         )
     response.headers["Location"] = f"/uploads/{upload_id}"
@@ -121,12 +121,12 @@ def listing(
 
     curl -H "Authorization: Bearer $API_KEY" "$URL/uploads?state=open"
     """
-    found, last = uploads.page(session, caller.id, limit=limit, before=views.row_before(cursor), state=state)
+    rows, last = uploads.page(session, caller.id, limit=limit, before=views.row_before(cursor), state=state)
     next_cursor = views.cursor_of(last)
     if next_cursor:
         query = {"limit": limit, "cursor": next_cursor} | ({"state": state.value} if state else {})
         response.headers["Link"] = f'</uploads?{urlencode(query)}>; rel="next"'
-    return Uploads(items=[upload_views.info(upload) for upload in found], next_cursor=next_cursor)
+    return Uploads(items=[upload_views.info(upload) for upload in rows], next_cursor=next_cursor)
 
 
 @router.get("/{upload_id}", response_model=UploadDetail, summary="Parts of an upload",
@@ -199,9 +199,9 @@ async def complete(
     The check goes on if the connection is lost. `missing_parts` says which parts to send; after `checksum_mismatch` all
     parts have to be sent again.
     """
-    while (done := await _complete(caller, upload_id, config.upload_ttl_s, storage)) is None:
+    while (upload := await _complete(caller, upload_id, config.upload_ttl_s, storage)) is None:
         await anyio.sleep(LOOK_AGAIN_S)
-    return upload_views.info(done)
+    return upload_views.info(upload)
 
 
 @router.delete(
@@ -239,12 +239,12 @@ def _detail(
     upload: Upload, storage: Storage, *, limit: int, first_part: int = 1, missing: bool = False
 ) -> UploadDetail:
     is_open = upload.state == UploadState.OPEN and upload.storage_id is not None
-    found = parts.arrived(storage, upload.key, upload.storage_id) if is_open and upload.storage_id else {}
+    by_number = parts.arrived(storage, upload.key, upload.storage_id) if is_open and upload.storage_id else {}
     return upload_views.detail(
         upload,
-        found,
+        by_number,
         public_storage(),
-        numbers=upload_views.numbers(upload, found, first_part, missing=missing) if is_open else [],
+        numbers=upload_views.numbers(upload, by_number, first_part, missing=missing) if is_open else [],
         limit=limit,
         urls_expire_at=datetime.now(UTC) + timedelta(seconds=parts.URL_SECONDS),
     )

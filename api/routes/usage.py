@@ -22,11 +22,11 @@ from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, Unauth
 router = APIRouter(responses=responses(Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable))
 
 
-def _day(given: object) -> object:
+def _day(value: object) -> object:
     """RFC 3339's full-date and nothing else: a number would be read as seconds since 1970."""
-    if isinstance(given, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", given, re.ASCII):
+    if isinstance(value, str) and not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value, re.ASCII):
         raise ValueError("must be a day, such as 2026-03-01")
-    return given
+    return value
 
 
 Day = Annotated[date, BeforeValidator(_day)]
@@ -55,9 +55,10 @@ def mine(
     only(request, "since", "until", "by")
     first, last = _days(since, until)
     spent = _usage(first, last, usage.used(session, caller.id, first, last, _names(by, ("day", "model"))))
-    held = quotas.used(session, caller.id, caller.limits, config)
+    quota_usage = quotas.used(session, caller.id, caller.limits, config)
     return OwnUsage(
-        **dict(spent), quotas={name: QuotaUse(used=quota.used, limit=quota.limit) for name, quota in held.items()}
+        **dict(spent),
+        quotas={name: QuotaUse(used=quota.used, limit=quota.limit) for name, quota in quota_usage.items()},
     )
 
 
@@ -90,10 +91,10 @@ def _days(since: date | None, until: date | None) -> tuple[date, date]:
     return first, last
 
 
-def _names(given: str, known: Sequence[str]) -> list[str]:
-    names = list(dict.fromkeys(name.strip() for name in given.split(",") if name.strip()))
-    if not set(names) <= set(known):
-        raise InvalidRequest(f"by must be some of {', '.join(known)}, separated by commas.", parameter="by")
+def _names(value: str, choices: Sequence[str]) -> list[str]:
+    names = list(dict.fromkeys(name.strip() for name in value.split(",") if name.strip()))
+    if not set(names) <= set(choices):
+        raise InvalidRequest(f"by must be some of {', '.join(choices)}, separated by commas.", parameter="by")
     return names
 
 

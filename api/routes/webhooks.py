@@ -56,7 +56,7 @@ ONE = "/webhooks/endpoints/{endpoint_id}"
                                  *transfer.REFUSALS))  # fmt: skip
 def create(
     caller: DetachedCallerDep,
-    wanted: Annotated[NewEndpoint, Depends(json_body(NewEndpoint))],
+    body: Annotated[NewEndpoint, Depends(json_body(NewEndpoint))],
     session: SessionDep,
     config: SettingsDep,
 ) -> CreatedEndpoint:
@@ -64,10 +64,10 @@ def create(
 
     curl -H "Authorization: Bearer $API_KEY" --json '{"url": "https://intranet.example/parley"}' $URL/webhooks/endpoints
     """
-    url = outbox.check_url(wanted.url, config)
-    made, secret = endpoints.create(session, caller.id, url, wanted.events, wanted.description)
+    url = outbox.check_url(body.url, config)
+    endpoint, secret = endpoints.create(session, caller.id, url, body.events, body.description)
     quotas.check_deliveries(session, caller.id, config)
-    return CreatedEndpoint(**dict(_endpoint(made)), secret=secret.secret)
+    return CreatedEndpoint(**dict(_endpoint(endpoint)), secret=secret.secret)
 
 
 @router.get("/webhooks/endpoints", response_model=Endpoints, summary="All endpoints of this key")
@@ -89,7 +89,7 @@ def one(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Endpo
 def change(
     endpoint_id: uuid.UUID,
     caller: DetachedCallerDep,
-    wanted: Annotated[ChangedEndpoint | None, Depends(optional_json_body(ChangedEndpoint))],
+    body: Annotated[ChangedEndpoint | None, Depends(optional_json_body(ChangedEndpoint))],
     session: SessionDep,
     config: SettingsDep,
 ) -> Endpoint:
@@ -99,11 +99,11 @@ def change(
              $URL/webhooks/endpoints/$ENDPOINT_ID
     """
     endpoint = endpoints.get(session, caller.id, endpoint_id, lock=True)
-    given = (wanted or ChangedEndpoint()).model_dump(exclude_none=True)
-    if "url" in given:
-        given["url"] = outbox.check_url(given["url"], config)
-    endpoints.change(session, endpoint, **given)
-    if given.get("enabled"):
+    changes = (body or ChangedEndpoint()).model_dump(exclude_none=True)
+    if "url" in changes:
+        changes["url"] = outbox.check_url(changes["url"], config)
+    endpoints.change(session, endpoint, **changes)
+    if changes.get("enabled"):
         quotas.check_deliveries(session, caller.id, config)
     return _endpoint(endpoint)
 
@@ -121,8 +121,8 @@ def rotate(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Se
 
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/webhooks/endpoints/$ENDPOINT_ID/rotate
     """
-    made, until = endpoints.rotate(session, caller.id, endpoint_id)
-    return Secret(secret=made.secret, created_at=made.created_at, previous_valid_until=until)
+    new_secret, until = endpoints.rotate(session, caller.id, endpoint_id)
+    return Secret(secret=new_secret.secret, created_at=new_secret.created_at, previous_valid_until=until)
 
 
 @router.post(ONE + "/test", status_code=202, response_model=Delivery, summary="Send an endpoint a test event",
@@ -133,11 +133,11 @@ def test(endpoint_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDep)
         endpoint = endpoints.get(work, caller.id, endpoint_id)
         endpoints.check_enabled(endpoint)
         quotas.spend_test(work, caller.id, caller.limits, config)
-        made, bell = outbox.announce_test(work, endpoint)
+        row, bell = outbox.announce_test(work, endpoint)
         quotas.check_deliveries(work, caller.id, config)
-        shown = _delivery(made)
+        answer = _delivery(row)
     ring([bell])
-    return shown
+    return answer
 
 
 # ---- the secret of requests with a webhook_url
@@ -149,15 +149,15 @@ def secret(caller: CallerDep, session: SessionDep) -> Secret:
 
     curl -H "Authorization: Bearer $API_KEY" $URL/webhooks/secret
     """
-    found = endpoints.secret(session, caller.id)
-    return Secret(secret=found.secret, created_at=found.created_at)
+    row = endpoints.secret(session, caller.id)
+    return Secret(secret=row.secret, created_at=row.created_at)
 
 
 @router.post("/webhooks/secret/rotate", response_model=Secret, summary="Rotate the secret of webhook_url requests")
 def rotate_secret(caller: CallerDep, session: SessionDep) -> Secret:
     """For 24 hours deliveries are signed with the old and the new secret. Rotating again voids the old one at once."""
-    made, until = endpoints.rotate(session, caller.id, None)
-    return Secret(secret=made.secret, created_at=made.created_at, previous_valid_until=until)
+    new_secret, until = endpoints.rotate(session, caller.id, None)
+    return Secret(secret=new_secret.secret, created_at=new_secret.created_at, previous_valid_until=until)
 
 
 # ---- the log
@@ -180,15 +180,15 @@ def log(
     curl -H "Authorization: Bearer $API_KEY" "$URL/webhooks/deliveries?state=failed"
     """
     before = views.row_before(cursor)
-    found, last = deliveries.page(
+    rows, last = deliveries.page(
         session, caller.id, limit=limit, before=before, endpoint_id=endpoint_id, job_id=task_id, state=state
     )
     next_cursor = views.cursor_of(last)
     if next_cursor:
-        asked = {"endpoint_id": endpoint_id, "task_id": task_id, "state": state and state.value}
-        query = {"limit": limit, "cursor": next_cursor} | {name: value for name, value in asked.items() if value}
+        filters = {"endpoint_id": endpoint_id, "task_id": task_id, "state": state and state.value}
+        query = {"limit": limit, "cursor": next_cursor} | {name: value for name, value in filters.items() if value}
         response.headers["Link"] = f'</webhooks/deliveries?{urlencode(query)}>; rel="next"'
-    return Deliveries(items=[_delivery(row) for row in found], next_cursor=next_cursor)
+    return Deliveries(items=[_delivery(row) for row in rows], next_cursor=next_cursor)
 
 
 @router.get("/webhooks/deliveries/{delivery_id}", response_model=DeliveryDetail, summary="One delivery",
@@ -211,9 +211,9 @@ def replay(delivery_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDe
         quotas.spend_test(work, caller.id, caller.limits, config)
         row, bell = deliveries.replay(work, caller.id, delivery_id)
         quotas.check_deliveries(work, caller.id, config)
-        shown = _delivery(row)
+        answer = _delivery(row)
     ring([bell])
-    return shown
+    return answer
 
 
 # ---- rows -> bodies

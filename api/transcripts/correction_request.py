@@ -86,20 +86,20 @@ class CorrectionRequest(BaseModel):
 
     @field_validator("segments")
     @classmethod
-    def _each_once(cls, given: list[EditedSegment] | None) -> list[EditedSegment] | None:
-        if given and len({segment.id for segment in given}) < len(given):
+    def _each_once(cls, segments: list[EditedSegment] | None) -> list[EditedSegment] | None:
+        if segments and len({segment.id for segment in segments}) < len(segments):
             raise ValueError("a segment is given twice")
-        return given
+        return segments
 
     @field_validator("tags", "reference")
     @classmethod
-    def _as_when_submitted(cls, given: list[str] | str | None, field: ValidationInfo) -> list[str] | str | None:
+    def _as_when_submitted(cls, value: list[str] | str | None, field: ValidationInfo) -> list[str] | str | None:
         """By the rules that hold for a new task's."""
         name = str(field.field_name)
-        if given is None:
+        if value is None:
             return None
         try:
-            noted = JobNotes.model_validate({name: given})
+            noted = JobNotes.model_validate({name: value})
         except ValidationError as error:
             raise ValueError(error.errors()[0]["msg"]) from error
         return list(noted.tags) if name == "tags" else noted.reference

@@ -119,30 +119,30 @@ def _text(transcript: Transcript, edits: Edits) -> str:
 # ---- what is asked for
 
 
-def changed(transcript: Transcript, edits: Edits, asked: CorrectionRequest) -> Edits:
+def changed(transcript: Transcript, edits: Edits, correction: CorrectionRequest) -> Edits:
     """`edits` with what is asked for on top. What is the same as in the original is no difference any more.
 
     Raises InvalidRequest for a segment or a speaker that is not there, and for a name that is another speaker's id.
     """
     originals = {segment.id: segment for segment in transcript.segments}
     segments = dict(edits.segments)
-    for wanted in asked.segments or ():
-        if wanted.id not in originals:
-            raise InvalidRequest(f"There is no segment {wanted.id}.", parameter="segments")
-        segments[wanted.id] = _merged(segments.get(wanted.id, SegmentEdit()), wanted, originals[wanted.id])
+    for change in correction.segments or ():
+        if change.id not in originals:
+            raise InvalidRequest(f"There is no segment {change.id}.", parameter="segments")
+        segments[change.id] = _merged(segments.get(change.id, SegmentEdit()), change, originals[change.id])
     segments = {number: edit for number, edit in sorted(segments.items()) if edit != SegmentEdit()}
     if sum(len(edit.text or "") for edit in segments.values()) > MAX_CORRECTED_CHARS:
         raise InvalidRequest(
             f"The corrected texts have more than {MAX_CORRECTED_CHARS} characters.", parameter="segments"
         )
 
-    found = _voices(transcript)
+    voices = _voices(transcript)
     for edit in segments.values():
-        if edit.speaker and edit.speaker not in found and not NEW_SPEAKER.fullmatch(edit.speaker):
+        if edit.speaker and edit.speaker not in voices and not NEW_SPEAKER.fullmatch(edit.speaker):
             message = f"{edit.speaker!r} is no speaker of this transcript; a new one is called spk_1 to spk_99."
             raise InvalidRequest(message, parameter="segments")
-    ids = found | {edit.speaker for edit in segments.values() if edit.speaker}
-    wanted_names = asked.speakers or {}
+    ids = voices | {edit.speaker for edit in segments.values() if edit.speaker}
+    wanted_names = correction.speakers or {}
     for speaker, name in wanted_names.items():
         if speaker not in ids:
             raise InvalidRequest(f"There is no speaker {speaker!r}.", parameter="speakers")
@@ -153,9 +153,9 @@ def changed(transcript: Transcript, edits: Edits, asked: CorrectionRequest) -> E
     return Edits({s: name for s, name in sorted(names.items()) if name and name != s and s in ids}, segments)
 
 
-def _merged(before: SegmentEdit, wanted: EditedSegment, original: Segment) -> SegmentEdit:
-    text = wanted.text if "text" in wanted.model_fields_set else before.text
-    speaker = wanted.speaker if "speaker" in wanted.model_fields_set else before.speaker
+def _merged(before: SegmentEdit, change: EditedSegment, original: Segment) -> SegmentEdit:
+    text = change.text if "text" in change.model_fields_set else before.text
+    speaker = change.speaker if "speaker" in change.model_fields_set else before.speaker
     return SegmentEdit(
         None if text is None or text == clean(original.text) else text,
         None if speaker == original.speaker else speaker,
@@ -164,15 +164,19 @@ def _merged(before: SegmentEdit, wanted: EditedSegment, original: Segment) -> Se
 
 def _voices(transcript: Transcript) -> set[str]:
     """Ids of all speakers, also of those who say nothing."""
-    found = {speaker.id for speaker in transcript.speakers} | {turn.speaker for turn in transcript.turns}
-    return found | {segment.speaker for segment in transcript.segments if segment.speaker}
+    ids = {speaker.id for speaker in transcript.speakers} | {turn.speaker for turn in transcript.turns}
+    return ids | {segment.speaker for segment in transcript.segments if segment.speaker}
 
 
 # ---- rows
 
 
 def correct(
-    session: Session, owner_id: uuid.UUID, job_id: uuid.UUID, transcript: Transcript | None, asked: CorrectionRequest
+    session: Session,
+    owner_id: uuid.UUID,
+    job_id: uuid.UUID,
+    transcript: Transcript | None,
+    correction: CorrectionRequest,
 ) -> None:
     """Carry out what is asked for, the job's row locked, so that of two corrections at once the later sees the earlier.
 
@@ -182,19 +186,23 @@ def correct(
     job = jobs.lock(session, job_id)
     if job is None or job.owner_id != owner_id:
         raise NotFound("There is no such task.")
-    if asked.version is not None and asked.version != job.version:
+    if correction.version is not None and correction.version != job.version:
         message = f"The transcript is at version {job.version} by now."
         raise VersionConflict(message, version=job.version)
-    if "tags" in asked.model_fields_set:
-        job.tags = list(asked.tags or ())
-    if "reference" in asked.model_fields_set:
-        job.reference = asked.reference
-    if not asked.is_about_the_transcript:
+    if "tags" in correction.model_fields_set:
+        job.tags = list(correction.tags or ())
+    if "reference" in correction.model_fields_set:
+        job.reference = correction.reference
+    if not correction.is_about_the_transcript:
         return
     check_is_done(job)
     assert transcript is not None
     before = edits_of(session, job, job.version)
-    after = edits_of(session, job, asked.restore) if asked.restore is not None else changed(transcript, before, asked)
+    after = (
+        edits_of(session, job, correction.restore)
+        if correction.restore is not None
+        else changed(transcript, before, correction)
+    )
     if after == before:
         return
     job.version += 1
@@ -216,12 +224,12 @@ def check_is_done(job: Job) -> None:
 
 def edits_of(session: Session, job: Job, version: int | None = None) -> Edits:
     """What is different in a version, by default the newest. Raises NotFound for one that is not kept."""
-    wanted = job.version if version is None else version
-    if wanted == 0:
+    target = job.version if version is None else version
+    if target == 0:
         return ORIGINAL
-    row = session.get(Correction, (job.id, wanted)) if 0 < wanted <= job.version else None
+    row = session.get(Correction, (job.id, target)) if 0 < target <= job.version else None
     if row is None:
-        raise NotFound(f"There is no version {wanted} of this transcript.", version=job.version)
+        raise NotFound(f"There is no version {target} of this transcript.", version=job.version)
     return Edits(row.speakers, {int(number): SegmentEdit(**edit) for number, edit in row.segments.items()})
 
 

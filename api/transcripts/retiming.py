@@ -30,12 +30,12 @@ def retimed(segment: Segment, text: str) -> tuple[Word, ...]:
     if new and not new[0][0].isspace() and old and old[0].text[0].isspace():
         new[0] = f" {new[0]}"
     words: list[Word] = []
-    told = segment.start
+    end = segment.start
     for was, at in _stayed([_spoken(word.text) for word in old], [_spoken(text) for text in new]):
-        words += _shared_out(new[len(words) : at], min(told, old[was].start), old[was].start, segment.speaker)
+        words += _shared_out(new[len(words) : at], min(end, old[was].start), old[was].start, segment.speaker)
         words.append(Word(old[was].start, old[was].end, new[at], old[was].confidence, segment.speaker))
-        told = old[was].end
-    return (*words, *_shared_out(new[len(words) :], min(told, segment.end), segment.end, segment.speaker))
+        end = old[was].end
+    return (*words, *_shared_out(new[len(words) :], min(end, segment.end), segment.end, segment.speaker))
 
 
 def _stayed(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -63,10 +63,10 @@ def _stayed(old: Sequence[str], new: Sequence[str]) -> Iterator[tuple[int, int]]
 def _shared_out(texts: Sequence[str], start: float, end: float, speaker: str | None) -> Iterator[Word]:
     """`texts` one after another from `start` to `end`, each as long as its share of the characters."""
     total = sum(len(text.strip()) for text in texts)
-    now, said = start, 0
+    now, char_count = start, 0
     for text in texts:
-        said += len(text.strip())
-        after = end if said == total else min(end, start + (end - start) * said / total)
+        char_count += len(text.strip())
+        after = end if char_count == total else min(end, start + (end - start) * char_count / total)
         yield Word(now, after, text, WRITTEN_CONFIDENCE, speaker)
         now = after
 

@@ -124,8 +124,8 @@ def _talk_at_once(segments: Sequence[Segment]) -> bool:
     """Whether segments of different speakers overlap, as they do when each has a channel."""
     ends: dict[str | None, float] = {}
     for segment in segments:
-        others = [end for speaker, end in ends.items() if speaker != segment.speaker]
-        if others and max(others) - segment.start > MIN_AT_ONCE_S:
+        other_ends = [end for speaker, end in ends.items() if speaker != segment.speaker]
+        if other_ends and max(other_ends) - segment.start > MIN_AT_ONCE_S:
             return True
         ends[segment.speaker] = max(segment.end, ends.get(segment.speaker, 0.0))
     return False
@@ -182,12 +182,12 @@ def _cut(units: list[Unit], limit: int, max_lines: int, max_cue_s: float, indent
     for unit in units:
         if fits and (unit.end - units[0].start > max_cue_s or unit.start - units[fits - 1].end >= LONG_PAUSE_S):
             break
-        needed = unit.width + (unit.space and fits > 0)
-        if column + needed > limit and fits:
-            line, column, needed = line + 1, 0, unit.width
+        unit_width = unit.width + (unit.space and fits > 0)
+        if column + unit_width > limit and fits:
+            line, column, unit_width = line + 1, 0, unit.width
         if line > max_lines:
             break
-        fits, column = fits + 1, column + needed
+        fits, column = fits + 1, column + unit_width
     if fits == len(units) or units[fits].start - units[fits - 1].end >= LONG_PAUSE_S:
         return fits
     ahead = units[: 2 * fits]
@@ -225,13 +225,13 @@ def _balanced(units: list[Unit], limit: int, indent: int) -> list[str]:
 def _wrapped(units: list[Unit], limit: int, indent: int) -> list[str]:
     lines, column = [units[0].text], indent + units[0].width
     for unit in units[1:]:
-        needed = unit.width + unit.space
-        if column + needed > limit:
+        unit_width = unit.width + unit.space
+        if column + unit_width > limit:
             lines.append(unit.text)
             column = unit.width
         else:
             lines[-1] += " " * unit.space + unit.text
-            column += needed
+            column += unit_width
     return lines
 
 

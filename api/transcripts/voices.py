@@ -27,35 +27,35 @@ def moved(turns: Iterable[SpeakerTurn], moves: Sequence[Move]) -> tuple[SpeakerT
     """
     by_speaker: dict[str | None, list[Move]] = {}
     for move in sorted(moves, key=lambda move: (move.start, move.end)):
-        known = by_speaker.setdefault(move.before, [])
-        start = max(move.start, known[-1].end) if known else move.start  # so that they do not overlap
+        speaker_moves = by_speaker.setdefault(move.before, [])
+        start = max(move.start, speaker_moves[-1].end) if speaker_moves else move.start  # so that they do not overlap
         if start < move.end:
-            known.append(replace(move, start=start))
-    taken: set[Move] = set()
+            speaker_moves.append(replace(move, start=start))
+    matches: set[Move] = set()
     after: list[SpeakerTurn] = []
     for turn in turns:
-        after += _cut(turn, by_speaker.get(turn.speaker, []), taken)
-    for move in (move for known in by_speaker.values() for move in known if move not in taken):
+        after += _cut(turn, by_speaker.get(turn.speaker, []), matches)
+    for move in (move for speaker_moves in by_speaker.values() for move in speaker_moves if move not in matches):
         after.append(SpeakerTurn(move.start, move.end, move.after))
     return tuple(sorted(after, key=lambda turn: (turn.start, turn.end, turn.speaker)))
 
 
-def seconds_by_speaker(turns: Iterable[SpeakerTurn], heard: Iterable[str | None]) -> tuple[Speaker, ...]:
-    """Those `heard` in segments, in that order, and how long each talks."""
-    seconds = dict.fromkeys((speaker for speaker in heard if speaker is not None), 0.0)
+def seconds_by_speaker(turns: Iterable[SpeakerTurn], speakers: Iterable[str | None]) -> tuple[Speaker, ...]:
+    """The `speakers` of segments, in that order, and how long each talks."""
+    seconds = dict.fromkeys((speaker for speaker in speakers if speaker is not None), 0.0)
     for turn in turns:
         if turn.speaker in seconds:
             seconds[turn.speaker] += turn.end - turn.start
     return tuple(Speaker(speaker, talked) for speaker, talked in seconds.items())
 
 
-def _cut(turn: SpeakerTurn, moves: Sequence[Move], taken: set[Move]) -> Iterator[SpeakerTurn]:
-    """`turn` in pieces, those in the time of a move with their new speaker; such moves are added to `taken`."""
+def _cut(turn: SpeakerTurn, moves: Sequence[Move], matches: set[Move]) -> Iterator[SpeakerTurn]:
+    """`turn` in pieces, those in the time of a move with their new speaker; such moves are added to `matches`."""
     now = turn.start
     for move in moves[bisect_right(moves, turn.start, key=lambda move: move.end) :]:
         if move.start >= turn.end:
             break
-        taken.add(move)
+        matches.add(move)
         start, end = max(now, move.start), min(move.end, turn.end)
         if now < start:
             yield SpeakerTurn(now, start, turn.speaker)

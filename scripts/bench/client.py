@@ -23,9 +23,9 @@ class Client:
     def submit(self, recording: Path, **options: Any) -> str:
         """Send a recording; the id of its task."""
         with recording.open("rb") as content:
-            sent = self._http.post("/transcribe", files={"file": (recording.name, content)}, data=options)
-        sent.raise_for_status()
-        return str(sent.json()["task_id"])
+            response = self._http.post("/transcribe", files={"file": (recording.name, content)}, data=options)
+        response.raise_for_status()
+        return str(response.json()["task_id"])
 
     def wait(self, task_id: str) -> dict[str, Any]:
         """Poll until the task has ended; its last status. Raises RuntimeError unless it is done."""

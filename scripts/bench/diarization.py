@@ -89,8 +89,8 @@ def compare(file: Path, pipelines: dict[str, Any], pairs: int) -> None:
     )
 
 
-def _ratio(ours: float, theirs: float) -> float:
-    return ours / theirs
+def _ratio(numerator: float, denominator: float) -> float:
+    return numerator / denominator
 
 
 if __name__ == "__main__":

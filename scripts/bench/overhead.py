@@ -31,19 +31,19 @@ P5_GOAL = 3.0
 STEPS = 3  # transcribe, merge, store: what is left of a job when its audio is known
 
 
-def pairs(count: int, ours: Callable[[int], float], bare: Callable[[int], float]) -> list[tuple[float, float]]:
+def pairs(count: int, parley: Callable[[int], float], bare: Callable[[int], float]) -> list[tuple[float, float]]:
     """One warm-up of each, then `count` pairs of seconds."""
-    ours(-1), bare(-1)
-    return [(ours(number), bare(number)) for number in range(count)]
+    parley(-1), bare(-1)
+    return [(parley(number), bare(number)) for number in range(count)]
 
 
 def report(name: str, measured: list[tuple[float, float]], goal: float, note: str = "") -> None:
     ratios = sorted(a / b for a, b in measured)
-    ours, bare = (statistics.median(side) for side in zip(*measured, strict=True))
+    parley, bare = (statistics.median(side) for side in zip(*measured, strict=True))
     middle = statistics.median(ratios)
     verdict = "met" if middle <= goal else "MISSED"
     print(
-        f"{name:<22} {ours:8.3f} s {bare:8.3f} s   {middle:5.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
+        f"{name:<22} {parley:8.3f} s {bare:8.3f} s   {middle:5.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
         f"   goal {goal:.2f} {verdict}  {note}",
         flush=True,
     )
@@ -63,7 +63,7 @@ def recognition(lengths: list[int], model: str, count: int, threads: int) -> Non
             samples = speech(seconds)
             texts: dict[str, str] = {}
 
-            def ours(number: int, samples: np.ndarray = samples, texts: dict[str, str] = texts) -> float:
+            def parley(number: int, samples: np.ndarray = samples, texts: dict[str, str] = texts) -> float:
                 recording = write_unique(samples, Path(home) / "ours.wav", number % 2**31)
                 begun = time.perf_counter()
                 task_id = client.submit(recording, model=model, language="en")
@@ -80,7 +80,7 @@ def recognition(lengths: list[int], model: str, count: int, threads: int) -> Non
                 texts["bare"] = " ".join(segment.text for segment in segments)
                 return time.perf_counter() - begun
 
-            measured = pairs(count, ours, bare)
+            measured = pairs(count, parley, bare)
             clean = jiwer.Compose([jiwer.ToLowerCase(), jiwer.RemovePunctuation(), jiwer.RemoveMultipleSpaces()])
             apart = jiwer.wer(clean(texts["bare"]), clean(texts["ours"]))
             report(f"P1 {seconds} s {model}", measured, P1_GOALS.get(seconds, 1.25), f"words apart {apart:.1%}")
@@ -99,7 +99,7 @@ def pipeline(count: int) -> None:
             worker = bare_worker(home, broker)
             try:
 
-                def ours(number: int) -> float:
+                def parley(number: int) -> float:
                     begun = time.perf_counter()
                     client.wait(client.submit(recording, prompt=f"run {number}"))
                     return time.perf_counter() - begun
@@ -110,7 +110,7 @@ def pipeline(count: int) -> None:
                     chain(*steps).apply_async().get(timeout=30, interval=0.005)
                     return time.perf_counter() - begun
 
-                report("P5 empty pipeline", pairs(count, ours, bare), P5_GOAL)
+                report("P5 empty pipeline", pairs(count, parley, bare), P5_GOAL)
             finally:
                 worker.terminate()
                 worker.wait(timeout=20)
@@ -140,11 +140,11 @@ def main() -> None:
     arguments.add_argument("--lengths", default="10,60", help="seconds of audio (default 10,60; 1800 has a goal too)")
     arguments.add_argument("--model", default="base", help="Whisper model (default base)")
     arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both models")
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     print(f"{'':<22} {'Parley':>10} {'bare':>10}   ratio (min-max)")
-    pipeline(given.pairs)
-    recognition([int(length) for length in given.lengths.split(",")], given.model, given.pairs, given.threads)
-    print(f"{given.threads} threads, {given.pairs} pairs, medians")
+    pipeline(options.pairs)
+    recognition([int(length) for length in options.lengths.split(",")], options.model, options.pairs, options.threads)
+    print(f"{options.threads} threads, {options.pairs} pairs, medians")
 
 
 if __name__ == "__main__":

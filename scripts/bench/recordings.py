@@ -13,10 +13,10 @@ from shared.transcript import SAMPLE_RATE
 
 def sample_call() -> Path:
     """pyannote.audio's sample: 30 s of telephone, two speakers."""
-    found = find_spec("pyannote.audio")
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec("pyannote.audio")
+    if spec is None or not spec.submodule_search_locations:
         raise RuntimeError("pyannote.audio is not installed")
-    return Path(found.submodule_search_locations[0]) / "sample" / "sample.wav"
+    return Path(spec.submodule_search_locations[0]) / "sample" / "sample.wav"
 
 
 def speech(seconds: float) -> np.ndarray:
@@ -24,8 +24,8 @@ def speech(seconds: float) -> np.ndarray:
     with wave.open(str(sample_call())) as opened:
         assert (opened.getframerate(), opened.getnchannels(), opened.getsampwidth()) == (SAMPLE_RATE, 1, 2)
         once = np.frombuffer(opened.readframes(opened.getnframes()), np.int16)
-    wanted = round(seconds * SAMPLE_RATE)
-    return np.tile(once, wanted // len(once) + 1)[:wanted]
+    length = round(seconds * SAMPLE_RATE)
+    return np.tile(once, length // len(once) + 1)[:length]
 
 
 def write_unique(samples: np.ndarray, path: Path, number: int) -> Path:

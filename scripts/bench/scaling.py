@@ -64,27 +64,27 @@ class Side:
         for task_id in ids:
             self._client.wait(task_id)
         wall_s = time.perf_counter() - begun
-        held = [(row.finished_at - row.started_at).total_seconds() for row in self._recognised(ids)]  # type: ignore[operator]
-        return Run(wall_s, sum(held), tuple(self._client.result(task_id)["full_text"] for task_id in ids))
+        durations = [(row.finished_at - row.started_at).total_seconds() for row in self._recognised(ids)]  # type: ignore[operator]
+        return Run(wall_s, sum(durations), tuple(self._client.result(task_id)["full_text"] for task_id in ids))
 
     def warm_up(self, folder: Path, **options: str) -> None:
         """Let every worker load the model. Raises RuntimeError when not all of them have taken something."""
-        seen: set[str | None] = set()
+        workers: set[str | None] = set()
         end = time.monotonic() + START_TIMEOUT_S
-        while len(seen) < self._workers:
+        while len(workers) < self._workers:
             if time.monotonic() > end:
-                raise RuntimeError(f"{len(seen)} of {self._workers} workers took a recording")
+                raise RuntimeError(f"{len(workers)} of {self._workers} workers took a recording")
             ids = [self._client.submit(one, language="en", **options)
                    for one in unique(folder, WARM_UP_S, 2 * self._workers)]  # fmt: skip
             for task_id in ids:
                 self._client.wait(task_id)
-            seen |= {row.worker for row in self._recognised(ids)}
+            workers |= {row.worker for row in self._recognised(ids)}
 
     def _recognised(self, ids: Sequence[str]) -> list[Stage]:
         """The stages that recognised speech, one per shard."""
         of_these = Stage.job_id.in_([uuid.UUID(task_id) for task_id in ids])
-        wanted = select(Stage).where(of_these, Stage.name == "transcribe", Stage.state == StageState.DONE)
-        return [row.Stage for row in self._truth.rows(wanted) if row.Stage.started_at and row.Stage.finished_at]
+        query = select(Stage).where(of_these, Stage.name == "transcribe", Stage.state == StageState.DONE)
+        return [row.Stage for row in self._truth.rows(query) if row.Stage.started_at and row.Stage.finished_at]
 
 
 def unique(folder: Path, seconds: float, count: int) -> list[Path]:
@@ -96,10 +96,10 @@ def unique(folder: Path, seconds: float, count: int) -> list[Path]:
 @contextmanager
 def side(home: Path, workers: int, settings: Mapping[str, str]) -> Iterator[Side]:
     """A stack with so many single-threaded workers for speech recognition."""
-    given = {"CPU_THREADS": "1", "OMP_NUM_THREADS": "1", **settings}
+    variables = {"CPU_THREADS": "1", "OMP_NUM_THREADS": "1", **settings}
     apps: list[App] = [API, worker("io", "io,cpu", concurrency=2, threads=1)]
     apps += [worker(f"asr-{number}", "asr", concurrency=1, threads=1) for number in range(workers)]
-    with Stack(home, apps=apps, environ=bare_environment() | given) as stack:
+    with Stack(home, apps=apps, environ=bare_environment() | variables) as stack:
         yield Side(stack, workers)
 
 
@@ -175,30 +175,30 @@ def main() -> int:
     parser.add_argument("--shard", type=float, default=600, help="SHARD_TARGET_S (default 600)")
     parser.add_argument("--model", default="base", help="Whisper model (default base)")
     parser.add_argument("--sleeper", type=float, default=0, help="pause so many seconds in place of the model")
-    given = parser.parse_args()
-    settings = {"SHARD_TARGET_S": str(given.shard)}
-    if given.sleeper:
-        settings |= {"ENGINE": "sleeper", "SLEEPER_SECONDS": str(given.sleeper)}
-    print(f"{'':<18}{'one':>10}{'two':>10}  ratio (min-max)   {given.pairs} pairs, {given.model}, 1 thread each")
+    options = parser.parse_args()
+    settings = {"SHARD_TARGET_S": str(options.shard)}
+    if options.sleeper:
+        settings |= {"ENGINE": "sleeper", "SLEEPER_SECONDS": str(options.sleeper)}
+    print(f"{'':<18}{'one':>10}{'two':>10}  ratio (min-max)   {options.pairs} pairs, {options.model}, 1 thread each")
     met: list[bool] = []
-    model = Path(os.environ.get("MODEL_DIR", "models")) / "whisper" / given.model
+    model = Path(os.environ.get("MODEL_DIR", "models")) / "whisper" / options.model
     with tempfile.TemporaryDirectory(prefix="parley-scaling-") as name:
         home = Path(name)
         with side(home / "one", 1, settings) as one, side(home / "two", 2, settings) as two:
             for warmed in (one, two):
-                warmed.warm_up(home, model=given.model)
-            rows = [("queue", given.files, given.seconds), ("long", 1, given.long)]
+                warmed.warm_up(home, model=options.model)
+            rows = [("queue", options.files, options.seconds), ("long", 1, options.long)]
             for kind, files, seconds in rows:
                 if not files or not seconds:
                     continue
                 pairs = []
-                for _ in range(given.pairs):
+                for _ in range(options.pairs):
                     recordings = unique(home, seconds, files)
-                    pairs.append((one.run(recordings, model=given.model), two.run(recordings, model=given.model)))
+                    pairs.append((one.run(recordings, model=options.model), two.run(recordings, model=options.model)))
                 met.append(report(f"{kind} {files} x {seconds:g} s", pairs, GOALS[kind]))
-        if given.files and not given.sleeper:
-            recordings = unique(home, given.seconds, given.files)
-            report_bare([(bare(model, recordings, 1), bare(model, recordings, 2)) for _ in range(given.pairs)])
+        if options.files and not options.sleeper:
+            recordings = unique(home, options.seconds, options.files)
+            report_bare([(bare(model, recordings, 1), bare(model, recordings, 2)) for _ in range(options.pairs)])
     return 0 if all(met) else 1
 
 

@@ -86,9 +86,9 @@ def _best_matching(overlaps: dict[tuple[str, str], int]) -> int:
     from scipy.optimize import linear_sum_assignment
 
     references = sorted({reference for reference, _ in overlaps})
-    given = sorted({speaker for _, speaker in overlaps if speaker})
-    if not references or not given:
+    speakers = sorted({speaker for _, speaker in overlaps if speaker})
+    if not references or not speakers:
         return 0
-    table = np.array([[overlaps.get((r, g), 0) for g in given] for r in references])
+    table = np.array([[overlaps.get((r, s), 0) for s in speakers] for r in references])
     rows, columns = linear_sum_assignment(table, maximize=True)
     return int(table[rows, columns].sum())

@@ -69,9 +69,9 @@ def run() -> int:
 def describe(stack: Stack, console: Console) -> None:
     """The table of addresses, the key, and a request to copy. With PARLEY_SHOW_SECRETS=0, as in the image all-in-one,
     whose output is a log that others read: where the key and the password are."""
-    shown = os.environ.get("PARLEY_SHOW_SECRETS") != "0"
+    shows_secrets = os.environ.get("PARLEY_SHOW_SECRETS") != "0"
     password, key = stack.flower_password, stack.api_key
-    if not shown:
+    if not shows_secrets:
         password = f"flower_password in {stack.home.path}/secrets.json"
         key = "as in API_KEY" if os.environ.get("API_KEY") else f"api_key in {stack.home.path}/secrets.json"
     table = Table(show_header=False, box=None, padding=(0, 2))
@@ -83,7 +83,7 @@ def describe(stack: Stack, console: Console) -> None:
     table.add_row("Data and logs", str(stack.home.path))
     console.print(table, soft_wrap=True)
     console.print(
-        f"\ncurl -H 'Authorization: Bearer {stack.api_key if shown else 'KEY'}' \\\n"
+        f"\ncurl -H 'Authorization: Bearer {stack.api_key if shows_secrets else 'KEY'}' \\\n"
         f"     -F file=@meeting.mp3 -F diarization=true {stack.url}/transcribe\n",
         soft_wrap=True,
         markup=False,

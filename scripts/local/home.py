@@ -87,10 +87,10 @@ class Home:
         file = self.path / "secrets.json"
         names = {item.name for item in fields(Secrets)}
         stored = json.loads(file.read_text()) if file.exists() else {}
-        found = Secrets(**{name: value for name, value in stored.items() if name in names})
-        if asdict(found) != stored:
-            write_private(file, json.dumps(asdict(found), indent=2) + "\n")
-        return found
+        result = Secrets(**{name: value for name, value in stored.items() if name in names})
+        if asdict(result) != stored:
+            write_private(file, json.dumps(asdict(result), indent=2) + "\n")
+        return result
 
     def metrics_token(self) -> Path:
         """The file with the token by which other users of the machine may read metrics."""

@@ -19,13 +19,13 @@ def ensure_models(environ: Mapping[str, str], report: Callable[[str], None]) -> 
     Where `auto` would be a model that cannot be had here, it is the one for CPUs, and that is reported.
     Raises ModelUnavailable.
     """
-    asked = environ.get("WHISPER_MODEL") or "auto"
+    choice = environ.get("WHISPER_MODEL") or "auto"
     has_gpu = environ.get("DEVICE") != "cpu" and ctranslate2.get_cuda_device_count() > 0
-    name = (ON_CUDA if has_gpu else ON_CPU) if asked == "auto" else asked
+    name = (ON_CUDA if has_gpu else ON_CPU) if choice == "auto" else choice
     try:
         ensure(default_model_dir(), [name], diarization=True)
     except ModelUnavailable as error:
-        if asked != "auto" or name == ON_CPU:
+        if choice != "auto" or name == ON_CPU:
             raise
         report(f"{error.message}\nUsing the model {ON_CPU} instead of {name}")
         name = ON_CPU

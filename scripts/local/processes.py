@@ -21,12 +21,12 @@ MARKER = "PARLEY_STACK"
 
 def members(session: int) -> list[int]:
     """Ids of the live processes of a session."""
-    found = []
+    pids = []
     for pid in psutil.pids():
         with contextlib.suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
             if os.getsid(pid) == session and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:
-                found.append(pid)
-    return found
+                pids.append(pid)
+    return pids
 
 
 def kill_session(session: int, timeout_s: float = GONE_TIMEOUT_S) -> None:
@@ -48,8 +48,8 @@ def record(pids: Path, name: str, pid: int) -> None:
 def forget(pids: Path, pid: int) -> None:
     """Take a process that ended out of the file."""
     lines = pids.read_text().splitlines() if pids.exists() else []
-    kept = [line for line in lines if line.split()[0] != str(pid)]
-    pids.write_text("".join(f"{line}\n" for line in kept))
+    rest = [line for line in lines if line.split()[0] != str(pid)]
+    pids.write_text("".join(f"{line}\n" for line in rest))
 
 
 def end_stale(pids: Path, home: Path, timeout_s: float = GONE_TIMEOUT_S) -> list[str]:

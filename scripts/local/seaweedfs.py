@@ -62,13 +62,13 @@ class SeaweedFS:
         self.tidy()
         certificate, key = self.folder / "certificate.pem", self.folder / "key.pem"
         make_pair(certificate, key)
-        own, ca = f'cert = "{certificate}"\nkey = "{key}"\n', f'ca = "{certificate}"\n'
+        identity, ca = f'cert = "{certificate}"\nkey = "{key}"\n', f'ca = "{certificate}"\n'
         sections = {
             "grpc": ca,
-            "grpc.client": own,
-            **{f"grpc.{server}": own for server in GRPC_SERVERS},
-            "https.client": f"enabled = true\n{own}{ca}",
-            **{f"https.{server}": own + ca for server in HTTPS_SERVERS},
+            "grpc.client": identity,
+            **{f"grpc.{server}": identity for server in GRPC_SERVERS},
+            "https.client": f"enabled = true\n{identity}{ca}",
+            **{f"https.{server}": identity + ca for server in HTTPS_SERVERS},
         }
         text = "\n".join(f"[{name}]\n{settings}" for name, settings in sections.items())
         write_private(self.folder / "security.toml", text)  # read from the folder that it starts in

@@ -63,7 +63,7 @@ class Postgres:
         self.folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         if not self.folder.exists():
             self._initdb()
-        self._user.own(self.folder)
+        self._user.chown(self.folder)
         self._drop_stale_lock()
 
     def _initdb(self) -> None:
@@ -71,19 +71,19 @@ class Postgres:
         user, draft = self._user, self.folder.with_name(self.folder.name + ".new")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(mode=0o700)
-        user.own(draft)
+        user.chown(draft)
         with tempfile.NamedTemporaryFile("w", dir=self.folder.parent) as secret:
             secret.write(self.password)
             secret.flush()
-            made = subprocess.run(
+            result = subprocess.run(
                 (*user.prefix, str(postgres_binary("initdb")), "-D", str(draft), "-U", "parley", "-A", "scram-sha-256",
                  f"--pwfile={secret.name}", "-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
                  "--locale=C"),
                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
                 timeout=INITDB_TIMEOUT_S, check=False,
             )  # fmt: skip
-        if made.returncode != 0:
-            raise StartFailed(f"PostgreSQL's initdb failed:\n{made.stdout}")
+        if result.returncode != 0:
+            raise StartFailed(f"PostgreSQL's initdb failed:\n{result.stdout}")
         draft.rename(self.folder)
 
     def _drop_stale_lock(self) -> None:
@@ -93,10 +93,10 @@ class Postgres:
             return
         pid = int(lock.read_text().split()[0])
         try:
-            ours = str(self.folder) in psutil.Process(pid).cmdline()
+            is_owner = str(self.folder) in psutil.Process(pid).cmdline()
         except psutil.Error:
-            ours = False
-        if not ours:
+            is_owner = False
+        if not is_owner:
             lock.unlink()
 
     def command(self) -> Command:
@@ -116,8 +116,8 @@ class Postgres:
 
     def provision(self) -> None:
         with self._connect() as connection:
-            known = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'parley'").fetchone()
-            if known is None:
+            row = connection.execute("SELECT 1 FROM pg_database WHERE datname = 'parley'").fetchone()
+            if row is None:
                 connection.execute("CREATE DATABASE parley")
 
     def tidy(self) -> None:

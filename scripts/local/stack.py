@@ -168,19 +168,19 @@ class Stack:
         self._ports = self.home.ports(names) | ({} if self._port is None else {"api": self._port})
         self._secrets = self.home.secrets()
         self._servers = tuple(self._inner_servers())
-        own = {
+        defaults = {
             "API_KEY": self._stored.api_key,
             "METRICS_TOKEN_FILE": str(self.home.metrics_token()),
             "MODEL_DIR": str(ROOT / "models"),
             "SCRATCH_DIR": str(self.home.scratch),
             "PYTHONUNBUFFERED": "1",
         }
-        given = {name: value for name, value in self._environ.items() if value}
+        overrides = {name: value for name, value in self._environ.items() if value}
         always = {
             "FLOWER_BASIC_AUTH": f"parley:{self._stored.flower_password}",  # not an argument: `ps` shows those
             processes.MARKER: str(self.home.path),
         }
-        self.env = own | given | always
+        self.env = defaults | overrides | always
         for server in self._servers:
             self.env |= server.env
 
@@ -208,12 +208,12 @@ class Stack:
     def _migrate(self) -> None:
         log = self.home.logs / "migrate.log"
         with log.open("wb") as out:
-            done = subprocess.run(
+            result = subprocess.run(
                 (sys.executable, "-m", "shared.db", "upgrade"),
                 env=self.env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
                 timeout=MIGRATION_TIMEOUT_S, check=False,
             )  # fmt: skip
-        if done.returncode != 0:
+        if result.returncode != 0:
             raise StartFailed(f"the database could not be migrated; {log} ends with\n{tail(log)}")
 
     def _start_apps(self) -> None:

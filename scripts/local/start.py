@@ -38,12 +38,12 @@ def home_from_environment(default: str = DEFAULT_HOME) -> Path:
 
 def port_from_environment(default: int | None) -> int | None:
     """`PORT` of the gateway. Raises ValueError."""
-    given = os.environ.get("PORT")
-    if not given:
+    value = os.environ.get("PORT")
+    if not value:
         return default
-    if not given.isdecimal() or not 0 < int(given) < 65536:
-        raise ValueError(f"PORT is {given!r}; it is a number from 1 to 65535")
-    return int(given)
+    if not value.isdecimal() or not 0 < int(value) < 65536:
+        raise ValueError(f"PORT is {value!r}; it is a number from 1 to 65535")
+    return int(value)
 
 
 def preflight(home: Path, port: int | None) -> None:

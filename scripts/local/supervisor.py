@@ -100,8 +100,8 @@ class Supervisor:
 
     def stop(self, names: Iterable[str]) -> None:
         """Stop these processes side by side and forget them; returns when every one, with its children, is gone."""
-        wanted = tuple(names)
-        self._call(lambda: self._stop(wanted))
+        targets = tuple(names)
+        self._call(lambda: self._stop(targets))
 
     def names(self) -> tuple[str, ...]:
         """Everything that is being kept running, in the order of its start."""
@@ -208,14 +208,14 @@ class Supervisor:
     def _stop(self, names: tuple[str, ...]) -> None:
         stopping = [self._processes.pop(name) for name in names if name in self._processes]
         running = [(process.command, process.popen) for process in stopping if process.popen is not None]
-        asked = time.monotonic()
+        start = time.monotonic()
         for command, popen in running:
             with contextlib.suppress(ProcessLookupError):
                 popen.send_signal(command.stop_signal)
                 os.killpg(popen.pid, signal.SIGCONT)  # a suspended process could not hear the other one
         for command, popen in running:
             try:
-                popen.wait(max(0.0, asked + command.stop_timeout_s - time.monotonic()))
+                popen.wait(max(0.0, start + command.stop_timeout_s - time.monotonic()))
             except subprocess.TimeoutExpired:
                 self._say(f"{command.name} did not stop within {command.stop_timeout_s:g} s and was killed")
             processes.kill_session(popen.pid)

@@ -23,7 +23,7 @@ def make_pair(certificate: Path, key: Path) -> None:
     private = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "parley")])
     now = datetime.datetime.now(datetime.UTC)
-    made = (
+    cert = (
         x509.CertificateBuilder()
         .subject_name(name)
         .issuer_name(name)
@@ -40,4 +40,4 @@ def make_pair(certificate: Path, key: Path) -> None:
     )
     pem, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
     write_private(key, private.private_bytes(pem, serialization.PrivateFormat.PKCS8, no_password).decode())
-    write_private(certificate, made.public_bytes(pem).decode())
+    write_private(certificate, cert.public_bytes(pem).decode())

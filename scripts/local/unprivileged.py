@@ -30,7 +30,7 @@ class Unprivileged:
     prefix: tuple[str, ...]
     uid: int | None
 
-    def own(self, folder: Path) -> None:
+    def chown(self, folder: Path) -> None:
         """Hand the folder and all in it to `uid`."""
         if self.uid is not None and folder.stat().st_uid != self.uid:
             for path in (folder, *folder.rglob("*")):

@@ -108,8 +108,10 @@ def package(entry: lock.Entry, *, is_cpu: bool) -> Part:
 
 def base(argument: str, file: str, licence: str) -> Part:
     """The image that a Dockerfile begins with, by its digest."""
-    found = re.findall(rf"^ARG {argument}=([\w/.-]+):([\w.-]+)@(sha256:\w+)$", (ROOT / file).read_text(), re.MULTILINE)
-    name, tag, digest = found[0]
+    matches = re.findall(
+        rf"^ARG {argument}=([\w/.-]+):([\w.-]+)@(sha256:\w+)$", (ROOT / file).read_text(), re.MULTILINE
+    )
+    name, tag, digest = matches[0]
     return Part(name, tag, licence, PackageURL("docker", None, name, digest, {"tag": tag}))
 
 
@@ -128,10 +130,10 @@ def caddy() -> list[Part]:
 
 def debian(lines: Iterable[str]) -> list[Part]:
     """Packages as dpkg-query lists them: name, version and architecture on each line."""
-    found = [line.split() for line in lines if line.strip()]
+    rows = [line.split() for line in lines if line.strip()]
     return [
         Part(name, version, "LicenseRef-Debian", PackageURL("deb", "debian", name, version, {"arch": architecture}))
-        for name, version, architecture in found
+        for name, version, architecture in rows
     ]
 
 
@@ -167,7 +169,7 @@ def notice(image: str, contents: list[Part]) -> str:
     rows = [(f"{part.name} {part.version}", part.licence) for part in contents]
     rows += [(f"{name}, in {part.name} {part.version}", licence) for part in contents for name, licence in part.parts]
     copyleft = [row for row in rows if "GPL" in row[1] or "MPL" in row[1]]
-    others = [row for row in rows if row not in copyleft]
+    rest = [row for row in rows if row not in copyleft]
     lines = [
         f"The image parley-{image} has Parley (MIT, see LICENSE) and the work of others.",
         "Made by `python -m scripts.supply.bill` from requirements/locks. Do not edit.",
@@ -182,7 +184,7 @@ def notice(image: str, contents: list[Part]) -> str:
         "",
         "Under other licences",
         "",
-        *(f"  {name}: {licence}" for name, licence in others),
+        *(f"  {name}: {licence}" for name, licence in rest),
     ]
     return "\n".join(lines) + "\n"
 

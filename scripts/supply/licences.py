@@ -89,7 +89,7 @@ def libraries(package: str) -> list[tuple[str, str]]:
 
     Raises NoLicence for one that LIBRARIES does not have.
     """
-    found = {}
+    licences = {}
     try:
         files = metadata.files(package) or []
     except metadata.PackageNotFoundError:
@@ -100,5 +100,5 @@ def libraries(package: str) -> list[tuple[str, str]]:
             name = plain.partition(".so")[0]
             if name not in LIBRARIES:
                 raise NoLicence(f"{package}: {file.name}")
-            found[plain] = LIBRARIES[name]
-    return sorted(found.items())
+            licences[plain] = LIBRARIES[name]
+    return sorted(licences.items())

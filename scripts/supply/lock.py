@@ -59,10 +59,10 @@ def main() -> None:
     LOCKS.mkdir(exist_ok=True)
     entries = {name: resolve(name, with_cuda=False) for name in SETS}
     for name in SETS:
-        others = [other for other in included(name)[1:] if other in SETS]
-        known = {each for other in others for each in entries[other]}
+        bases = [other for other in included(name)[1:] if other in SETS]
+        base_entries = {each for other in bases for each in entries[other]}
         includes = [f"-r {other}.txt" for other in direct(name)]
-        write(name, includes, [entry for entry in entries[name] if entry not in known])
+        write(name, includes, [entry for entry in entries[name] if entry not in base_entries])
     names = {entry.name for entry in entries["worker"]}
     cuda = [entry for entry in resolve("worker", with_cuda=True) if entry.name not in names]
     write("torch-cpu", ["-c ../torch-cpu.txt"], [])

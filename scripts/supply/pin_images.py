@@ -78,14 +78,14 @@ def main(arguments: list[str], root: Path = ROOT) -> None:
     for file in FILES:
         path = root / file
         text = path.read_text()
-        path.write_text(REFERENCE.sub(lambda found: found["before"] + found["image"] + pins[found["image"]], text))
+        path.write_text(REFERENCE.sub(lambda match: match["before"] + match["image"] + pins[match["image"]], text))
     (root / BY_TAG).write_text(by_tag(root))
 
 
 def images(root: Path) -> dict[str, str]:
     """Every image that is pulled, by its tag, and the digest beside it as @sha256:...; empty where it has none."""
     texts = [(root / file).read_text() for file in FILES]
-    return {found["image"]: found["digest"] or "" for text in texts for found in REFERENCE.finditer(text)}
+    return {match["image"]: match["digest"] or "" for text in texts for match in REFERENCE.finditer(text)}
 
 
 def digest(image: Image) -> str:
@@ -119,8 +119,8 @@ def by_tag(root: Path) -> str:
     """The text of compose/by-tag.yml."""
     text = (root / "docker-compose.yml").read_text().partition("\nservices:\n")[2]
     services = re.split(r"^  (?=[\w-]+:(?: |$))", text, flags=re.MULTILINE)
-    found = [(service.partition(":")[0], REFERENCE.search(service)) for service in services]
-    lines = [f"  {name}: {{ image: {each['image']} }}" for name, each in found if each]
+    references = [(service.partition(":")[0], REFERENCE.search(service)) for service in services]
+    lines = [f"  {name}: {{ image: {each['image']} }}" for name, each in references if each]
     header = (
         "# For a machine whose images come out of an archive: there they have tags and no digests (docs/deploy.md).\n"
         "# Made by `python -m scripts.supply.pin_images`. Do not edit.\n"

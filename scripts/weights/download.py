@@ -124,16 +124,16 @@ def _stream(remote: Remote, part: Path, client: urllib.request.OpenerDirector, p
                 for block in iter(lambda: file.read(CHUNK_BYTES), b""):
                     digest.update(block)
         task = progress.add_task(remote.name, total=total, completed=have)
-        done = have
+        position = have
         with room_on_disk(part.parent), part.open("ab" if have else "wb") as file:
             while block := response.read(CHUNK_BYTES):
-                done += len(block)
-                if remote.size_bytes is not None and done > remote.size_bytes:
+                position += len(block)
+                if remote.size_bytes is not None and position > remote.size_bytes:
                     file.truncate(0)
                     raise SourceFailed(f"{remote.name}: larger than its {remote.size_bytes} bytes")
                 file.write(block)
                 digest.update(block)
-                progress.update(task, completed=done)
-    if total is not None and done < total:  # http.client reports a connection cut short as a plain end of file
-        raise ConnectionError(f"the connection ended after {done} of {total} bytes")
+                progress.update(task, completed=position)
+    if total is not None and position < total:  # http.client reports a connection cut short as a plain end of file
+        raise ConnectionError(f"the connection ended after {position} of {total} bytes")
     return digest.hexdigest(), bool(have)

@@ -111,15 +111,15 @@ def _state_dict(onnx_path: Path, resnet: Any) -> dict[str, torch.Tensor]:
     state: dict[str, torch.Tensor] = resnet.state_dict()
     for conv_name, norm_name in _pairs(resnet):
         module, norm = resnet.get_submodule(conv_name), resnet.get_submodule(norm_name)
-        wanted = (tuple(module.weight.shape), module.stride[0])
+        shape = (tuple(module.weight.shape), module.stride[0])
         # Execution order, except that an export may place a shortcut before or after its block: the first that fits.
-        found = next((conv for conv in convs if conv.shape == wanted), None)
-        if found is None:
-            raise SourceFailed(f"{onnx_path.name} has no convolution {wanted} for {conv_name}")
-        convs.remove(found)
-        state[f"{conv_name}.weight"] = torch.from_numpy(found.weight)
+        match = next((conv for conv in convs if conv.shape == shape), None)
+        if match is None:
+            raise SourceFailed(f"{onnx_path.name} has no convolution {shape} for {conv_name}")
+        convs.remove(match)
+        state[f"{conv_name}.weight"] = torch.from_numpy(match.weight)
         state[f"{norm_name}.weight"] = torch.ones_like(norm.weight)
-        state[f"{norm_name}.bias"] = torch.from_numpy(found.bias)
+        state[f"{norm_name}.bias"] = torch.from_numpy(match.bias)
         state[f"{norm_name}.running_mean"] = torch.zeros_like(norm.running_mean)
         state[f"{norm_name}.running_var"] = torch.full_like(norm.running_var, 1 - norm.eps)
     if convs:

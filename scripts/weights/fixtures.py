@@ -187,10 +187,10 @@ def default_model_dir() -> Path:
 
 def fixture(name: str, model_dir: Path | None = None) -> Path:
     """The file of that name in `FIXTURES`, fetched on first use. Raises KeyError, `ModelUnavailable`."""
-    wanted = FIXTURES[name]
+    target = FIXTURES[name]
     folder = (model_dir or default_model_dir()) / "fixtures"
     path = folder / name
-    if path.exists() and sha256_of(path) == wanted.file.sha256:
+    if path.exists() and sha256_of(path) == target.file.sha256:
         return path
     from scripts.weights.download import SourceFailed, progress_bar
     from scripts.weights.index import take
@@ -200,9 +200,9 @@ def fixture(name: str, model_dir: Path | None = None) -> Path:
     work = folder / f".partial-{os.getpid()}"
     try:
         with progress_bar() as progress:
-            archive = Mirror(work).archive(wanted.archive, progress)
+            archive = Mirror(work).archive(target.archive, progress)
         for other, entry in FIXTURES.items():
-            if entry.archive == wanted.archive:
+            if entry.archive == target.archive:
                 take([(archive, entry.member)], entry.file, work / other)
                 (work / other).replace(folder / other)
     except SourceFailed as error:

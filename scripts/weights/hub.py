@@ -106,8 +106,8 @@ class Hub:
         remotes: list[tuple[Remote, str | None]] = []
         for sibling in info.siblings or ():
             name = sibling.rfilename
-            wanted = name in pinned if pinned else any(fnmatch.fnmatch(name, glob) for glob in WHISPER_FILES)
-            if not wanted:
+            is_part = name in pinned if pinned else any(fnmatch.fnmatch(name, glob) for glob in WHISPER_FILES)
+            if not is_part:
                 continue
             sha256 = pinned[name].sha256 if pinned else sibling.lfs.sha256 if sibling.lfs else None
             size = pinned[name].size_bytes if pinned else sibling.size

@@ -78,7 +78,7 @@ def locate(archive: Archive, settings: PipSettings, client: urllib.request.Opene
         try:
             links = _links(address, headers, client)
         except (OSError, ValueError) as error:
-            reasons.append(f"{urllib.parse.urlsplit(address).hostname or address}: {_said(error)}")
+            reasons.append(f"{urllib.parse.urlsplit(address).hostname or address}: {_reason(error)}")
             continue
         for link in links:
             if urllib.parse.unquote(urllib.parse.urlsplit(link).path).rsplit("/", 1)[-1] == archive.filename:
@@ -131,7 +131,7 @@ def _remote(archive: Archive, url: str, headers: dict[str, str]) -> Remote:
     return Remote(url, archive.project, archive.sha256, archive.size_bytes, headers)
 
 
-def _said(error: OSError | ValueError) -> str:
+def _reason(error: OSError | ValueError) -> str:
     """The gist of a failed request, without urllib's wrapping."""
     cause = error.reason if isinstance(error, urllib.error.URLError) else error
     return getattr(cause, "strerror", None) or str(cause)

@@ -32,10 +32,10 @@ class Entry:
     def unchanged(self, folder: Path) -> bool:
         """Whether every file still has the size and time at which it was hashed."""
         try:
-            statuses = [((folder / name).stat(), seen) for name, seen in self.files.items()]
+            statuses = [((folder / name).stat(), record) for name, record in self.files.items()]
         except OSError:
             return False
-        return all((now.st_size, now.st_mtime_ns) == (seen.size_bytes, seen.mtime_ns) for now, seen in statuses)
+        return all((now.st_size, now.st_mtime_ns) == (record.size_bytes, record.mtime_ns) for now, record in statuses)
 
 
 def read(model_dir: Path) -> dict[str, Entry]:
@@ -43,7 +43,7 @@ def read(model_dir: Path) -> dict[str, Entry]:
     try:
         raw = json.loads((model_dir / FILENAME).read_text("utf-8"))
         return {
-            name: Entry(entry["source"], {path: Seen(**seen) for path, seen in entry["files"].items()})
+            name: Entry(entry["source"], {path: Seen(**record) for path, record in entry["files"].items()})
             for name, entry in raw.items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -53,8 +53,8 @@ def read(model_dir: Path) -> dict[str, Entry]:
 def note(model_dir: Path, item: Item, source: str) -> None:
     """Hash the item's files as they are now and remember them. A read-only folder is left as it is."""
     folder = model_dir / item.name
-    found = look(folder, present(folder, item))
-    entries = {**read(model_dir), item.name: Entry(source, found)}
+    records = look(folder, present(folder, item))
+    entries = {**read(model_dir), item.name: Entry(source, records)}
     draft = model_dir / f"{FILENAME}.part"
     try:
         draft.write_text(json.dumps({name: asdict(entries[name]) for name in sorted(entries)}, indent=1), "utf-8")
@@ -74,13 +74,15 @@ def fault(folder: Path, item: Item, entry: Entry | None) -> str | None:
         return f"{missing} is missing"
     if not item.files:
         return None
-    hashes = {name: seen.sha256 for name, seen in look(folder, present(folder, item)).items()}
+    hashes = {name: record.sha256 for name, record in look(folder, present(folder, item)).items()}
     accepted = [{file.path: file.sha256 for file in item.files}]
     if entry is not None:
-        accepted.append({path: seen.sha256 for path, seen in entry.files.items()})
-    if any(wanted and wanted.items() <= hashes.items() for wanted in accepted):
+        accepted.append({path: record.sha256 for path, record in entry.files.items()})
+    if any(reference and reference.items() <= hashes.items() for reference in accepted):
         return None
-    wrong = next((name for name in hashes if all(wanted.get(name) != hashes[name] for wanted in accepted)), "some file")
+    wrong = next(
+        (name for name in hashes if all(reference.get(name) != hashes[name] for reference in accepted)), "some file"
+    )
     return f"{wrong} is not the one of the catalogue"
 
 
@@ -98,8 +100,8 @@ def present(folder: Path, item: Item) -> list[str]:
 
 def look(folder: Path, names: Iterable[str]) -> dict[str, Seen]:
     """Hash these files."""
-    found = {}
+    records = {}
     for name in names:
         status = (folder / name).stat()
-        found[name] = Seen(sha256_of(folder / name), status.st_size, status.st_mtime_ns)
-    return found
+        records[name] = Seen(sha256_of(folder / name), status.st_size, status.st_mtime_ns)
+    return records

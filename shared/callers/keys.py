@@ -79,8 +79,8 @@ def bootstrap(session: Session, key: str) -> bool:
         raise InvalidRequest(f"API_KEY {reason}")
     session.execute(select(func.pg_advisory_xact_lock(ENVIRONMENT_LOCK)))
     adopt(session)
-    found = digest(key)
-    row = {"name": ENVIRONMENT_NAME, "prefix": fingerprint(found), "digest": found, "scopes": list(SCOPES)}
+    key_digest = digest(key)
+    row = {"name": ENVIRONMENT_NAME, "prefix": fingerprint(key_digest), "digest": key_digest, "scopes": list(SCOPES)}
     session.execute(
         insert(ApiKey).values(row | {"from_environment": True}).on_conflict_do_nothing(index_elements=["digest"])
     )
@@ -88,10 +88,10 @@ def bootstrap(session: Session, key: str) -> bool:
         update(ApiKey).where(ApiKey.from_environment.is_(True)).execution_options(synchronize_session=False)
     )
     session.execute(
-        of_environment.where(ApiKey.digest != found, ApiKey.revoked_at.is_(None)).values(revoked_at=func.now())
+        of_environment.where(ApiKey.digest != key_digest, ApiKey.revoked_at.is_(None)).values(revoked_at=func.now())
     )
-    session.execute(of_environment.where(ApiKey.digest == found).values(revoked_at=None))
-    return bool(session.scalar(select(ApiKey.revoked_at.is_(None)).where(ApiKey.digest == found)))
+    session.execute(of_environment.where(ApiKey.digest == key_digest).values(revoked_at=None))
+    return bool(session.scalar(select(ApiKey.revoked_at.is_(None)).where(ApiKey.digest == key_digest)))
 
 
 def adopt(session: Session) -> None:
@@ -111,11 +111,11 @@ def adopt(session: Session) -> None:
 def authenticate(session: Session, key: str | None) -> Caller:
     """The caller that holds `key`. Raises Unauthorized."""
     if key:
-        found = session.scalars(
+        row = session.scalars(
             select(ApiKey).where(ApiKey.digest == digest(key), ApiKey.revoked_at.is_(None))
         ).one_or_none()
-        if found:
-            return Caller(found.id, found.name, frozenset(found.scopes), Limits.of(found))
+        if row:
+            return Caller(row.id, row.name, frozenset(row.scopes), Limits.of(row))
     raise Unauthorized("Send a valid API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
 
 
@@ -126,10 +126,10 @@ def revoked(session: Session, key_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:
 
 def page(session: Session, *, limit: int, before: uuid.UUID | None = None) -> tuple[Sequence[ApiKey], uuid.UUID | None]:
     """All keys, newest first, and the id to pass as `before` for the next page (None at the end)."""
-    wanted = select(ApiKey).order_by(ApiKey.id.desc()).limit(limit + 1)
+    query = select(ApiKey).order_by(ApiKey.id.desc()).limit(limit + 1)
     if before:
-        wanted = wanted.where(ApiKey.id < before)
-    rows = session.scalars(wanted).all()
+        query = query.where(ApiKey.id < before)
+    rows = session.scalars(query).all()
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
@@ -146,10 +146,10 @@ def change_limits(session: Session, key_id: uuid.UUID, changes: Mapping[str, int
 
 def revoke(session: Session, key_id: uuid.UUID) -> None:
     """Make a key invalid at once and for good, the environment's as well. What it owns stays."""
-    done = session.execute(
+    result = session.execute(
         update(ApiKey)
         .where(ApiKey.id == key_id, ApiKey.revoked_at.is_(None))
         .values(revoked_at=func.now(), from_environment=False)
     )
-    if not done.rowcount:  # type: ignore[attr-defined]
+    if not result.rowcount:  # type: ignore[attr-defined]
         raise NotFound("There is no such key.")

@@ -73,8 +73,8 @@ class Limits:
 
     def value(self, name: str, config: Settings) -> int:
         """The limit that holds, by the name that it has here and in the settings; 0 is none."""
-        own = getattr(self, name)
-        return int(getattr(config, name) if own is None else own)
+        override = getattr(self, name)
+        return int(getattr(config, name) if override is None else override)
 
 
 def check_room(session: Session, owner_id: uuid.UUID, limits: Limits, config: Settings, count: int = 1) -> None:
@@ -102,10 +102,10 @@ def check_room(session: Session, owner_id: uuid.UUID, limits: Limits, config: Se
 
 def note_audio(session: Session, owner_id: uuid.UUID, seconds: float) -> None:
     """Count audio towards today. Call late in a transaction: the day's row of the key stays locked until its end."""
-    given = insert(AudioDay).values(owner_id=owner_id, day=_today(), seconds=seconds)
+    statement = insert(AudioDay).values(owner_id=owner_id, day=_today(), seconds=seconds)
     session.execute(
-        given.on_conflict_do_update(
-            index_elements=["owner_id", "day"], set_={"seconds": AudioDay.seconds + given.excluded.seconds}
+        statement.on_conflict_do_update(
+            index_elements=["owner_id", "day"], set_={"seconds": AudioDay.seconds + statement.excluded.seconds}
         )
     )
 
@@ -135,7 +135,7 @@ def _today() -> Any:
     return datetime.now(UTC).date()
 
 
-def _advice_s(session: Session, owner_id: uuid.UUID | None = None, wanted: int = 1) -> int:
+def _advice_s(session: Session, owner_id: uuid.UUID | None = None, tasks: int = 1) -> int:
     """Seconds in which so many of the tasks (of this key) that now wait will have been begun, by what ended lately."""
     ended = select(func.count()).where(
         Stage.name == FINAL,
@@ -147,5 +147,5 @@ def _advice_s(session: Session, owner_id: uuid.UUID | None = None, wanted: int =
     if owner_id:
         ended = ended.where(Stage.owner_id == owner_id)
     count = session.scalar(ended) or 0
-    seconds = wanted * OBSERVED.total_seconds() / count if count else OBSERVED.total_seconds()
+    seconds = tasks * OBSERVED.total_seconds() / count if count else OBSERVED.total_seconds()
     return min(max(math.ceil(seconds), 1), LONGEST_ADVICE_S)

@@ -137,8 +137,10 @@ def check_deliveries(session: Session, owner_id: uuid.UUID, config: Settings) ->
 
 def has_webhooks(session: Session, owner_id: uuid.UUID) -> bool:
     """Whether a key has an endpoint that is told of its tasks."""
-    mine = select(WebhookEndpoint.id).where(WebhookEndpoint.owner_id == owner_id, WebhookEndpoint.disabled_at.is_(None))
-    return session.scalar(mine.limit(1)) is not None
+    endpoints = select(WebhookEndpoint.id).where(
+        WebhookEndpoint.owner_id == owner_id, WebhookEndpoint.disabled_at.is_(None)
+    )
+    return session.scalar(endpoints.limit(1)) is not None
 
 
 def spend_test(session: Session, owner_id: uuid.UUID, limits: Limits, config: Settings) -> None:
@@ -150,8 +152,8 @@ def spend_test(session: Session, owner_id: uuid.UUID, limits: Limits, config: Se
     if not most:
         return
     minute = func.date_trunc("minute", func.now())
-    given = insert(WebhookTestMinute).values(owner_id=owner_id, minute=minute, tests=1)
-    counted = given.on_conflict_do_update(
+    statement = insert(WebhookTestMinute).values(owner_id=owner_id, minute=minute, tests=1)
+    counted = statement.on_conflict_do_update(
         index_elements=["owner_id", "minute"],
         set_={"tests": WebhookTestMinute.tests + 1},
         where=WebhookTestMinute.tests < most,
@@ -204,20 +206,22 @@ def _stored(session: Session, owner_id: uuid.UUID) -> int:
 
 def _announced(session: Session, owner_id: uuid.UUID) -> tuple[int, int]:
     """Open uploads, and their bytes."""
-    mine = (Upload.owner_id == owner_id, Upload.state != "complete", Upload.expires_at > func.now())
-    count, total = session.execute(select(func.count(), func.coalesce(func.sum(Upload.bytes), 0)).where(*mine)).one()
+    conditions = (Upload.owner_id == owner_id, Upload.state != "complete", Upload.expires_at > func.now())
+    count, total = session.execute(
+        select(func.count(), func.coalesce(func.sum(Upload.bytes), 0)).where(*conditions)
+    ).one()
     return count, int(total)
 
 
 def _waiting(session: Session, owner_id: uuid.UUID) -> int:
-    mine = (WebhookDelivery.owner_id == owner_id, WebhookDelivery.state.in_(UNFINISHED))
-    return session.scalar(select(func.count()).where(*mine)) or 0
+    conditions = (WebhookDelivery.owner_id == owner_id, WebhookDelivery.state.in_(UNFINISHED))
+    return session.scalar(select(func.count()).where(*conditions)) or 0
 
 
 def _tests(session: Session, owner_id: uuid.UUID) -> int:
     minute = func.date_trunc("minute", func.now())
-    mine = (WebhookTestMinute.owner_id == owner_id, WebhookTestMinute.minute == minute)
-    return session.scalar(select(WebhookTestMinute.tests).where(*mine)) or 0
+    conditions = (WebhookTestMinute.owner_id == owner_id, WebhookTestMinute.minute == minute)
+    return session.scalar(select(WebhookTestMinute.tests).where(*conditions)) or 0
 
 
 def _too_many_deliveries(most: int) -> TooManyDeliveries:

@@ -37,7 +37,7 @@ class Use:
 
 def count(session: Session, job: Job) -> None:
     """Count a job that is done. Call late in a transaction: the day's row of key and model is locked until its end."""
-    given = insert(UsageDay).values(
+    statement = insert(UsageDay).values(
         owner_id=job.owner_id,
         day=today(),
         model=job.model or "",
@@ -45,8 +45,8 @@ def count(session: Session, job: Job) -> None:
         seconds=0.0 if job.cached else job.duration or 0.0,
         bytes=0 if job.cached else job.source_bytes or 0,
     )
-    added = {name: UsageDay.__table__.c[name] + given.excluded[name] for name in ("tasks", "seconds", "bytes")}
-    session.execute(given.on_conflict_do_update(index_elements=["owner_id", "day", "model"], set_=added))
+    added = {name: UsageDay.__table__.c[name] + statement.excluded[name] for name in ("tasks", "seconds", "bytes")}
+    session.execute(statement.on_conflict_do_update(index_elements=["owner_id", "day", "model"], set_=added))
 
 
 def used(
@@ -56,10 +56,10 @@ def used(
     names = list(by)
     columns = [COLUMNS[name].label(name) for name in names]
     sums = (func.sum(UsageDay.tasks), func.sum(UsageDay.seconds), func.sum(UsageDay.bytes))
-    wanted = select(*sums, *columns).where(UsageDay.day >= since, UsageDay.day <= until)
+    query = select(*sums, *columns).where(UsageDay.day >= since, UsageDay.day <= until)
     if owner_id:
-        wanted = wanted.where(UsageDay.owner_id == owner_id)
-    rows = session.execute(wanted.group_by(*columns).order_by(*columns)).all()
+        query = query.where(UsageDay.owner_id == owner_id)
+    rows = session.execute(query.group_by(*columns).order_by(*columns)).all()
     return [
         Use(tasks, seconds, int(size), **dict(zip(names, values, strict=True)))
         for tasks, seconds, size, *values in rows

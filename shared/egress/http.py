@@ -23,8 +23,8 @@ class GuardedTransport(httpx.BaseTransport):
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         target = policy.parse(str(request.url))
-        *others, last = self._guard.resolve(target.host, target.port)
-        for address in others:
+        *addresses, last = self._guard.resolve(target.host, target.port)
+        for address in addresses:
             try:
                 return self._send(request, target.host, str(address))
             except (httpx.ConnectError, httpx.ConnectTimeout):

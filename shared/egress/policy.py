@@ -183,12 +183,12 @@ class Guard:
 
     def _look_up(self, host: str) -> tuple[IPAddress, ...]:
         try:
-            found = _ask(self.nameserver, host) if self.nameserver else _ask_system(host)
+            addresses = _ask(self.nameserver, host) if self.nameserver else _ask_system(host)
         except (OSError, UnicodeError) as error:
             raise SourceUnavailable("The host of the URL is not known.") from error
-        if not found:
+        if not addresses:
             raise SourceUnavailable("The host of the URL is not known.")
-        return found
+        return addresses
 
 
 def guard(config: Settings) -> Guard:
@@ -213,8 +213,8 @@ def _literal(host: str) -> IPAddress | None:
 
 
 def _ask_system(host: str) -> tuple[IPAddress, ...]:
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
-    return tuple(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in found))
+    entries = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    return tuple(dict.fromkeys(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]) for entry in entries))
 
 
 def _ask(nameserver: str, host: str) -> tuple[IPAddress, ...]:
@@ -225,6 +225,6 @@ def _ask(nameserver: str, host: str) -> tuple[IPAddress, ...]:
     asking = resolver.Resolver(configure=False)
     asking.nameservers, asking.port, asking.lifetime = [server], int(port or 53), LOOKUP_TIMEOUT_S
     try:
-        return tuple(ipaddress.ip_address(found) for found in asking.resolve_name(host + ".").addresses())
+        return tuple(ipaddress.ip_address(address) for address in asking.resolve_name(host + ".").addresses())
     except exception.DNSException as error:
         raise OSError(f"DNS: {type(error).__name__}") from error

@@ -10,12 +10,12 @@ BIDI_CONTROLS = frozenset("\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u206
 """Invisible characters that make a name read as another (exe.3pm for mp3.exe)."""
 
 
-def safe_filename(given: str) -> str | None:
+def safe_filename(path: str) -> str | None:
     """The last part of a path, without control characters, at most MAX_FILENAME_CHARS long; None when nothing is left.
 
     For display only: no path and no object key is made of it.
     """
-    name = given.replace("\\", "/").rsplit("/", 1)[-1]
+    name = path.replace("\\", "/").rsplit("/", 1)[-1]
     name = "".join(c for c in name if unicodedata.category(c) not in ("Cc", "Cs") and c not in BIDI_CONTROLS).strip()
     if name in ("", ".", ".."):
         return None

@@ -28,9 +28,9 @@ def erase_of_revoked(storage: Storage) -> int:
     recently = select(ApiKey.id).where(ApiKey.revoked_at > func.now() - LOOKED_AT)
     unfinished = (Upload.owner_id.in_(recently), Upload.state != UploadState.COMPLETE)
     with session() as work:
-        found = work.execute(select(Upload.owner_id, Upload.id).where(*unfinished).limit(BATCH)).all()
+        rows = work.execute(select(Upload.owner_id, Upload.id).where(*unfinished).limit(BATCH)).all()
     erased = list[uuid.UUID]()
-    for owner_id, upload_id in found:
+    for owner_id, upload_id in rows:
         with session() as work:  # one at a time, as each locks what others may hold
             if work.scalar(select(Upload.id).where(Upload.id == upload_id, *unfinished).with_for_update()):
                 erase_upload(work, owner_id, upload_id)
@@ -38,8 +38,8 @@ def erase_of_revoked(storage: Storage) -> int:
     for upload_id in erased:
         try:
             with session() as work:
-                mine = select(Erasure).where(Erasure.job_id == upload_id, Erasure.verified_at.is_(None))
-                if row := work.scalars(mine.with_for_update(skip_locked=True)).one_or_none():
+                query = select(Erasure).where(Erasure.job_id == upload_id, Erasure.verified_at.is_(None))
+                if row := work.scalars(query.with_for_update(skip_locked=True)).one_or_none():
                     purge(work, storage, row)
         except StorageUnavailable:
             break

@@ -71,12 +71,12 @@ def begin(
         expires_at=func.now() + timedelta(seconds=ttl_s),
     )
     session.add(upload)
-    known = _known(session, owner_id, cut.bytes, sha256) if sha256 else None
-    if known:
-        upload.state, upload.artifact_id, upload.completed_at = UploadState.COMPLETE, known.id, func.now()
+    artifact = _uploaded_artifact(session, owner_id, cut.bytes, sha256) if sha256 else None
+    if artifact:
+        upload.state, upload.artifact_id, upload.completed_at = UploadState.COMPLETE, artifact.id, func.now()
     session.flush()
     session.refresh(upload)
-    if known is None:
+    if artifact is None:
         quotas.check_uploads(session, owner_id, settings())
     return upload
 
@@ -110,7 +110,7 @@ def begin_whole(
     return upload, stored.key != source.key
 
 
-def _known(session: Session, owner_id: uuid.UUID, size: int, sha256: str) -> Artifact | None:
+def _uploaded_artifact(session: Session, owner_id: uuid.UUID, size: int, sha256: str) -> Artifact | None:
     """The recording that this owner has uploaded before; it is not erased before this transaction ends."""
     return session.scalars(
         select(Artifact)
@@ -127,24 +127,24 @@ def _known(session: Session, owner_id: uuid.UUID, size: int, sha256: str) -> Art
 
 def get(session: Session, owner_id: uuid.UUID, upload_id: uuid.UUID) -> Upload:
     """One upload of this owner. Raises NotFound, also for another owner's, and for one that has expired."""
-    return _one(session.scalars(_mine(owner_id, upload_id)).one_or_none())
+    return _one(session.scalars(_upload_query(owner_id, upload_id)).one_or_none())
 
 
 def lock(session: Session, owner_id: uuid.UUID, upload_id: uuid.UUID) -> Upload:
     """The same, its row locked until the transaction ends."""
-    return _one(session.scalars(_mine(owner_id, upload_id).with_for_update()).one_or_none())
+    return _one(session.scalars(_upload_query(owner_id, upload_id).with_for_update()).one_or_none())
 
 
 def page(
     session: Session, owner_id: uuid.UUID, *, limit: int, before: uuid.UUID | None, state: UploadState | None
 ) -> tuple[Sequence[Upload], uuid.UUID | None]:
     """This owner's uploads, newest first, and the id to pass as `before` for the next page (None at the end)."""
-    wanted = select(Upload).where(Upload.owner_id == owner_id, Upload.expires_at > func.now())
+    query = select(Upload).where(Upload.owner_id == owner_id, Upload.expires_at > func.now())
     if state:
-        wanted = wanted.where(Upload.state == state)
+        query = query.where(Upload.state == state)
     if before:
-        wanted = wanted.where(Upload.id < before)
-    rows = session.scalars(wanted.order_by(Upload.id.desc()).limit(limit + 1)).all()
+        query = query.where(Upload.id < before)
+    rows = session.scalars(query.order_by(Upload.id.desc()).limit(limit + 1)).all()
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
@@ -153,7 +153,9 @@ def recording(session: Session, owner_id: uuid.UUID, upload_id: uuid.UUID) -> So
 
     Raises NotFound, and WrongState unless the upload is complete.
     """
-    upload = _one(session.scalars(_mine(owner_id, upload_id).with_for_update(read=True, key_share=True)).one_or_none())
+    upload = _one(
+        session.scalars(_upload_query(owner_id, upload_id).with_for_update(read=True, key_share=True)).one_or_none()
+    )
     if upload.state != UploadState.COMPLETE:
         raise WrongState(f"The upload is {upload.state}; complete it first.", status=upload.state)
     stored = session.get_one(Artifact, upload.artifact_id)
@@ -230,11 +232,11 @@ def sweep() -> int:
     """Erase uploads whose time is over; returns how many. Their objects go with the erasures."""
     over = Upload.expires_at <= func.now()
     with db.session() as work:
-        found = work.execute(
+        rows = work.execute(
             select(Upload.owner_id, Upload.id).where(over).order_by(Upload.expires_at).limit(BATCH)
         ).all()
     erased = 0
-    for owner_id, upload_id in found:
+    for owner_id, upload_id in rows:
         with db.session() as work:  # one at a time, as each locks what others may hold
             look_again = select(Upload.id).where(Upload.id == upload_id, over).with_for_update(skip_locked=True)
             if work.scalar(look_again):
@@ -243,7 +245,7 @@ def sweep() -> int:
     return erased
 
 
-def _mine(owner_id: uuid.UUID, upload_id: uuid.UUID) -> Select[Upload]:
+def _upload_query(owner_id: uuid.UUID, upload_id: uuid.UUID) -> Select[Upload]:
     return select(Upload).where(Upload.id == upload_id, Upload.owner_id == owner_id, Upload.expires_at > func.now())
 
 

@@ -34,8 +34,8 @@ def expire(storage: Storage, ttl_s: float) -> int:
     """
     over = (Artifact.stage == AUDIO, Artifact.used_at < func.now() - timedelta(seconds=ttl_s))
     with session() as work:
-        found = work.scalars(select(Artifact.id).where(*over).order_by(Artifact.used_at).limit(BATCH)).all()
-    for artifact_id in found:
+        artifact_ids = work.scalars(select(Artifact.id).where(*over).order_by(Artifact.used_at).limit(BATCH)).all()
+    for artifact_id in artifact_ids:
         with session() as work:  # one at a time, as each is locked against those who begin to use it
             _mark(work, artifact_id)
     return _remove(storage)
@@ -48,9 +48,9 @@ def revived(work: Session, owner_id: uuid.UUID, stage: str, hash: str, key: str,
     """
     if stage != AUDIO:
         return None
-    mine = (Artifact.owner_id == owner_id, Artifact.hash == hash)
-    row = work.scalars(select(Artifact).where(*mine, Artifact.stage == EXPIRED).with_for_update()).one_or_none()
-    if row is None or work.scalar(select(exists().where(*mine, Artifact.stage == AUDIO))):
+    conditions = (Artifact.owner_id == owner_id, Artifact.hash == hash)
+    row = work.scalars(select(Artifact).where(*conditions, Artifact.stage == EXPIRED).with_for_update()).one_or_none()
+    if row is None or work.scalar(select(exists().where(*conditions, Artifact.stage == AUDIO))):
         return None
     if row.bytes:  # its object is still to be removed, and nobody else would know of it
         work.add(Erasure(job_id=uuid7(), owner_id=owner_id, prefix=row.key, keys=[row.key]))
@@ -60,8 +60,8 @@ def revived(work: Session, owner_id: uuid.UUID, stage: str, hash: str, key: str,
 
 
 def _mark(work: Session, artifact_id: uuid.UUID) -> None:
-    mine = select(Artifact).where(Artifact.id == artifact_id, Artifact.stage == AUDIO)
-    row = work.scalars(mine.with_for_update(skip_locked=True)).one_or_none()
+    query = select(Artifact).where(Artifact.id == artifact_id, Artifact.stage == AUDIO)
+    row = work.scalars(query.with_for_update(skip_locked=True)).one_or_none()
     if row is None:
         return  # somebody begins to use it, or was faster
     # asked behind the lock: whoever began to use it has committed by now
@@ -82,15 +82,15 @@ def _remove(storage: Storage) -> int:
     """Delete the objects of marked audio."""
     marked = (Artifact.stage == EXPIRED, Artifact.bytes > 0)
     with session() as work:
-        found = work.execute(select(Artifact.id, Artifact.key).where(*marked).limit(BATCH)).all()
-    if not found:
+        rows = work.execute(select(Artifact.id, Artifact.key).where(*marked).limit(BATCH)).all()
+    if not rows:
         return 0
     try:
-        storage.delete([key for _, key in found])
+        storage.delete([key for _, key in rows])
     except StorageUnavailable:
         return 0
     with session() as work:
-        for artifact_id, key in found:
+        for artifact_id, key in rows:
             gone = update(Artifact).where(*marked, Artifact.id == artifact_id, Artifact.key == key)
             work.execute(gone.values(bytes=0).execution_options(synchronize_session=False))
-    return len(found)
+    return len(rows)

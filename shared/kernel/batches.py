@@ -99,10 +99,10 @@ def page(
     session: Session, owner_id: uuid.UUID, *, limit: int, before: uuid.UUID | None = None
 ) -> tuple[Sequence[Batch], uuid.UUID | None]:
     """This owner's batches, newest first, and the id to pass as `before` for the next page (None at the end)."""
-    wanted = select(Batch).where(Batch.owner_id == owner_id)
+    query = select(Batch).where(Batch.owner_id == owner_id)
     if before:
-        wanted = wanted.where(Batch.id < before)
-    rows = session.scalars(wanted.order_by(Batch.id.desc()).limit(limit + 1)).all()
+        query = query.where(Batch.id < before)
+    rows = session.scalars(query.order_by(Batch.id.desc()).limit(limit + 1)).all()
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
@@ -110,10 +110,10 @@ def tasks(
     session: Session, batch_id: uuid.UUID, *, limit: int, after: uuid.UUID | None = None
 ) -> tuple[Sequence[Job], uuid.UUID | None]:
     """The batch's tasks in the order of its items, without `full_text`, and the id to pass as `after` for the next."""
-    wanted = select(Job).where(Job.batch_id == batch_id).options(defer(Job.full_text, raiseload=True))
+    query = select(Job).where(Job.batch_id == batch_id).options(defer(Job.full_text, raiseload=True))
     if after:
-        wanted = wanted.where(Job.id > after)
-    rows = session.scalars(wanted.order_by(Job.id).limit(limit + 1)).all()
+        query = query.where(Job.id > after)
+    rows = session.scalars(query.order_by(Job.id).limit(limit + 1)).all()
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 
@@ -163,10 +163,10 @@ def _running(session: Session, ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID | 
     stages: dict[tuple[uuid.UUID | None, uuid.UUID, str], list[_StageProgress]] = defaultdict(list)
     for batch_id, job_id, job_state, name, state, progress in rows:
         stages[batch_id, job_id, job_state].append(_StageProgress(name, state, progress))
-    done: dict[uuid.UUID | None, float] = defaultdict(float)
+    shares: dict[uuid.UUID | None, float] = defaultdict(float)
     for (batch_id, _, job_state), of_job in stages.items():
-        done[batch_id] += percent(job_state, of_job) / 100
-    return done
+        shares[batch_id] += percent(job_state, of_job) / 100
+    return shares
 
 
 @dataclass(frozen=True, slots=True)

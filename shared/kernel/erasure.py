@@ -52,8 +52,8 @@ def erase(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Erasure:
 
 def erase_upload(session: Session, owner_id: uuid.UUID, upload_id: uuid.UUID) -> Erasure:
     """Delete an upload in parts, its recording too unless a job uses it. An upload that is complete is no exception."""
-    mine = (Upload.id == upload_id, Upload.owner_id == owner_id)
-    upload = session.scalars(select(Upload).where(*mine).with_for_update()).one_or_none()
+    conditions = (Upload.id == upload_id, Upload.owner_id == owner_id)
+    upload = session.scalars(select(Upload).where(*conditions).with_for_update()).one_or_none()
     if upload is None:
         raise NotFound("There is no such upload.")
     session.delete(upload)
@@ -119,8 +119,8 @@ def announce(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
 
 def keep(session: Session, job_id: uuid.UUID) -> None:
     """The upload becomes a job in this transaction. Raises IncompleteUpload when it took longer than UPLOAD_TIME."""
-    kept = session.execute(delete(Erasure).where(Erasure.job_id == job_id, Erasure.created_at > func.now()))
-    if not kept.rowcount:  # type: ignore[attr-defined]
+    result = session.execute(delete(Erasure).where(Erasure.job_id == job_id, Erasure.created_at > func.now()))
+    if not result.rowcount:  # type: ignore[attr-defined]
         raise IncompleteUpload(f"The upload took longer than {UPLOAD_TIME.total_seconds() / 3600:.0f} hours.")
 
 

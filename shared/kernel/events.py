@@ -52,7 +52,7 @@ def publish(session: Session, claim: Claim, segments: Sequence[Segment], *, ende
     """
     if not shows_words(claim.stage, claim.options.model_dump()):
         return
-    is_shard = claim.stage == SHARDED and any(given.meta.get("shards") for given in claim.inputs)
+    is_shard = claim.stage == SHARDED and any(claim_input.meta.get("shards") for claim_input in claim.inputs)
     if not (segments or (ended and is_shard)) or lock(session, claim.job_id) is None or not holds(session, claim):
         return
     unfinished = _unfinished(session, claim) if is_shard else {claim.shard}
@@ -73,19 +73,19 @@ def publish(session: Session, claim: Claim, segments: Sequence[Segment], *, ende
 
 def _unfinished(session: Session, claim: Claim) -> set[int]:
     """The shards, this claim's among them, that somebody still has to finish."""
-    mine = (Stage.job_id == claim.job_id, Stage.name == claim.stage, Stage.state.not_in(SETTLED))
-    return set(session.scalars(select(Stage.shard).where(*mine)))
+    conditions = (Stage.job_id == claim.job_id, Stage.name == claim.stage, Stage.state.not_in(SETTLED))
+    return set(session.scalars(select(Stage.shard).where(*conditions)))
 
 
 def _show(session: Session, claim: Claim, next_one: int | None) -> None:
     """What was held back behind this claim's shard, up to the `next_one` that is unfinished and what it has said."""
-    held = (Event.job_id == claim.job_id, Event.kind.startswith(f"{HELD} "))
-    rows = session.execute(select(Event.id, Event.kind, Event.data).where(*held).order_by(Event.id)).all()
+    conditions = (Event.job_id == claim.job_id, Event.kind.startswith(f"{HELD} "))
+    rows = session.execute(select(Event.id, Event.kind, Event.data).where(*conditions).order_by(Event.id)).all()
     ready = sorted((int(kind.removeprefix(HELD)), number, data) for number, kind, data in rows)
     ready = [row for row in ready if next_one is None or row[0] <= next_one]
     if ready:
-        shown = [{"job_id": claim.job_id, "kind": SEGMENT, "data": data} for _, _, data in ready]
-        session.execute(insert(Event), shown)
+        entries = [{"job_id": claim.job_id, "kind": SEGMENT, "data": data} for _, _, data in ready]
+        session.execute(insert(Event), entries)
         session.execute(delete(Event).where(Event.id.in_([number for _, number, _ in ready])))
 
 
@@ -121,7 +121,7 @@ class Standing:
 
 
 @dataclass(frozen=True, slots=True)
-class Heard:
+class SegmentEvent:
     """A finished segment. `id` grows within a job, in the order in which readers can see the segments."""
 
     id: int
@@ -133,7 +133,7 @@ class Look:
     """What one look found: a job that is not in `standings` was deleted. `is_whole` unless segments were left out."""
 
     standings: Mapping[uuid.UUID, Standing]
-    heard: Mapping[uuid.UUID, Sequence[Heard]]
+    segments: Mapping[uuid.UUID, Sequence[SegmentEvent]]
     is_whole: bool
 
 
@@ -156,8 +156,8 @@ def look(session: Session, job_ids: frozenset[uuid.UUID], after: Mapping[uuid.UU
         )
         for row in jobs
     }
-    heard = _heard(session, {job_id: after[job_id] for job_id in standings if job_id in after})
-    return Look(standings, heard, is_whole=sum(map(len, heard.values())) < MAX_SEGMENTS)
+    segments = _segments_after(session, {job_id: after[job_id] for job_id in standings if job_id in after})
+    return Look(standings, segments, is_whole=sum(map(len, segments.values())) < MAX_SEGMENTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,28 +168,28 @@ class _Step:
 
 
 def _stages(session: Session, job_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[_Step]]:
-    found: dict[uuid.UUID, list[_Step]] = {job_id: [] for job_id in job_ids}
+    steps: dict[uuid.UUID, list[_Step]] = {job_id: [] for job_id in job_ids}
     if job_ids:
         # columns, not objects, with which a look takes more than twice as long
         columns = select(Stage.job_id, Stage.name, Stage.state, Stage.progress)
         rows = session.execute(columns.where(Stage.job_id == any_(literal(job_ids, ARRAY(Uuid)))))
         for job_id, name, state, progress in rows:
-            found[job_id].append(_Step(name, state, progress))
-    return found
+            steps[job_id].append(_Step(name, state, progress))
+    return steps
 
 
-def _heard(session: Session, after: Mapping[uuid.UUID, int]) -> dict[uuid.UUID, list[Heard]]:
-    heard: dict[uuid.UUID, list[Heard]] = {}
+def _segments_after(session: Session, after: Mapping[uuid.UUID, int]) -> dict[uuid.UUID, list[SegmentEvent]]:
+    segments: dict[uuid.UUID, list[SegmentEvent]] = {}
     if after:
         arrays = literal(list(after), ARRAY(Uuid)), literal(list(after.values()), ARRAY(BigInteger))
-        wanted = func.unnest(*arrays).table_valued("job_id", "id", name="wanted").render_derived()
+        bounds = func.unnest(*arrays).table_valued("job_id", "id", name="wanted").render_derived()
         rows = session.execute(
             select(Event.job_id, Event.id, Event.data)
-            .join(wanted, (Event.job_id == wanted.c.job_id) & (Event.id > wanted.c.id))
+            .join(bounds, (Event.job_id == bounds.c.job_id) & (Event.id > bounds.c.id))
             .where(Event.kind == SEGMENT)
             .order_by(Event.id)
             .limit(MAX_SEGMENTS)
         )
         for job_id, number, segment in rows:
-            heard.setdefault(job_id, []).append(Heard(number, segment))
-    return heard
+            segments.setdefault(job_id, []).append(SegmentEvent(number, segment))
+    return segments

@@ -39,12 +39,12 @@ def crews(work: Session) -> Mapping[str, Crew]:
     """The crew of every queue, by its name, those of queues that nobody serves too."""
     silent_s = func.extract("epoch", func.now() - Worker.seen_at)
     rows = work.execute(select(Worker.queues, Worker.slots, Worker.deaf, silent_s).where(silent_s < LOST_S)).all()
-    found = {}
+    by_queue = {}
     for queue in queues():
         serving = [(slots, not deaf and silent < LIVE_S) for queues, slots, deaf, silent in rows if queue in queues]
         working = [slots for slots, works in serving if works]
-        found[queue] = Crew(workers=len(working), slots=sum(working), deaf=len(serving) - len(working))
-    return found
+        by_queue[queue] = Crew(workers=len(working), slots=sum(working), deaf=len(serving) - len(working))
+    return by_queue
 
 
 def show(work: Session, name: str, queues: list[str], slots: int, *, deaf: bool) -> None:

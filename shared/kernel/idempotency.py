@@ -83,28 +83,28 @@ def first_batch(session: Session, request: Once) -> Batch | None:
 def is_known(session: Session, owner_id: uuid.UUID, key: str) -> bool:
     """Whether the key stands for a request, this one or another."""
     fresh = IdempotencyKey.created_at >= func.now() - KEPT
-    mine = select(IdempotencyKey.key).where(IdempotencyKey.owner_id == owner_id, IdempotencyKey.key == key, fresh)
-    return session.scalar(mine) is not None
+    query = select(IdempotencyKey.key).where(IdempotencyKey.owner_id == owner_id, IdempotencyKey.key == key, fresh)
+    return session.scalar(query) is not None
 
 
-def note(session: Session, request: Once, made: Job | Batch) -> None:
+def note(session: Session, request: Once, submission: Job | Batch) -> None:
     """From now on the key stands for this job or batch."""
     row = IdempotencyKey(owner_id=request.owner_id, key=request.key, request_hash=request.request_hash)
-    if isinstance(made, Job):
-        row.job_id = made.id
+    if isinstance(submission, Job):
+        row.job_id = submission.id
     else:
-        row.batch_id = made.id
+        row.batch_id = submission.id
     session.add(row)
 
 
 def _noted(session: Session, request: Once) -> IdempotencyKey | None:
     session.execute(select(func.pg_advisory_xact_lock(_lock(request))))
-    mine = (IdempotencyKey.owner_id == request.owner_id, IdempotencyKey.key == request.key)
-    session.execute(delete(IdempotencyKey).where(*mine, IdempotencyKey.created_at < func.now() - KEPT))
-    row = session.scalars(select(IdempotencyKey).where(*mine)).one_or_none()
+    conditions = (IdempotencyKey.owner_id == request.owner_id, IdempotencyKey.key == request.key)
+    session.execute(delete(IdempotencyKey).where(*conditions, IdempotencyKey.created_at < func.now() - KEPT))
+    row = session.scalars(select(IdempotencyKey).where(*conditions)).one_or_none()
     if row and row.request_hash != request.request_hash:
-        made = {"task_id": str(row.job_id)} if row.job_id else {"batch_id": str(row.batch_id)}
-        raise IdempotencyConflict("This Idempotency-Key was used for another request.", **made)
+        reference = {"task_id": str(row.job_id)} if row.job_id else {"batch_id": str(row.batch_id)}
+        raise IdempotencyConflict("This Idempotency-Key was used for another request.", **reference)
     return row
 
 

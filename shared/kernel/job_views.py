@@ -38,9 +38,9 @@ class View:
 
 def get(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> View:
     """One job of this owner, `full_text` read only if it is asked for. Raises NotFound, also for another owner's."""
-    mine = select(Job).where(Job.id == job_id, Job.owner_id == owner_id)
+    query = select(Job).where(Job.id == job_id, Job.owner_id == owner_id)
     # those who poll would be sent megabytes of it
-    job = session.scalars(mine.options(defer(Job.full_text))).one_or_none()
+    job = session.scalars(query.options(defer(Job.full_text))).one_or_none()
     if job is None:
         raise NotFound("There is no such task.")
     order = {name: place for place, name in enumerate(STAGES)}
@@ -101,12 +101,12 @@ def _share_done(stages: Sequence[Progressing]) -> float:
     counted = [row for row in stages if row.state != StageState.SKIPPED]
     shards = {row.name: sum(other.name == row.name for other in counted) for row in counted}
     total = sum(STAGES[name].weight for name in shards)
-    done = sum(
+    completed_weight = sum(
         # a cancelled stage stands where it stood; a dead one is as over as one that is done
         STAGES[row.name].weight / shards[row.name] * (1.0 if row.state in OVER else row.progress)
         for row in counted
     )
-    return done / total if total else 0.0
+    return completed_weight / total if total else 0.0
 
 
 def detail(stages: Sequence[Progressing]) -> str | None:
@@ -135,10 +135,10 @@ def _eta(session: Session, job: Job, stages: Sequence[Stage]) -> int | None:
         seconds_per_second = _speed(session, job, row)
         if seconds_per_second is None:
             return None
-        needed = seconds_per_second * (row.audio_seconds or job.duration) * (1 - row.progress)
+        remaining_s = seconds_per_second * (row.audio_seconds or job.duration) * (1 - row.progress)
         if row.progress == 0 and row.state == StageState.RUNNING and row.started_at:
-            needed = max(needed - (datetime.now(UTC) - row.started_at).total_seconds(), 0)
-        left[row.name] = left.get(row.name, 0.0) + needed
+            remaining_s = max(remaining_s - (datetime.now(UTC) - row.started_at).total_seconds(), 0)
+        left[row.name] = left.get(row.name, 0.0) + remaining_s
     for name in left:
         # shards that run at once share what is left; how many workers will be free later nobody knows
         left[name] /= max(1, sum(row.name == name and row.state == StageState.RUNNING for row in stages))

@@ -80,11 +80,11 @@ def submit(
     `batches.settle` after the last.
     """
     hashes = _hashes(source, options)
-    known = {(row.stage, row.hash): row for row in hold(session, owner_id, hashes.values())}
+    artifacts = {(row.stage, row.hash): row for row in hold(session, owner_id, hashes.values())}
     duplicate = False
     if isinstance(source, Source):
-        upload = known.get(("download", source.sha256)) or stored(session, owner_id, source)
-        known["download", source.sha256] = upload
+        upload = artifacts.get(("download", source.sha256)) or stored(session, owner_id, source)
+        artifacts["download", source.sha256] = upload
         duplicate = upload.key != source.key
 
     job = Job(
@@ -102,27 +102,27 @@ def submit(
     )
     if isinstance(source, Source):
         job.filename, job.source_sha256, job.source_bytes = source.filename, source.sha256, source.bytes
-    elif fetched := known.get(("download", source.hash)):
+    elif fetched := artifacts.get(("download", source.hash)):
         note_fetched(job, fetched.bytes, fetched.meta)
     session.add(job)
     session.flush()
     tracing.task_made(job_id)
-    converted = known.get((AUDIO, hashes[AUDIO])) or known.get((EXPIRED, hashes[AUDIO]))
+    converted = artifacts.get((AUDIO, hashes[AUDIO])) or artifacts.get((EXPIRED, hashes[AUDIO]))
     shards = planned(converted.meta) if converted else ()
     parts = [answer(hashes[SHARDED], shard) for shard in shards] or [{"hash": hashes[SHARDED], "audio_seconds": None}]
     if shards:
-        known |= {(row.stage, row.hash): row for row in hold(session, owner_id, (part["hash"] for part in parts))}
-    final = known.get((FINAL, hashes[FINAL]))
+        artifacts |= {(row.stage, row.hash): row for row in hold(session, owner_id, (part["hash"] for part in parts))}
+    final = artifacts.get((FINAL, hashes[FINAL]))
     readers = {(SHARDED, part["hash"]) for part in parts} | {
         (name, hashes[name]) for name in hashes if name != SHARDED and AUDIO in STAGES[name].needs
     }
-    if converted and (final or readers <= known.keys()):
-        known[AUDIO, hashes[AUDIO]] = converted  # nobody will read it, so it may have expired
+    if converted and (final or readers <= artifacts.keys()):
+        artifacts[AUDIO, hashes[AUDIO]] = converted  # nobody will read it, so it may have expired
     rows: list[dict[str, Any]] = []
     for stage in STAGES:
-        own = parts if stage == SHARDED else [{"hash": hashes.get(stage, ""), "audio_seconds": None}]
-        for number, part in enumerate(own):
-            artifact = known.get((stage, part["hash"]))
+        stage_parts = parts if stage == SHARDED else [{"hash": hashes.get(stage, ""), "audio_seconds": None}]
+        for number, part in enumerate(stage_parts):
+            artifact = artifacts.get((stage, part["hash"]))
             state = StageState.SKIPPED if stage not in hashes else StageState.DONE if artifact else StageState.WAITING
             rows.append(
                 {
@@ -146,21 +146,23 @@ def submit(
     if final:
         job.cached = True
         return job, Outcome(_end(session, job, JobState.DONE, summary=final.meta), duplicate)
-    if converted and (AUDIO, hashes[AUDIO]) in known:  # else it is counted when it has been converted
+    if converted and (AUDIO, hashes[AUDIO]) in artifacts:  # else it is counted when it has been converted
         note_audio(session, owner_id, converted.meta["duration"])
     return job, Outcome(advance(session, job), duplicate)
 
 
 def hold(session: Session, owner_id: uuid.UUID, hashes: Iterable[str]) -> Sequence[Artifact]:
     """The answers that are known under these hashes. None is erased before this transaction ends."""
-    mine = select(Artifact).where(Artifact.owner_id == owner_id, Artifact.hash.in_(set(hashes)))
+    query = select(Artifact).where(Artifact.owner_id == owner_id, Artifact.hash.in_(set(hashes)))
     # in one order, so that two who hold several do not wait for one another
-    return session.scalars(mine.order_by(Artifact.id).with_for_update(read=True, key_share=True)).all()
+    return session.scalars(query.order_by(Artifact.id).with_for_update(read=True, key_share=True)).all()
 
 
-def hold_for(session: Session, owner_id: uuid.UUID, wanted: Iterable[tuple[Source | RemoteSource, JobOptions]]) -> None:
+def hold_for(
+    session: Session, owner_id: uuid.UUID, submissions: Iterable[tuple[Source | RemoteSource, JobOptions]]
+) -> None:
     """Hold the answers of many jobs that are to be submitted in this transaction, all at once."""
-    hold(session, owner_id, {hash for source, options in wanted for hash in _hashes(source, options).values()})
+    hold(session, owner_id, {hash for source, options in submissions for hash in _hashes(source, options).values()})
 
 
 def _hashes(source: Source | RemoteSource, options: JobOptions) -> Mapping[str, str]:
@@ -171,10 +173,10 @@ def _hashes(source: Source | RemoteSource, options: JobOptions) -> Mapping[str, 
 def stored(session: Session, owner_id: uuid.UUID, source: Source) -> Artifact:
     """The object that holds the recording: this one, or that of an equal upload before it."""
     # two equal uploads at once: the second finds the row that the first is about to commit
-    given = insert(Artifact).values(
+    statement = insert(Artifact).values(
         owner_id=owner_id, stage="download", hash=source.sha256, key=source.key, bytes=source.bytes, meta={}
     )
-    session.execute(given.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
+    session.execute(statement.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
     return session.scalars(
         select(Artifact).where(
             Artifact.owner_id == owner_id, Artifact.stage == "download", Artifact.hash == source.sha256
@@ -219,21 +221,21 @@ def advance(session: Session, job: Job, ended: str | None = None) -> tuple[Ring,
     `ended` is the stage that has just left its worker. What is rung may be of other jobs: see ring_window.py.
     """
     rows = session.scalars(select(Stage).where(Stage.job_id == job.id).execution_options(populate_existing=True)).all()
-    told: tuple[Ring, ...] = ()
+    rings: tuple[Ring, ...] = ()
     if job.state == JobState.CANCELLING and not any(row.state == StageState.RUNNING for row in rows):
-        told = finish(session, job, JobState.CANCELLED)
+        rings = finish(session, job, JobState.CANCELLED)
     ready: list[Stage] = []
     if job.state in (JobState.QUEUED, JobState.PROCESSING):
         unsettled = {row.name for row in rows if row.state not in SETTLED}
         ready = [
             row for row in rows if row.state == StageState.WAITING and unsettled.isdisjoint(STAGES[row.name].needs)
         ]
-    return told + ring_next(session, job.owner_id, job.priority, ready, STAGES[ended].queue if ended else None)
+    return rings + ring_next(session, job.owner_id, job.priority, ready, STAGES[ended].queue if ended else None)
 
 
 def bury(session: Session, job: Job, stage: str, code: str, message: str) -> tuple[Ring, ...]:
     """A stage is dead: the job goes on without it when it is optional, else it ends here."""
-    told: tuple[Ring, ...] = ()
+    rings: tuple[Ring, ...] = ()
     if STAGES[stage].is_optional:
         # the answer lacks a part, so it must not be found later under the hash of the whole one
         session.execute(
@@ -244,9 +246,9 @@ def bury(session: Session, job: Job, stage: str, code: str, message: str) -> tup
         )
     elif job.state == JobState.PROCESSING:
         job.error_code, job.error_message = code, message
-        told = finish(session, job, JobState.ERROR)
+        rings = finish(session, job, JobState.ERROR)
         _drop_the_rest(session, job)
-    return told + advance(session, job, ended=stage)
+    return rings + advance(session, job, ended=stage)
 
 
 def _drop_the_rest(session: Session, job: Job) -> None:

@@ -94,7 +94,7 @@ def claim(
         device=device,
         priority=priority_name(job.priority),
         waited_s=waited_s,
-        queued_s=_queued_s(job, row, [given.finished_at for given in inputs]),
+        queued_s=_queued_s(job, row, [stage_input.finished_at for stage_input in inputs]),
     )
 
 
@@ -124,7 +124,7 @@ def heartbeat(session: Session, claim: Claim, *, progress: float, lease_s: float
     """Renew the lease and write progress. None while the work is wanted, else why it must stop at once."""
     job_state = session.scalar(
         update(Stage)
-        .where(*_mine(claim), Job.id == Stage.job_id)
+        .where(*_claim_conditions(claim), Job.id == Stage.job_id)
         .values(
             lease_until=func.now() + timedelta(seconds=lease_s),
             progress=func.greatest(Stage.progress, min(max(progress, 0.0), 1.0)),
@@ -138,7 +138,7 @@ def heartbeat(session: Session, claim: Claim, *, progress: float, lease_s: float
 
 def holds(session: Session, claim: Claim) -> bool:
     """Whether the stage is still this claim's. With the job's row locked that stays so until the transaction ends."""
-    return session.scalar(select(Stage.fence).where(*_mine(claim))) is not None
+    return session.scalar(select(Stage.fence).where(*_claim_conditions(claim))) is not None
 
 
 def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
@@ -152,12 +152,12 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
     if session.scalar(select(Stage.state).where(*_same_fence(claim))) == StageState.DONE:
         return Outcome()
     fields = {"stage": claim.stage, "hash": claim.hash, "key": answer.key, "bytes": answer.bytes, "meta": answer.meta}
-    given = insert(Artifact).values(owner_id=claim.owner_id, **fields)
+    statement = insert(Artifact).values(owner_id=claim.owner_id, **fields)
     # the update changes nothing; unlike DO NOTHING it locks the row that is there, so that no erasure takes it away now
     artifact = (
         revived(session, claim.owner_id, claim.stage, claim.hash, answer.key, answer.bytes)
         or session.scalars(
-            given.on_conflict_do_update(
+            statement.on_conflict_do_update(
                 index_elements=["owner_id", "stage", "hash"], set_={"bytes": Artifact.bytes}
             ).returning(Artifact)
         ).one()
@@ -176,10 +176,10 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
         job.duration = answer.meta.get("duration")
         note_audio(session, job.owner_id, job.duration or 0.0)
         fan_out(session, job, planned(artifact.meta))  # the plan of the answer that is published, were it another's
-    told: tuple[Ring, ...] = ()
+    rings: tuple[Ring, ...] = ()
     if claim.stage == FINAL and job.state == JobState.PROCESSING:
-        told = finish(session, job, JobState.DONE, summary=answer.meta)
-    return Outcome(told + advance(session, job, ended=claim.stage), duplicate=artifact.key != answer.key)
+        rings = finish(session, job, JobState.DONE, summary=answer.meta)
+    return Outcome(rings + advance(session, job, ended=claim.stage), duplicate=artifact.key != answer.key)
 
 
 def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: int) -> Outcome:
@@ -208,16 +208,16 @@ def give_back(session: Session, claim: Claim) -> Outcome:
     job = lock(session, claim.job_id)
     if job is None:
         raise LeaseLost
-    wanted = job.state == JobState.PROCESSING
+    is_processing = job.state == JobState.PROCESSING
     _move(
         session,
         claim,
-        StageState.QUEUED if wanted else StageState.CANCELLED,
+        StageState.QUEUED if is_processing else StageState.CANCELLED,
         attempt=Stage.attempt - 1,
         rung_at=func.now(),
         rings=1,
     )
-    if wanted:
+    if is_processing:
         return Outcome((bell(job, claim.stage, claim.shard),))
     return Outcome(advance(session, job, ended=claim.stage))
 
@@ -236,7 +236,7 @@ def _same_fence(claim: Claim) -> tuple[Any, ...]:
     )
 
 
-def _mine(claim: Claim) -> tuple[Any, ...]:
+def _claim_conditions(claim: Claim) -> tuple[Any, ...]:
     return (*_same_fence(claim), Stage.state == StageState.RUNNING)
 
 
@@ -246,7 +246,7 @@ def _move(session: Session, claim: Claim, state: StageState, **values: Any) -> N
         values["finished_at"] = func.now()
     moved = session.execute(
         update(Stage)
-        .where(*_mine(claim))
+        .where(*_claim_conditions(claim))
         .values(state=state, lease_until=None, **values)
         .execution_options(synchronize_session=False)
     )

@@ -77,8 +77,8 @@ def ring_next(
         queues |= HEAVY if ended in HEAVY else {ended}
     if not queues:
         return ()
-    asked = {f"queue_{number}": queue for number, queue in enumerate(sorted(queues))}
-    places = _places(session, _of_one_key(len(asked)), owner=owner_id, priority=priority, **asked)
+    binds = {f"queue_{number}": queue for number, queue in enumerate(sorted(queues))}
+    places = _places(session, _of_one_key(len(binds)), owner=owner_id, priority=priority, **binds)
     bells: list[Ring] = []
     for place in places:
         fresh = [row for row in ready if row.queue == place.queue and priority == place.priority]
@@ -129,8 +129,8 @@ def is_rung() -> TextClause:
     return text(_RUNG)
 
 
-def _limit(own: int | None) -> int | None:
-    return (settings().max_running if own is None else own) or None
+def _limit(override: int | None) -> int | None:
+    return (settings().max_running if override is None else override) or None
 
 
 def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_already: int, most: int) -> list[Ring]:
@@ -148,9 +148,9 @@ def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_alrea
             chosen.append((row.job_id, row.name, row.shard))
     elif place.free:
         session.flush()
-        given = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority}
-        taken = session.execute(_TAKE, given | {"free": min(place.free, most)})
-        chosen = sorted((row.job_id, row.name, row.shard) for row in taken)
+        binds = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority}
+        rows = session.execute(_TAKE, binds | {"free": min(place.free, most)})
+        chosen = sorted((row.job_id, row.name, row.shard) for row in rows)
     return [
         Ring(job_id, stage, shard, place.queue, level(place.priority, is_first=place.ahead + number == 0))
         for number, (job_id, stage, shard) in enumerate(chosen)
@@ -166,9 +166,9 @@ def _to_the_front(session: Session, place: _Place) -> list[Ring]:
     return [Ring(row.job_id, row.name, row.shard, place.queue, level(row.priority, is_first=True)) for row in rows]
 
 
-def _places(session: Session, statement: TextClause, **given: object) -> list[_Place]:
-    given |= {"max_running": settings().max_running, "live_s": LIVE_S}
-    return [_Place(*row) for row in session.execute(statement, given)]
+def _places(session: Session, statement: TextClause, **binds: object) -> list[_Place]:
+    binds |= {"max_running": settings().max_running, "live_s": LIVE_S}
+    return [_Place(*row) for row in session.execute(statement, binds)]
 
 
 # ---- SQL. The conditions on state and rung_at are constants, word for word those of the partial indexes in models.py:
@@ -180,10 +180,10 @@ _BACKLOG = "rung_at IS NULL AND state = 'queued'"
 _IS_HEAVY = f"queue IN ({', '.join(repr(queue) for queue in sorted(HEAVY))})"
 
 
-def _window(wanted: str) -> TextClause:
-    """The windows of `wanted`, a relation of owner_id, queue and priority, joined to its key's limit."""
+def _window(relation: str) -> TextClause:
+    """The windows of `relation`, of owner_id, queue and priority, joined to its key's limit."""
     return text(f"""
-        WITH wanted AS ({wanted})
+        WITH wanted AS ({relation})
         SELECT owner_id, wanted.queue, priority, slots, rung, ahead, rung_at_all, running, oldest,
                EXISTS (
                    SELECT FROM stages

@@ -50,17 +50,17 @@ def _add_up(folder: Path, kind: str) -> None:
     left = [path for path in folder.glob(f"{kind}_*.db") if not _is_alive(path.stem.removeprefix(f"{kind}_"))]
     if not left:
         return
-    kept, sums = folder / f"{kind}_{GONE}.db", dict[str, float]()
-    for path in (kept, *left):
+    sum_file, sums = folder / f"{kind}_{GONE}.db", dict[str, float]()
+    for path in (sum_file, *left):
         if path.exists() and path.stat().st_size:  # a process may be killed before it has written anything
             for key, value, *_ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]
                 sums[key] = sums.get(key, 0.0) + value
-    made = folder / f"{kind}_{GONE}.new"
-    made.unlink(missing_ok=True)
-    with closing(MmapedDict(made)) as values:  # type: ignore[no-untyped-call]
+    new_file = folder / f"{kind}_{GONE}.new"
+    new_file.unlink(missing_ok=True)
+    with closing(MmapedDict(new_file)) as values:  # type: ignore[no-untyped-call]
         for key, value in sums.items():
             values.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
-    made.replace(kept)
+    new_file.replace(sum_file)
     for path in left:
         path.unlink()
 

@@ -62,12 +62,12 @@ for _state in ("delivered", "pending", "failed"):
 
 def registry(multiprocess_dir: Path | None, *more: Collector) -> CollectorRegistry:
     """All that this process, or all processes that share the folder, have to tell; `more` is asked at each scrape."""
-    made = CollectorRegistry()
+    result = CollectorRegistry()
     if multiprocess_dir:
-        SharedCounters(made, multiprocess_dir)
-        ProcessCollector(registry=made)
+        SharedCounters(result, multiprocess_dir)
+        ProcessCollector(registry=result)
     else:
-        made.register(REGISTRY)
+        result.register(REGISTRY)
     for collector in more:
-        made.register(collector)
-    return made
+        result.register(collector)
+    return result

@@ -29,13 +29,13 @@ def may_read_metrics(token_file: Path | None, authorization: str | None, peer: A
     return token_file is None
 
 
-def _is_token(sent: str, file: Path) -> bool:
+def _is_token(candidate: str, file: Path) -> bool:
     try:
         token = file.read_text().strip()
     except OSError as error:
         log.warning("metrics_token_unreadable", reason=type(error).__name__)
         return False
-    return bool(token) and hmac.compare_digest(sent.encode(), token.encode())
+    return bool(token) and hmac.compare_digest(candidate.encode(), token.encode())
 
 
 def is_of_this_machine(peer: Address, here: Address) -> bool:
@@ -46,7 +46,7 @@ def is_of_this_machine(peer: Address, here: Address) -> bool:
 
 def user_of(peer: Address, here: Address) -> int | None:
     """The user of the process of this machine that has made the connection; None when there is none to be found."""
-    wanted = (_ip(peer[0]), peer[1]), (_ip(here[0]), here[1])
+    connection = (_ip(peer[0]), peer[1]), (_ip(here[0]), here[1])
     for table in TABLES:
         try:
             lines = Path("/proc/net", table).read_text().splitlines()[1:]
@@ -54,7 +54,7 @@ def user_of(peer: Address, here: Address) -> int | None:
             continue
         for line in lines:
             _, local, remote, _, _, _, _, user, *_ = line.split()
-            if (_parsed(local), _parsed(remote)) == wanted:
+            if (_parsed(local), _parsed(remote)) == connection:
                 return int(user)
     return None
 

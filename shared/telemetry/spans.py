@@ -109,7 +109,7 @@ class Spans:
         caller = _caller(traceparent)
         to_caller: tuple[Link, ...] = ()
         if caller:
-            given = self._tracer.start_span(
+            span = self._tracer.start_span(
                 name,
                 set_span_in_context(NonRecordingSpan(caller), Context()),
                 SpanKind.SERVER,
@@ -117,8 +117,8 @@ class Spans:
                 [Link(context_of(task_id), {"parley.task_id": str(task_id)}) for task_id in tasks],
                 began_ns,
             )
-            given.end(ended_ns)
-            to_caller = (Link(given.get_span_context()),)
+            span.end(ended_ns)
+            to_caller = (Link(span.get_span_context()),)
         for task_id in tasks:
             with self._ids.of(task_id):
                 attributes = about | {"parley.task_id": str(task_id)}
@@ -215,6 +215,6 @@ def _caller(traceparent: str | None) -> SpanContext | None:
     """The caller's span, if its trace is recorded."""
     if not traceparent:
         return None
-    given = get_current_span(TraceContextTextMapPropagator().extract({"traceparent": traceparent}, Context()))
-    context = given.get_span_context()
+    span = get_current_span(TraceContextTextMapPropagator().extract({"traceparent": traceparent}, Context()))
+    context = span.get_span_context()
     return context if context.is_valid and context.trace_flags.sampled else None

@@ -16,7 +16,7 @@ from shared.config import settings
 if TYPE_CHECKING:
     from shared.telemetry.spans import Spans
 
-_made: ContextVar[dict[uuid.UUID, None] | None] = ContextVar("made", default=None)
+_tasks: ContextVar[dict[uuid.UUID, None] | None] = ContextVar("made", default=None)
 _spans: dict[str, Spans | None] = {}
 
 
@@ -38,16 +38,16 @@ def _begin(service: str) -> Spans:
 
 def watch_tasks() -> dict[uuid.UUID, None]:
     """The tasks, in order, that whatever is called from here on submits, be it in a thread."""
-    made: dict[uuid.UUID, None] = {}
-    _made.set(made)
-    return made
+    tasks: dict[uuid.UUID, None] = {}
+    _tasks.set(tasks)
+    return tasks
 
 
 def task_made(task_id: uuid.UUID) -> None:
     """A task is being submitted; who watches is told."""
-    made = _made.get()
-    if made is not None:
-        made[task_id] = None
+    tasks = _tasks.get()
+    if tasks is not None:
+        tasks[task_id] = None
 
 
 def close() -> None:

@@ -123,9 +123,9 @@ def settle(session: Session, errand: Errand, answer: Answer, first_retry_s: floa
         endpoint = session.scalars(
             select(WebhookEndpoint).where(WebhookEndpoint.id == its).with_for_update(key_share=True)
         ).one_or_none()
-    mine = (WebhookDelivery.id == errand.id, WebhookDelivery.attempts == errand.attempt)
+    conditions = (WebhookDelivery.id == errand.id, WebhookDelivery.attempts == errand.attempt)
     row = session.scalars(
-        select(WebhookDelivery).where(*mine, WebhookDelivery.state == DeliveryState.SENDING).with_for_update()
+        select(WebhookDelivery).where(*conditions, WebhookDelivery.state == DeliveryState.SENDING).with_for_update()
     ).one_or_none()
     if row is None:
         return None
@@ -153,8 +153,8 @@ def due(session: Session) -> tuple[Ring, ...]:
     first = select(WebhookDelivery.id).where(
         WebhookDelivery.state.in_(UNFINISHED), WebhookDelivery.next_at <= func.now()
     )
-    found = session.scalar(first.limit(1))
-    return (doorbell(found),) if found else ()
+    delivery_id = session.scalar(first.limit(1))
+    return (doorbell(delivery_id),) if delivery_id else ()
 
 
 def sweep(session: Session) -> None:
@@ -170,17 +170,17 @@ def sweep(session: Session) -> None:
 
 def get(session: Session, owner_id: uuid.UUID, delivery_id: uuid.UUID) -> WebhookDelivery:
     """One of this owner's deliveries. Raises NotFound, also for another owner's."""
-    mine = select(WebhookDelivery).where(WebhookDelivery.id == delivery_id, WebhookDelivery.owner_id == owner_id)
-    found = session.scalars(mine).one_or_none()
-    if found is None:
+    query = select(WebhookDelivery).where(WebhookDelivery.id == delivery_id, WebhookDelivery.owner_id == owner_id)
+    row = session.scalars(query).one_or_none()
+    if row is None:
         raise NotFound("There is no such delivery.")
-    return found
+    return row
 
 
 def attempts(session: Session, delivery_id: uuid.UUID) -> Sequence[WebhookAttempt]:
     """All finished attempts of a delivery, in order."""
-    made = select(WebhookAttempt).where(WebhookAttempt.delivery_id == delivery_id)
-    return session.scalars(made.order_by(WebhookAttempt.attempt)).all()
+    query = select(WebhookAttempt).where(WebhookAttempt.delivery_id == delivery_id)
+    return session.scalars(query.order_by(WebhookAttempt.attempt)).all()
 
 
 def page(
@@ -194,16 +194,16 @@ def page(
     state: DeliveryState | None = None,
 ) -> tuple[Sequence[WebhookDelivery], uuid.UUID | None]:
     """This owner's deliveries, newest first, and the id to pass as `before` for the next page (None at the end)."""
-    wanted = select(WebhookDelivery).where(WebhookDelivery.owner_id == owner_id)
+    query = select(WebhookDelivery).where(WebhookDelivery.owner_id == owner_id)
     if endpoint_id:
-        wanted = wanted.where(WebhookDelivery.endpoint_id == endpoint_id)
+        query = query.where(WebhookDelivery.endpoint_id == endpoint_id)
     if job_id:
-        wanted = wanted.where(WebhookDelivery.job_id == job_id)
+        query = query.where(WebhookDelivery.job_id == job_id)
     if state:
-        wanted = wanted.where(WebhookDelivery.state == state)
+        query = query.where(WebhookDelivery.state == state)
     if before:
-        wanted = wanted.where(WebhookDelivery.id < before)
-    rows = session.scalars(wanted.order_by(WebhookDelivery.id.desc()).limit(limit + 1)).all()
+        query = query.where(WebhookDelivery.id < before)
+    rows = session.scalars(query.order_by(WebhookDelivery.id.desc()).limit(limit + 1)).all()
     return rows[:limit], rows[limit - 1].id if len(rows) > limit else None
 
 

@@ -38,25 +38,25 @@ def create(
     count = select(func.count()).where(WebhookEndpoint.owner_id == owner_id)
     if (session.scalar(count) or 0) >= MAX_ENDPOINTS:
         raise InvalidRequest(f"An API key can have {MAX_ENDPOINTS} endpoints; delete one first.")
-    made = WebhookEndpoint(owner_id=owner_id, url=url, events=_in_order(events), description=description)
-    session.add(made)
+    endpoint = WebhookEndpoint(owner_id=owner_id, url=url, events=_in_order(events), description=description)
+    session.add(endpoint)
     session.flush()
-    return made, _new_secret(session, owner_id, made.id)
+    return endpoint, _new_secret(session, owner_id, endpoint.id)
 
 
 def get(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID, *, lock: bool = False) -> WebhookEndpoint:
     """One of this owner's endpoints. Raises NotFound, also for another owner's."""
-    wanted = select(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.owner_id == owner_id)
-    found = session.scalars(wanted.with_for_update(key_share=True) if lock else wanted).one_or_none()
-    if found is None:
+    query = select(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id, WebhookEndpoint.owner_id == owner_id)
+    row = session.scalars(query.with_for_update(key_share=True) if lock else query).one_or_none()
+    if row is None:
         raise NotFound("There is no such endpoint.")
-    return found
+    return row
 
 
 def listing(session: Session, owner_id: uuid.UUID) -> Sequence[WebhookEndpoint]:
     """All of this owner's endpoints, newest first."""
-    mine = select(WebhookEndpoint).where(WebhookEndpoint.owner_id == owner_id)
-    return session.scalars(mine.order_by(WebhookEndpoint.id.desc())).all()
+    query = select(WebhookEndpoint).where(WebhookEndpoint.owner_id == owner_id)
+    return session.scalars(query.order_by(WebhookEndpoint.id.desc())).all()
 
 
 def change(
@@ -110,11 +110,11 @@ def remove(session: Session, endpoint: WebhookEndpoint) -> None:
 
 def secret(session: Session, owner_id: uuid.UUID) -> WebhookSecret:
     """The current secret of a key's `webhook_url` requests, made when it is first asked for."""
-    found = _current(session, owner_id, None)
-    if found is None:
+    row = _current(session, owner_id, None)
+    if row is None:
         _lock_key(session, owner_id)  # two that ask at once get the same one
-        found = _current(session, owner_id, None) or _new_secret(session, owner_id, None)
-    return found
+        row = _current(session, owner_id, None) or _new_secret(session, owner_id, None)
+    return row
 
 
 def signing(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID | None) -> list[str]:
@@ -122,8 +122,8 @@ def signing(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID | None
     if endpoint_id is None:
         secret(session, owner_id)
     valid = WebhookSecret.expires_at.is_(None) | (WebhookSecret.expires_at > func.now())
-    wanted = select(WebhookSecret.secret).where(*_of(owner_id, endpoint_id), valid)
-    return list(session.scalars(wanted.order_by(WebhookSecret.id.desc())))
+    query = select(WebhookSecret.secret).where(*_of(owner_id, endpoint_id), valid)
+    return list(session.scalars(query.order_by(WebhookSecret.id.desc())))
 
 
 def rotate(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID | None) -> tuple[WebhookSecret, datetime]:
@@ -135,15 +135,15 @@ def rotate(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID | None)
         _lock_key(session, owner_id)
     else:
         get(session, owner_id, endpoint_id, lock=True)
-    mine = _of(owner_id, endpoint_id)
-    session.execute(delete(WebhookSecret).where(*mine, WebhookSecret.expires_at.is_not(None)))
+    conditions = _of(owner_id, endpoint_id)
+    session.execute(delete(WebhookSecret).where(*conditions, WebhookSecret.expires_at.is_not(None)))
     session.execute(
-        update(WebhookSecret).where(*mine).values(expires_at=func.now() + OVERLAP).execution_options(
+        update(WebhookSecret).where(*conditions).values(expires_at=func.now() + OVERLAP).execution_options(
             synchronize_session=False
         )
     )  # fmt: skip
-    made = _new_secret(session, owner_id, endpoint_id)
-    return made, made.created_at + OVERLAP
+    row = _new_secret(session, owner_id, endpoint_id)
+    return row, row.created_at + OVERLAP
 
 
 def sweep(session: Session) -> None:
@@ -156,16 +156,16 @@ def _of(owner_id: uuid.UUID, endpoint_id: uuid.UUID | None) -> tuple[ColumnEleme
 
 
 def _current(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID | None) -> WebhookSecret | None:
-    wanted = select(WebhookSecret).where(*_of(owner_id, endpoint_id), WebhookSecret.expires_at.is_(None))
-    return session.scalars(wanted).one_or_none()
+    query = select(WebhookSecret).where(*_of(owner_id, endpoint_id), WebhookSecret.expires_at.is_(None))
+    return session.scalars(query).one_or_none()
 
 
 def _new_secret(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID | None) -> WebhookSecret:
     written = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-    made = WebhookSecret(owner_id=owner_id, endpoint_id=endpoint_id, secret=written)
-    session.add(made)
+    row = WebhookSecret(owner_id=owner_id, endpoint_id=endpoint_id, secret=written)
+    session.add(row)
     session.flush()
-    return made
+    return row
 
 
 def _lock_key(session: Session, owner_id: uuid.UUID) -> None:
@@ -173,5 +173,5 @@ def _lock_key(session: Session, owner_id: uuid.UUID) -> None:
 
 
 def _in_order(events: Iterable[Event]) -> list[str]:
-    given = set(events)
-    return [str(event) for event in Event if event in given]
+    selection = set(events)
+    return [str(event) for event in Event if event in selection]

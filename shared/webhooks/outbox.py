@@ -79,10 +79,10 @@ def announce_batch(session: Session, batch: Batch) -> tuple[Ring, ...]:
 def announce_test(session: Session, endpoint: WebhookEndpoint) -> tuple[WebhookDelivery, Ring]:
     """An event that means nothing, for its owner to see that it arrives."""
     data = {"endpoint_id": str(endpoint.id)}
-    made = _delivery(endpoint.owner_id, TEST_EVENT, data, endpoint.url, endpoint_id=endpoint.id)
-    session.add(made)
+    delivery = _delivery(endpoint.owner_id, TEST_EVENT, data, endpoint.url, endpoint_id=endpoint.id)
+    session.add(delivery)
     session.flush()
-    return made, doorbell(made.id)
+    return delivery, doorbell(delivery.id)
 
 
 def doorbell(delivery_id: uuid.UUID) -> Ring:
@@ -101,15 +101,15 @@ def _announce(
         .order_by(WebhookEndpoint.id)
         .with_for_update(read=True, key_share=True)
     )
-    made = [
+    deliveries = [
         _delivery(owner_id, event, data, endpoint.url, endpoint_id=endpoint.id, **about)
         for endpoint in session.scalars(listening)
     ]
     if url:
-        made.append(_delivery(owner_id, event, data, url, **about))
-    session.add_all(made)
+        deliveries.append(_delivery(owner_id, event, data, url, **about))
+    session.add_all(deliveries)
     session.flush()
-    return (doorbell(made[0].id),) if made else ()
+    return (doorbell(deliveries[0].id),) if deliveries else ()
 
 
 def _delivery(

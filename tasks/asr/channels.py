@@ -18,7 +18,7 @@ from tasks.asr.part import (
     SCAN_SHARE,
     WINDOW_S,
     Part,
-    Said,
+    PartTranscription,
     listen,
     nothing_said,
     recognise,
@@ -30,12 +30,12 @@ from tasks.engines.recogniser import Recogniser
 
 
 @dataclass(frozen=True, slots=True)
-class _Heard:
+class _ChannelTranscription:
     """One channel, counted from 1, and what was recognised on it."""
 
     number: int
     part: Part
-    said: Said
+    transcription: PartTranscription
 
     @property
     def speaker(self) -> str:
@@ -82,17 +82,21 @@ def transcribe_channels(
         return replace(nothing, warnings=(*caveats, *nothing.warnings), turns=())
 
     language = language or vote(list(parts.values()), recogniser, lambda: progress(SCAN_SHARE))
-    heard = list(_recognised(parts, replace(options, language=language.code), recogniser, progress))
-    heard, leaks = _without_leaks(heard)
-    segments = sorted((s for channel in heard for s in channel.said.segments), key=lambda s: (s.start, s.end))
+    channels = list(_recognised(parts, replace(options, language=language.code), recogniser, progress))
+    channels, leaks = _without_leaks(channels)
+    segments = sorted(
+        (s for channel in channels for s in channel.transcription.segments), key=lambda s: (s.start, s.end)
+    )
     segments = [replace(segment, id=number) for number, segment in enumerate(segments)]
-    finished(within(segments, heard[0].part.bounds))
+    finished(within(segments, channels[0].part.bounds))
     progress(1.0)
-    warnings = [warning for channel in heard for warning in channel.said.warnings if warning.code != "no_speech"]
+    warnings = [
+        warning for channel in channels for warning in channel.transcription.warnings if warning.code != "no_speech"
+    ]
     if not segments:
         warnings.append(checks.no_speech())
     doubts = (*language.caveats, *checks.language_doubt(language))
-    dropped = [stretch for channel in heard for stretch in channel.said.dropped]
+    dropped = [stretch for channel in channels for stretch in channel.transcription.dropped]
     return Transcription(
         language.code,
         language.probability,
@@ -103,10 +107,10 @@ def transcribe_channels(
             *caveats,
             *checks.joined([*doubts, *leaks, *warnings]),
         ),
-        sum(channel.part.speech_seconds for channel in heard),
-        sum(channel.said.dropped_seconds for channel in heard),
+        sum(channel.part.speech_seconds for channel in channels),
+        sum(channel.transcription.dropped_seconds for channel in channels),
         tuple(sorted(dropped, key=lambda stretch: stretch.start)),
-        tuple(sorted((turn for channel in heard for turn in _turns(channel)), key=lambda t: (t.start, t.speaker))),
+        tuple(sorted((turn for channel in channels for turn in _turns(channel)), key=lambda t: (t.start, t.speaker))),
         place,
     )
 
@@ -131,52 +135,61 @@ def _distinct(parts: dict[int, Part], shard: Shard | None) -> tuple[dict[int, Pa
 
 def _recognised(
     parts: dict[int, Part], options: TranscribeOptions, recogniser: Recogniser, progress: Progress
-) -> Iterator[_Heard]:
+) -> Iterator[_ChannelTranscription]:
     """Channel after channel; the progress of each weighs its seconds of speech."""
     total = sum(packing.duration for part in parts.values() for packing in part.packings)
-    done = 0.0
+    completed_share = 0.0
     for number, part in parts.items():
         weight = sum(packing.duration for packing in part.packings) / total
 
-        def report(share: float, done: float = done, weight: float = weight) -> None:
-            progress(SCAN_SHARE + (1 - SCAN_SHARE) * (done + weight * share))
+        def report(share: float, completed_share: float = completed_share, weight: float = weight) -> None:
+            progress(SCAN_SHARE + (1 - SCAN_SHARE) * (completed_share + weight * share))
 
-        said = recognise(part, options, recogniser, report, lambda _: None)
-        done += weight
-        heard = _Heard(number, part, said)
-        yield replace(heard, said=replace(said, segments=tuple(_of(s, heard.speaker) for s in said.segments)))
+        transcription = recognise(part, options, recogniser, report, lambda _: None)
+        completed_share += weight
+        channel = _ChannelTranscription(number, part, transcription)
+        yield replace(
+            channel,
+            transcription=replace(
+                transcription, segments=tuple(_of(s, channel.speaker) for s in transcription.segments)
+            ),
+        )
 
 
 def _of(segment: Segment, speaker: str) -> Segment:
     return replace(segment, speaker=speaker, words=tuple(replace(word, speaker=speaker) for word in segment.words))
 
 
-def _without_leaks(heard: list[_Heard]) -> tuple[list[_Heard], list[Caveat]]:
+def _without_leaks(channels: list[_ChannelTranscription]) -> tuple[list[_ChannelTranscription], list[Caveat]]:
     """Channels without the segments that leaked in from another; speech that leaked in is no speech of theirs."""
     clean, caveats = [], []
-    voices = [crosstalk.Channel(channel.part.read, channel.said.segments) for channel in heard]
-    for own, channel in zip(voices, heard, strict=True):
+    voices = [crosstalk.Channel(channel.part.read, channel.transcription.segments) for channel in channels]
+    for faint, channel in zip(voices, channels, strict=True):
         leaks = {
             segment.id: other
-            for voice, other in zip(voices, heard, strict=True)
+            for voice, other in zip(voices, channels, strict=True)
             if other is not channel
-            for segment in crosstalk.leaked(own, voice)
+            for segment in crosstalk.leaked(faint, voice)
         }
-        gone = [Span(s.start, s.end) for s in own.segments if s.id in leaks]
-        for segment in own.segments:
+        gone = [Span(s.start, s.end) for s in faint.segments if s.id in leaks]
+        for segment in faint.segments:
             if segment.id in leaks and channel.part.answers_for(segment.start, segment.end):
                 message = f"Left out: channel {channel.number} faintly repeats channel {leaks[segment.id].number} here."
                 caveats.append(Caveat("crosstalk", message, segment.start, segment.end))
         speech = tuple(span for span in channel.part.speech if overlap(span, gone) < span.duration / 2)
-        kept = tuple(segment for segment in own.segments if segment.id not in leaks)
+        segments = tuple(segment for segment in faint.segments if segment.id not in leaks)
         clean.append(
-            replace(channel, part=replace(channel.part, speech=speech), said=replace(channel.said, segments=kept))
+            replace(
+                channel,
+                part=replace(channel.part, speech=speech),
+                transcription=replace(channel.transcription, segments=segments),
+            )
         )
     return clean, caveats
 
 
-def _turns(channel: _Heard) -> Iterator[SpeakerTurn]:
-    own = channel.part.own
+def _turns(channel: _ChannelTranscription) -> Iterator[SpeakerTurn]:
+    core = channel.part.core
     for span in close_gaps(channel.part.speech, MAX_PAUSE_S):
-        if span.start < own.end and span.end > own.start:
-            yield SpeakerTurn(max(span.start, own.start), min(span.end, own.end), channel.speaker)
+        if span.start < core.end and span.end > core.start:
+            yield SpeakerTurn(max(span.start, core.start), min(span.end, core.end), channel.speaker)

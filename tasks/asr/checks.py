@@ -64,9 +64,11 @@ def loops(segments: Sequence[Segment]) -> Iterator[Caveat]:
 
 def compressible(utterances: Iterable[Utterance]) -> Iterator[Caveat]:
     """Decoded steps whose text is far more repetitive than speech is."""
-    for said in utterances:
-        if said.compression_ratio > MAX_COMPRESSION_RATIO:
-            yield Caveat("repetition_loop", "The text is more repetitive than speech is.", said.start, said.end)
+    for utterance in utterances:
+        if utterance.compression_ratio > MAX_COMPRESSION_RATIO:
+            yield Caveat(
+                "repetition_loop", "The text is more repetitive than speech is.", utterance.start, utterance.end
+            )
 
 
 def on_silence(segments: Iterable[Segment], speech: Sequence[Span]) -> Iterator[Caveat]:
@@ -79,30 +81,32 @@ def on_silence(segments: Iterable[Segment], speech: Sequence[Span]) -> Iterator[
 
 def unlikely(utterances: Iterable[Utterance]) -> Iterator[Caveat]:
     """Decoded steps that Whisper itself takes for silence."""
-    for said in utterances:
-        if said.no_speech_prob > NO_SPEECH_PROBABILITY and said.avg_logprob < MIN_AVG_LOGPROB:
-            yield Caveat("text_on_silence", "The recogniser itself doubts that this was speech.", said.start, said.end)
+    for utterance in utterances:
+        if utterance.no_speech_prob > NO_SPEECH_PROBABILITY and utterance.avg_logprob < MIN_AVG_LOGPROB:
+            yield Caveat(
+                "text_on_silence", "The recogniser itself doubts that this was speech.", utterance.start, utterance.end
+            )
 
 
 def repeats(words: Sequence[str]) -> list[tuple[int, int]]:
     """First and last index of every stretch in which a phrase is repeated, case and punctuation aside."""
     plain = np.array(["".join(c for c in word.casefold() if c.isalnum()) for word in words], dtype=np.str_)
     ids = np.unique(plain, return_inverse=True)[1]
-    found: list[tuple[int, int]] = []
+    stretches: list[tuple[int, int]] = []
     for length in range(1, min(MAX_PHRASE_WORDS, len(ids) // MIN_REPEATS) + 1):
         same = np.concatenate(([False], ids[length:] == ids[:-length], [False]))
         edges = np.flatnonzero(same[1:] != same[:-1])
         for start, stop in zip(edges[::2], edges[1::2], strict=True):
             total = int(stop - start) + length
             if total >= max(MIN_REPEATED_WORDS, MIN_REPEATS * length):
-                found.append((int(start), int(start) + total - 1))
-    return _merged(found)
+                stretches.append((int(start), int(start) + total - 1))
+    return _merged(stretches)
 
 
-def overlap(span: Span, others: Sequence[Span]) -> float:
-    """Seconds of `span` that `others`, in order and apart from each other, cover."""
+def overlap(span: Span, spans: Sequence[Span]) -> float:
+    """Seconds of `span` that `spans`, in order and apart from each other, cover."""
     total = 0.0
-    for other in others[max(0, bisect_left(others, span) - 1) :]:
+    for other in spans[max(0, bisect_left(spans, span) - 1) :]:
         if other.start >= span.end:
             break
         total += max(0.0, min(span.end, other.end) - max(span.start, other.start))

@@ -65,12 +65,12 @@ def leaked(faint: Channel, louder: Channel) -> Iterator[Segment]:
             yield segment
 
 
-def _repeats(words: Sequence[Word], others: Sequence[Word]) -> bool:
-    mine, theirs = _plain(words), _plain(others)
-    if len(mine) < MIN_WORDS:
+def _repeats(words: Sequence[Word], reference: Sequence[Word]) -> bool:
+    tokens, reference_tokens = _plain(words), _plain(reference)
+    if len(tokens) < MIN_WORDS:
         return False
-    matching = SequenceMatcher(None, mine, theirs, autojunk=False).get_matching_blocks()
-    return sum(block.size for block in matching) >= MIN_SHARE * len(mine)
+    matching = SequenceMatcher(None, tokens, reference_tokens, autojunk=False).get_matching_blocks()
+    return sum(block.size for block in matching) >= MIN_SHARE * len(tokens)
 
 
 def _plain(words: Sequence[Word]) -> list[str]:

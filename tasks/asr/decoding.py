@@ -66,14 +66,14 @@ def decode(
         options.word_timestamps,
     )
     total = sum(packing.duration for packing in packings)
-    before = done = 0.0
+    before = position = 0.0
     for packing in packings:
         if how.sequential:
             packing = Packing(close_gaps(packing.spans, MAX_INNER_SILENCE_S))
         work = partial(_behind, packing.samples(read), packing, how, recogniser)
         for piece in _guarded(step_down.keep(work)):
-            done = max(done, min(before + piece.end, total))
-            progress(min(1.0, done / total))
+            position = max(position, min(before + piece.end, total))
+            progress(min(1.0, position / total))
             if piece.text.strip():
                 yield _utterance(piece, packing)
         before += packing.duration

@@ -86,11 +86,11 @@ def detect_language(
     `OutOfMemory` when there is no memory for it where the `step_down` can take it.
     """
     votes: list[Vote] = []
-    needed = min(MIN_VOTES, 1 + int(sum(chunk.speech.duration for chunk in chunks) // VOTE_EVERY_S))
+    quorum = min(MIN_VOTES, 1 + int(sum(chunk.speech.duration for chunk in chunks) // VOTE_EVERY_S))
     for index in spread(len(chunks), MAX_VOTES):
         votes.append(vote_of(chunks[index], recogniser, step_down))
         between()
-        if len(votes) >= needed and count(votes).probability >= DECIDED:
+        if len(votes) >= quorum and count(votes).probability >= DECIDED:
             break
     return replace(count(votes), caveats=tuple(step_down.caveats()))
 

@@ -30,10 +30,10 @@ SCAN_SHARE = 0.02
 class Part:
     """What one channel of a part of the recording holds: `speech` as it was found, `packings` as it is decoded.
 
-    Of the `whole` that is heard only `own` is answered for; the rest is what another shard is to be joined by.
+    Of the `whole` that is heard only `core` is answered for; the rest is what another shard is to be joined by.
     """
 
-    own: Span
+    core: Span
     whole: Span
     read: Read
     speech: tuple[Span, ...]
@@ -41,23 +41,23 @@ class Part:
 
     @property
     def speech_seconds(self) -> float:
-        return overlap(self.own, self.speech)
+        return overlap(self.core, self.speech)
 
     @property
     def bounds(self) -> Span:
-        """`own` where more is heard, else without a bound."""
+        """`core` where more is heard, else without a bound."""
         return Span(
-            self.own.start if self.whole.start < self.own.start else -inf,
-            self.own.end if self.own.end < self.whole.end else inf,
+            self.core.start if self.whole.start < self.core.start else -inf,
+            self.core.end if self.core.end < self.whole.end else inf,
         )
 
     def answers_for(self, start: float | None, end: float | None) -> bool:
-        """Whether what happens then is this part's to tell: its middle is `own`, or it has no time."""
+        """Whether what happens then is this part's to tell: its middle is in `core`, or it has no time."""
         return start is None or end is None or self.bounds.start <= (start + end) / 2 < self.bounds.end
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class PartTranscription:
     """What was recognised in a part. `dropped` are stretches of speech without words, which hold `dropped_seconds`."""
 
     segments: tuple[Segment, ...]
@@ -68,9 +68,9 @@ class Said:
 
 def listen(read: Read, shard: Shard, window_s: float, progress: Progress) -> Part:
     """Find the speech in all that the shard hears."""
-    own, whole = Span(shard.start, shard.end), Span(shard.heard_from, shard.heard_to)
+    core, whole = Span(shard.start, shard.end), Span(shard.heard_from, shard.heard_to)
     speech = find_speech(read, whole, window_s, progress)
-    return Part(own, whole, read, speech, [Packing(spans) for spans in windows(pad(speech, whole), window_s)])
+    return Part(core, whole, read, speech, [Packing(spans) for spans in windows(pad(speech, whole), window_s)])
 
 
 def vote(parts: Sequence[Part], recogniser: Recogniser, between: Callable[[], None]) -> Language:
@@ -94,13 +94,13 @@ def nothing_said(language: Language | None, place: Shard, options: TranscribeOpt
 
 def recognise(
     part: Part, options: TranscribeOptions, recogniser: Recogniser, progress: Progress, finished: Finished
-) -> Said:
+) -> PartTranscription:
     """Decode all the speech of a part, in the language of the options. The segments are of all that is heard."""
-    said: list[Utterance] = []
+    utterances: list[Utterance] = []
     segmenter = Segmenter(part.whole.start, part.whole.end)
     step_down = StepDown("Speech recognition", _at_once(part, options), recogniser.to_cpu)
     for utterance in decode(part.read, part.packings, options, recogniser, progress, step_down):
-        said.append(utterance)
+        utterances.append(utterance)
         finished(within(segmenter.add(utterance), part.bounds))
     finished(within(segmenter.close(), part.bounds))
     segments = tuple(segmenter.segments)
@@ -111,15 +111,15 @@ def recognise(
     ]
     warnings = [
         *checks.loops(segments),
-        *checks.compressible(said),
+        *checks.compressible(utterances),
         *checks.on_silence(segments, part.speech),
-        *checks.unlikely(said),
+        *checks.unlikely(utterances),
         *quality.dropped_speech(stretch for stretch, _ in dropped),
         *step_down.caveats(),
     ]
     if not segments:
         warnings.append(checks.no_speech())
-    return Said(
+    return PartTranscription(
         segments,
         tuple(warning for warning in warnings if part.answers_for(warning.start, warning.end)),
         sum(seconds for _, seconds in dropped),

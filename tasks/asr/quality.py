@@ -26,14 +26,14 @@ def dropped(segments: Sequence[Segment], speech: Sequence[Span], whole: Span) ->
     """
     spoken = [(unit.start, unit.end) for segment in segments for unit in segment.words or (segment,)]
     bounds = [(whole.start, whole.start), *spoken, (whole.end, whole.end)]
-    found = []
+    stretches = []
     for (_, start), (end, _) in pairwise(bounds):
         if end - start >= MIN_DROPPED_S:
             for passage in _passages(Span(start, end), speech):
                 seconds = sum(span.duration for span in passage)
                 if seconds >= MIN_DROPPED_S:
-                    found.append((Stretch(passage[0].start, passage[-1].end), seconds))
-    return found
+                    stretches.append((Stretch(passage[0].start, passage[-1].end), seconds))
+    return stretches
 
 
 def _passages(gap: Span, speech: Sequence[Span]) -> Iterator[list[Span]]:
@@ -61,19 +61,19 @@ def dropped_speech(stretches: Iterable[Stretch]) -> Iterator[Caveat]:
         )
 
 
-def assess(said: Transcription, segments: Sequence[Segment], turns: Sequence[SpeakerTurn] | None) -> Quality:
+def assess(transcription: Transcription, segments: Sequence[Segment], turns: Sequence[SpeakerTurn] | None) -> Quality:
     """The report on a finished transcript; `turns` are None where speakers were not told apart."""
     words = [word.confidence for segment in segments for word in segment.words]
     wordless = [segment for segment in segments if not segment.words]
     count = len(words) + sum(len(segment.text.split()) for segment in wordless)
-    known = [*words, *(segment.confidence for segment in wordless for _ in segment.text.split())]
+    confidences = [*words, *(segment.confidence for segment in wordless for _ in segment.text.split())]
     return Quality(
-        speech_seconds=said.speech_seconds,
-        dropped_seconds=said.dropped_seconds,
-        dropped=said.dropped,
+        speech_seconds=transcription.speech_seconds,
+        dropped_seconds=transcription.dropped_seconds,
+        dropped=transcription.dropped,
         loops=_joined(
             Stretch(warning.start, warning.end)
-            for warning in said.warnings
+            for warning in transcription.warnings
             if warning.code == "repetition_loop" and warning.start is not None and warning.end is not None
         ),
         low_confidence=_joined(
@@ -81,8 +81,8 @@ def assess(said: Transcription, segments: Sequence[Segment], turns: Sequence[Spe
         ),
         overlap_seconds=None if turns is None else overlapped(turns),
         words=count,
-        uncertain_words=sum(confidence < UNCERTAIN for confidence in known),
-        mean_confidence=sum(known) / len(known) if known else None,
+        uncertain_words=sum(confidence < UNCERTAIN for confidence in confidences),
+        mean_confidence=sum(confidences) / len(confidences) if confidences else None,
     )
 
 

@@ -38,51 +38,51 @@ def join(shards: Sequence[Transcription]) -> Transcription:
     """The recognition of the whole recording, of which `shards` are the parts in order, at least one."""
     language, probability = _language(shards)
     segments = _segments(shards)
-    turns = None if shards[0].turns is None else _turns(turn for said in shards for turn in said.turns or ())
+    turns = None if shards[0].turns is None else _turns(turn for part in shards for turn in part.turns or ())
     return Transcription(
         language,
         probability,
-        sum(said.duration for said in shards),
+        sum(part.duration for part in shards),
         shards[0].model,
         segments,
         tuple(_warnings(shards, is_silent=not segments)) if len(shards) > 1 else shards[0].warnings,
-        sum(said.speech_seconds for said in shards),
-        sum(said.dropped_seconds for said in shards),
-        tuple(stretch for said in shards for stretch in said.dropped),
+        sum(part.speech_seconds for part in shards),
+        sum(part.dropped_seconds for part in shards),
+        tuple(stretch for part in shards for stretch in part.dropped),
         turns,
     )
 
 
 def within(segments: Iterable[Segment], bounds: Span) -> tuple[Segment, ...]:
     """The words whose middle lies in `bounds`, before the end of it, in their segments, no time beyond."""
-    kept = []
+    pieces = []
     for segment in segments:
         inside = [n for n, unit in enumerate(_units(segment)) if bounds.start <= unit.middle < bounds.end]
         if inside:
             piece = _slice(segment, inside[0], inside[-1] + 1)
-            kept.append(replace(piece, start=max(piece.start, bounds.start), end=min(piece.end, bounds.end)))
-    return tuple(kept)
+            pieces.append(replace(piece, start=max(piece.start, bounds.start), end=min(piece.end, bounds.end)))
+    return tuple(pieces)
 
 
 def _segments(shards: Sequence[Transcription]) -> tuple[Segment, ...]:
     joined: list[Segment] = []
-    channels = dict.fromkeys(_channel(said, segment) for said in shards for segment in said.segments)
+    channels = dict.fromkeys(_channel(part, segment) for part in shards for segment in part.segments)
     for channel in channels:
-        own: list[Segment] = []
+        channel_segments: list[Segment] = []
         before: Shard | None = None
-        for said in shards:
-            fresh = [segment for segment in said.segments if _channel(said, segment) == channel]
-            _append(own, fresh, before, said.shard)
-            before = said.shard
-        joined += own
+        for part in shards:
+            fresh = [segment for segment in part.segments if _channel(part, segment) == channel]
+            _append(channel_segments, fresh, before, part.shard)
+            before = part.shard
+        joined += channel_segments
     if len(channels) > 1:
         joined.sort(key=lambda segment: (segment.start, segment.end))
     return tuple(replace(segment, id=number) for number, segment in enumerate(joined))
 
 
-def _channel(said: Transcription, segment: Segment) -> str | None:
+def _channel(part: Transcription, segment: Segment) -> str | None:
     """Channels are joined each on its own, as people talk at once; without channels all is one."""
-    return None if said.turns is None else segment.speaker
+    return None if part.turns is None else segment.speaker
 
 
 def _append(joined: list[Segment], fresh: list[Segment], before: Shard | None, after: Shard | None) -> None:
@@ -106,29 +106,31 @@ def _without_doubles(
     left: list[Segment], right: list[Segment], before: Shard, after: Shard
 ) -> tuple[list[Segment], list[Segment]]:
     """What is kept of both."""
-    ours = [unit for segment in left for unit in _units(segment)]
-    theirs = [unit for segment in right for unit in _units(segment)]
-    first = sum(unit.middle < after.heard_from for unit in ours)
-    last = sum(unit.middle < before.heard_to for unit in theirs)
-    pairs = [(first + one, other) for one, other in align(ours[first:], theirs[:last])]
+    left_units = [unit for segment in left for unit in _units(segment)]
+    right_units = [unit for segment in right for unit in _units(segment)]
+    first = sum(unit.middle < after.heard_from for unit in left_units)
+    last = sum(unit.middle < before.heard_to for unit in right_units)
+    pairs = [(first + one, other) for one, other in align(left_units[first:], right_units[:last])]
     if pairs:
-        one, other = min(pairs, key=lambda pair: abs(ours[pair[0]].middle + theirs[pair[1]].middle - 2 * after.start))
+        one, other = min(
+            pairs, key=lambda pair: abs(left_units[pair[0]].middle + right_units[pair[1]].middle - 2 * after.start)
+        )
         keep, drop = one + 1, other + 1
     else:  # they understood the same sound differently: each has its own side of the seam
-        keep, drop = (sum(unit.middle < after.start for unit in units) for units in (ours, theirs))
-    return _slices(left, 0, keep), _slices(right, drop, len(theirs))
+        keep, drop = (sum(unit.middle < after.start for unit in units) for units in (left_units, right_units))
+    return _slices(left, 0, keep), _slices(right, drop, len(right_units))
 
 
-def align(ours: Sequence[Unit], theirs: Sequence[Unit]) -> list[tuple[int, int]]:
+def align(left: Sequence[Unit], right: Sequence[Unit]) -> list[tuple[int, int]]:
     """Index pairs of equal words at most MAX_DRIFT_S apart, in order: of all such pairings the one with the most words
     that are closest in time. (Needleman and Wunsch 1970, without a price for gaps.)"""
-    best = [[0.0] * (len(theirs) + 1) for _ in range(len(ours) + 1)]
-    for i in range(len(ours) - 1, -1, -1):
-        for j in range(len(theirs) - 1, -1, -1):
-            best[i][j] = max(best[i + 1][j], best[i][j + 1], _likeness(ours[i], theirs[j]) + best[i + 1][j + 1])
+    best = [[0.0] * (len(right) + 1) for _ in range(len(left) + 1)]
+    for i in range(len(left) - 1, -1, -1):
+        for j in range(len(right) - 1, -1, -1):
+            best[i][j] = max(best[i + 1][j], best[i][j + 1], _likeness(left[i], right[j]) + best[i + 1][j + 1])
     pairs, i, j = [], 0, 0
-    while i < len(ours) and j < len(theirs):
-        likeness = _likeness(ours[i], theirs[j])
+    while i < len(left) and j < len(right):
+        likeness = _likeness(left[i], right[j])
         if likeness and best[i][j] == likeness + best[i + 1][j + 1]:
             pairs.append((i, j))
             i, j = i + 1, j + 1
@@ -154,23 +156,23 @@ def _seamless(left: list[Segment], right: list[Segment]) -> list[Segment]:
 
 def _slices(segments: Iterable[Segment], first: int, last: int) -> list[Segment]:
     """The units from `first` to before `last`, in their segments."""
-    kept = []
+    pieces = []
     begin = 0
     for segment in segments:
         end = begin + len(_units(segment))
         low, high = max(first, begin), min(last, end)
         if low < high:
-            kept.append(_slice(segment, low - begin, high - begin))
+            pieces.append(_slice(segment, low - begin, high - begin))
         begin = end
-    return kept
+    return pieces
 
 
 def _units(segment: Segment) -> list[Unit]:
-    return [Unit((given.start + given.end) / 2, _plain(given)) for given in segment.words or (segment,)]
+    return [Unit((piece.start + piece.end) / 2, _plain(piece)) for piece in segment.words or (segment,)]
 
 
-def _plain(given: Word | Segment) -> str:
-    return "".join(c for c in given.text.casefold() if c.isalnum()) or given.text.strip()
+def _plain(piece: Word | Segment) -> str:
+    return "".join(c for c in piece.text.casefold() if c.isalnum()) or piece.text.strip()
 
 
 def _slice(segment: Segment, first: int, last: int) -> Segment:
@@ -188,29 +190,29 @@ def _language(shards: Sequence[Transcription]) -> tuple[str, float]:
 
     The probability returned is the winner's share of all seconds: of one shard its own, less when shards disagree.
     """
-    speech = [sum(segment.end - segment.start for segment in said.segments) for said in shards]
+    speech = [sum(segment.end - segment.start for segment in part.segments) for part in shards]
     if not any(speech):
-        speech = [said.duration or 1.0 for said in shards]
+        speech = [part.duration or 1.0 for part in shards]
     votes: dict[str, float] = {}
-    for said, seconds in zip(shards, speech, strict=True):
-        votes[said.language] = votes.get(said.language, 0.0) + seconds * said.language_probability
+    for part, seconds in zip(shards, speech, strict=True):
+        votes[part.language] = votes.get(part.language, 0.0) + seconds * part.language_probability
     winner = max(votes, key=lambda language: votes[language])
     return winner, votes[winner] / sum(speech)
 
 
 def _warnings(shards: Sequence[Transcription], *, is_silent: bool) -> Iterable[Caveat]:
     """Each once, those that go on over a seam as one; a silent shard is no news when somebody speaks in another."""
-    told: list[Caveat] = []
+    caveats: list[Caveat] = []
     latest: dict[tuple[str, str], int] = {}
-    for caveat in (caveat for said in shards for caveat in said.warnings if is_silent or caveat.code != "no_speech"):
+    for caveat in (caveat for part in shards for caveat in part.warnings if is_silent or caveat.code != "no_speech"):
         at = latest.get((caveat.code, caveat.message), -1)
-        last = told[at] if at >= 0 else None
+        last = caveats[at] if at >= 0 else None
         if last and last.end is not None and caveat.start is not None and caveat.start <= last.end + SLACK_S:
-            told[at] = replace(last, end=max(last.end, caveat.end or 0.0))
+            caveats[at] = replace(last, end=max(last.end, caveat.end or 0.0))
         elif caveat != last:
-            latest[caveat.code, caveat.message] = len(told)
-            told.append(caveat)
-    return told
+            latest[caveat.code, caveat.message] = len(caveats)
+            caveats.append(caveat)
+    return caveats
 
 
 def _turns(turns: Iterable[SpeakerTurn]) -> tuple[SpeakerTurn, ...]:

@@ -63,7 +63,7 @@ def find_speech(read: Read, whole: Span, window_s: float, progress: Progress) ->
     Holds at most `window_s` seconds of samples. `progress` hears the share of `whole` that is done.
     Raises `TranscriptionError` when the detector fails.
     """
-    found: list[Span] = []
+    speech: list[Span] = []
     start = whole.start
     while start < whole.end:
         window = Span(start, min(start + window_s, whole.end))
@@ -71,9 +71,9 @@ def find_speech(read: Read, whole: Span, window_s: float, progress: Progress) ->
         with engine_errors("voice activity detection"):
             spans = detect(samples, window.start)
         start = window.end if window.end == whole.end else resume_at(spans, window)
-        found += [span for span in spans if span.end <= start]
+        speech += [span for span in spans if span.end <= start]
         progress((start - whole.start) / whole.duration)
-    return tuple(found)
+    return tuple(speech)
 
 
 def detect(samples: Samples, offset: float = 0.0) -> list[Span]:

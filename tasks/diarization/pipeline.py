@@ -48,8 +48,8 @@ class BoundedClustering:
     def filter_embeddings(self, *args: Any, **kwargs: Any) -> tuple[Floats, npt.NDArray[Any], npt.NDArray[Any]]:
         """Embeddings fit for clustering, (n, dimension), with their chunks and local speakers, (n,) each."""
         embeddings, chunks, speakers = super().filter_embeddings(*args, **kwargs)  # type: ignore[misc]
-        kept = spread(len(embeddings), self.max_clustered)
-        return embeddings[kept], chunks[kept], speakers[kept]
+        indices = spread(len(embeddings), self.max_clustered)
+        return embeddings[indices], chunks[indices], speakers[indices]
 
 
 class BoundedAgglomerative(BoundedClustering, AgglomerativeClustering):  # type: ignore[misc]
@@ -221,15 +221,15 @@ class Diarizer(SpeakerDiarization):  # type: ignore[misc]
         """
         num_speakers = max(1, int(hard_clusters.max()) + 1)
         frames = count.sliding_window
-        heard = np.zeros((len(count.data), num_speakers), dtype=np.float32)
+        activations = np.zeros((len(count.data), num_speakers), dtype=np.float32)
         for (chunk, activity), clusters in zip(segmentations, hard_clusters, strict=True):
             start = frames.closest_frame(chunk.start + 0.5 * frames.duration)
-            rows = heard[start : start + len(activity)]
+            rows = activations[start : start + len(activity)]
             for cluster in np.unique(clusters[clusters >= 0]):
                 rows[:, cluster] += np.nan_to_num(activity[:, clusters == cluster].max(axis=1))[: len(rows)]
-        loudest_first = np.argsort(-heard, axis=1, kind="stable")
+        loudest_first = np.argsort(-activations, axis=1, kind="stable")
         chosen = (np.arange(num_speakers) < count.data).astype(np.float32)
-        discrete = np.zeros_like(heard)
+        discrete = np.zeros_like(activations)
         np.put_along_axis(discrete, loudest_first, chosen, axis=1)
         return SlidingWindowFeature(discrete, frames)
 

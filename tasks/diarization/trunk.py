@@ -76,10 +76,10 @@ class TrunkFrames:
         resnet, device = self._model.resnet, self._model.device
         bands = resnet.feat_dim // STRIDE
         block = torch.zeros(1, resnet.stats_dim // bands, bands, stop - start, device=device)
-        wanted = np.flatnonzero(self._active[start:stop])
-        if len(wanted) == 0:
+        active_frames = np.flatnonzero(self._active[start:stop])
+        if len(active_frames) == 0:
             return block
-        first, last = start + int(wanted[0]), start + int(wanted[-1]) + 1
+        first, last = start + int(active_frames[0]), start + int(active_frames[-1]) + 1
         low = max(0, first * STRIDE - self._context)
         high = min(self._num_features, last * STRIDE + self._context)
         frames = resnet.forward_frames(self._centered_features(low, high)[None])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-_own: tuple[str, ...] = ()
+_cards: tuple[str, ...] = ()
 """What CUDA calls 0, 1, ... in this process; empty is all there are."""
 
 
@@ -29,13 +29,13 @@ def fewest(listed: str, processes: int) -> int:
 
 def take(listed: str, index: int, processes: int) -> tuple[str, ...]:
     """Let CUDA see only this process's share of the cards in CUDA_VISIBLE_DEVICES. Call before anything loads CUDA."""
-    global _own
+    global _cards
     if cards := _split(listed):
-        _own = share(cards, index, processes)
-        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_own)
+        _cards = share(cards, index, processes)
+        os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(_cards)
         # By default CUDA numbers the fastest card 0, while nvidia-smi, whose numbers are meant, goes by the bus.
         os.environ.setdefault("CUDA_DEVICE_ORDER", "PCI_BUS_ID")
-    return _own
+    return _cards
 
 
 def _split(listed: str) -> list[str]:
@@ -51,11 +51,11 @@ def free_bytes(number: int) -> int | None:
     except pynvml.NVMLError:
         return None
     try:
-        name = _own[number] if _own else str(number)
-        known = (
+        name = _cards[number] if _cards else str(number)
+        handle = (
             pynvml.nvmlDeviceGetHandleByIndex(int(name)) if name.isdecimal() else pynvml.nvmlDeviceGetHandleByUUID(name)
         )
-        return int(pynvml.nvmlDeviceGetMemoryInfo(known).free)
+        return int(pynvml.nvmlDeviceGetMemoryInfo(handle).free)
     except (pynvml.NVMLError, IndexError):
         return None
     finally:

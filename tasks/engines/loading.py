@@ -85,10 +85,10 @@ def device(config: Settings) -> str:
 
 def diarization_device(config: Settings) -> str:
     """Where diarization runs: "cpu", "cuda" or "cuda:1". Raises ModelUnavailable when there is no such card."""
-    wanted = config.diarization_device or device(config)
-    if wanted != "cpu" and int(wanted.partition(":")[2] or 0) >= int(ctranslate2.get_cuda_device_count()):
-        raise ModelUnavailable(f"Diarization is to run on {wanted}, but this worker sees no such CUDA device.")
-    return wanted
+    where = config.diarization_device or device(config)
+    if where != "cpu" and int(where.partition(":")[2] or 0) >= int(ctranslate2.get_cuda_device_count()):
+        raise ModelUnavailable(f"Diarization is to run on {where}, but this worker sees no such CUDA device.")
+    return where
 
 
 def compute_type(config: Settings) -> str:
@@ -111,9 +111,9 @@ def cpu_threads(config: Settings) -> int:
     return config.cpu_threads or len(os.sched_getaffinity(0))
 
 
-def model_name(config: Settings, asked: str = "auto") -> str:
-    """The Whisper model meant by `asked`, "auto" being the server's default. Raises ModelNotAllowed."""
-    name = config.whisper_model if asked == "auto" else asked
+def model_name(config: Settings, choice: str = "auto") -> str:
+    """The Whisper model meant by `choice`, "auto" being the server's default. Raises ModelNotAllowed."""
+    name = config.whisper_model if choice == "auto" else choice
     if name == "auto":
         name = "large-v3-turbo" if device(config) == "cuda" else "base"
     if name not in config.allowed_models:
@@ -138,7 +138,7 @@ def whisper(config: Settings, name: str) -> FasterWhisper:
     folder = config.model_dir / "whisper" / ALIASES.get(name, name)
     engine = Engine(folder, device(config), compute_type(config), cpu_threads(config))
     cpu_fallback = Engine(folder, "cpu", _usual_type("cpu"), engine.cpu_threads) if engine.device == "cuda" else None
-    return _kept(
+    return _cached(
         engine,
         f"The Whisper model {name}",
         lambda: _check(folder, name),
@@ -154,7 +154,7 @@ def onnx(config: Settings, name: str) -> OnnxRecogniser:
 
     has_card = device(config) == "cuda" and CUDA in onnxruntime.get_available_providers()
     files = OnnxFiles(config.model_dir / "onnx" / name, "cuda" if has_card else "cpu", cpu_threads(config))
-    return _kept(
+    return _cached(
         files,
         f"The model {name}",
         lambda: _check_onnx(files.folder, name),
@@ -162,7 +162,7 @@ def onnx(config: Settings, name: str) -> OnnxRecogniser:
     )
 
 
-def _kept(key: Engine | OnnxFiles, title: str, check: Callable[[], None], load: Callable[[], R]) -> R:
+def _cached(key: Engine | OnnxFiles, title: str, check: Callable[[], None], load: Callable[[], R]) -> R:
     """The model of `key`, loaded unless it is kept."""
     if key in _models and _models[key].device == key.device:
         _models.move_to_end(key)
@@ -188,14 +188,14 @@ def diarization(config: Settings) -> Diarizer:
     """
     token = config.hf_token.get_secret_value() if config.hf_token else None
     folder, where = config.model_dir / "diarization", diarization_device(config)
-    wanted = _Pipeline(folder, config.diarization_mode, where, token)
-    loaded = _diarizers.get(wanted)
+    key = _Pipeline(folder, config.diarization_mode, where, token)
+    loaded = _diarizers.get(key)
     if loaded is None or loaded.device.type != where.partition(":")[0]:
-        _diarizers.pop(wanted, None)  # it had to leave its card
+        _diarizers.pop(key, None)  # it had to leave its card
         _make_room("The diarization pipeline", DIARIZATION_BYTES, where)
         from tasks.diarization.loading import load_pipeline  # imports torch
 
-        loaded = _diarizers[wanted] = load_pipeline(folder, mode=wanted.mode, device=where, token=token)
+        loaded = _diarizers[key] = load_pipeline(folder, mode=key.mode, device=where, token=token)
     return loaded
 
 
@@ -213,18 +213,18 @@ def let_go() -> int:
 
 
 def _usual_type(where: str) -> str:
-    wanted = "float16" if where == "cuda" else "int8"
-    return wanted if wanted in ctranslate2.get_supported_compute_types(where) else "float32"
+    name = "float16" if where == "cuda" else "int8"
+    return name if name in ctranslate2.get_supported_compute_types(where) else "float32"
 
 
-def _make_room(what: str, needed: int, where: str) -> None:
+def _make_room(what: str, size: int, where: str) -> None:
     """See to it that so many bytes are free, at the cost of Whisper models asked for earlier. Raises ModelTooLarge."""
-    while (free := memory.free_bytes(where)) is not None and free < needed:
+    while (free := memory.free_bytes(where)) is not None and free < size:
         if not _models:
             message = (
-                f"{what} needs about {needed / 1e9:.2f} GB of memory ({where}); {max(0, free) / 1e9:.2f} GB are free."
+                f"{what} needs about {size / 1e9:.2f} GB of memory ({where}); {max(0, free) / 1e9:.2f} GB are free."
             )
-            raise ModelTooLarge(message, needed_bytes=needed, free_bytes=max(0, free))
+            raise ModelTooLarge(message, needed_bytes=size, free_bytes=max(0, free))
         _drop(next(iter(_models)))
         memory.give_back()
 

@@ -99,12 +99,12 @@ def _words(result: Any, start: float, end: float) -> Iterator[Word]:
     tokens = list(zip(result.tokens, result.timestamps, logprobs, strict=True))
     firsts = [place for place, (text, _, _) in enumerate(tokens) if place == 0 or text.startswith(" ")]
     for first, after in zip(firsts, [*firsts[1:], len(tokens)], strict=True):
-        own = tokens[first:after]
-        text = "".join(token for token, _, _ in own)
+        word_tokens = tokens[first:after]
+        text = "".join(token for token, _, _ in word_tokens)
         following = start + tokens[after][1] if after < len(tokens) else end
         yield Word(
-            start + own[0][1],
-            min(following, start + own[-1][1] + LONGEST_END_S),
+            start + word_tokens[0][1],
+            min(following, start + word_tokens[-1][1] + LONGEST_END_S),
             text if text.startswith(" ") else f" {text}",
-            min(1.0, exp(sum(logprob for _, _, logprob in own) / len(own))),
+            min(1.0, exp(sum(logprob for _, _, logprob in word_tokens) / len(word_tokens))),
         )

@@ -37,7 +37,7 @@ class StepDown:
     """
 
     def __init__(self, doing: str, batch_size: int, to_cpu: Callable[[], bool]) -> None:
-        self.batch_size = self._wanted = batch_size
+        self.batch_size = self._full_size = batch_size
         self._doing, self._to_cpu = doing, to_cpu
         self._moved = False
 
@@ -68,13 +68,14 @@ class StepDown:
 
     def caveats(self) -> list[Caveat]:
         """What a reader of the result should know; empty when memory never ran out."""
-        found = []
-        if self.batch_size < self._wanted:
+        caveats = []
+        if self.batch_size < self._full_size:
             less = (
-                f"{self._doing} ran out of memory and went on with {self.batch_size} instead of {self._wanted} at once."
+                f"{self._doing} ran out of memory and went on with {self.batch_size} instead of "
+                f"{self._full_size} at once."
             )
-            found.append(Caveat("smaller_batches", less))
+            caveats.append(Caveat("smaller_batches", less))
         if self._moved:
             moved = f"{self._doing} ran out of memory on the graphics card and went on, more slowly, on the CPU."
-            found.append(Caveat("moved_to_cpu", moved))
-        return found
+            caveats.append(Caveat("moved_to_cpu", moved))
+        return caveats

@@ -32,9 +32,9 @@ def fetch(
     bucket, key = sources.bucket_and_key(url, config)
     target = folder / "recording"
     try:
-        found = storage.client.get_object(Bucket=bucket, Key=key)
-        with target.open("wb") as file, closing(found["Body"]) as body:
-            budget = Budget(limits, found["ContentLength"], progress)
+        response = storage.client.get_object(Bucket=bucket, Key=key)
+        with target.open("wb") as file, closing(response["Body"]) as body:
+            budget = Budget(limits, response["ContentLength"], progress)
             for chunk in body.iter_chunks(CHUNK_BYTES):
                 budget.spend(len(chunk))
                 file.write(chunk)

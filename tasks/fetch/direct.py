@@ -86,5 +86,5 @@ def _filename(response: httpx.Response) -> str | None:
     """By the server's Content-Disposition, else the last part of the final URL."""
     header = Message()
     header["Content-Disposition"] = response.headers.get("content-disposition", "")
-    given = header.get_filename() or unquote(response.url.path)
-    return safe_filename(given)
+    name = header.get_filename() or unquote(response.url.path)
+    return safe_filename(name)

@@ -59,7 +59,7 @@ class PageOptions:
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
+class _Extraction:
     title: str | None
     ext: str | None
 
@@ -69,7 +69,7 @@ class _Message:
     """One line of the child: exactly one field is set."""
 
     progress: float | None = None
-    found: _Found | None = None
+    found: _Extraction | None = None
     error: Refusal | None = None
 
 
@@ -90,16 +90,18 @@ def fetch(
         _child(url, proxy, options, folder, limits) as child,
     ):
         try:
-            found = _follow(child, folder, limits, progress)
-            if found is None:
+            extraction = _follow(child, folder, limits, progress)
+            if extraction is None:
                 raise _silent_end(child)
         except (ExtractionError, SourceUnavailable) as error:
             if proxy.refused:
                 raise proxy.refused[0] from error
             raise
     open_plain(folder, folder / RECORDING).close()
-    title = (found.title or "").replace("/", "-").strip()
-    return Fetched(folder / RECORDING, safe_filename(f"{title}.{found.ext}" if title and found.ext else title))
+    title = (extraction.title or "").replace("/", "-").strip()
+    return Fetched(
+        folder / RECORDING, safe_filename(f"{title}.{extraction.ext}" if title and extraction.ext else title)
+    )
 
 
 @contextmanager
@@ -122,10 +124,10 @@ def _child(url: str, proxy: EgressProxy, options: PageOptions, folder: Path, lim
         yield child
 
 
-def _follow(child: Child, folder: Path, limits: FetchLimits, progress: Progress) -> _Found | None:
+def _follow(child: Child, folder: Path, limits: FetchLimits, progress: Progress) -> _Extraction | None:
     """Hear the child until it ends; None when it ended without an answer. Raises what it answered."""
     share = 0.0
-    found: _Found | None = None
+    extraction: _Extraction | None = None
     try:
         for message in child.messages(_Message, timeout_s=limits.timeout_s, tick_s=TICK_S):
             if message is None:
@@ -138,12 +140,12 @@ def _follow(child: Child, folder: Path, limits: FetchLimits, progress: Progress)
                 raise REFUSALS.get(message.error.code, ExtractionError)(message.error.message)
             else:
                 share = max(share, min(message.progress or 0.0, 1.0))
-                found = message.found or found
+                extraction = message.found or extraction
     except Nonsense as problem:
         raise ExtractionError("yt-dlp gave an answer that makes no sense.") from problem
     except TimeoutError:
         raise SourceUnavailable(f"Fetching the recording took longer than {limits.timeout_s:g} seconds.") from None
-    return found
+    return extraction
 
 
 def _size(folder: Path) -> int:

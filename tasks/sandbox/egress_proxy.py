@@ -102,12 +102,12 @@ class _Handler(BaseHTTPRequestHandler):
     do_GET = do_HEAD = do_POST = do_PUT = do_OPTIONS = _pass_on  # noqa: N815
 
     def _connect(self, host: str, port: int) -> socket.socket:
-        return self._own.guard.connect(host, port, min(CONNECT_TIMEOUT_S, self._own.idle_timeout_s))
+        return self._proxy.guard.connect(host, port, min(CONNECT_TIMEOUT_S, self._proxy.idle_timeout_s))
 
     def _refuse(self, error: Exception) -> None:
         is_forbidden = isinstance(error, BlockedAddress | InvalidUrl)
         if is_forbidden:
-            self._own.refused.append(cast(ParleyError, error))
+            self._proxy.refused.append(cast(ParleyError, error))
         self.send_error(403 if is_forbidden else 502, "Forbidden" if is_forbidden else "Bad Gateway")
 
     def _tell_close(self, upstream: socket.socket) -> None:
@@ -116,7 +116,7 @@ class _Handler(BaseHTTPRequestHandler):
         A server need not repeat that it closes. A client that was not told sends its next request on this connection,
         and loses it when it is quicker than our closing.
         """
-        upstream.settimeout(self._own.idle_timeout_s)
+        upstream.settimeout(self._proxy.idle_timeout_s)
         start = b""
         while b"\n" not in start and len(start) < MAX_STATUS_LINE_BYTES:
             data = upstream.recv(CHUNK_BYTES)
@@ -131,9 +131,9 @@ class _Handler(BaseHTTPRequestHandler):
         other = {self.connection: upstream, upstream: self.connection}
         with selectors.DefaultSelector() as selector:
             for end in other:
-                end.settimeout(self._own.idle_timeout_s)
+                end.settimeout(self._proxy.idle_timeout_s)
                 selector.register(end, selectors.EVENT_READ)
-            while ready := selector.select(self._own.idle_timeout_s):
+            while ready := selector.select(self._proxy.idle_timeout_s):
                 for key, _ in ready:
                     source = cast(socket.socket, key.fileobj)
                     data = source.recv(CHUNK_BYTES)
@@ -142,7 +142,7 @@ class _Handler(BaseHTTPRequestHandler):
                     other[source].sendall(data)
 
     @property
-    def _own(self) -> _Server:
+    def _proxy(self) -> _Server:
         return cast(_Server, self.server)
 
     def log_message(self, format: str, *args: object) -> None:

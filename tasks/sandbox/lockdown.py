@@ -66,8 +66,8 @@ def _enter_landlock(libc: ctypes.CDLL) -> None:
         return
     files = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
     tcp, signals_and_abstract_sockets = (0b11 if abi >= 4 else 0), (0b11 if abi >= 6 else 0)
-    known = struct.pack("QQQ", files, tcp, signals_and_abstract_sockets)[: 8 if abi < 4 else 16 if abi < 6 else 24]
-    ruleset = libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, known, ctypes.c_size_t(len(known)), ctypes.c_uint(0))
+    attributes = struct.pack("QQQ", files, tcp, signals_and_abstract_sockets)[: 8 if abi < 4 else 16 if abi < 6 else 24]
+    ruleset = libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
     if ruleset >= 0:
         libc.syscall(_SYS_LANDLOCK_RESTRICT_SELF, ctypes.c_int(ruleset), ctypes.c_uint(0))
         os.close(ruleset)

@@ -105,8 +105,8 @@ class _Watch:
     ) -> None:
         start, end = SHARES.get(step, (self._share, self._share))
         # A step's last call has no count; `completed` counts whole batches and may exceed `total`.
-        done = 1.0 if not total else min(1.0, float(completed or 0) / float(total))
-        self.report(start + done * (end - start))
+        share = 1.0 if not total else min(1.0, float(completed or 0) / float(total))
+        self.report(start + share * (end - start))
 
     def start_again(self) -> None:
         self._share = 0.0

@@ -57,12 +57,12 @@ def download(url: str, folder: Path, ways: Sequence[Fetch], limits: FetchLimits,
     Raises ExtractionError, FileTooLarge, NoAudio for an empty file, and what the ways raise.
     """
     for number, fetch in enumerate(ways):
-        own = folder / f"way-{number}"
-        own.mkdir(mode=0o700)
-        fetched = fetch(url, own, limits, progress)
+        subfolder = folder / f"way-{number}"
+        subfolder.mkdir(mode=0o700)
+        fetched = fetch(url, subfolder, limits, progress)
         if fetched is None:
             continue
-        with open_plain(own, fetched.path) as file:
+        with open_plain(subfolder, fetched.path) as file:
             size = os.fstat(file.fileno()).st_size
             if size == 0:
                 raise NoAudio("The file behind the URL is empty.")
@@ -85,8 +85,8 @@ def open_plain(folder: Path, path: Path) -> BufferedReader:
         opened = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
     except OSError as error:
         raise ExtractionError(NOTHING) from error
-    found = os.fstat(opened)
-    if not stat.S_ISREG(found.st_mode) or found.st_nlink != 1:
+    status = os.fstat(opened)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         os.close(opened)
         raise ExtractionError(NOTHING)
     return os.fdopen(opened, "rb")

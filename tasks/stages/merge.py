@@ -41,44 +41,44 @@ def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> T
     """
     if not shards:
         raise ValueError("a transcript needs at least one shard")
-    said = join(shards)
-    if said.turns is not None:
-        return _of_channels(said, said.turns)
-    segments = _in_time_order(said.segments)
+    transcription = join(shards)
+    if transcription.turns is not None:
+        return _of_channels(transcription, transcription.turns)
+    segments = _in_time_order(transcription.segments)
     turns: list[SpeakerTurn] = []
     if diarization:
         voices = _Voices(diarization.exclusive)
         segments = [piece for segment in segments for piece in _by_speaker(segment, voices)]
         turns = sorted(diarization.turns, key=lambda turn: (turn.start, turn.end, turn.speaker))
-    heard = dict.fromkeys(segment.speaker for segment in segments if segment.speaker is not None)
-    silent = dict.fromkeys(turn.speaker for turn in turns if turn.speaker not in heard)
-    names = {label: f"spk_{number}" for number, label in enumerate([*heard, *silent], start=1)}
-    seconds = _seconds(heard, turns)
+    speakers = dict.fromkeys(segment.speaker for segment in segments if segment.speaker is not None)
+    silent = dict.fromkeys(turn.speaker for turn in turns if turn.speaker not in speakers)
+    names = {label: f"spk_{number}" for number, label in enumerate([*speakers, *silent], start=1)}
+    seconds = _seconds(speakers, turns)
     return Transcript(
-        language=said.language,
-        language_probability=said.language_probability,
-        duration=said.duration,
-        model=said.model,
+        language=transcription.language,
+        language_probability=transcription.language_probability,
+        duration=transcription.duration,
+        model=transcription.model,
         segments=tuple(_named(segment, number, names) for number, segment in enumerate(segments)),
         speakers=tuple(Speaker(names[label], talked) for label, talked in seconds.items()),
         turns=tuple(replace(turn, speaker=names[turn.speaker]) for turn in turns),
-        warnings=(*said.warnings, *(diarization.warnings if diarization else ())),
-        quality=assess(said, segments, turns if diarization else None),
+        warnings=(*transcription.warnings, *(diarization.warnings if diarization else ())),
+        quality=assess(transcription, segments, turns if diarization else None),
     )
 
 
-def _of_channels(said: Transcription, turns: tuple[SpeakerTurn, ...]) -> Transcript:
-    heard = sorted({segment.speaker for segment in said.segments if segment.speaker is not None})
+def _of_channels(transcription: Transcription, turns: tuple[SpeakerTurn, ...]) -> Transcript:
+    speakers = sorted({segment.speaker for segment in transcription.segments if segment.speaker is not None})
     return Transcript(
-        language=said.language,
-        language_probability=said.language_probability,
-        duration=said.duration,
-        model=said.model,
-        segments=said.segments,
-        speakers=tuple(Speaker(speaker, talked) for speaker, talked in _seconds(heard, turns).items()),
+        language=transcription.language,
+        language_probability=transcription.language_probability,
+        duration=transcription.duration,
+        model=transcription.model,
+        segments=transcription.segments,
+        speakers=tuple(Speaker(speaker, talked) for speaker, talked in _seconds(speakers, turns).items()),
         turns=turns,
-        warnings=said.warnings,
-        quality=assess(said, said.segments, turns),
+        warnings=transcription.warnings,
+        quality=assess(transcription, transcription.segments, turns),
     )
 
 

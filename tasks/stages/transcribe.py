@@ -53,7 +53,7 @@ def transcribe(
         progress(1.0)
         return nothing_said(language, place, options)
     language = language or vote([part], recogniser, lambda: progress(SCAN_SHARE))
-    said = recognise(
+    transcription = recognise(
         part,
         replace(options, language=language.code),
         recogniser,
@@ -64,12 +64,12 @@ def transcribe(
     return Transcription(
         language.code,
         language.probability,
-        part.own.duration,
+        part.core.duration,
         options.model,
-        said.segments,
-        checks.joined([*language.caveats, *checks.language_doubt(language), *said.warnings]),
+        transcription.segments,
+        checks.joined([*language.caveats, *checks.language_doubt(language), *transcription.warnings]),
         part.speech_seconds,
-        said.dropped_seconds,
-        said.dropped,
+        transcription.dropped_seconds,
+        transcription.dropped,
         shard=place,
     )

@@ -55,7 +55,7 @@ class Deafness:
             config.redis_url.get_secret_value(), socket_timeout=BROKER_TIMEOUT_S,
             socket_connect_timeout=BROKER_TIMEOUT_S,
         )  # fmt: skip
-        self._heard, self._heard_before = 0, 0
+        self._receipts, self._receipts_before = 0, 0
         self._unheard = 0  # looks in a row
         self._unbegun: dict[str, int] = {}  # looks by id of the message
         self._unheld: dict[str, int] = {}
@@ -96,19 +96,19 @@ class Deafness:
         return max(self._unbegun.values(), default=0)
 
     def _note(self, **_: Any) -> None:
-        self._heard += 1
+        self._receipts += 1
 
     def _hears_nothing(self) -> bool:
         """Rings lie there, a slot is free, and none was fetched since the last look; not while the broker is away."""
-        has_heard = self._heard != self._heard_before
-        self._heard_before = self._heard
+        has_heard = self._receipts != self._receipts_before
+        self._receipts_before = self._receipts
         if has_heard or len(state.reserved_requests) >= self._slots:
             return False
         try:
-            with self._broker.pipeline(transaction=False) as asked:
+            with self._broker.pipeline(transaction=False) as pipeline:
                 for name in self._lists:
-                    asked.llen(name)
-                return any(asked.execute())
+                    pipeline.llen(name)
+                return any(pipeline.execute())
         except redis.RedisError:
             return False
 
@@ -116,7 +116,7 @@ class Deafness:
         """Ids of the messages whose child does not hold the stage that it was rung for, or stays at another task for
         longer than any stage may stand still."""
         stages = [(_key(one), one) for one in begun if _is_stage(one)]
-        held: set[tuple[Any, ...]] = set()
+        leases: set[tuple[Any, ...]] = set()
         host = worker_name().rpartition(":")[0]
         if stages:
             columns = (Stage.job_id, Stage.name, Stage.shard)
@@ -126,18 +126,18 @@ class Deafness:
                         select(*columns, Stage.worker)
                         .where(tuple_(*columns).in_([key for key, _ in stages]), Stage.state == StageState.RUNNING)
                     )  # fmt: skip
-                    held = {(tuple(row[:3]), row.worker) for row in rows}
+                    leases = {(tuple(row[:3]), row.worker) for row in rows}
             except DatabaseUnavailable:
                 stages = []
         others_until = time.time() - self._config.stall_timeout_s
         return [
-            *(one.id for key, one in stages if (key, f"{host}:{one.worker_pid}") not in held),
+            *(one.id for key, one in stages if (key, f"{host}:{one.worker_pid}") not in leases),
             *(one.id for one in begun if not _is_stage(one) and (one.time_start or 0) < others_until),
         ]
 
 
-def _counted(before: dict[str, int], seen: Collection[str]) -> dict[str, int]:
-    return {id_: before.get(id_, 0) + 1 for id_ in seen}
+def _counted(before: dict[str, int], ids: Collection[str]) -> dict[str, int]:
+    return {id_: before.get(id_, 0) + 1 for id_ in ids}
 
 
 def _is_stage(request: Request) -> bool:

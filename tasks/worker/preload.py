@@ -47,7 +47,7 @@ def prepare(queues: Collection[str], processes: int, config: Settings) -> None:
 def _load(queues: Collection[str], number: int, processes: int, config: Settings) -> bool:
     if not engine(config).has_models or not HEAVY & set(queues):
         return True
-    own = cards.take(config.cuda_visible_devices, number, processes)
+    visible_cards = cards.take(config.cuda_visible_devices, number, processes)
     if not config.preload_models:
         return True
     began = time.monotonic()
@@ -59,7 +59,7 @@ def _load(queues: Collection[str], number: int, processes: int, config: Settings
     except Exception as error:
         log.exception("models_not_loaded", code="unexpected_error", message=type(error).__name__)
         return False
-    log.info("models_loaded", process=number, cards=",".join(own), seconds=round(time.monotonic() - began, 1))
+    log.info("models_loaded", process=number, cards=",".join(visible_cards), seconds=round(time.monotonic() - began, 1))
     rest(config.model_idle_s)
     return True
 

@@ -82,19 +82,19 @@ def _check_models(instance: Any, **_: Any) -> None:
     instance.app.conf.worker_proc_alive_timeout = preload.LOAD_TIMEOUT_S  # what a process of the pool gets to begin
 
 
-def _check_card(setting: str, wanted: str, listed: str) -> None:
-    """Refuse to start when some process of the pool will not see the card that is `wanted`, "cuda" or "cuda:1"."""
-    if not wanted.startswith("cuda"):
+def _check_card(setting: str, device: str, listed: str) -> None:
+    """Refuse to start when some process of the pool will not see the card of `device`, "cuda" or "cuda:1"."""
+    if not device.startswith("cuda"):
         return
-    number = int(wanted.partition(":")[2] or 0)
+    number = int(device.partition(":")[2] or 0)
     if 0 < cards.fewest(listed, _processes) <= number:
         raise SystemExit(
-            f"{setting} is {wanted}, but {_processes} processes share the cards {listed} of CUDA_VISIBLE_DEVICES, and "
-            f"each counts its own from cuda:0: not all have a {wanted}. Set {setting}=cuda, or a smaller -c."
+            f"{setting} is {device}, but {_processes} processes share the cards {listed} of CUDA_VISIBLE_DEVICES, and "
+            f"each counts its own from cuda:0: not all have a {device}. Set {setting}=cuda, or a smaller -c."
         )
     if (count := _cuda_devices()) <= number:
         raise SystemExit(
-            f"{setting} is {wanted}, but this worker sees no {'such ' if count else ''}CUDA device. Give it one "
+            f"{setting} is {device}, but this worker sees no {'such ' if count else ''}CUDA device. Give it one "
             f"(nvidia-smi must list it here), or set {setting}=cpu; DEVICE=auto uses one where there is one."
         )
 
@@ -102,8 +102,10 @@ def _check_card(setting: str, wanted: str, listed: str) -> None:
 def _cuda_devices() -> int:
     """Counted in a process of its own: CUDA that was touched here could not be used by the children that are forked."""
     question = "import ctranslate2; print(ctranslate2.get_cuda_device_count())"
-    told = subprocess.run((sys.executable, "-c", question), stdout=subprocess.PIPE, check=False, timeout=CUDA_TIMEOUT_S)  # noqa: S603
-    return int(told.stdout or 0)
+    child = subprocess.run(  # noqa: S603
+        (sys.executable, "-c", question), stdout=subprocess.PIPE, check=False, timeout=CUDA_TIMEOUT_S
+    )
+    return int(child.stdout or 0)
 
 
 @signals.worker_process_init.connect

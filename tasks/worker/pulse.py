@@ -46,12 +46,12 @@ def beat(file: Path | None, is_well: Callable[[], bool]) -> None:
 
 def watch(parent: int, config: Settings) -> None:
     """In a child, for ever: end the worker when its main process has not beaten for DEAF_TIMEOUT_S."""
-    seen, missed = 0, 0
+    last_beats, missed = 0, 0
     while missed < LOOKS:
         time.sleep(config.deaf_timeout_s / LOOKS)
         beats = _beats[0]
-        missed = missed + 1 if beats and beats == seen else 0
-        seen = beats
+        missed = missed + 1 if beats and beats == last_beats else 0
+        last_beats = beats
     log.error("worker_hangs", pid=parent, timeout_s=config.deaf_timeout_s)
     shutdown.tell()
     time.sleep(GIVE_BACK_S + config.grace_s)

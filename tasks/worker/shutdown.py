@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import mmap
 
-_told = mmap.mmap(-1, 1)
+_flag = mmap.mmap(-1, 1)
 """One byte of memory, made before the pool forks, so that parent and children share it. Not an Event: that has a lock,
 and a child that is killed while it holds it would block all others for good."""
 
 
 def tell() -> None:
     """Called in the parent when the shutdown begins."""
-    _told[0] = 1
+    _flag[0] = 1
 
 
 def shutting_down() -> bool:
     """True once the worker is to stop: claim nothing, give back what is held."""
-    return _told[0] == 1
+    return _flag[0] == 1

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
+from collections.abc import Callable
+
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.recordings import Recordings
 from tests.browser.screen import Screen
 
 A = ("First of A.", "Second of A.", "Third of A.")
@@ -18,7 +22,9 @@ def is_asked(screen: Screen, theirs: str, yours: str) -> None:
 
 
 @pytest.mark.parametrize("choice", ["yours", "theirs"])
-def test_a_sentence_that_others_corrected_meanwhile_is_shown_in_both_ways(screen, recordings, a, choice):
+def test_a_sentence_that_others_corrected_meanwhile_is_shown_in_both_ways(
+    screen: Screen, recordings: Recordings, a: uuid.UUID, choice: str
+) -> None:
     """What was typed stays in its field until the person chooses; the choice is in the field and on the server."""
     recordings.correct(a, segments=[{"id": 0, "text": "Theirs."}])
     screen.correct(0, "Mine.")
@@ -34,7 +40,7 @@ def test_a_sentence_that_others_corrected_meanwhile_is_shown_in_both_ways(screen
     recordings.becomes(a, kept, "Two.", A[2])
 
 
-def test_corrections_of_other_sentences_come_together(screen, recordings, a):
+def test_corrections_of_other_sentences_come_together(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """A sentence that nobody else touched is saved, and those of others are shown."""
     recordings.correct(a, segments=[{"id": 2, "text": "Theirs."}])
     screen.correct(0, "Mine.")
@@ -43,7 +49,9 @@ def test_corrections_of_other_sentences_come_together(screen, recordings, a):
     screen.sees("Mine.", A[1], "Theirs.")
 
 
-def test_a_conflict_leaves_the_sentence_that_is_being_typed_alone(screen, recordings, a):
+def test_a_conflict_leaves_the_sentence_that_is_being_typed_alone(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """The caret and the letters around it stay in the second sentence while the first is asked about."""
     recordings.correct(a, segments=[{"id": 0, "text": "Theirs."}])
     with screen.slow_saves() as network:
@@ -60,7 +68,9 @@ def test_a_conflict_leaves_the_sentence_that_is_being_typed_alone(screen, record
     recordings.becomes(a, "Mine.", "Being typed.", A[2])
 
 
-def test_speakers_that_others_changed_leave_the_sentence_that_is_being_typed_alone(screen, recordings, a):
+def test_speakers_that_others_changed_leave_the_sentence_that_is_being_typed_alone(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """A transcript that has to be drawn anew keeps the letters, the focus and the caret within them."""
     recordings.correct(a, speakers={"spk_1": "Anna", "spk_2": "Anna"})
     screen.correct(0, "Mine.")
@@ -81,7 +91,9 @@ def test_speakers_that_others_changed_leave_the_sentence_that_is_being_typed_alo
     recordings.becomes(a, "Mine again.", "Being", A[2])
 
 
-def test_a_name_that_others_gave_meanwhile_is_shown_beside_the_one_that_was_typed(screen, recordings, a):
+def test_a_name_that_others_gave_meanwhile_is_shown_beside_the_one_that_was_typed(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """The name that was typed is kept until the person chooses."""
     recordings.correct(a, speakers={"spk_1": "Anna"})
     screen.rename("spk_1", "Bert")
@@ -93,7 +105,9 @@ def test_a_name_that_others_gave_meanwhile_is_shown_beside_the_one_that_was_type
     expect(screen.page.locator("#transcript .who")).to_have_text(["Bert", "spk_2", "Bert"])
 
 
-def test_a_conflict_is_kept_when_another_recording_is_opened(screen, recordings, a):
+def test_a_conflict_is_kept_when_another_recording_is_opened(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """It can be decided from there, and goes to its own recording."""
     b = recordings.finished("b.wav", "First of B.")
     screen.page.reload()
@@ -111,7 +125,7 @@ def test_a_conflict_is_kept_when_another_recording_is_opened(screen, recordings,
     assert recordings.texts(b) == ["First of B."]
 
 
-def test_a_second_conflict_is_asked_about_again(screen, recordings, a):
+def test_a_second_conflict_is_asked_about_again(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """Others who correct the same sentence once more, before the choice is made, are not overwritten unseen."""
     recordings.correct(a, segments=[{"id": 0, "text": "Theirs."}])
     screen.correct(0, "Mine.")
@@ -122,7 +136,7 @@ def test_a_second_conflict_is_asked_about_again(screen, recordings, a):
     assert recordings.texts(a)[0] == "Theirs again."
 
 
-def test_what_is_typed_on_into_a_conflict_is_what_is_kept(screen, recordings, a):
+def test_what_is_typed_on_into_a_conflict_is_what_is_kept(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """The field can be edited while the page asks, and shows what it would keep."""
     recordings.correct(a, segments=[{"id": 0, "text": "Theirs."}])
     screen.correct(0, "Mine.")
@@ -133,7 +147,7 @@ def test_what_is_typed_on_into_a_conflict_is_what_is_kept(screen, recordings, a)
     recordings.becomes(a, "Theirs and mine.", *A[1:])
 
 
-def test_the_same_correction_by_two_is_no_conflict(screen, recordings, a):
+def test_the_same_correction_by_two_is_no_conflict(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """Nobody is asked to choose between equal texts."""
     recordings.correct(a, segments=[{"id": 0, "text": "Both."}])
     screen.correct(0, "Both.")
@@ -141,7 +155,7 @@ def test_the_same_correction_by_two_is_no_conflict(screen, recordings, a):
     assert recordings.result(a)["version"] == 1
 
 
-def test_nothing_is_undone_that_the_person_has_not_seen(screen, recordings, a):
+def test_nothing_is_undone_that_the_person_has_not_seen(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """Undoing all stops when others have corrected meanwhile, and shows what they wrote."""
     screen.correct(0, "Mine.")
     screen.has_saved()
@@ -152,7 +166,7 @@ def test_nothing_is_undone_that_the_person_has_not_seen(screen, recordings, a):
     screen.sees("Mine.", "Theirs.", A[2])
 
 
-def test_two_tabs_on_one_recording_lose_nothing(new_screen, recordings):
+def test_two_tabs_on_one_recording_lose_nothing(new_screen: Callable[..., Screen], recordings: Recordings) -> None:
     """What is typed in each of two tabs is saved or asked about, and in the end both show the same."""
     task = recordings.finished("a.wav", *A)
     one, two = new_screen(), new_screen()

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from playwright.sync_api import expect
+import uuid
+
+from playwright.sync_api import Route, expect
 
 from api.transcripts.correction_request import MAX_TEXT_CHARS
 from shared.callers import keys
 from shared.db import session
+from tests.browser.recordings import Recordings
 from tests.browser.screen import Screen
-from tests.service.gateway import eventually
+from tests.service.gateway import Gateway, eventually
 
 A = ("First of A.", "Second of A.", "Third of A.")
 
@@ -21,7 +24,7 @@ def has_failed(screen: Screen, text: str, reason: str) -> None:
     assert screen.page.locator("#message").inner_text() != "Saved."
 
 
-def test_a_sentence_is_kept_while_the_network_is_gone(screen, recordings, a):
+def test_a_sentence_is_kept_while_the_network_is_gone(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """It stays in its field, and "Try again" saves it."""
     with screen.broken_saves():
         screen.correct(0, "Mine.")
@@ -37,7 +40,9 @@ def test_a_sentence_is_kept_while_the_network_is_gone(screen, recordings, a):
     screen.sees("Mine.", *A[1:])
 
 
-def test_all_that_the_network_kept_back_is_saved_once_it_is_there_again(screen, recordings, a):
+def test_all_that_the_network_kept_back_is_saved_once_it_is_there_again(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """One "Try again", or one correction that succeeds, saves the others too."""
     with screen.broken_saves():
         screen.correct(0, "One.")
@@ -48,7 +53,9 @@ def test_all_that_the_network_kept_back_is_saved_once_it_is_there_again(screen, 
     expect(screen.button("Try again")).to_have_count(0)
 
 
-def test_a_sentence_that_was_not_saved_goes_to_its_recording_from_another_one(screen, recordings, a):
+def test_a_sentence_that_was_not_saved_goes_to_its_recording_from_another_one(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """It survives that another recording is opened, is tried again from there, and is there when its own is shown."""
     b = recordings.finished("b.wav", "First of B.")
     screen.page.reload()
@@ -66,10 +73,10 @@ def test_a_sentence_that_was_not_saved_goes_to_its_recording_from_another_one(sc
     screen.sees("First of B.")
 
 
-def test_a_correction_whose_answer_was_lost_is_saved_once(screen, recordings, a):
+def test_a_correction_whose_answer_was_lost_is_saved_once(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """It is on the server already when it is tried again, which is no conflict."""
 
-    def lose_answer(route):
+    def lose_answer(route: Route) -> None:
         if route.request.method == "PATCH":
             route.fetch()
             route.abort("connectionreset")
@@ -87,7 +94,7 @@ def test_a_correction_whose_answer_was_lost_is_saved_once(screen, recordings, a)
     recordings.becomes(a, "Mine.", "Two.", A[2])
 
 
-def test_a_text_that_the_server_refuses_is_kept(screen, recordings, a):
+def test_a_text_that_the_server_refuses_is_kept(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """It can be shortened where it stands, and is saved then."""
     long = "long " * (MAX_TEXT_CHARS // 5 + 1)
     screen.sentence(0).click()
@@ -101,7 +108,7 @@ def test_a_text_that_the_server_refuses_is_kept(screen, recordings, a):
     recordings.becomes(a, "Short.", *A[1:])
 
 
-def test_a_name_that_the_server_refuses_is_kept(screen, recordings, a):
+def test_a_name_that_the_server_refuses_is_kept(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """It can be typed otherwise where it stands, and is saved then."""
     screen.rename("spk_1", "spk_2")
     has_failed(screen, "spk_2", "speaker's id")
@@ -113,7 +120,7 @@ def test_a_name_that_the_server_refuses_is_kept(screen, recordings, a):
     assert recordings.names(a) == ["Anna", "spk_2", "Anna"]
 
 
-def test_a_name_is_kept_while_the_network_is_gone(screen, recordings, a):
+def test_a_name_is_kept_while_the_network_is_gone(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """It stands where it was typed, and "Try again" saves it."""
     with screen.broken_saves():
         screen.rename("spk_1", "Anna")
@@ -125,7 +132,9 @@ def test_a_name_is_kept_while_the_network_is_gone(screen, recordings, a):
     expect(screen.page.locator("#transcript .who")).to_have_text(["Anna", "spk_2", "Anna"])
 
 
-def test_a_sentence_of_a_recording_that_others_deleted_is_kept(screen, recordings, a):
+def test_a_sentence_of_a_recording_that_others_deleted_is_kept(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """The page says that the task is gone and keeps the text until the person discards it."""
     assert recordings.caller.http.delete(f"/tasks/{a}").is_success
     screen.correct(0, "Mine.")
@@ -139,7 +148,9 @@ def test_a_sentence_of_a_recording_that_others_deleted_is_kept(screen, recording
     expect(screen.page.locator("#notices li")).to_have_count(0)
 
 
-def test_a_sentence_is_kept_when_its_key_was_revoked(screen, gateway, recordings, a):
+def test_a_sentence_is_kept_when_its_key_was_revoked(
+    screen: Screen, gateway: Gateway, recordings: Recordings, a: uuid.UUID
+) -> None:
     """It is tried again with the key that stands in the form then, which may be a stranger's and not do either."""
     with session() as work:
         keys.revoke(work, recordings.caller.id)
@@ -153,7 +164,9 @@ def test_a_sentence_is_kept_when_its_key_was_revoked(screen, gateway, recordings
     expect(screen.sentence(0)).to_have_text("Mine.")
 
 
-def test_a_recording_that_cannot_be_opened_leaves_the_one_that_is_open(screen, recordings, a):
+def test_a_recording_that_cannot_be_opened_leaves_the_one_that_is_open(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """The page says why, and what is shown stays."""
     recordings.finished("b.wav", "First of B.")
     screen.page.reload()
@@ -164,7 +177,9 @@ def test_a_recording_that_cannot_be_opened_leaves_the_one_that_is_open(screen, r
     screen.sees(*A)
 
 
-def test_a_recording_that_could_not_be_erased_is_still_there(screen, recordings, a):
+def test_a_recording_that_could_not_be_erased_is_still_there(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """The page says why, and keeps showing the recording and its place in the list."""
     screen.page.route("**/tasks/*", lambda route: route.abort("connectionfailed"))
     screen.button("Delete").click()
@@ -173,7 +188,9 @@ def test_a_recording_that_could_not_be_erased_is_still_there(screen, recordings,
     expect(screen.entry("a.wav")).to_be_visible()
 
 
-def test_a_gateway_that_is_stopped_and_started_takes_what_was_typed_meanwhile(screen, gateway, recordings, a):
+def test_a_gateway_that_is_stopped_and_started_takes_what_was_typed_meanwhile(
+    screen: Screen, gateway: Gateway, recordings: Recordings, a: uuid.UUID
+) -> None:
     """Corrections that are made while the server is away are saved when it is back."""
     gateway.stack.stop_process("api")
     try:

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
+
+from tests.browser.recordings import Recordings
+from tests.browser.screen import Screen
 
 A = tuple(f"Sentence {number} of A." for number in range(40))
 NEW = ("First of the new one.", "Second of the new one.")
 
 
-def test_a_sentence_that_is_typed_while_a_job_ends_is_saved_where_it_was_typed(screen, recordings, a, recording):
+def test_a_sentence_that_is_typed_while_a_job_ends_is_saved_where_it_was_typed(
+    screen: Screen, recordings: Recordings, a: uuid.UUID, recording: Path
+) -> None:
     """The end of the job takes neither the sentence nor the caret away, and Enter saves it into its own recording."""
     task = screen.send(recording)
     claim = recordings.begin(task)
@@ -29,7 +35,9 @@ def test_a_sentence_that_is_typed_while_a_job_ends_is_saved_where_it_was_typed(s
     expect(screen.button("Open transcript")).to_have_count(0)
 
 
-def test_live_text_stays_out_of_the_transcript_that_is_open(screen, recordings, a, recording):
+def test_live_text_stays_out_of_the_transcript_that_is_open(
+    screen: Screen, recordings: Recordings, a: uuid.UUID, recording: Path
+) -> None:
     """What is recognised goes to the job's own view, which a button brings up and an opened recording hides."""
     task = screen.send(recording)
     claim = recordings.begin(task)
@@ -49,7 +57,9 @@ def test_live_text_stays_out_of_the_transcript_that_is_open(screen, recordings, 
     screen.sees(*NEW)
 
 
-def test_a_job_that_is_started_and_ends_moves_nothing(screen, recordings, a, recording):
+def test_a_job_that_is_started_and_ends_moves_nothing(
+    screen: Screen, recordings: Recordings, a: uuid.UUID, recording: Path
+) -> None:
     """Neither its start, nor its text, nor its end scrolls what is read, at the top and in the middle."""
     for number in (0, 30):
         screen.page.mouse.wheel(0, -100_000)
@@ -71,7 +81,9 @@ def test_a_job_that_is_started_and_ends_moves_nothing(screen, recordings, a, rec
         screen.sees(*A)
 
 
-def test_the_lines_of_a_job_cover_no_sentence_that_is_being_typed(screen, recordings, a, recording):
+def test_the_lines_of_a_job_cover_no_sentence_that_is_being_typed(
+    screen: Screen, recordings: Recordings, a: uuid.UUID, recording: Path
+) -> None:
     """A sentence at the window's lower edge is moved out from behind them, and typed on."""
     screen.page.get_by_label("Recording", exact=True).set_input_files(recording)
     screen.type_into(20, "Half a")
@@ -89,7 +101,9 @@ def test_the_lines_of_a_job_cover_no_sentence_that_is_being_typed(screen, record
     assert recordings.texts(a)[20] == "Half a sentence."
 
 
-def test_the_live_text_that_is_read_stays_when_the_job_ends(screen, recordings, recording):
+def test_the_live_text_that_is_read_stays_when_the_job_ends(
+    screen: Screen, recordings: Recordings, recording: Path
+) -> None:
     """The job's end is said beside it, and the transcript comes when it is asked for."""
     screen.enter()
     task = screen.send(recording)
@@ -104,7 +118,9 @@ def test_the_live_text_that_is_read_stays_when_the_job_ends(screen, recordings, 
 
 
 @pytest.mark.parametrize("end", ["cancelled", "failed", "deleted"])
-def test_a_job_that_ends_otherwise_says_so_and_takes_nothing_away(screen, recordings, a, recording, end):
+def test_a_job_that_ends_otherwise_says_so_and_takes_nothing_away(
+    screen: Screen, recordings: Recordings, a: uuid.UUID, recording: Path, end: str
+) -> None:
     """A job that is cancelled, fails or is deleted leaves the half-typed sentence of another recording in its field."""
     if end == "failed":
         recording.write_bytes(b"")
@@ -124,7 +140,7 @@ def test_a_job_that_ends_otherwise_says_so_and_takes_nothing_away(screen, record
     assert recordings.texts(a)[0] == "Half a sentence."
 
 
-def test_the_list_that_is_read_stays_when_a_job_ends(screen, recordings, recording):
+def test_the_list_that_is_read_stays_when_a_job_ends(screen: Screen, recordings: Recordings, recording: Path) -> None:
     """Earlier recordings that were asked for with "More" are still there, and the new one is on top."""
     for number in range(12):
         recordings.finished(f"{number}.wav", "Said.")
@@ -139,7 +155,7 @@ def test_the_list_that_is_read_stays_when_a_job_ends(screen, recordings, recordi
     expect(screen.entry("0.wav")).to_be_focused()
 
 
-def test_what_was_searched_for_stays_when_a_job_ends(screen, recordings, recording):
+def test_what_was_searched_for_stays_when_a_job_ends(screen: Screen, recordings: Recordings, recording: Path) -> None:
     """A list of hits is about the same words afterwards."""
     recordings.finished("a.wav", "A delay.")
     recordings.finished("b.wav", "Nothing.")
@@ -154,7 +170,7 @@ def test_what_was_searched_for_stays_when_a_job_ends(screen, recordings, recordi
     expect(screen.entry("a.wav")).to_be_visible()
 
 
-def test_each_job_that_has_ended_can_be_opened(screen, recordings, recording):
+def test_each_job_that_has_ended_can_be_opened(screen: Screen, recordings: Recordings, recording: Path) -> None:
     """Two jobs that end one after another have a line each, which opens its own transcript and goes with it."""
     screen.enter()
     for name in ("one", "two"):
@@ -170,7 +186,9 @@ def test_each_job_that_has_ended_can_be_opened(screen, recordings, recording):
     expect(screen.button("Open transcript")).to_have_count(0)
 
 
-def test_a_recording_can_be_played_after_another_one_was_sent(screen, recordings, recording):
+def test_a_recording_can_be_played_after_another_one_was_sent(
+    screen: Screen, recordings: Recordings, recording: Path
+) -> None:
     """The player of the transcript that is open keeps its recording."""
     screen.enter()
     recordings.end(recordings.begin(screen.send(recording)), *NEW)
@@ -189,7 +207,9 @@ def test_a_recording_can_be_played_after_another_one_was_sent(screen, recordings
     assert screen.page.locator("#player").evaluate(loads) == 0.5
 
 
-def test_the_transcript_that_is_deleted_is_the_one_that_was_shown_when_the_person_agreed(screen, recordings, a):
+def test_the_transcript_that_is_deleted_is_the_one_that_was_shown_when_the_person_agreed(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """Another recording that is opened while the first is being erased is neither erased nor closed."""
     b = recordings.finished("b.wav", "First of B.", "Second of B.")
     screen.page.reload()

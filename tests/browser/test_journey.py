@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import httpx
 import pytest
@@ -24,7 +25,7 @@ def rig(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         yield running
 
 
-def test_a_recording_becomes_a_corrected_transcript(browser, rig, recording):
+def test_a_recording_becomes_a_corrected_transcript(browser: Browser, rig: Rig, recording: Path) -> None:
     """It is sent, followed to its end, opened, corrected, named, downloaded, found again and deleted."""
     headers = {"Authorization": f"Bearer {rig.stack.api_key}"}
     with httpx.Client(base_url=rig.stack.url, headers=headers, timeout=PATIENCE_S) as http, browser.new_page() as page:

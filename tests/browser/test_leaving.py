@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import uuid
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import expect
 
+from tests.browser.recordings import Recordings
 from tests.browser.screen import Screen
 
 A = ("First of A.", "Second of A.")
@@ -28,7 +30,7 @@ def asks(screen: Screen) -> bool:
     return screen.dialogs == ["beforeunload"]
 
 
-def test_a_half_typed_sentence_is_asked_about(screen, recordings, a):
+def test_a_half_typed_sentence_is_asked_about(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """Whoever stays finds the sentence as it was."""
     screen.type_into(0, "Half a")
     assert asks(screen)
@@ -39,7 +41,7 @@ def test_a_half_typed_sentence_is_asked_about(screen, recordings, a):
     assert not asks(screen)
 
 
-def test_a_tab_with_a_half_typed_sentence_is_asked_about_when_it_is_closed(screen, a):
+def test_a_tab_with_a_half_typed_sentence_is_asked_about_when_it_is_closed(screen: Screen, a: uuid.UUID) -> None:
     """Closing is leaving, too."""
     screen.type_into(0, "Half a")
     screen.answer_is_yes = False
@@ -49,7 +51,7 @@ def test_a_tab_with_a_half_typed_sentence_is_asked_about_when_it_is_closed(scree
     expect(screen.sentence(0)).to_have_text("Half a")
 
 
-def test_a_half_typed_name_is_asked_about(screen, a):
+def test_a_half_typed_name_is_asked_about(screen: Screen, a: uuid.UUID) -> None:
     """A name is text like any other."""
     screen.page.locator("#transcript .who").first.click()
     screen.page.keyboard.type("An")
@@ -58,7 +60,7 @@ def test_a_half_typed_name_is_asked_about(screen, a):
     assert not asks(screen)
 
 
-def test_nothing_is_asked_where_nothing_would_be_lost(screen, a):
+def test_nothing_is_asked_where_nothing_would_be_lost(screen: Screen, a: uuid.UUID) -> None:
     """Reading, and typing that was taken back, are left without a question."""
     assert not asks(screen)
     screen.open("a.wav", A[0])
@@ -67,7 +69,7 @@ def test_nothing_is_asked_where_nothing_would_be_lost(screen, a):
     assert not asks(screen)
 
 
-def test_a_correction_on_its_way_is_asked_about(screen, a):
+def test_a_correction_on_its_way_is_asked_about(screen: Screen, a: uuid.UUID) -> None:
     """Until the server has it."""
     with screen.slow_saves() as network:
         screen.correct(0, "Mine.")
@@ -77,7 +79,7 @@ def test_a_correction_on_its_way_is_asked_about(screen, a):
     assert not asks(screen)
 
 
-def test_a_correction_that_was_not_saved_is_asked_about(screen, recordings, a):
+def test_a_correction_that_was_not_saved_is_asked_about(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """Also when another recording is shown."""
     recordings.finished("b.wav", "First of B.")
     screen.page.reload()
@@ -89,7 +91,7 @@ def test_a_correction_that_was_not_saved_is_asked_about(screen, recordings, a):
         assert asks(screen)
 
 
-def test_a_conflict_is_asked_about(screen, recordings, a):
+def test_a_conflict_is_asked_about(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """Until the person has chosen."""
     recordings.correct(a, segments=[{"id": 0, "text": "Theirs."}])
     screen.correct(0, "Mine.")
@@ -99,7 +101,9 @@ def test_a_conflict_is_asked_about(screen, recordings, a):
     assert not asks(screen)
 
 
-def test_a_recording_that_is_being_sent_is_asked_about(screen, recordings, a, recording):
+def test_a_recording_that_is_being_sent_is_asked_about(
+    screen: Screen, recordings: Recordings, a: uuid.UUID, recording: Path
+) -> None:
     """Until the server has all of it; the job then goes on without the page."""
     held = []
     screen.page.route("**/transcribe", lambda route: held.append(route))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -61,7 +62,7 @@ def contrast(place: Locator, pseudo: str = "", shape: str = "color") -> float:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_everything_can_be_read(new_screen: Callable[..., Screen], recordings: Recordings, scheme: str):
+def test_everything_can_be_read(new_screen: Callable[..., Screen], recordings: Recordings, scheme: str) -> None:
     """Errors, hints, facts and what stands in empty fields have a contrast of 4.5, edges of fields one of 3."""
     recordings.finished("a.wav", "First of A.", "Second of A.")
     screen = new_screen(color_scheme=scheme)
@@ -83,7 +84,9 @@ def test_everything_can_be_read(new_screen: Callable[..., Screen], recordings: R
     assert min(edges.values()) >= SHAPE, edges
 
 
-def test_a_word_without_end_leaves_a_phone_as_wide_as_it_is(new_screen, recordings, recording):
+def test_a_word_without_end_leaves_a_phone_as_wide_as_it_is(
+    new_screen: Callable[..., Screen], recordings: Recordings, recording: Path
+) -> None:
     """Words, file names and names of speakers of 300 characters break, in every place where they are shown."""
     task = recordings.finished(f"{WORD[:200]}.wav", WORD, "Second of A.", speakers=("spk_1", "spk_2"))
     recordings.correct(task, speakers={"spk_1": WORD[:100]})
@@ -103,7 +106,9 @@ def test_a_word_without_end_leaves_a_phone_as_wide_as_it_is(new_screen, recordin
     assert screen.page.evaluate("document.documentElement.scrollWidth") <= PHONE["viewport"]["width"]
 
 
-def test_all_of_a_page_can_be_scrolled_out_from_behind_what_it_says(new_screen, recordings):
+def test_all_of_a_page_can_be_scrolled_out_from_behind_what_it_says(
+    new_screen: Callable[..., Screen], recordings: Recordings
+) -> None:
     """With many lines over its lower edge, the last line of the page can still be reached."""
     recordings.finished("a.wav", *(f"Sentence {number}." for number in range(12)))
     screen = new_screen(**PHONE)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import uuid
+
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.recordings import Recordings
 from tests.browser.screen import Screen
@@ -12,15 +14,17 @@ A, B = ("First of A.", "Second of A."), ("First of B.", "Second of B.")
 
 
 @pytest.fixture
-def two(screen: Screen, recordings: Recordings) -> tuple[str, str]:
+def two(screen: Screen, recordings: Recordings) -> tuple[uuid.UUID, uuid.UUID]:
     """Two recordings, a.wav of which is open. Their tasks."""
-    tasks = str(recordings.finished("a.wav", *A)), str(recordings.finished("b.wav", *B))
+    tasks = recordings.finished("a.wav", *A), recordings.finished("b.wav", *B)
     screen.enter()
     screen.open("a.wav", A[0])
     return tasks
 
 
-def test_corrections_on_their_way_go_to_the_recording_they_were_typed_into(screen, recordings, two):
+def test_corrections_on_their_way_go_to_the_recording_they_were_typed_into(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """Two corrections, the first of them slow, are both saved although another recording was opened meanwhile."""
     with screen.slow_saves() as network:
         screen.correct(0, "One.")
@@ -37,7 +41,9 @@ def test_corrections_on_their_way_go_to_the_recording_they_were_typed_into(scree
 
 
 @pytest.mark.parametrize("way", ["click", "keyboard"])
-def test_a_sentence_that_is_left_by_opening_another_recording_is_saved_where_it_was_typed(screen, recordings, two, way):
+def test_a_sentence_that_is_left_by_opening_another_recording_is_saved_where_it_was_typed(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID], way: str
+) -> None:
     """Neither the click nor the key that opens another recording takes the sentence there."""
     screen.type_into(0, "Left behind.")
     if way == "click":
@@ -49,7 +55,9 @@ def test_a_sentence_that_is_left_by_opening_another_recording_is_saved_where_it_
     assert recordings.texts(two[1]) == list(B)
 
 
-def test_a_name_on_its_way_goes_to_the_recording_it_was_typed_into(screen, recordings, two):
+def test_a_name_on_its_way_goes_to_the_recording_it_was_typed_into(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """A slow renaming is saved in its own recording, and the one that is open by then keeps its names."""
     with screen.slow_saves() as network:
         screen.rename("spk_1", "Anna")
@@ -62,7 +70,9 @@ def test_a_name_on_its_way_goes_to_the_recording_it_was_typed_into(screen, recor
     assert screen.page.locator("#transcript .who").all_inner_texts() == ["spk_1", "spk_2"]
 
 
-def test_a_recording_that_comes_late_is_not_shown_in_place_of_the_one_opened_after_it(screen, recordings, two):
+def test_a_recording_that_comes_late_is_not_shown_in_place_of_the_one_opened_after_it(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """What is shown and what is saved belong to the recording that was clicked last."""
     held = []
     screen.page.route(f"**/result/{two[0]}*", lambda route: held.append(route))
@@ -79,7 +89,9 @@ def test_a_recording_that_comes_late_is_not_shown_in_place_of_the_one_opened_aft
     assert recordings.texts(two[0]) == list(A)
 
 
-def test_a_sentence_that_is_corrected_twice_in_a_row_ends_as_it_was_typed_last(screen, recordings, two):
+def test_a_sentence_that_is_corrected_twice_in_a_row_ends_as_it_was_typed_last(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """The second correction waits for the first, and neither the field nor the server goes back."""
     with screen.slow_saves() as network:
         screen.correct(0, "Once.")
@@ -94,7 +106,9 @@ def test_a_sentence_that_is_corrected_twice_in_a_row_ends_as_it_was_typed_last(s
     screen.sees("Twice.", A[1])
 
 
-def test_what_is_typed_while_a_sentence_is_being_saved_stays(screen, recordings, two):
+def test_what_is_typed_while_a_sentence_is_being_saved_stays(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """The answer to the first correction leaves the caret and the new letters in the same sentence alone."""
     with screen.slow_saves() as network:
         screen.correct(0, "Once")
@@ -110,7 +124,9 @@ def test_what_is_typed_while_a_sentence_is_being_saved_stays(screen, recordings,
     screen.sees("Once upon a time.", A[1])
 
 
-def test_a_recording_opened_again_shows_what_is_on_its_way(screen, recordings, two):
+def test_a_recording_opened_again_shows_what_is_on_its_way(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """Its new text is there before the server has it, and after."""
     with screen.slow_saves() as network:
         screen.correct(0, "One.")
@@ -125,11 +141,13 @@ def test_a_recording_opened_again_shows_what_is_on_its_way(screen, recordings, t
     recordings.becomes(two[0], "One.", "Two.")
 
 
-def test_an_old_answer_never_covers_a_saved_correction(screen, recordings, two):
+def test_an_old_answer_never_covers_a_saved_correction(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """A transcript that was read before a correction and arrives after it is read anew."""
     answers = []
 
-    def late(route):
+    def late(route: Route) -> None:
         answers.append((route, route.fetch()))
 
     screen.page.route(f"**/result/{two[0]}*", late, times=1)
@@ -146,7 +164,9 @@ def test_an_old_answer_never_covers_a_saved_correction(screen, recordings, two):
     recordings.becomes(two[0], "One.", "Two.")
 
 
-def test_a_file_that_is_downloaded_has_the_correction_that_was_just_typed(screen, recordings, two):
+def test_a_file_that_is_downloaded_has_the_correction_that_was_just_typed(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """The download waits for corrections of its recording that are on their way."""
     with screen.slow_saves() as network, screen.page.expect_download() as download:
         screen.type_into(0, "Just typed.")
@@ -157,7 +177,9 @@ def test_a_file_that_is_downloaded_has_the_correction_that_was_just_typed(screen
     assert "Just typed." in download.value.path().read_text()
 
 
-def test_text_that_the_server_writes_otherwise_is_shown_as_the_server_has_it(screen, recordings, two):
+def test_text_that_the_server_writes_otherwise_is_shown_as_the_server_has_it(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """Line breaks, control characters and runs of spaces become one space, in the field as on the server."""
     screen.sentence(0).click()
     screen.page.keyboard.press("Control+a")
@@ -168,7 +190,9 @@ def test_text_that_the_server_writes_otherwise_is_shown_as_the_server_has_it(scr
     screen.sees("Two lines, and a bell.", A[1])
 
 
-def test_nothing_is_saved_where_nothing_was_typed(screen, recordings, two):
+def test_nothing_is_saved_where_nothing_was_typed(
+    screen: Screen, recordings: Recordings, two: tuple[uuid.UUID, uuid.UUID]
+) -> None:
     """A sentence that was entered and left, or typed and taken back, makes no version."""
     screen.sentence(0).click()
     screen.sentence(1).click()

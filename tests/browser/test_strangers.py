@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
+from pathlib import Path
+
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 
 from tests.browser.recordings import Recordings
-from tests.service.gateway import eventually
+from tests.browser.screen import Screen
+from tests.service.gateway import Gateway, eventually
 
 A = ("First of A.", "Second of A.", "Third of A.")
 MARKUP = "<img src=x onerror=alert(1)></script><script>alert(2)</script>"
@@ -23,7 +27,9 @@ DROP = """(target, count) => {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recording_is_called_what_it_is_called(screen, recordings, recording, name):
+def test_a_recording_is_called_what_it_is_called(
+    screen: Screen, recordings: Recordings, recording: Path, name: str
+) -> None:
     """Odd names, of files and of speakers, and odd texts are shown as they are and saved as they were typed."""
     task = recordings.finished(name, MARKUP, "Second of A.")
     known = recordings.caller.http.get("/history").json()["items"][0]["filename"]
@@ -43,7 +49,7 @@ def test_a_recording_is_called_what_it_is_called(screen, recordings, recording, 
     assert screen.dialogs == []
 
 
-def test_a_transcript_without_end_is_corrected_like_any_other(screen, recordings):
+def test_a_transcript_without_end_is_corrected_like_any_other(screen: Screen, recordings: Recordings) -> None:
     """In 2,000 sentences of two speakers one is corrected, conflicts, and is kept, while a later one is typed."""
     texts = [f"Sentence {number}." for number in range(2000)]
     task = recordings.finished("long.wav", *texts)
@@ -66,7 +72,7 @@ def test_a_transcript_without_end_is_corrected_like_any_other(screen, recordings
         expect(screen.sentence(number)).to_have_text(now[number])
 
 
-def test_two_clicks_are_one(screen, recordings, a, recording):
+def test_two_clicks_are_one(screen: Screen, recordings: Recordings, a: uuid.UUID, recording: Path) -> None:
     """Sending, opening, trying again, keeping and loading more happen once."""
     screen.page.get_by_label("Recording", exact=True).set_input_files(recording)
     screen.button("Transcribe").dblclick()
@@ -91,7 +97,7 @@ def test_two_clicks_are_one(screen, recordings, a, recording):
     assert recordings.result(a)["version"] == 3
 
 
-def test_the_next_page_of_the_list_comes_once(screen, recordings):
+def test_the_next_page_of_the_list_comes_once(screen: Screen, recordings: Recordings) -> None:
     """However often it is asked for while it comes."""
     for number in range(12):
         recordings.finished(f"{number}.wav", "Said.")
@@ -102,7 +108,9 @@ def test_the_next_page_of_the_list_comes_once(screen, recordings):
     expect(screen.page.locator("#history li")).to_have_count(12)
 
 
-def test_what_is_open_is_saved_with_the_key_that_opened_it(screen, gateway, recordings, a):
+def test_what_is_open_is_saved_with_the_key_that_opened_it(
+    screen: Screen, gateway: Gateway, recordings: Recordings, a: uuid.UUID
+) -> None:
     """Another key that is typed meanwhile shows its own recordings, and takes no correction from the first one's."""
     stranger = gateway.caller()
     with stranger.http:
@@ -117,7 +125,7 @@ def test_what_is_open_is_saved_with_the_key_that_opened_it(screen, gateway, reco
         assert Recordings(stranger, recordings.storage).texts(theirs) == ["Theirs."]
 
 
-def test_a_server_that_never_answers_is_not_waited_for(screen, recordings, a):
+def test_a_server_that_never_answers_is_not_waited_for(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """After half a minute the page says so, keeps the text, and saves it once when it is tried again."""
     screen.page.clock.install()
     with screen.slow_saves() as network:
@@ -133,10 +141,10 @@ def test_a_server_that_never_answers_is_not_waited_for(screen, recordings, a):
     assert recordings.result(a)["version"] == 1
 
 
-def test_an_answer_that_is_none_loses_nothing(screen, recordings, a):
+def test_an_answer_that_is_none_loses_nothing(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """A page of somebody between, in place of the server's answer, saves nothing and is not believed."""
 
-    def cut_in(route):
+    def cut_in(route: Route) -> None:
         if route.request.method == "PATCH":
             route.fulfill(status=200, content_type="text/html", body="<h1>Please log in to this network.</h1>")
         else:
@@ -152,7 +160,7 @@ def test_an_answer_that_is_none_loses_nothing(screen, recordings, a):
 
 
 @pytest.mark.parametrize("place", ["#transcript .said", "h1", "#history"])
-def test_a_file_that_is_dropped_beside_its_field_goes_into_it(screen, a, place):
+def test_a_file_that_is_dropped_beside_its_field_goes_into_it(screen: Screen, a: uuid.UUID, place: str) -> None:
     """The browser does not leave the page for it, and a sentence that is being typed stays."""
     screen.type_into(0, "Half a")
     screen.page.locator(place).first.evaluate(DROP, 1)
@@ -162,7 +170,9 @@ def test_a_file_that_is_dropped_beside_its_field_goes_into_it(screen, a, place):
     expect(screen.sentence(0)).to_have_text("Half a")
 
 
-def test_a_job_whose_server_is_away_says_so_and_goes_on(screen, gateway, recordings, recording):
+def test_a_job_whose_server_is_away_says_so_and_goes_on(
+    screen: Screen, gateway: Gateway, recordings: Recordings, recording: Path
+) -> None:
     """The page says that it tries again, and finds the job's end when the server is back."""
     screen.enter()
     claim = recordings.begin(screen.send(recording))
@@ -176,7 +186,7 @@ def test_a_job_whose_server_is_away_says_so_and_goes_on(screen, gateway, recordi
     screen.sees("Said.")
 
 
-def test_a_sentence_can_be_emptied_and_filled_again(screen, recordings, a):
+def test_a_sentence_can_be_emptied_and_filled_again(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """Nothing is a text, too, and there is still something to click on."""
     screen.sentence(0).click()
     screen.page.keyboard.press("Control+a")

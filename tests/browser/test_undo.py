@@ -22,7 +22,9 @@ def agrees(screen: Screen, recordings: Recordings, task: uuid.UUID) -> list[str]
 
 
 @pytest.mark.parametrize("focus", ["elsewhere", "in the sentence", "in another sentence"])
-def test_undoing_after_a_save_is_the_same_in_the_field_and_on_the_server(screen, recordings, a, focus):
+def test_undoing_after_a_save_is_the_same_in_the_field_and_on_the_server(
+    screen: Screen, recordings: Recordings, a: uuid.UUID, focus: str
+) -> None:
     """Ctrl+Z and Ctrl+Y after Enter leave no text in a field that the server does not have."""
     screen.sentence(0).click()
     screen.page.keyboard.press("End")
@@ -38,7 +40,7 @@ def test_undoing_after_a_save_is_the_same_in_the_field_and_on_the_server(screen,
         agrees(screen, recordings, a)
 
 
-def test_undoing_takes_a_saved_correction_back(screen, recordings, a):
+def test_undoing_takes_a_saved_correction_back(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """Ctrl+Z in the sentence brings the old text into the field, and leaving the field saves it."""
     screen.sentence(0).click()
     screen.page.keyboard.press("End")
@@ -52,7 +54,9 @@ def test_undoing_takes_a_saved_correction_back(screen, recordings, a):
     assert agrees(screen, recordings, a) == list(A)
 
 
-def test_words_that_are_dragged_from_one_sentence_to_another_are_saved_in_both(screen, recordings, a):
+def test_words_that_are_dragged_from_one_sentence_to_another_are_saved_in_both(
+    screen: Screen, recordings: Recordings, a: uuid.UUID
+) -> None:
     """The sentence that lost them never had the focus when it did."""
     screen.sentence(0).dblclick(position={"x": 5, "y": 10})
     box, target = screen.sentence(0).bounding_box(), screen.sentence(1).bounding_box()
@@ -66,7 +70,7 @@ def test_words_that_are_dragged_from_one_sentence_to_another_are_saved_in_both(s
     assert "First" not in shown[0] and "First" in shown[1]
 
 
-def test_undoing_all_asks_first(screen, recordings, a):
+def test_undoing_all_asks_first(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """Nothing is undone unless the person agrees; then all is, and can be brought back."""
     screen.correct(0, "Mine.")
     screen.has_saved()
@@ -87,7 +91,7 @@ def test_undoing_all_asks_first(screen, recordings, a):
     expect(screen.button("Bring them back")).to_have_count(0)
 
 
-def test_undoing_all_comes_behind_what_was_just_typed(screen, recordings, a):
+def test_undoing_all_comes_behind_what_was_just_typed(screen: Screen, recordings: Recordings, a: uuid.UUID) -> None:
     """A sentence that is left by the click on the button is saved first and undone with the others."""
     screen.type_into(0, "Just typed.")
     screen.page.keyboard.press("Enter")

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from scripts.init_env import SECRETS, given
+from scripts.init_env import SECRETS, parse_env
 from tests.engine import builds
 from tests.engine.checkout import clone
 from tests.engine.engine import Engine
@@ -45,7 +45,7 @@ class Deployment:
 
     @property
     def env(self) -> dict[str, str]:
-        return given((self.checkout / ".env").read_text())
+        return parse_env((self.checkout / ".env").read_text())
 
     @property
     def secrets(self) -> dict[str, str]:

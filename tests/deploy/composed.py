@@ -76,7 +76,7 @@ class Service:
     folder: Path
     machine: Machine
     volumes: Mapping[str, Path]
-    changes: Mapping[str, str]
+    changes: dict[str, str]
     process: subprocess.Popen[bytes] | None = None
 
     def __post_init__(self) -> None:
@@ -98,7 +98,9 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        given = {name: self._moved(value or "") for name, value in (self.described.get("environment") or {}).items()}
+        given: dict[str, str] = {
+            name: self._moved(value or "") for name, value in (self.described.get("environment") or {}).items()
+        }
         path = f"{self.folder.parent / 'bin'}:{BIN}:{os.environ['PATH']}"
         return given | {"PATH": path, "HOME": str(self.folder), "PYTHONUNBUFFERED": "1"} | self.changes
 
@@ -107,7 +109,7 @@ class Service:
         return self.folder / "log"
 
     def start(self) -> None:
-        prefix = ()
+        prefix: tuple[str, ...] = ()
         if self.name == "postgres":  # on its machine an ordinary user is root
             prefix = unprivileged(self.folder).prefix or ("unshare", "--user", "--map-user=65534")
         with self.log.open("ab") as log:

@@ -81,7 +81,7 @@ def test_a_killed_worker_costs_one_shard(rig: Rig) -> None:
     assert [row.attempt for row in rows] == [1 + (row.shard == lost.shard) for row in rows]
     assert len(rows) == SHARDS
     assert words(rig, task) == [row.hash[:12] for row in rows]
-    progress = [share for _, share in task.seen]
+    progress = [share for _, share in task.statuses]
     assert progress == sorted(progress)
     rig.caller.delete(task)
     eventually(lambda: rig.truth.objects(task.id) == [], "nothing of any shard is left", 20)

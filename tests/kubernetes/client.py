@@ -8,6 +8,8 @@ import os
 import pathlib
 import sys
 import time
+from collections.abc import Callable
+from typing import Any
 
 import httpx
 
@@ -17,39 +19,42 @@ STOP = pathlib.Path("/tmp/stop")
 PATIENCE_S = 240
 
 
-def submit(**options):
+def submit(**options: str) -> str:
     """The recording on stdin; the id of the task."""
     recording = sys.stdin.buffer.read()
     files = {"file": ("call.wav", recording)}
     answer = httpx.post(f"{URL}/transcribe", headers=KEY, files=files, data=options, timeout=60)
     assert answer.status_code == 202, answer.text
-    return answer.json()["task_id"]
+    task_id: str = answer.json()["task_id"]
+    return task_id
 
 
-def status(task_id):
-    return httpx.get(f"{URL}/status/{task_id}", headers=KEY, timeout=30).json()
+def status(task_id: str) -> dict[str, Any]:
+    body: dict[str, Any] = httpx.get(f"{URL}/status/{task_id}", headers=KEY, timeout=30).json()
+    return body
 
 
-def begin(**options):
+def begin(**options: str) -> list[str]:
     """`submit`, and wait until a worker is at its transcription: in one process, as another one may start too late."""
     task_id = submit(**options)
     _until(lambda: _stage(task_id)["state"] == "running")
     return [task_id, _stage(task_id)["started_at"]]
 
 
-def began(task_id):
+def began(task_id: str) -> str:
     """When the last worker has begun its transcription."""
-    return _stage(task_id)["started_at"]
+    moment: str = _stage(task_id)["started_at"]
+    return moment
 
 
-def done(*task_ids):
+def done(*task_ids: str) -> list[dict[str, Any]]:
     """Wait until they are; their results. A gateway that is away for a moment is asked again."""
     for task_id in task_ids:
         _until(lambda task_id=task_id: status(task_id)["status"] not in ("queued", "processing"))
     return [_result(task_id) for task_id in task_ids]
 
 
-def poll(task_id):
+def poll(task_id: str) -> dict[str, Any]:
     """Until the file STOP is there: how many answers, and what went wrong with those that failed."""
     STOP.unlink(missing_ok=True)
     answers, failures, worst = 0, [], 0.0
@@ -70,12 +75,12 @@ def poll(task_id):
     return {"answers": answers, "failures": failures, "worst_s": round(worst, 2)}
 
 
-def _stage(task_id, name="transcribe"):
+def _stage(task_id: str, name: str = "transcribe") -> dict[str, Any]:
     answer = httpx.get(f"{URL}/tasks/{task_id}", headers=KEY, timeout=30).json()
     return next(stage for stage in answer["stages"] if stage["name"] == name)
 
 
-def _result(task_id):
+def _result(task_id: str) -> dict[str, Any]:
     said = status(task_id)
     result = httpx.get(f"{URL}/result/{task_id}", headers=KEY, timeout=30).json()
     return {
@@ -86,7 +91,7 @@ def _result(task_id):
     }
 
 
-def _until(condition):
+def _until(condition: Callable[[], object]) -> object:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
@@ -101,7 +106,8 @@ def _until(condition):
 if __name__ == "__main__":
     call, *arguments = sys.argv[1:]
     options = dict(each.split("=", 1) for each in arguments if "=" in each)
-    said = {"submit": submit, "status": status, "begin": begin, "began": began, "done": done, "poll": poll}[call](
-        *[each for each in arguments if "=" not in each], **options
-    )
+    calls: dict[str, Callable[..., object]] = {
+        "submit": submit, "status": status, "begin": begin, "began": began, "done": done, "poll": poll,
+    }  # fmt: skip
+    said = calls[call](*[each for each in arguments if "=" not in each], **options)
     print(json.dumps(said))

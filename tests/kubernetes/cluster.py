@@ -118,7 +118,7 @@ class Polling:
     def __exit__(self, *_: object) -> None:
         try:
             self._cluster.run(f"kubectl -n {CLIENT_PLACE} exec parley-test-client -- touch /tmp/stop")
-            said, _ = self._process.communicate(timeout=60)
+            said = self._process.communicate(timeout=60)[0]
             self.counts = json.loads(said.splitlines()[-1])
         finally:
             self._process.kill()

@@ -153,7 +153,7 @@ def test_turns_are_rebuilt_as_the_stock_pipeline_does(stock: Any, fast: Any, cal
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_the_number_of_speakers_is_honoured(fast: Any, call: Waveform, count: int) -> None:
-    """Asked for so many speakers, it finds so many."""
+    """JobSpec for so many speakers, it finds so many."""
     talk = seconds(call, 8, 20)
     assert len(speakers(diarize(talk, DiarizeOptions(num_speakers=count), fast, ignore))) == count
 

@@ -62,10 +62,10 @@ def submit(key: str) -> Callable[[], bytes]:
     return lambda: head + part + os.urandom(RECORDING_BYTES) + end
 
 
-def compare(name: str, ours: Side, bare: Side, pairs: int) -> None:
+def compare(name: str, parley: Side, bare: Side, pairs: int) -> None:
     """One warm-up of each, then `pairs` pairs; print the medians and the ratio of each pair."""
-    ours(), bare()
-    measured = [(ours(), bare()) for _ in range(pairs)]
+    parley(), bare()
+    measured = [(parley(), bare()) for _ in range(pairs)]
     ratios = sorted(a / b for a, b in measured)
     medians = [statistics.median(side) for side in zip(*measured, strict=True)]
     middle = statistics.median(ratios)
@@ -83,7 +83,7 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=7, help="pairs per row (default 7)")
     parser.add_argument("--seconds", type=float, default=3, help="of load per side (default 3)")
     parser.add_argument("--connections", type=int, default=8, help="that ask at once (default 8)")
-    given = parser.parse_args()
+    options = parser.parse_args()
     with (
         tempfile.TemporaryDirectory() as home,
         Stack(Path(home) / "ours", apps=(API,)) as stack,
@@ -94,11 +94,11 @@ def main() -> None:
         task_id = Client(stack.url, stack.api_key).submit(recording)
 
         def side(url: str, request: Callable[[], bytes], status: int) -> Side:
-            return lambda: rate(url, request, status=status, connections=given.connections, seconds=given.seconds)
+            return lambda: rate(url, request, status=status, connections=options.connections, seconds=options.seconds)
 
         polls, submits = poll(f"/status/{task_id}", stack.api_key), submit(stack.api_key)
-        compare("polls", side(stack.url, polls, 200), side(bare_url, polls, 200), given.pairs)
-        compare("submits", side(stack.url, submits, 202), side(bare_url, submits, 202), given.pairs)
+        compare("polls", side(stack.url, polls, 200), side(bare_url, polls, 200), options.pairs)
+        compare("submits", side(stack.url, submits, 202), side(bare_url, submits, 202), options.pairs)
 
 
 if __name__ == "__main__":

@@ -74,10 +74,10 @@ def main() -> None:
     arguments.add_argument("--rows", type=int, default=1_000_000)
     arguments.add_argument("--queued", type=int, default=10_000)
     arguments.add_argument("--pairs", type=int, default=1000)
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     with tempfile.TemporaryDirectory() as home, Stack(Path(home) / "full", apps=(API,)) as full:
         os.environ.update({name: full.env[name] for name in ("DATABASE_URL", "REDIS_URL")})  # for prepare's settings
-        full_key = prepare(full.env["DATABASE_URL"], rows=given.rows, queued=given.queued)
+        full_key = prepare(full.env["DATABASE_URL"], rows=options.rows, queued=options.queued)
         bare = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "REDIS_URL")}
         with Stack(Path(home) / "empty", apps=(API,), environ=bare) as empty:
             empty_key = prepare(empty.env["DATABASE_URL"], rows=0, queued=0)
@@ -85,11 +85,11 @@ def main() -> None:
                 httpx.Client(base_url=stack.url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
                 for stack, key in ((full, full_key), (empty, empty_key))
             ]
-            pairs = [[submit(client) for client in clients] for _ in range(given.pairs + 50)][50:]
+            pairs = [[submit(client) for client in clients] for _ in range(options.pairs + 50)][50:]
     beside, alone = zip(*pairs, strict=True)
     for name, percent, goal in (("median", 50, ""), ("p99", 99, f"goal {GOAL}")):
-        ours, bare_ms = percentile(beside, percent), percentile(alone, percent)
-        print(f"submit {name:<8}{ours:8.1f} ms {bare_ms:8.1f} ms {ours / bare_ms:6.2f}  {goal}")
+        full_ms, bare_ms = percentile(beside, percent), percentile(alone, percent)
+        print(f"submit {name:<8}{full_ms:8.1f} ms {bare_ms:8.1f} ms {full_ms / bare_ms:6.2f}  {goal}")
 
 
 if __name__ == "__main__":

@@ -121,8 +121,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("gigabytes", nargs="?", type=float, default=2)
     parser.add_argument("--parts", action="store_true", help="send it in parts (/uploads)")
-    given = parser.parse_args()
-    size, send = int(given.gigabytes * 10**9), send_in_parts if given.parts else send_at_once
+    options = parser.parse_args()
+    size, send = int(options.gigabytes * 10**9), send_in_parts if options.parts else send_at_once
     with tempfile.TemporaryDirectory() as home, Stack(Path(home), apps=(API,)) as stack:
         upload(stack, WARM_UP_BYTES, send)
         measured = upload(stack, size, send)

@@ -34,16 +34,16 @@ class Acts:
 
     def __init__(self, owners: Sequence[uuid.UUID]) -> None:
         self._owners = owners
-        self._rings: list[Ring] = []  # of recognitions; `_others` of what came after them
-        self._others: list[Ring] = []
-        self._held: list[Claim] = []
+        self._rings: list[Ring] = []  # of recognitions; `_followups` of what came after them
+        self._followups: list[Ring] = []
+        self._claims: list[Claim] = []
 
     def named(self) -> dict[str, tuple[Callable[[], object], Callable[[Session], object]]]:
         """All of them."""
         return {
             "claim": (self.claim, lambda work: self._claim(work, self._rings[-1])),
             "heartbeat": (lambda: _alone(self._heartbeat), self._heartbeat),
-            "complete": (self.complete, lambda work: self._complete(work, self._held[0])),
+            "complete": (self.complete, lambda work: self._complete(work, self._claims[0])),
             "submit": (lambda: _alone(self._submit), self._submit),
             "room in the queue": (lambda: _alone(self._room), self._room),
             "windows": (self.refill, ring_window.refill),
@@ -59,35 +59,35 @@ class Acts:
 
     def end(self) -> list[Ring]:
         """Let go of everything; the rings that nobody has answered."""
-        while self._held:
+        while self._claims:
             self.complete()
-        return [*self._rings, *self._others]
+        return [*self._rings, *self._followups]
 
     def claim(self) -> None:
         bell = self._rings.pop()
         with session() as work:
-            self._held.append(self._claim(work, bell))
+            self._claims.append(self._claim(work, bell))
 
     def complete(self) -> None:
-        claim = self._held.pop(0)
+        claim = self._claims.pop(0)
         with session() as work:
             outcome = self._complete(work, claim)
         self._note(outcome.rings)
 
     def refill(self) -> None:
         with session() as work:
-            found = ring_window.refill(work)
-        self._note(found)
+            rings = ring_window.refill(work)
+        self._note(rings)
 
     def sweep(self) -> None:
         repair(settings(), storage(), self._note)
 
     def _note(self, rings: Sequence[Ring]) -> None:
-        known = set(self._rings)
+        pending = set(self._rings)
         for bell in rings:
             if bell.stage != "transcribe":
-                self._others.append(bell)
-            elif bell not in known:  # one that was rung again
+                self._followups.append(bell)
+            elif bell not in pending:  # one that was rung again
                 self._rings.insert(0, bell)
 
     def _claim(self, work: Session, bell: Ring) -> Claim:
@@ -97,7 +97,7 @@ class Acts:
         return claim
 
     def _heartbeat(self, work: Session) -> None:
-        leases.heartbeat(work, self._held[-1], progress=0.5, lease_s=LEASE_S)
+        leases.heartbeat(work, self._claims[-1], progress=0.5, lease_s=LEASE_S)
 
     def _complete(self, work: Session, claim: Claim) -> jobs.Outcome:
         key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/{claim.shard}.{claim.fence}.json"

@@ -41,13 +41,13 @@ def insert(connection: Connection, owner_id: uuid.UUID, rows: int, *, words: int
 
 def fill(connection: Connection, owner_id: uuid.UUID, rows: int, *, words: int = 60) -> None:
     """The same with all indexes made afterwards, which is many times faster, and the table vacuumed and analysed."""
-    others = connection.execute(
+    indexes = connection.execute(
         text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'jobs' AND indexname <> 'jobs_pkey'")
     ).all()
-    for name, _ in others:
+    for name, _ in indexes:
         connection.execute(text(f"DROP INDEX {name}"))
     insert(connection, owner_id, rows, words=words)
-    for _, definition in others:
+    for _, definition in indexes:
         connection.execute(text(definition))
     connection.commit()
     connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE) jobs"))

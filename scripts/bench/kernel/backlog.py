@@ -54,21 +54,21 @@ def fill(connection: Connection, owners: Sequence[uuid.UUID], start: int, stop: 
     vacuumed and analysed.
     """
     connection.execute(text("SET session_replication_role = replica"))  # no look at the other table for every row
-    others = connection.execute(
+    indexes = connection.execute(
         text(
             "SELECT indexname, indexdef FROM pg_indexes WHERE tablename IN ('jobs', 'stages')"
             " AND indexname NOT LIKE '%_pkey'"
         )
     ).all()
-    for name, _ in others:
+    for name, _ in indexes:
         connection.execute(text(f"DROP INDEX {name}"))
-    given = {"owners": list(owners), "keys": len(owners), "start": start + 1, "stop": stop}
-    connection.execute(text(_FRESH), given)
+    parameters = {"owners": list(owners), "keys": len(owners), "start": start + 1, "stop": stop}
+    connection.execute(text(_FRESH), parameters)
     connection.execute(text("ANALYZE fresh"))
     connection.execute(text(_ARTIFACTS))
     connection.execute(text(_JOBS), {"options": JobOptions(diarization=False).model_dump_json()})
     connection.execute(text(_STAGES))
-    for _, definition in others:
+    for _, definition in indexes:
         connection.execute(text(definition))
     connection.commit()
     connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE) jobs, stages, artifacts"))

@@ -92,18 +92,18 @@ def run_fleet(stack: Stack, order: Order) -> Fleet:
     begin, end = tell_time(children, settled, seconds)
     bells = Bells(stack.env["REDIS_URL"])
     postgres = psutil.Process(stack.pid("postgres"))
-    ours = [psutil.Process(child.pid) for child in children]
+    processes = [psutil.Process(child.pid) for child in children]
     time.sleep(max(0.0, begin - time.time()))
-    before = processor_s([postgres]), processor_s(ours)
+    before = processor_s([postgres]), processor_s(processes)
     time.sleep(max(0.0, end - 1 - time.time()))
-    after = processor_s([postgres]), processor_s(ours)
+    after = processor_s([postgres]), processor_s(processes)
     messages = bells.waiting()
     took: defaultdict[str, list[float]] = defaultdict(list)
     happened: Counter[str] = Counter()
     for child in children:
-        told = json.loads(child.communicate(timeout=seconds + 120)[0])
-        happened.update(told["happened"])
-        for name, values in told["took"].items():
+        result = json.loads(child.communicate(timeout=seconds + 120)[0])
+        happened.update(result["happened"])
+        for name, values in result["took"].items():
             took[name] += values
     share_of_time = seconds / (seconds - 1)
     used = [(b - a) * share_of_time for a, b in zip(before, after, strict=True)]
@@ -126,8 +126,8 @@ def processor_s(processes: Sequence[psutil.Process]) -> float:
     """Seconds that these and their children, also those that have ended, have computed."""
     total = 0.0
     for process in processes:
-        own = process.cpu_times()
-        total += own.user + own.system + own.children_user + own.children_system
+        usage = process.cpu_times()
+        total += usage.user + usage.system + usage.children_user + usage.children_system
         for child in process.children():
             try:
                 times = child.cpu_times()
@@ -160,12 +160,12 @@ def hold(stack: Stack, count: int) -> tuple[list[psycopg.Connection[tuple[object
     url = stack.env["DATABASE_URL"].replace("postgresql+psycopg", "postgresql")
     postgres = psutil.Process(stack.pid("postgres"))
     before = memory_mb(postgres)
-    held = []
+    connections = []
     for _ in range(count):
         connection = psycopg.connect(url, autocommit=True)
         connection.execute("SELECT count(*) FROM stages WHERE job_id = '00000000-0000-7000-8000-000000000000'")
-        held.append(connection)
-    return held, (memory_mb(postgres) - before) / max(count, 1)
+        connections.append(connection)
+    return connections, (memory_mb(postgres) - before) / max(count, 1)
 
 
 def memory_mb(postgres: psutil.Process) -> float:
@@ -188,11 +188,11 @@ def main() -> None:
     parser.add_argument("--sweeping", type=int, default=1, help="workers of a fleet that sweep; -1 = all (default 1)")
     parser.add_argument("--processes", type=int, default=2, help="that the workers share (default 2)")
     parser.add_argument("--idle", type=int, default=0, help="connections held open beside the fleets (default 0)")
-    given = parser.parse_args()
-    lengths = [int(rows) for rows in given.rows.split(",")]
+    options = parser.parse_args()
+    lengths = [int(rows) for rows in options.rows.split(",")]
     environ = bare_environment() | {"S3_ENDPOINT_URL": NO_STORAGE, "MAX_QUEUED_TASKS": str(2 * max(lengths))}
     environ |= {"AWS_ACCESS_KEY_ID": "none", "AWS_SECRET_ACCESS_KEY": "none", "LOG_LEVEL": "ERROR"}
-    environ |= {"HEARTBEAT_S": str(given.heartbeat)}
+    environ |= {"HEARTBEAT_S": str(options.heartbeat)}
     with (
         tempfile.TemporaryDirectory(prefix="parley-claims-") as home,
         Stack(Path(home), apps=(), environ=environ) as stack,
@@ -200,7 +200,7 @@ def main() -> None:
         os.environ.update(stack.env)
         more_connections(stack)
         with session() as work:
-            owners = [keys.create(work, f"bench {number}")[0].id for number in range(given.keys)]
+            owners = [keys.create(work, f"bench {number}")[0].id for number in range(options.keys)]
         acts, filled = Acts(owners), 0
         for rows in lengths:
             begun = time.perf_counter()
@@ -211,15 +211,15 @@ def main() -> None:
             engine().dispose()
             filled = rows
             print(f"filled in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
-            time_acts(acts, rows, given.times)
+            time_acts(acts, rows, options.times)
         Bells(stack.env["REDIS_URL"]).ring(acts.end())
-        held, each_mb = hold(stack, given.idle)
-        if held:
-            print(f"\n{len(held)} idle connections take {each_mb:.1f} MB each")
+        connections, each_mb = hold(stack, options.idle)
+        if connections:
+            print(f"\n{len(connections)} idle connections take {each_mb:.1f} MB each")
         print(HEAD, flush=True)
-        for workers in map(int, given.workers.split(",")):
-            sweeping = workers if given.sweeping < 0 else given.sweeping
-            order = Order(workers, given.processes, sweeping, given.work, given.settle, given.seconds)
+        for workers in map(int, options.workers.split(",")):
+            sweeping = workers if options.sweeping < 0 else options.sweeping
+            order = Order(workers, options.processes, sweeping, options.work, options.settle, options.seconds)
             report(order, run_fleet(stack, order))
 
 

@@ -60,10 +60,10 @@ class Bells:
 
     def next(self) -> tuple[uuid.UUID, str, int] | None:
         """The next ring; None when there is none within a second."""
-        found = self._redis.brpop(self._lists, timeout=1)
-        if found is None:
+        entry = self._redis.brpop(self._lists, timeout=1)
+        if entry is None:
             return None
-        job_id, stage, shard = str(found[1]).split()
+        job_id, stage, shard = str(entry[1]).split()
         return uuid.UUID(job_id), stage, int(shard)
 
     def waiting(self) -> int:
@@ -184,15 +184,15 @@ def main() -> None:
     parser.add_argument("--work", type=float, required=True, help="seconds of a recognition")
     parser.add_argument("--ramp", type=float, required=True, help="seconds within which the workers begin")
     parser.add_argument("--sweeping", type=int, default=0, help="workers that sweep")
-    given = parser.parse_args()
+    options = parser.parse_args()
     watch, bells = Watch(), Bells(settings().redis_url.get_secret_value())
-    if given.sweeping:
+    if options.sweeping:
         storage()  # made once, which takes longer than a sweep
     workers = [
-        SleepingWorker(f"{given.name}-{number}", given.work, watch, bells, sweeps=number < given.sweeping)
-        for number in range(given.workers)
+        SleepingWorker(f"{options.name}-{number}", options.work, watch, bells, sweeps=number < options.sweeping)
+        for number in range(options.workers)
     ]
-    threads = [threading.Thread(target=one.work, args=(given.ramp,)) for one in workers]
+    threads = [threading.Thread(target=one.work, args=(options.ramp,)) for one in workers]
     threads += [threading.Thread(target=one.live) for one in workers]
     for thread in threads:
         thread.start()

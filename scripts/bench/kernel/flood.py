@@ -25,10 +25,10 @@ BATCH = 250
 """Jobs per transaction."""
 
 
-def flood(known: uuid.UUID, priorities: Sequence[Priority]) -> None:
-    """A task like `known` with a prompt of its own for each of `priorities`."""
+def flood(task_id: uuid.UUID, priorities: Sequence[Priority]) -> None:
+    """A task like `task_id` with a prompt of its own for each of `priorities`."""
     with session() as work:
-        model = work.get_one(Job, known)
+        model = work.get_one(Job, task_id)
         recording = work.scalars(
             select(Artifact).where(
                 Artifact.owner_id == model.owner_id, Artifact.stage == "download", Artifact.hash == model.source_sha256
@@ -59,9 +59,9 @@ def main() -> None:
     arguments.add_argument(
         "counts", nargs="+", metavar="PRIORITY=COUNT", help="in this order, such as batch=9 normal=1"
     )
-    given = arguments.parse_args()
-    counts = [entry.partition("=") for entry in given.counts]
-    flood(given.known, [priority_name(PRIORITIES[name]) for name, _, count in counts for _ in range(int(count))])
+    options = arguments.parse_args()
+    counts = [entry.partition("=") for entry in options.counts]
+    flood(options.known, [priority_name(PRIORITIES[name]) for name, _, count in counts for _ in range(int(count))])
 
 
 if __name__ == "__main__":

@@ -63,11 +63,11 @@ def read(owner_id: uuid.UUID, filters: Filters, before: uuid.UUID | None) -> flo
 
 def faults(owner_id: uuid.UUID, filters: Filters, before: uuid.UUID | None, rows: int) -> tuple[set[str], list[str]]:
     """The indexes that a listing uses, and what is wrong with its plans."""
-    with noted() as seen:
+    with noted() as queries:
         read(owner_id, filters, before)
     used, wrong = set(), []
     with engine().connect() as connection:
-        for statement, parameters in seen:
+        for statement, parameters in queries:
             if "set_config" in statement:
                 connection.exec_driver_sql(statement, parameters)
             elif statement.startswith(("SELECT jobs", "WITH hits")):
@@ -86,7 +86,7 @@ def main() -> int:
     arguments.add_argument("--deep", type=int, default=400_000)
     arguments.add_argument("--words", type=int, default=60, help="words per transcript (150 are a minute)")
     arguments.add_argument("--pairs", type=int, default=31)
-    given = arguments.parse_args()
+    options = arguments.parse_args()
     failed = False
     with tempfile.TemporaryDirectory() as home, Stack(Path(home), apps=()) as stack:
         os.environ.update(stack.env)
@@ -96,17 +96,17 @@ def main() -> int:
         with engine().connect() as connection:
             connection.execute(text("SET statement_timeout = 0"))
             connection.execute(text("SET maintenance_work_mem = '256MB'"))
-            fill(connection, owner_id, given.rows, words=given.words)
+            fill(connection, owner_id, options.rows, words=options.words)
         engine().dispose()
         with session() as work:
-            ids = select(Job.id).where(Job.owner_id == owner_id).order_by(Job.id.desc()).offset(given.deep).limit(1)
+            ids = select(Job.id).where(Job.owner_id == owner_id).order_by(Job.id.desc()).offset(options.deep).limit(1)
             deep = work.scalar(ids)
             size = work.scalar(select(func.pg_size_pretty(func.pg_total_relation_size("jobs"))))
-        print(f"{given.rows} rows, {size}, made in {time.perf_counter() - begun:.0f} s\n")
+        print(f"{options.rows} rows, {size}, made in {time.perf_counter() - begun:.0f} s\n")
         print(f"{'listing':<24}{'first':>9}{'deep':>9}{'ratio':>7}   indexes")
         for name, filters in LISTINGS.items():
-            used, wrong = faults(owner_id, filters, deep, given.rows)
-            pairs = [[read(owner_id, filters, before) for before in (None, deep)] for _ in range(given.pairs + 2)][2:]
+            used, wrong = faults(owner_id, filters, deep, options.rows)
+            pairs = [[read(owner_id, filters, before) for before in (None, deep)] for _ in range(options.pairs + 2)][2:]
             first, later = (statistics.median(side) for side in zip(*pairs, strict=True))
             is_met = later <= GOAL * first and not wrong
             failed |= not is_met

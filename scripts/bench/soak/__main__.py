@@ -18,12 +18,12 @@ def main() -> int:
     parser.add_argument("--jobs", type=int, default=5000, help="at least so many jobs (default 5000)")
     parser.add_argument("--kills", type=int, default=2000, help="at least so many kills (default 2000)")
     parser.add_argument("--seed", type=int, default=random.randrange(2**32), help="decides who is killed when")  # noqa: S311
-    asked = parser.parse_args()
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="parley-soak-") as home:
         outcome = run(
-            Path(home), jobs=asked.jobs, kills=asked.kills, seed=asked.seed, report=partial(print, flush=True)
+            Path(home), jobs=options.jobs, kills=options.kills, seed=options.seed, report=partial(print, flush=True)
         )
-    print(summary(outcome), f"seed {asked.seed}", sep="\n")
+    print(summary(outcome), f"seed {options.seed}", sep="\n")
     return 0 if outcome.is_clean else 1
 
 

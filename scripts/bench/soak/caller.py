@@ -22,11 +22,11 @@ REQUEST_TIMEOUT_S = 30
 
 @dataclass
 class Task:
-    """A task that the gateway acknowledged. `seen` holds (status, progress) as they were read, `texts` each answer."""
+    """A task that the gateway acknowledged. `statuses` holds (status, progress) as read, `texts` each answer."""
 
     id: uuid.UUID
     sha256: str
-    seen: list[tuple[str, int]] = field(default_factory=list)
+    statuses: list[tuple[str, int]] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)
     is_deleted: bool = False
 
@@ -49,11 +49,11 @@ class Caller:
         return Task(uuid.UUID(answer.json()["task_id"]), hashlib.sha256(content).hexdigest())
 
     def look(self, task: Task) -> dict[str, Any]:
-        """The body of GET /status, noted in `task.seen`."""
+        """The body of GET /status, noted in `task.statuses`."""
         answer = self.http.get(f"/status/{task.id}")
         answer.raise_for_status()
         body: dict[str, Any] = answer.json()
-        task.seen.append((body["status"], body["progress"]))
+        task.statuses.append((body["status"], body["progress"]))
         return body
 
     def wait(self, task: Task, states: Collection[str] = TERMINAL, timeout_s: float = 60) -> str:
@@ -84,7 +84,7 @@ class Caller:
         answer = self.http.post(f"/tasks/{task.id}/cancel")
         answer.raise_for_status()
         body = answer.json()
-        task.seen.append((body["status"], body["progress"]))
+        task.statuses.append((body["status"], body["progress"]))
         return str(body["status"])
 
     def delete(self, task: Task) -> dict[str, Any]:

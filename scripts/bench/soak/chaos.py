@@ -24,11 +24,11 @@ def children(stack: Stack, name: str) -> list[int]:
 
 def decoders(stack: Stack, name: str) -> list[int]:
     """Process ids of the decoders that a worker's pool has started."""
-    found = []
+    pids = []
     for pid in children(stack, name):
         with contextlib.suppress(psutil.NoSuchProcess):
-            found += [child.pid for child in psutil.Process(pid).children()]
-    return found
+            pids += [child.pid for child in psutil.Process(pid).children()]
+    return pids
 
 
 def kill(pid: int) -> None:

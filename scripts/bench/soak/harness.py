@@ -67,7 +67,7 @@ class Outcome:
 
     @property
     def is_clean(self) -> bool:
-        return not self.lost and not any(done.broken for done in self.checks)
+        return not self.lost and not any(result.broken for result in self.checks)
 
 
 @dataclass
@@ -161,9 +161,9 @@ def _kill_any_child(stack: Stack, choice: random.Random, names: list[str]) -> st
 def _holder_of_a_lease(stack: Stack, truth: Truth, names: list[str]) -> int | None:
     """A process that runs a stage at this moment and belongs to this stack."""
     running = select(Stage.worker).where(Stage.state == StageState.RUNNING).order_by(func.random()).limit(1)
-    ours = {pid for name in names for pid in members(stack.pid(name) or 0)}
+    stack_pids = {pid for name in names for pid in members(stack.pid(name) or 0)}
     pids = [int(row.worker.rpartition(":")[2]) for row in truth.rows(running)]
-    return next((pid for pid in pids if pid in ours), None)
+    return next((pid for pid in pids if pid in stack_pids), None)
 
 
 def _read(caller: Caller, task: Task) -> None:

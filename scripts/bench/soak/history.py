@@ -29,21 +29,25 @@ class Check:
 def check(tasks: Sequence[Task], truth: Truth) -> tuple[Check, ...]:
     """All invariants, once nothing runs any more. Every object must belong to an answer or be about to be removed."""
     wait_until_quiet(truth)
-    kept = [task for task in tasks if not task.is_deleted]
+    survivors = [task for task in tasks if not task.is_deleted]
     jobs, stages = truth.jobs(), truth.stages()
     answers, objects = {row.key for row in truth.artifacts()}, set(truth.storage.list(""))
     to_be_removed = tuple(row.prefix for row in truth.erasures() if not row.settled)
-    present = [(task, jobs[task.id]) for task in kept if task.id in jobs]
-    done = [(task, job) for task, job in present if job.state == JobState.DONE]
-    polls = sum(len(task.seen) for task in tasks)
-    missing = [str(task.id) for task in kept if task.id not in jobs]
-    doubled = [str(job.id) for _, job in done if not _has_one_transcript(job, objects)]
+    present = [(task, jobs[task.id]) for task in survivors if task.id in jobs]
+    successes = [(task, job) for task, job in present if job.state == JobState.DONE]
+    polls = sum(len(task.statuses) for task in tasks)
+    missing = [str(task.id) for task in survivors if task.id not in jobs]
+    doubled = [str(job.id) for _, job in successes if not _has_one_transcript(job, objects)]
     left_over = [key for key in sorted(objects - answers) if not key.startswith(to_be_removed)]
     return (
-        Check("acknowledged and there", len(kept), tuple(missing)),
+        Check("acknowledged and there", len(survivors), tuple(missing)),
         Check("ended", len(present), tuple(filter(None, (_unended(job, stages) for _, job in present)))),
-        Check("one transcript in storage", len(done), tuple(doubled)),
-        Check("its own text, always the same", len(done), tuple(filter(None, (_foreign(*pair) for pair in done)))),
+        Check("one transcript in storage", len(successes), tuple(doubled)),
+        Check(
+            "its own text, always the same",
+            len(successes),
+            tuple(filter(None, (_foreign(*pair) for pair in successes))),
+        ),
         Check("status never went back", polls, tuple(back for task in tasks for back in _went_back(task))),
         Check("every answer has its object", len(answers), tuple(sorted(answers - objects))),
         Check("every object has its answer", len(objects), tuple(left_over)),
@@ -53,9 +57,9 @@ def check(tasks: Sequence[Task], truth: Truth) -> tuple[Check, ...]:
 def table(checks: Sequence[Check]) -> str:
     """The checks as lines of text, with the first things that break each."""
     lines = [f"{'invariant':<32}{'tried':>8}{'broken':>8}"]
-    for done in checks:
-        lines.append(f"{done.name:<32}{done.tried:>8}{len(done.broken):>8}")
-        lines += [f"    {broken}" for broken in done.broken[:10]]
+    for result in checks:
+        lines.append(f"{result.name:<32}{result.tried:>8}{len(result.broken):>8}")
+        lines += [f"    {broken}" for broken in result.broken[:10]]
     return "\n".join(lines)
 
 
@@ -84,16 +88,16 @@ def _foreign(task: Task, job: Job) -> str:
     """What is wrong with the text. The sleeper says a word that follows from the recording and the options."""
     options = JobOptions.from_row(job.options)
     expected = plan(task.sha256, options.model_dump())["transcribe"][:12]
-    told = {job.full_text, *task.texts}
-    return "" if told == {expected} else f"{job.id} says {sorted(map(str, told))}, not {expected}"
+    texts = {job.full_text, *task.texts}
+    return "" if texts == {expected} else f"{job.id} says {sorted(map(str, texts))}, not {expected}"
 
 
 def _went_back(task: Task) -> list[str]:
-    found = []
-    for (old_state, old_share), (new_state, new_share) in pairwise(task.seen):
+    regressions = []
+    for (old_state, old_share), (new_state, new_share) in pairwise(task.statuses):
         if new_share < old_share or not _reachable(JobState(old_state), JobState(new_state)):
-            found.append(f"{task.id}: {old_state} {old_share} % -> {new_state} {new_share} %")
-    return found
+            regressions.append(f"{task.id}: {old_state} {old_share} % -> {new_state} {new_share} %")
+    return regressions
 
 
 def _reachable(old: JobState, new: JobState) -> bool:

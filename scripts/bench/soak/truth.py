@@ -45,8 +45,8 @@ class Truth:
 
     def stages(self, job_id: uuid.UUID | None = None) -> list[Stage]:
         """The stages of one job, or all."""
-        wanted = select(Stage) if job_id is None else select(Stage).where(Stage.job_id == job_id)
-        return [row.Stage for row in self.rows(wanted)]
+        query = select(Stage) if job_id is None else select(Stage).where(Stage.job_id == job_id)
+        return [row.Stage for row in self.rows(query)]
 
     def stage(self, job_id: uuid.UUID, name: str) -> Stage:
         """One stage, its only shard."""

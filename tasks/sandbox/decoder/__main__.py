@@ -179,12 +179,12 @@ def _frames(packet: Any) -> list[Any] | None:
 
 def _progress(size: int) -> Callable[[int], None]:
     """A function that takes the position in a file of `size` bytes and now and then tells the parent the share."""
-    told = time.monotonic()
+    last_report = time.monotonic()
 
     def say(position: int) -> None:
-        nonlocal told
-        if time.monotonic() - told >= PROGRESS_INTERVAL_S:
-            told = time.monotonic()
+        nonlocal last_report
+        if time.monotonic() - last_report >= PROGRESS_INTERVAL_S:
+            last_report = time.monotonic()
             tell(progress=min(position / size, 1.0))
 
     return say

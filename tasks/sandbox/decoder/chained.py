@@ -21,10 +21,10 @@ def next_link(source: IO[bytes], offset: int) -> int | None:
     window = b""
     while block := source.read(SEARCH_BYTES):
         window += block
-        found = -1
-        while (found := window.find(CAPTURE_PATTERN, found + 1)) >= 0 and found + PAGE_HEADER_BYTES <= len(window):
-            if window[found + 5] & FIRST_PAGE_FLAG:
-                return offset + found
+        at = -1
+        while (at := window.find(CAPTURE_PATTERN, at + 1)) >= 0 and at + PAGE_HEADER_BYTES <= len(window):
+            if window[at + 5] & FIRST_PAGE_FLAG:
+                return offset + at
         keep = window[-(PAGE_HEADER_BYTES - 1) :]
         offset += len(window) - len(keep)
         window = keep

@@ -83,8 +83,8 @@ class Mixdown:
             yield memoryview(mixed.planes[0])[: mixed.samples * self.channels * BYTES_PER_SAMPLE]
 
 
-def _graph(frame: Any, wanted: int) -> Any:
-    """The FFmpeg filters from frames like this one to `wanted` channels at 16 kHz. Raises Refused."""
+def _graph(frame: Any, target: int) -> Any:
+    """The FFmpeg filters from frames like this one to `target` channels at 16 kHz. Raises Refused."""
     from av.filter import Graph  # after set_limits
 
     channels = frame.layout.nb_channels
@@ -102,7 +102,7 @@ def _graph(frame: Any, wanted: int) -> Any:
             time_base=f"1/{frame.sample_rate}",
         )
     ]
-    if channels == wanted > 1:
+    if channels == target > 1:
         filters.append(graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16"))
     else:
         if channels > 2 and frame.layout.name == f"{channels} channels":
@@ -110,8 +110,8 @@ def _graph(frame: Any, wanted: int) -> Any:
             terms = "+".join(f"{1 / channels}*c{number}" for number in range(channels))
             filters.append(graph.add("pan", f"mono|c0={terms}"))
         filters.append(graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts="mono"))
-        if wanted > 1:
-            filters.append(graph.add("pan", f"{wanted}c|c0=c0"))
+        if target > 1:
+            filters.append(graph.add("pan", f"{target}c|c0=c0"))
     filters.append(graph.add("abuffersink"))
     graph.link_nodes(*filters).configure()
     return graph

@@ -110,17 +110,17 @@ def fetch(job: Job) -> dict[str, Any]:
 
 
 def _follow(job: Job) -> Any:
-    told = time.monotonic()
+    last_report = time.monotonic()
 
     def hook(state: dict[str, Any]) -> None:
-        nonlocal told
-        done = state.get("downloaded_bytes") or 0
-        if done > job.max_bytes:
+        nonlocal last_report
+        size = state.get("downloaded_bytes") or 0
+        if size > job.max_bytes:
             raise Refused("file_too_large", f"The recording is larger than {job.max_bytes} bytes.")
-        if time.monotonic() - told >= PROGRESS_INTERVAL_S:
-            told = time.monotonic()
+        if time.monotonic() - last_report >= PROGRESS_INTERVAL_S:
+            last_report = time.monotonic()
             total = state.get("total_bytes") or state.get("total_bytes_estimate") or job.max_bytes
-            tell(progress=min(done / total, 1.0))
+            tell(progress=min(size / total, 1.0))
 
     return hook
 
@@ -132,8 +132,8 @@ def tell(**message: Any) -> None:
 
 def main() -> None:
     """Limits first, then the lock, then yt-dlp, then the stranger's pages."""
-    given = json.loads(sys.argv[1])
-    job = Job(**{**given, "proxy": tuple(given["proxy"])})
+    fields = json.loads(sys.argv[1])
+    job = Job(**{**fields, "proxy": tuple(fields["proxy"])})
     set_limits(job.parent_pid, cpu_s=job.cpu_s, memory_bytes=job.memory_bytes, file_bytes=job.max_bytes + SPARE_BYTES)
     resource.setrlimit(resource.RLIMIT_NOFILE, (MAX_OPEN_FILES, MAX_OPEN_FILES))
     os.environ["YTDLP_NO_PLUGINS"] = "1"

@@ -69,13 +69,14 @@ def _enter_landlock(libc: ctypes.CDLL, folder: Path, readable: Iterable[Path], p
     abi = landlock_abi()
     if abi < 1:
         return
-    everything = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
+    file_access = (1 << {1: 13, 2: 14, 3: 15, 4: 15}.get(abi, 16)) - 1
     tcp, signals_and_abstract_sockets = (0b11 if abi >= 4 else 0), (0b11 if abi >= 6 else 0)
-    known = struct.pack("QQQ", everything, tcp, signals_and_abstract_sockets)[: 8 if abi < 4 else 16 if abi < 6 else 24]
-    ruleset = libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, known, ctypes.c_size_t(len(known)), ctypes.c_uint(0))
+    size = 8 if abi < 4 else 16 if abi < 6 else 24
+    attributes = struct.pack("QQQ", file_access, tcp, signals_and_abstract_sockets)[:size]
+    ruleset = libc.syscall(_SYS_LANDLOCK_CREATE_RULESET, attributes, ctypes.c_size_t(len(attributes)), ctypes.c_uint(0))
     if ruleset < 0:
         return
-    _allow_below(libc, ruleset, folder, everything & _PLAIN_FILES)
+    _allow_below(libc, ruleset, folder, file_access & _PLAIN_FILES)
     for path in readable:
         _allow_below(libc, ruleset, path, _READ_FILE | _READ_DIR)
     if tcp:

@@ -62,13 +62,13 @@ def clean(text: str) -> str:
 
 def _chain(problem: BaseException | None) -> Iterator[BaseException]:
     """The exception and all that led to it. yt-dlp keeps some causes in `exc_info` and `cause`."""
-    seen: set[int] = set()
+    ids: set[int] = set()
     waiting = [problem]
     while waiting:
         current = waiting.pop()
-        if current is None or id(current) in seen:
+        if current is None or id(current) in ids:
             continue
-        seen.add(id(current))
+        ids.add(id(current))
         yield current
         info = getattr(current, "exc_info", None) or (None, None)
         waiting += [current.__cause__, current.__context__, getattr(current, "cause", None), info[1]]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import time
-from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +23,7 @@ class Door:
         self,
         deployment: Deployment,
         folder: Path,
-        changes: Mapping[str, str],
+        changes: dict[str, str],
         options: str = "",
         program: Path = BIN / "caddy",
     ) -> None:

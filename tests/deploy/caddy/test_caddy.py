@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,7 @@ def test_presigned_urls_work_and_nothing_else_does(deployment: Deployment, tmp_p
     what = {"Bucket": "parley", "Key": "presigned"}
     (tmp_path / "part").write_bytes(b"some bytes")
     status = ("-o", "/dev/null", "-w", "%{http_code}")
+    plain: Callable[..., str]
     plain = lambda *arguments: deployment.run("curl", "-sS", *arguments).stdout  # noqa: E731 - a key would be a second signature
 
     assert plain(*status, "-T", f"{tmp_path}/part", client.generate_presigned_url("put_object", what)) == "200"

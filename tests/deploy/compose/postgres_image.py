@@ -20,7 +20,7 @@ def initialize(cluster: Path, environment: Mapping[str, str]) -> None:
     user = unprivileged(cluster.parent)
     password = cluster.with_name("password")
     password.write_text(environment["POSTGRES_PASSWORD"])
-    user.own(cluster)
+    user.chown(cluster)
     done = subprocess.run(
         (*user.prefix, str(postgres_binary("initdb")), "-D", str(cluster), f"--username={environment['POSTGRES_USER']}",
          f"--pwfile={password}", *shlex.split(environment["POSTGRES_INITDB_ARGS"])),

@@ -21,7 +21,7 @@ from shared.config import Settings
 from shared.storage import Storage
 from tests.deploy.composed import ROOT
 from tests.deploy.documented import blocks, inside, section
-from tests.deploy.images.test_images import copied
+from tests.deploy.images.dockerfiles import copied
 from tests.unit.intake.outside import tone
 
 PATIENCE_S = 60

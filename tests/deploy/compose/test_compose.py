@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import yaml
 
-from scripts.init_env import SECRETS, given
+from scripts.init_env import SECRETS, parse_env
 from shared.config import Settings
 from tests.deploy.compose.postgres_image import initialize
 from tests.deploy.composed import ROOT, project, read
@@ -57,7 +57,7 @@ class Described:
 
 def described(folder: Path, settings: dict[str, str], *arguments: str) -> Described:
     made = project(folder / "project", settings)
-    return Described(read(made, *arguments, *PROFILES)["services"], given((made / ".env").read_text()))
+    return Described(read(made, *arguments, *PROFILES)["services"], parse_env((made / ".env").read_text()))
 
 
 @pytest.fixture(scope="module")

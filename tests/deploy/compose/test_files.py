@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from scripts.init_env import SECRETS, given
+from scripts.init_env import SECRETS, parse_env
 from scripts.local.apps import WORKERS
 from tests.deploy.composed import BIN, ROOT, compose, project
 from tests.deploy.documented import ways_out
@@ -139,9 +139,9 @@ def test_init_env_makes_secrets_once(tmp_path: Path) -> None:
     first = (tmp_path / ".env").read_text()
     subprocess.run((*command, "--monitoring"), capture_output=True, check=True)
     subprocess.run((*command, "--domain", "parley.example.org", "--gpu"), capture_output=True, check=True)
-    second = given((tmp_path / ".env").read_text())
+    second = parse_env((tmp_path / ".env").read_text())
 
-    made = {name: given(first)[name] for name in SECRETS}
+    made = {name: parse_env(first)[name] for name in SECRETS}
     assert len(set(made.values())) == len(SECRETS)
     assert all(re.fullmatch(r"(pk_)?[0-9a-f]{48}", value) for value in made.values())
     assert not any(value in said for value in made.values())
@@ -158,10 +158,10 @@ def test_init_env_names_the_model(tmp_path: Path, options: tuple[str, ...], mode
     command = (sys.executable, ROOT / "scripts/init_env.py", "--file", tmp_path / ".env")
     (tmp_path / ".env").write_text("WHISPER_MODEL=auto\n")
     subprocess.run((*command, *options), capture_output=True, check=True)
-    assert given((tmp_path / ".env").read_text())["WHISPER_MODEL"] == model
+    assert parse_env((tmp_path / ".env").read_text())["WHISPER_MODEL"] == model
     (tmp_path / ".env").write_text("WHISPER_MODEL=small\n")
     subprocess.run(command, capture_output=True, check=True)
-    assert given((tmp_path / ".env").read_text())["WHISPER_MODEL"] == "small"
+    assert parse_env((tmp_path / ".env").read_text())["WHISPER_MODEL"] == "small"
 
 
 def test_init_env_names_the_machine(tmp_path: Path) -> None:
@@ -169,7 +169,7 @@ def test_init_env_names_the_machine(tmp_path: Path) -> None:
     command = (sys.executable, ROOT / "scripts/init_env.py", "--file", tmp_path / ".env", "--address", "192.168.1.20")
     (tmp_path / ".env").write_text("S3_PORT=9443\nHTTP_PORT=8080\n")
     subprocess.run(command, capture_output=True, check=True)
-    made = given((tmp_path / ".env").read_text())
+    made = parse_env((tmp_path / ".env").read_text())
     assert made["S3_PUBLIC_ENDPOINT_URL"] == "http://192.168.1.20:9443"
     assert made["GRAFANA_URL"] == "http://192.168.1.20:8080/grafana/"
     assert subprocess.run((*command, "--domain", "x.org"), capture_output=True, check=False).returncode == 2

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from scripts.host_check import MOUNTED
-from scripts.init_env import given
+from scripts.init_env import parse_env
 from tests.deploy.composed import ROOT, project, read
 from tests.engine.checkout import clone
 
@@ -34,7 +34,7 @@ def init(folder: Path, *options: str, path: str = os.environ["PATH"]) -> subproc
 
 
 def values(folder: Path) -> dict[str, str]:
-    return given((folder / ".env").read_text())
+    return parse_env((folder / ".env").read_text())
 
 
 def programs(folder: Path, **scripts: str) -> str:

@@ -173,12 +173,12 @@ def test_every_variable_of_the_compose_file_is_in_the_example() -> None:
 def test_every_queue_has_a_worker(deployment: Deployment) -> None:
     """The four workers serve all queues, each exactly one."""
     served = [deployment.described["services"][name]["command"][5] for name in WORKERS]
-    assert sorted(served) == queues()
+    assert sorted(served) == list(queues())
 
 
 def test_workers_have_time_to_give_their_work_back(deployment: Deployment) -> None:
     """The grace period is several times what the longest give-back takes by the settings."""
-    config = Settings(database_url="x", redis_url="x")  # type: ignore[arg-type]
+    config = Settings(database_url="x", redis_url="x")
     for name in (*WORKERS, *GPU_WORKERS):
         grace_s = seconds(deployment.described["services"][name]["stop_grace_period"])
         assert grace_s >= 4 * (config.heartbeat_s + config.grace_s), name

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from scripts.init_env import given
+from scripts.init_env import parse_env
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -24,7 +24,7 @@ def write(folder: Path, overlay: str = "cpu") -> str:
 
 
 def values(folder: Path) -> dict[str, str]:
-    return {name: value for file in folder.glob("*.env") for name, value in given(file.read_text()).items()}
+    return {name: value for file in folder.glob("*.env") for name, value in parse_env(file.read_text()).items()}
 
 
 def test_secrets_are_new_and_private_and_shown_to_nobody(tmp_path: Path) -> None:

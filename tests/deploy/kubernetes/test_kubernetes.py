@@ -176,7 +176,7 @@ def test_a_process_gets_the_secrets_that_it_needs(overlay: str) -> None:
 def test_every_queue_has_workers_that_outlive_a_drained_node(overlay: str) -> None:
     """Each queue is served, and each pool and the gateway have a budget that names them."""
     commands = [container(workload)["args"] for workload in ours(overlay).values()]
-    assert {args[args.index("-Q") + 1] for args in commands if "-Q" in args} == queues()
+    assert {args[args.index("-Q") + 1] for args in commands if "-Q" in args} == set(queues())
     budgets = {
         budget["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"]
         for budget in of_kind(built(overlay), "PodDisruptionBudget").values()

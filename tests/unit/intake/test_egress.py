@@ -244,7 +244,7 @@ def test_a_redirect_to_a_hostile_url_leads_nowhere(
 
 
 def test_the_proxy_refuses_every_hostile_url(canary: Canary, guard: Guard) -> None:
-    """Asked in plain or by CONNECT, it never says 200 and connects to nobody inside."""
+    """JobSpec in plain or by CONNECT, it never says 200 and connects to nobody inside."""
     answers = []
     with EgressProxy(guard, idle_timeout_s=1) as proxy:
         for url in HOSTILE:

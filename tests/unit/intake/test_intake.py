@@ -30,7 +30,7 @@ END = f"--{BOUNDARY}--\r\n".encode()
 def read(*pieces: bytes, max_file_bytes: int = 10_000) -> tuple[Form, bytes]:
     """The form after all of its pieces, and the file's bytes."""
     collected = bytearray()
-    form = Form(CONTENT_TYPE, collected.extend, known=NAMES, max_file_bytes=max_file_bytes)
+    form = Form(CONTENT_TYPE, collected.extend, field_names=NAMES, max_file_bytes=max_file_bytes)
     for piece in pieces:
         form.write(piece)
     form.close()
@@ -85,7 +85,7 @@ def test_a_wrong_field_is_named(body: bytes, parameter: str) -> None:
 
 def test_an_unknown_field_is_refused_before_the_file_arrives() -> None:
     """A form whose first field is unknown fails while its file is still to be sent."""
-    form = Form(CONTENT_TYPE, bytes, known=NAMES, max_file_bytes=10)
+    form = Form(CONTENT_TYPE, bytes, field_names=NAMES, max_file_bytes=10)
     with pytest.raises(InvalidRequest):
         form.write(part("diarisation", b"true"))
 
@@ -96,7 +96,7 @@ def test_an_unknown_field_is_refused_before_the_file_arrives() -> None:
 def test_another_kind_of_body_is_refused(content_type: str | None) -> None:
     """Only multipart/form-data with a boundary is read."""
     with pytest.raises(InvalidRequest):
-        Form(content_type, bytes, known=NAMES, max_file_bytes=10)
+        Form(content_type, bytes, field_names=NAMES, max_file_bytes=10)
 
 
 @pytest.mark.parametrize("body", [b"no boundary at all", b"--limit\r\nno colon\r\n\r\n", b"--limit\r\nX: y\r\n\r\n"])
