@@ -220,7 +220,9 @@ def advance(session: Session, job: Job, ended: str | None = None) -> tuple[Ring,
 
     `ended` is the stage that has just left its worker. What is rung may be of other jobs: see ring_window.py.
     """
-    rows = session.scalars(select(Stage).where(Stage.job_id == job.id).execution_options(populate_existing=True)).all()
+    # in the order of the shards, so that a recording is recognised from its beginning
+    query = select(Stage).where(Stage.job_id == job.id).order_by(Stage.shard)
+    rows = session.scalars(query.execution_options(populate_existing=True)).all()
     rings: tuple[Ring, ...] = ()
     if job.state == JobState.CANCELLING and not any(row.state == StageState.RUNNING for row in rows):
         rings = finish(session, job, JobState.CANCELLED)
