@@ -27,7 +27,7 @@ from shared.claims import Answer, Claim
 from shared.config import Settings
 from shared.db import session
 from shared.errors import DiarizationError, LeaseLost, NoAudio, NotFound, ParleyError, StorageUnavailable, WrongState
-from shared.kernel import job_views, jobs, leases, lost_leases
+from shared.kernel import job_views, jobs, leases, lost_leases, shards
 from shared.kernel.agreement import agree_on_language
 from shared.kernel.jobs import Outcome, Source
 from shared.models import Artifact, Job, Stage
@@ -409,6 +409,24 @@ def test_merge_waits_for_all_shards(owner: uuid.UUID) -> None:
     assert len({given.key for given in merging.inputs}) == 4
     finish(job_id, complete(merging))
     assert state(job_id) == JobState.DONE
+
+
+def test_a_recording_is_recognised_from_its_beginning(owner: uuid.UUID) -> None:
+    """Where a window takes two of three shards they are the first two, wherever PostgreSQL keeps the rows."""
+    job_id, _ = submit(owner)
+    held(job_id, "convert")
+    whole = Stage.job_id == job_id
+    with session() as opened:
+        for way in ("indexscan", "bitmapscan"):  # rows are read as they lie
+            opened.execute(text(f"SET LOCAL enable_{way} = off"))
+        job = jobs.lock(opened, job_id)
+        assert job is not None
+        shards.fan_out(opened, job, [Shard(10.0 * n, 10.0 * n + 10, 10.0 * n, 10.0 * n + 10) for n in range(3)])
+        first = whole & (Stage.name == "transcribe") & (Stage.shard == 0)
+        opened.execute(update(Stage).where(first).values(progress=0.0))  # its row lies behind the others now
+        opened.execute(update(Stage).where(whole, Stage.name == "convert").values(state=StageState.DONE))
+        rings = jobs.advance(opened, job, "convert")
+    assert [bell.shard for bell in rings] == [0, 1]
 
 
 def test_a_lost_shard_is_one_shard_again(owner: uuid.UUID) -> None:
