@@ -41,7 +41,9 @@ class JobOptions(BaseModel):
     temperature: Annotated[float, Field(ge=0, le=1)] | None = Field(
         None, description="Sampling temperature; none starts at 0 and rises when decoding fails"
     )
-    mode: Literal["batched", "accurate"] = Field("batched", description="accurate decodes one window after another")
+    mode: Literal["batched", "accurate"] = Field(
+        "batched", description="accurate decodes one 30 s step after another, with retries"
+    )
     channels: Literal["mix", "split"] = Field(
         "mix", description="split recognises each channel on its own: its speaker is spk_1 (left), spk_2, ..."
     )
