@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Header, Request
 from sqlalchemy.orm import Session
@@ -60,15 +60,19 @@ SubmitterDep = Annotated[Caller, Depends(_submitter)]
 """A detached caller that may submit a task now, or repeats a request. It is asked before the body is read."""
 
 
-IdempotencyKeyDep = Annotated[
-    str | None,
-    Header(
+def _idempotency_key(*, is_documented: bool) -> Any:
+    return Header(
         alias="Idempotency-Key",
         max_length=255,
         pattern="^[ -~]+$",
         description="For 24 hours the same key with the same request gives the same answer, and makes nothing twice",
-    ),
-]
+        include_in_schema=is_documented,
+    )
+
+
+IdempotencyKeyDep = Annotated[str | None, _idempotency_key(is_documented=True)]
+ContractIdempotencyKeyDep = Annotated[str | None, _idempotency_key(is_documented=False)]
+"""The same for the APIs of others, whose documents do not have it."""
 
 
 async def _settings() -> Settings:  # async, as it never blocks: a plain function would cost a hop to a thread

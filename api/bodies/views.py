@@ -9,7 +9,17 @@ from collections.abc import Sequence
 from dataclasses import asdict
 
 from api.bodies.admin import KeyInfo
-from api.bodies.tasks import FileInfo, HistoryItem, Snippet, SnippetRun, StageInfo, TaskDetail, TaskError, TaskStatus
+from api.bodies.tasks import (
+    Accepted,
+    FileInfo,
+    HistoryItem,
+    Snippet,
+    SnippetRun,
+    StageInfo,
+    TaskDetail,
+    TaskError,
+    TaskStatus,
+)
 from api.history.headlines import Run
 from shared.callers.limits import Limits
 from shared.errors import InvalidRequest
@@ -131,4 +141,18 @@ def _stage(row: Stage) -> StageInfo:
         error=TaskError(code=row.error_code, message=row.error_message or "") if row.error_code else None,
         started_at=row.started_at,
         finished_at=row.finished_at,
+    )
+
+
+def accepted(task_id: uuid.UUID, status: JobState) -> Accepted:
+    """The answer to a submission, whatever it came from."""
+    is_done = status == JobState.DONE
+    return Accepted(
+        task_id=task_id,
+        job_id=task_id,
+        status=status,
+        message="The transcript is ready." if is_done else "The recording was accepted.",
+        status_url=f"/status/{task_id}",
+        result_url=f"/result/{task_id}",
+        eta_seconds=0 if is_done else None,
     )

@@ -11,11 +11,11 @@ from fastapi import APIRouter, Query, Response
 
 from api.contracts.contract_request import WAITING, ContractRequest, ContractRequestDep, Finished, form
 from api.contracts.openai_answers import verbose_segment
+from api.delivery import content_disposition
 from api.errors import responses
 from api.intake import parameters
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
-from api.routes.results import content_disposition
 from api.transcripts.formats import render
 from shared.abilities import is_english_only
 from shared.errors import InvalidRequest

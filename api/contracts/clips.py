@@ -12,11 +12,11 @@ from fastapi import APIRouter, Query, Response
 from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
+from api import deletion
 from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, form
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from api.intake import arrival, assembly, by_upload, ingest, submission
-from api.routes import uploads as our_uploads
 from shared.errors import DatabaseUnavailable, Forbidden, NotFound, Unauthorized
 from shared.intake import uploads
 from shared.intake.uploads import UploadState
@@ -133,7 +133,8 @@ def delete(clip_id: uuid.UUID, response: Response, caller: DetachedCallerDep, st
 
     curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/api/audio/$CLIP_ID
     """
-    our_uploads.delete(clip_id, response, caller, storage)
+    receipt = deletion.delete_upload(caller.id, clip_id, storage)
+    response.status_code = 200 if receipt.verified else 202
     return ClipUploaded(clip_id=clip_id, message="File deleted successfully.")
 
 

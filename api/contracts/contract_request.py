@@ -10,12 +10,12 @@ from functools import partial
 from typing import Annotated, Any, TypeVar
 
 from anyio import to_thread
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Request
 from uuid_utils.compat import uuid7
 
 from api import limits
 from api.bodies.form_schema import in_form
-from api.dependencies import DetachedCallerDep, SettingsDep, StorageDep
+from api.dependencies import ContractIdempotencyKeyDep, DetachedCallerDep, SettingsDep, StorageDep
 from api.errors import stored
 from api.intake import arrival, ingest, submission, transfer
 from api.intake.form import FILE
@@ -181,14 +181,14 @@ def form(fields: Mapping[str, dict[str, Any]], file_field: str = FILE) -> dict[s
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": in_form(schema)}}}}
 
 
-async def _desk(
+async def _contract_request(
     request: Request,
     caller: DetachedCallerDep,
     config: SettingsDep,
     storage: StorageDep,
-    idempotency_key: Annotated[str | None, Header(max_length=255, pattern="^[ -~]+$", include_in_schema=False)] = None,
+    idempotency_key: ContractIdempotencyKeyDep = None,
 ) -> ContractRequest:
     return ContractRequest(request, caller, config, storage, idempotency_key)
 
 
-ContractRequestDep = Annotated[ContractRequest, Depends(_desk)]
+ContractRequestDep = Annotated[ContractRequest, Depends(_contract_request)]

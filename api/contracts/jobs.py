@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, Response
 
+from api import deletion
 from api.contracts.contract_request import SUBMITTING, ContractRequestDep, form
 from api.contracts.whisper_service import FIELDS, NAMES, USUAL
 from api.dependencies import DetachedCallerDep, StorageDep
@@ -14,7 +15,6 @@ from api.errors import responses
 from api.intake import parameters
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
-from api.routes import tasks
 from api.transcripts.formats import as_dict
 from shared import db
 from shared.errors import StorageUnavailable
@@ -85,7 +85,8 @@ def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, sto
 
     curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/jobs/$JOB_ID
     """
-    receipt = tasks.delete(job_id, response, caller, storage)
+    receipt = deletion.delete_task(caller.id, job_id, storage)
+    response.status_code = 200 if receipt.verified else 202
     return {"id": str(job_id), "deleted": receipt.erased}
 
 

@@ -13,20 +13,22 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
+from api import deletion
 from api.bodies import views
 from api.bodies.results import Result
+from api.bodies.submission import OPTIONS
 from api.bodies.tasks import Accepted, Languages, Models, TaskStatus
+from api.bodies.views import accepted
 from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, Finished, form
 from api.contracts.service_bodies import JobAccepted, JobList, JobStatus, Status
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from api.history import search
+from api.history.filters import Cursor, Limit
 from api.intake import parameters
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
-from api.routes import catalog, results, tasks
-from api.routes.history import Cursor, Limit
-from api.routes.transcribe import OPTIONS, accepted
+from api.routes import catalog, results
 from api.transcripts.formats import FORMATS, as_dict, render
 from shared import db
 from shared.errors import (
@@ -180,7 +182,8 @@ def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, sto
 
     curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/api/v1/jobs/$JOB_ID
     """
-    receipt = tasks.delete(job_id, response, caller, storage)
+    receipt = deletion.delete_task(caller.id, job_id, storage)
+    response.status_code = 200 if receipt.verified else 202
     return {"job_id": job_id.hex, "deleted": receipt.erased, "message": "The job has been deleted."}
 
 

@@ -13,6 +13,9 @@ from shared.errors import InvalidRequest
 from shared.languages import language_code
 from shared.states import JobState
 
+Limit = Annotated[int, Query(ge=1, le=100, description="Entries per page")]
+Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")]
+
 REPEATABLE = frozenset({"tag"})
 
 

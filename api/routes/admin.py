@@ -24,9 +24,9 @@ from api.bodies.admin import (
 )
 from api.dependencies import AdminDep, DetachedAdminDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
+from api.history.filters import Cursor, Limit
 from api.intake import transfer
 from api.intake.body_limits import described, json_body
-from api.routes.history import Cursor, Limit
 from shared import db, repair
 from shared.callers import keys
 from shared.callers.limits import Limits

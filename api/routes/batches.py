@@ -16,14 +16,14 @@ from uuid_utils.compat import uuid7
 from api import limits
 from api.bodies import views
 from api.bodies.batches import AcceptedBatch, Batches, BatchReceipt, BatchStatus, BatchTask, BatchTasks
+from api.bodies.submission import OPTIONS
+from api.deletion import purged
 from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
+from api.history.filters import Cursor, Limit
 from api.intake import batch_orders, batch_submission, fields, ingest, transfer
 from api.intake.batch_submission import BatchOrder, Placed
 from api.intake.body_limits import JSON
-from api.routes.history import Cursor, Limit
-from api.routes.tasks import purged
-from api.routes.transcribe import OPTIONS
 from shared import db
 from shared.errors import (
     AdapterDisabled,

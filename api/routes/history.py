@@ -14,14 +14,12 @@ from api.bodies.tasks import History
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep
 from api.errors import responses
 from api.history import export, search
-from api.history.filters import FILTERS, FiltersDep, only
+from api.history.filters import FILTERS, Cursor, FiltersDep, Limit, only
 from api.history.headlines import headlines
 from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, Unauthorized
 
 router = APIRouter(tags=["tasks"])
 
-Limit = Annotated[int, Query(ge=1, le=100, description="Entries per page")]
-Cursor = Annotated[str | None, Query(max_length=64, description="`next_cursor` of the page before")]
 
 USUAL = (Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable)
 

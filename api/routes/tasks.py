@@ -5,17 +5,15 @@ from __future__ import annotations
 import uuid
 
 from fastapi import APIRouter, Request, Response
-from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
-from api import limits
+from api import deletion, limits
 from api.auth import PresentedKey, identify
 from api.bodies import views
 from api.bodies.tasks import Accepted, Receipt, TaskDetail, TaskStatus
 from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.intake import submission
-from api.routes.transcribe import accepted
 from shared import db
 from shared.errors import (
     DatabaseUnavailable,
@@ -23,14 +21,11 @@ from shared.errors import (
     IdempotencyConflict,
     InvalidRequest,
     NotFound,
-    StorageUnavailable,
     Unauthorized,
     WrongState,
 )
-from shared.kernel import erasure, job_views, jobs
-from shared.models import Erasure
+from shared.kernel import job_views, jobs
 from shared.states import JobState
-from shared.storage import Storage
 from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
@@ -95,7 +90,7 @@ def retry(
     if job.id != new_id:
         response.headers["Idempotent-Replayed"] = "true"
     # as it was at first, so that a repeated request gets the same answer
-    return accepted(job.id, JobState.DONE if job.cached else JobState.QUEUED)
+    return views.accepted(job.id, JobState.DONE if job.cached else JobState.QUEUED)
 
 
 @router.delete(
@@ -114,29 +109,6 @@ def delete(task_id: uuid.UUID, response: Response, caller: DetachedCallerDep, st
 
         curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID
     """
-    with db.session() as work:
-        erased = erasure.erase(work, caller.id, task_id)
-    receipt = purged(task_id, storage) or erased
-    response.status_code = 200 if receipt.verified_at else 202
-    return Receipt(
-        task_id=task_id,
-        erased=True,
-        objects=receipt.objects,
-        erased_at=receipt.created_at,
-        verified=receipt.verified_at is not None,
-    )
-
-
-def purged(task_id: uuid.UUID, storage: Storage) -> Erasure | None:
-    """The erasure of a task or an upload, its objects removed; None when a server is away: then the sweep does it."""
-    try:
-        with db.session() as work:
-            row = work.scalars(select(Erasure).where(Erasure.job_id == task_id).with_for_update()).one()
-            if row.verified_at is None:  # else the sweep was faster
-                erasure.purge(work, storage, row)
-                work.flush()
-                work.refresh(row)
-            return row
-    except (StorageUnavailable, DatabaseUnavailable) as error:
-        log.warning("purge_postponed", job_id=str(task_id), reason=error.code)
-        return None
+    receipt = deletion.delete_task(caller.id, task_id, storage)
+    response.status_code = 200 if receipt.verified else 202
+    return receipt

@@ -6,23 +6,22 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated
 
 from anyio import to_thread
 from fastapi import APIRouter, Header, Request, Response
 from fastapi.responses import JSONResponse
 from uuid_utils.compat import uuid7
 
-from api import limits
-from api.bodies.form_schema import in_form
+from api import delivery, limits
+from api.bodies import views
 from api.bodies.results import Result
+from api.bodies.submission import BODIES
 from api.bodies.tasks import Accepted
-from api.dependencies import SettingsDep, StorageDep, SubmitterDep
+from api.dependencies import IdempotencyKeyDep, SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.intake import arrival, by_upload, by_url, fields, ingest, parameters, submission, transfer
-from api.intake.body_limits import JSON
 from api.intake.parameters import JobSpec
-from api.routes import results
 from api.waiting import until_ended
 from shared.callers.keys import Caller
 from shared.config import Settings
@@ -44,7 +43,6 @@ from shared.errors import (
     WrongState,
 )
 from shared.models import Job
-from shared.options import JobNotes, JobOptions
 from shared.states import JobState
 from shared.storage import Storage
 
@@ -52,70 +50,6 @@ router = APIRouter(tags=["transcribe"])
 
 NAMES = parameters.NAMES | by_url.FIELDS | by_upload.FIELDS
 """Every field but the file."""
-
-OPTIONS: dict[str, Any] = {
-    **JobOptions.model_json_schema()["properties"],
-    **JobNotes.model_json_schema()["properties"],
-    "tags": {"type": "string", "description": "Labels to find the task by, separated by commas"},
-    "language": {"type": "string", "default": "auto", "description": "Code or English name; auto detects"},
-    "lang": {"type": "string", "description": "The same as language"},
-    "response_format": {**JobOptions.model_json_schema()["properties"]["format"], "description": "The same as format"},
-    "priority": {"type": "string", "enum": ["interactive", "normal", "batch"], "default": "normal"},
-    "wait": {
-        "type": "number",
-        "minimum": 0,
-        "default": 0,
-        "description": "Answer with the result if it is there in "
-        "so many seconds; the same as the header Prefer: wait=N",
-    },
-}
-
-FORM: dict[str, Any] = {
-    "type": "object",
-    "required": ["file"],
-    "additionalProperties": False,
-    "properties": {
-        "file": {"type": "string", "format": "binary", "description": "Any audio or video file"},
-        **OPTIONS,
-    },
-}
-
-BY_URL: dict[str, Any] = {
-    "type": "object",
-    "required": ["url"],
-    "additionalProperties": False,
-    "properties": {
-        "url": {
-            "type": "string",
-            "minLength": 1,
-            "description": "Address of a recording, of a page with one, or s3://bucket/key where that is offered",
-            "examples": ["https://media.example/meeting.mp3"],
-        },
-        "refresh": {
-            "type": "boolean",
-            "default": False,
-            "description": "Fetch it again even if it was fetched before",
-        },
-        **OPTIONS,
-    },
-}
-
-BY_UPLOAD: dict[str, Any] = {
-    "type": "object",
-    "required": ["upload_id"],
-    "additionalProperties": False,
-    "properties": {
-        "upload_id": {"type": "string", "format": "uuid", "description": "A complete upload of POST /uploads"},
-        **OPTIONS,
-    },
-}
-
-BODIES: dict[str, Any] = {
-    "multipart/form-data": {"schema": {"oneOf": [in_form(FORM), in_form(BY_URL), in_form(BY_UPLOAD)]}},
-    JSON: {"schema": {"oneOf": [BY_URL, BY_UPLOAD]}},
-    fields.URLENCODED: {"schema": {"oneOf": [in_form(BY_URL), in_form(BY_UPLOAD)]}},
-}
-"""The body in OpenAPI. FastAPI cannot derive it, because the route reads the stream itself."""
 
 
 @router.post(
@@ -139,15 +73,7 @@ async def transcribe(
     caller: SubmitterDep,
     config: SettingsDep,
     storage: StorageDep,
-    _idempotency_key: Annotated[
-        str | None,
-        Header(
-            alias="Idempotency-Key",
-            max_length=255,
-            pattern="^[ -~]+$",
-            description="For 24 hours the same key with the same request gives the same task",
-        ),
-    ] = None,
+    idempotency_key: IdempotencyKeyDep = None,
     prefer: Annotated[str, Header(description="`wait=N`: answer with the result if it is ready within N seconds")] = "",
 ) -> Response:
     """Send a file, a URL or the id of an upload, and what to do with it; poll `status_url`, then fetch `result_url`.
@@ -163,24 +89,29 @@ async def transcribe(
     request.state.task_id = job_id
     if fields.is_short(request):
         values = await fields.read(request, field_names=NAMES)
-        job, spec = await _without_file(request, job_id, caller, config, values)
+        job, spec = await _without_file(request, job_id, caller, config, values, idempotency_key)
     else:
-        job, spec = await _by_form(request, job_id, caller, config, storage)
+        job, spec = await _by_form(request, job_id, caller, config, storage, idempotency_key)
     headers = {"Location": f"/status/{job.id}"}
     if job.id != job_id:
         headers["Idempotent-Replayed"] = "true"
     wait_s = spec.wait_s if spec.wait_s is not None else parameters.preferred_wait_s(prefer) or 0
     if wait_s and await until_ended(job.id, caller.id, min(wait_s, config.max_wait_s)):
-        answer = await to_thread.run_sync(results.deliver, caller.id, job.id, storage, results.TranscriptView())
+        answer = await to_thread.run_sync(delivery.deliver, caller.id, job.id, storage, delivery.TranscriptView())
         answer.headers.update({**headers, "Content-Location": f"/result/{job.id}"})
         return answer
     # as it was at first, so that a repeated request gets the same answer
     state = JobState.DONE if job.cached else JobState.QUEUED
-    return JSONResponse(accepted(job.id, state).model_dump(mode="json"), 202, headers)
+    return JSONResponse(views.accepted(job.id, state).model_dump(mode="json"), 202, headers)
 
 
 async def _by_form(
-    request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, storage: Storage
+    request: Request,
+    job_id: uuid.UUID,
+    caller: Caller,
+    config: Settings,
+    storage: Storage,
+    idempotency_key: str | None,
 ) -> tuple[Job, JobSpec]:
     receive = partial(
         ingest.receive,
@@ -198,39 +129,26 @@ async def _by_form(
     spec = arrived.result
     if spec is None:
         await ingest.in_thread(submission.withdraw, job_id, arrived.writer)
-        return await _without_file(request, job_id, caller, config, arrived.form.fields)
-    order = submission.Order(job_id, caller.id, arrived.source, spec, request.state.request_id, _key(request))
+        return await _without_file(request, job_id, caller, config, arrived.form.fields, idempotency_key)
+    order = submission.Order(job_id, caller.id, arrived.source, spec, request.state.request_id, idempotency_key)
     return await ingest.in_thread(submission.place, order, arrived.writer, storage), spec
 
 
 async def _without_file(
-    request: Request, job_id: uuid.UUID, caller: Caller, config: Settings, values: Mapping[str, str]
+    request: Request,
+    job_id: uuid.UUID,
+    caller: Caller,
+    config: Settings,
+    values: Mapping[str, str],
+    idempotency_key: str | None,
 ) -> tuple[Job, JobSpec]:
     def place() -> tuple[Job, JobSpec]:
         make = by_upload.order if by_upload.is_named(values) else by_url.order
         order = make(values, config, job_id=job_id, owner_id=caller.id, request_id=request.state.request_id)
-        order = replace(order, idempotency_key=_key(request))
+        order = replace(order, idempotency_key=idempotency_key)
         return submission.place_remote(order), order.spec
 
     return await ingest.in_thread(place)
-
-
-def _key(request: Request) -> str | None:
-    return request.headers.get("idempotency-key")
-
-
-def accepted(task_id: Any, status: JobState) -> Accepted:
-    """The answer to a submission, whatever it came from."""
-    is_done = status == JobState.DONE
-    return Accepted(
-        task_id=task_id,
-        job_id=task_id,
-        status=status,
-        message="The transcript is ready." if is_done else "The recording was accepted.",
-        status_url=f"/status/{task_id}",
-        result_url=f"/result/{task_id}",
-        eta_seconds=0 if is_done else None,
-    )
 
 
 def _refuse_misplaced(request: Request) -> None:

@@ -12,14 +12,13 @@ from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from uuid_utils.compat import uuid7
 
-from api import limits
+from api import deletion, limits
 from api.bodies import upload_views, views
 from api.bodies.uploads import NewUpload, ReceivedPart, UploadDetail, UploadInfo, UploadReceipt, Uploads
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.intake import assembly, ingest, relay, transfer
 from api.intake.body_limits import described, json_body
-from api.routes.tasks import purged
 from shared import db
 from shared.callers.keys import Caller
 from shared.errors import (
@@ -42,7 +41,6 @@ from shared.intake import parts, uploads
 from shared.intake.filenames import safe_filename
 from shared.intake.parts import MAX_PARTS, Layout
 from shared.intake.uploads import UploadState
-from shared.kernel import erasure
 from shared.models import Upload
 from shared.storage import Storage, public_storage
 
@@ -218,17 +216,9 @@ def delete(upload_id: uuid.UUID, response: Response, caller: DetachedCallerDep, 
 
     curl -X DELETE -H "Authorization: Bearer $API_KEY" $URL/uploads/$UPLOAD_ID
     """
-    with db.session() as work:
-        erased = erasure.erase_upload(work, caller.id, upload_id)
-    receipt = purged(upload_id, storage) or erased
-    response.status_code = 200 if receipt.verified_at else 202
-    return UploadReceipt(
-        upload_id=upload_id,
-        erased=True,
-        objects=receipt.objects,
-        erased_at=receipt.created_at,
-        verified=receipt.verified_at is not None,
-    )
+    receipt = deletion.delete_upload(caller.id, upload_id, storage)
+    response.status_code = 200 if receipt.verified else 202
+    return receipt
 
 
 async def _complete(caller: Caller, upload_id: uuid.UUID, ttl_s: float, storage: Storage) -> Upload | None:

@@ -23,9 +23,9 @@ from api.bodies.webhooks import (
 )
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep
 from api.errors import responses
+from api.history.filters import Cursor, Limit
 from api.intake import transfer
 from api.intake.body_limits import described, json_body, optional_json_body
-from api.routes.history import Cursor, Limit
 from shared import db
 from shared.callers import quotas
 from shared.errors import (

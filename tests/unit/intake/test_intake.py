@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.delivery import content_disposition
 from api.intake.form import MAX_FIELD_BYTES, MAX_FORM_BYTES, Form
 from api.intake.parameters import NAMES, parse
-from api.routes.results import content_disposition
 from shared.config import Settings
 from shared.errors import FileTooLarge, IncompleteUpload, InvalidRequest, ModelNotAllowed
 from shared.intake.filenames import safe_filename
