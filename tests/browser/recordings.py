@@ -63,6 +63,7 @@ class Recordings:
 
     def begin(self, task_id: uuid.UUID) -> claims.Claim:
         """The claim of a fresh task whose speech recognition has begun."""
+        assert self.storage is not None
         hand_in(work_on(task_id, "convert"), self.storage)
         return work_on(task_id, "transcribe")
 
@@ -73,6 +74,7 @@ class Recordings:
 
     def end(self, claim: claims.Claim, *texts: str, speakers: Sequence[str] = ("spk_1", "spk_2")) -> None:
         """Finish the task of a claim of `begin`."""
+        assert self.storage is not None
         hand_in(claim, self.storage)
         hand_in(work_on(claim.job_id, "diarize"), self.storage)
         hand_in(work_on(claim.job_id, "merge"), self.storage)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from playwright.sync_api import Dialog, Locator, Page, Request, Route, expect
+from playwright.sync_api import Dialog, FloatRect, Locator, Page, Request, Route, expect
 
 from tests.browser.recordings import Recordings
 
@@ -94,9 +94,12 @@ class Screen:
 
     def top(self, place: Locator) -> float:
         """How far below the window's upper edge it stands."""
+        return self.box(place)["y"]
+
+    def box(self, place: Locator) -> FloatRect:
         box = place.bounding_box()
         assert box
-        return box["y"]
+        return box
 
     # ---- the network
 

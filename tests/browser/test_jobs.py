@@ -87,14 +87,15 @@ def test_the_lines_of_a_job_cover_no_sentence_that_is_being_typed(
     """A sentence at the window's lower edge is moved out from behind them, and typed on."""
     screen.page.get_by_label("Recording", exact=True).set_input_files(recording)
     screen.type_into(20, "Half a")
-    box, window = screen.sentence(20).bounding_box(), screen.page.viewport_size["height"]
+    assert screen.page.viewport_size
+    box, window = screen.box(screen.sentence(20)), screen.page.viewport_size["height"]
     screen.page.evaluate("distance => scrollBy(0, distance)", box["y"] + box["height"] + 2 - window)
     screen.page.locator("#form").evaluate("form => form.requestSubmit()")
     recordings.end(recordings.begin(recordings.newer_than(a)), *NEW)
     expect(screen.button("Open transcript")).to_be_visible()
     screen.page.wait_for_timeout(500)
-    box = screen.sentence(20).bounding_box()
-    assert box["y"] > 0 and box["y"] + box["height"] <= screen.page.locator(".news").bounding_box()["y"] < window
+    box = screen.box(screen.sentence(20))
+    assert box["y"] > 0 and box["y"] + box["height"] <= screen.top(screen.page.locator(".news")) < window
     screen.page.keyboard.type(" sentence.")
     screen.page.keyboard.press("Enter")
     screen.has_saved()

@@ -119,7 +119,7 @@ def test_all_of_a_page_can_be_scrolled_out_from_behind_what_it_says(
             screen.correct(number, f"Mine {number}.")
         expect(screen.button("Try again")).to_have_count(6)
     screen.page.evaluate("scrollTo(0, document.body.scrollHeight)")
-    last = screen.page.locator("#history li").last.bounding_box()
-    news = screen.page.locator(".news").bounding_box()
+    last = screen.box(screen.page.locator("#history li").last)
+    news = screen.box(screen.page.locator(".news"))
     assert last["y"] + last["height"] <= news["y"]
     assert news["height"] <= PHONE["viewport"]["height"] / 2

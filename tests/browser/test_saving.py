@@ -33,7 +33,9 @@ def test_corrections_on_their_way_go_to_the_recording_they_were_typed_into(
         screen.open("b.wav", B[0])
         network.let_through()
         network.holds(2)
-        assert network.seen[1].post_data_json["version"] == 1, "it waited for the version that the first one made"
+        sent = network.seen[1].post_data_json
+        assert sent is not None
+        assert sent["version"] == 1, "it waited for the version that the first one made"
         network.let_through()
         recordings.becomes(two[0], "One.", "Two.")
     assert recordings.texts(two[1]) == list(B)

@@ -59,7 +59,7 @@ def test_words_that_are_dragged_from_one_sentence_to_another_are_saved_in_both(
 ) -> None:
     """The sentence that lost them never had the focus when it did."""
     screen.sentence(0).dblclick(position={"x": 5, "y": 10})
-    box, target = screen.sentence(0).bounding_box(), screen.sentence(1).bounding_box()
+    box, target = screen.box(screen.sentence(0)), screen.box(screen.sentence(1))
     screen.page.mouse.move(box["x"] + 8, box["y"] + 10)
     screen.page.mouse.down()
     screen.page.mouse.move(target["x"] + 20, target["y"] + 10, steps=5)

@@ -123,7 +123,7 @@ def is_well(container: dict[str, Any]) -> bool:
     state = container["State"]
     if service_of(container) in ONE_SHOT:
         return bool(state["Status"] == "exited" and state["ExitCode"] == 0)
-    return state.get("Health", {}).get("Status") == "healthy"
+    return bool(state.get("Health", {}).get("Status") == "healthy")
 
 
 def start(engine: Engine) -> Deployment:

@@ -95,7 +95,7 @@ def test_every_format_can_be_read_back(call: Done, http: httpx.Client) -> None:
         heard = heard.replace(name, "")
     assert "".join(heard.split()) == spoken
     captions = webvtt.from_string(answers["vtt"].text)
-    assert {caption.voice for caption in captions} == {"spk_1", "spk_2"}
+    assert {caption.voice for caption in captions.captions} == {"spk_1", "spk_2"}
     assert answers["json"].json()["task_id"] == call.task_id
     assert answers["tsv"].text.splitlines()[0].split("\t")[:2] == ["start", "end"]
     assert "spk_2" in answers["text"].text

@@ -19,7 +19,7 @@ from tests.engine.engine import Engine
 from tests.engine.folder import remove
 from tests.engine.roots import base_root
 
-SOURCES = Path(__file__).with_name("standins")
+SOURCES = Path(__file__).with_name("standin_images")
 BASE = "parley-test/base"
 LABEL = "parley.standin"
 BIN = Path(sys.executable).parent

@@ -68,6 +68,12 @@ def at_once(*works: Callable[[], None]) -> None:
         raise errors[0]
 
 
+def again_and_again(race: Callable[[str], None]) -> None:
+    """Each time over a recording of its own."""
+    for _ in range(RACES):
+        race(uuid.uuid4().hex)
+
+
 def keys_used_by(job_id: uuid.UUID) -> set[str]:
     """Objects that the stages of a job refer to."""
     with session() as opened:
@@ -77,54 +83,51 @@ def keys_used_by(job_id: uuid.UUID) -> set[str]:
 
 def test_claiming_a_known_answer_while_its_job_is_erased(owner: uuid.UUID) -> None:
     """Either the answer is kept for the claim or the claim does not know of it; never is it known and gone."""
-    for _ in range(RACES):
-        sha256 = uuid.uuid4().hex
+
+    def race(sha256: str) -> None:
         first, second = submit(owner, sha256), submit(owner, sha256)
         given = claim(first)
         assert given is not None
         complete(given)
         claims: list[Claim | None] = []
         erased: list[str] = []
-        at_once(
-            lambda claims=claims, second=second: claims.append(claim(second)),
-            lambda erased=erased, first=first: erased.extend(erase(owner, first)),
-        )
+        at_once(lambda: claims.append(claim(second)), lambda: erased.extend(erase(owner, first)))
         (held,) = claims
         assert held is not None
         complete(held)
         assert keys_used_by(second).isdisjoint(erased)
         assert len(keys_used_by(second)) == 2
 
+    again_and_again(race)
+
 
 def test_handing_in_the_same_answer_while_the_first_is_erased(owner: uuid.UUID) -> None:
     """The second of two equal answers is published when the first one goes, and dropped when it stays."""
-    for _ in range(RACES):
-        sha256 = uuid.uuid4().hex
+
+    def race(sha256: str) -> None:
         first, second = submit(owner, sha256), submit(owner, sha256)
         mine, other = claim(first), claim(second)
         assert mine is not None
         assert other is not None
         complete(mine)
         erased: list[str] = []
-        at_once(
-            lambda other=other: complete(other),
-            lambda erased=erased, first=first: erased.extend(erase(owner, first)),
-        )
+        at_once(lambda: complete(other), lambda: erased.extend(erase(owner, first)))
         assert keys_used_by(second).isdisjoint(erased)
         assert len(keys_used_by(second)) == 2
+
+    again_and_again(race)
 
 
 def test_submitting_the_same_recording_while_it_is_erased(owner: uuid.UUID) -> None:
     """The new job keeps the upload or brings its own."""
-    for _ in range(RACES):
-        sha256 = uuid.uuid4().hex
+
+    def race(sha256: str) -> None:
         first = submit(owner, sha256)
         submitted: list[uuid.UUID] = []
         erased: list[str] = []
-        at_once(
-            lambda submitted=submitted, sha256=sha256: submitted.append(submit(owner, sha256)),
-            lambda erased=erased, first=first: erased.extend(erase(owner, first)),
-        )
+        at_once(lambda: submitted.append(submit(owner, sha256)), lambda: erased.extend(erase(owner, first)))
         (second,) = submitted
         assert len(keys_used_by(second)) == 1
         assert keys_used_by(second).isdisjoint(erased)
+
+    again_and_again(race)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from typing import Any
 
 import httpx
 import pytest
@@ -131,7 +132,7 @@ def _frozen(rig: Rig, task: Task) -> list[int]:
     return chaos.freeze(rig.stack, name)
 
 
-def _calls(task: Task) -> list[tuple[str, str, dict[str, object]]]:
+def _calls(task: Task) -> list[tuple[str, str, dict[str, Any]]]:
     """One call of every route that a key is needed for."""
     return [
         ("POST", "/transcribe", {"files": {"file": ("call.wav", b"RIFF")}}),

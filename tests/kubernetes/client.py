@@ -9,6 +9,7 @@ import pathlib
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import httpx
@@ -50,7 +51,7 @@ def began(task_id: str) -> str:
 def done(*task_ids: str) -> list[dict[str, Any]]:
     """Wait until they are; their results. A gateway that is away for a moment is asked again."""
     for task_id in task_ids:
-        _until(lambda task_id=task_id: status(task_id)["status"] not in ("queued", "processing"))
+        _until(partial(_is_over, task_id))
     return [_result(task_id) for task_id in task_ids]
 
 
@@ -89,6 +90,10 @@ def _result(task_id: str) -> dict[str, Any]:
         "speakers": result.get("speakers"),
         "text": result.get("text"),
     }
+
+
+def _is_over(task_id: str) -> bool:
+    return status(task_id)["status"] not in ("queued", "processing")
 
 
 def _until(condition: Callable[[], object]) -> object:

@@ -47,7 +47,7 @@ def sample(fast: Any) -> Path:
 def call(sample: Path) -> Waveform:
     with wave.open(str(sample)) as file:
         assert (file.getframerate(), file.getnchannels(), file.getsampwidth()) == (SAMPLE_RATE, 1, 2)
-        return np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / 2**15
+        return np.frombuffer(file.readframes(file.getnframes()), np.int16).astype(np.float32) / np.float32(2**15)
 
 
 @pytest.fixture(scope="module")

@@ -37,7 +37,8 @@ def recogniser(onnx_config: Settings) -> Recogniser:
 
 @pytest.fixture(scope="module")
 def jfk() -> Samples:
-    return decode_audio(str(fixture("jfk.wav")), sampling_rate=SAMPLE_RATE)
+    samples: Samples = decode_audio(str(fixture("jfk.wav")), sampling_rate=SAMPLE_RATE)
+    return samples
 
 
 def reader(samples: Samples) -> Read:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -58,7 +58,8 @@ class Cramped(FasterWhisper):
 
     @property
     def tried(self) -> list[int]:
-        return self.model.tried  # type: ignore[attr-defined, no-any-return]
+        tried: list[int] = self.model.tried
+        return tried
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,9 @@ def test_batches_that_do_not_fit_give_the_same_words(config: Settings, talk: Sam
 
 
 @pytest.mark.parametrize("mode", ["batched", "accurate"])
-def test_one_piece_that_does_not_fit_is_not_tried_again_where_it_is(mode: str, config: Settings, talk: Samples) -> None:
+def test_one_piece_that_does_not_fit_is_not_tried_again_where_it_is(
+    mode: Literal["batched", "accurate"], config: Settings, talk: Samples
+) -> None:
     """Where no more than one piece is decoded at once, the card is left at the first failure and no batch is blamed."""
     model, clip = Cramped(config, "tiny.en", 0), talk[: 5 * SAMPLE_RATE]
     result, _ = recognise(clip, model, TranscribeOptions("tiny.en", mode=mode))

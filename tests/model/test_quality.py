@@ -38,5 +38,5 @@ def test_the_report_on_a_reading(base: FasterWhisper) -> None:
     assert longest.end - longest.start > 3
     left = [segment for segment in result.segments if segment is not longest]
     ((missing, seconds),) = quality.dropped(left, speech, whole)
-    assert (missing.start, missing.end) == (pytest.approx(longest.start, abs=1), pytest.approx(longest.end, abs=1))
+    assert (missing.start, missing.end) == pytest.approx((longest.start, longest.end), abs=1)
     assert seconds > 0.6 * (longest.end - longest.start)

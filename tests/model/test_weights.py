@@ -37,7 +37,7 @@ def speech(name: str) -> torch.Tensor:
 
 
 @pytest.mark.parametrize("name", ["jfk.wav", "librivox-0880.wav"])
-def test_the_checkpoint_embeds_speech_as_the_onnx_model_does(checkpoint: Path, name: str):
+def test_the_checkpoint_embeds_speech_as_the_onnx_model_does(checkpoint: Path, name: str) -> None:
     """Loaded by pyannote, the checkpoint gives onnxruntime's embedding of real speech."""
     from pyannote.audio import Model
 
@@ -54,7 +54,7 @@ def test_the_checkpoint_embeds_speech_as_the_onnx_model_does(checkpoint: Path, n
     assert np.abs(ours - theirs[0]).max() < 1e-3 * np.abs(theirs[0]).max()
 
 
-def test_a_network_that_computes_something_else_is_not_converted(tmp_path: Path):
+def test_a_network_that_computes_something_else_is_not_converted(tmp_path: Path) -> None:
     """An ONNX graph with the right weights and another function is refused and nothing is written."""
     model = onnx.load(fixture("wespeaker.onnx"))
     relu = next(index for index, node in enumerate(model.graph.node) if node.op_type == "Relu")
@@ -65,7 +65,7 @@ def test_a_network_that_computes_something_else_is_not_converted(tmp_path: Path)
     assert not (tmp_path / "pytorch_model.bin").exists()
 
 
-def test_a_network_of_another_shape_is_not_converted(tmp_path: Path):
+def test_a_network_of_another_shape_is_not_converted(tmp_path: Path) -> None:
     """An ONNX graph with a convolution less is refused and nothing is written."""
     model = onnx.load(fixture("wespeaker.onnx"))
     last = [node for node in model.graph.node if node.op_type == "Conv"][-1]
@@ -76,7 +76,7 @@ def test_a_network_of_another_shape_is_not_converted(tmp_path: Path):
     assert not (tmp_path / "pytorch_model.bin").exists()
 
 
-def test_the_identity_plda_keeps_directions(tmp_path: Path):
+def test_the_identity_plda_keeps_directions(tmp_path: Path) -> None:
     """pyannote loads the identity PLDA, and it leaves the angle between embeddings as it was."""
     from pyannote.audio.core.plda import PLDA
 
@@ -93,7 +93,7 @@ def test_the_identity_plda_keeps_directions(tmp_path: Path):
     assert angle(mapped) == pytest.approx(angle(embeddings))
 
 
-def test_the_config_of_the_mirror_builds_a_pipeline(tmp_path: Path, checkpoint: Path):
+def test_the_config_of_the_mirror_builds_a_pipeline(tmp_path: Path, checkpoint: Path) -> None:
     """The parts of the mirror, laid out as in MODEL_DIR, load as a pyannote pipeline without a network."""
     from pyannote.audio import Pipeline
 
@@ -109,6 +109,6 @@ def test_the_config_of_the_mirror_builds_a_pipeline(tmp_path: Path, checkpoint: 
 
 
 @pytest.mark.parametrize("name", sorted(FIXTURES))
-def test_every_fixture_can_be_had(name: str):
+def test_every_fixture_can_be_had(name: str) -> None:
     """Each recording comes from its package with the bytes of the catalogue."""
     assert sha256_of(fixture(name)) == FIXTURES[name].file.sha256

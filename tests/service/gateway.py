@@ -74,12 +74,12 @@ class Caller:
     key: str
     http: httpx.Client
 
-    def submit(self, content: bytes = b"", **fields: str) -> httpx.Response:
+    def submit(self, content: bytes = b"", /, **fields: str) -> httpx.Response:
         """Upload `content`, or some bytes that nobody sent before."""
         files = {"file": ("call.wav", content or os.urandom(64))}
         return self.http.post("/transcribe", files=files, data=fields)
 
-    def task(self, content: bytes = b"", **fields: str) -> uuid.UUID:
+    def task(self, content: bytes = b"", /, **fields: str) -> uuid.UUID:
         answer = self.submit(content, **fields)
         assert answer.status_code == 202, answer.text
         return uuid.UUID(answer.json()["task_id"])
@@ -154,7 +154,7 @@ class Gateway:
         return self.stack.log("api").read_text()
 
 
-NOTHING = (set(), 0, 0)
+NOTHING: tuple[set[str], int, int] = (set(), 0, 0)
 
 
 @contextmanager

@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import os
 import re
+from typing import TYPE_CHECKING
 
 import schemathesis
-from schemathesis import Case, HookContext, Response
+from schemathesis import HookContext, Response
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import (
     AllowHeaderMismatch,
     RejectedPositiveData,
     UnsupportedMethodResponse,
 )
+
+if TYPE_CHECKING:
+    from schemathesis.specs.openapi.schemas import OpenApiCase
 
 BEYOND_SCHEMAS = re.compile(
     # one field about another
@@ -36,13 +40,13 @@ JOBS_BY_NAME = ("/jobs/failed", "/jobs/clear", "/jobs/repair", "/transcribe/batc
 
 
 @schemathesis.hook
-def filter_case(context: HookContext, case: Case) -> bool:
+def filter_case(context: HookContext, case: OpenApiCase) -> bool:
     """Keep the key that everything is asked with: neither revoke it nor limit it."""
     return str(case.path_parameters.get("key_id")) != os.environ["FUZZ_KEY_ID"]
 
 
 @schemathesis.hook
-def filter_failure(context: HookContext, failure: Failure, case: Case, response: Response) -> bool:
+def filter_failure(context: HookContext, failure: Failure, case: OpenApiCase, response: Response) -> bool:
     """Whether a failure is one, and not a rule or a path that a schema cannot express."""
     match failure:
         case RejectedPositiveData():

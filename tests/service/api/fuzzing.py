@@ -26,9 +26,8 @@ from scripts.local.stack import Stack
 from shared import claims
 from shared.config import settings
 from shared.db import session
-from shared.errors import ExtractionError, NoAudio
+from shared.errors import ExtractionError, LeaseLost, NoAudio
 from shared.kernel import leases
-from shared.kernel.leases import LeaseLost
 from shared.models import Stage
 from shared.states import StageState
 from shared.storage import Storage, storage

@@ -108,7 +108,7 @@ def test_subtitle_lines_are_as_long_as_asked_for(gateway: Gateway, caller: Calle
     """max_line_length reaches the renderer, and one that leaves no room is an invalid request."""
     task_id = caller.task()
     finish(task_id, gateway.storage)
-    query = {"format": "srt", "max_line_length": 12}
+    query: dict[str, str | int] = {"format": "srt", "max_line_length": 12}
     narrow = caller.http.get(f"/result/{task_id}", params=query).text
     wide = caller.http.get(f"/result/{task_id}", params=query | {"max_line_length": 80}).text
     assert "Good\nday." in narrow

@@ -106,7 +106,8 @@ def test_one_is_valid_of_gateways_that_start_at_once(environment: Settings) -> N
             assert all(pool.map(begin, values * 2))
             assert sum(is_valid(key) for key in values) == 1
     with session() as work:
-        assert len(work.scalars(select(ApiKey).where(ApiKey.from_environment, ApiKey.revoked_at.is_(None))).all()) == 1
+        valid = select(ApiKey).where(ApiKey.from_environment.is_(True), ApiKey.revoked_at.is_(None))
+        assert len(work.scalars(valid).all()) == 1
 
 
 def test_a_value_that_an_administrator_revoked_stays_invalid(

@@ -66,7 +66,7 @@ def finish_rest(task_id: uuid.UUID, gateway: Gateway, caller: Caller) -> None:
             hand_in(work_on(task_id, stage["name"]), gateway.storage)
 
 
-def ask(caller: Caller, content: bytes, url: str = TRANSCRIPTIONS, **fields: Any) -> httpx.Response:
+def ask(caller: Caller, content: bytes, url: str = TRANSCRIPTIONS, /, **fields: Any) -> httpx.Response:
     return caller.http.post(url, files={"file": ("call.wav", content)}, data=fields)
 
 

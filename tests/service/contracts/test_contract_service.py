@@ -35,7 +35,7 @@ def caller(gateway: Gateway) -> Iterator[Caller]:
         yield made
 
 
-def post(caller: Caller, path: str, content: bytes = b"", **fields: str) -> httpx.Response:
+def post(caller: Caller, path: str, content: bytes = b"", /, **fields: str) -> httpx.Response:
     return caller.http.post(V1 + path, files={"file": ("call.wav", content or os.urandom(64))}, data=fields)
 
 

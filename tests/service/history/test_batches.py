@@ -46,7 +46,7 @@ def url(name: str = "") -> str:
     return f"https://media.example/{name or uuid.uuid4()}.mp3"
 
 
-def send(caller: Caller, items: list[Any], headers: dict[str, str] | None = None, **common: Any) -> httpx.Response:
+def send(caller: Caller, items: list[Any], headers: dict[str, str] | None = None, /, **common: Any) -> httpx.Response:
     return caller.http.post("/transcribe/batch", json={"items": items, **common}, headers=headers)
 
 

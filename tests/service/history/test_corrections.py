@@ -222,7 +222,7 @@ def test_an_edit_of_an_old_version_is_refused(caller: Caller, task: uuid.UUID) -
 
 def test_corrections_at_once_lose_nothing(caller: Caller, task: uuid.UUID) -> None:
     """Of eight that arrive together each makes a version, and the last one holds all that they changed."""
-    asked = [{"speakers": {"spk_1": "Anna"}}, {"speakers": {"spk_2": "Bob"}}]
+    asked: list[dict[str, object]] = [{"speakers": {"spk_1": "Anna"}}, {"speakers": {"spk_2": "Bob"}}]
     asked += [{"segments": [{"id": 0, "text": "Hi."}]}, {"segments": [{"id": 1, "text": "Bye."}]}]
     asked += [{"speakers": {"spk_1": "Anna"}, "tags": [f"tag-{n}"]} for n in range(4)]
     with ThreadPoolExecutor(8) as pool:

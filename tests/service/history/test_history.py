@@ -24,6 +24,7 @@ from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.db import engine, session
 from shared.models import Job
+from shared.states import JobState
 from shared.storage import Storage, storage
 from tests.service.gateway import Caller, Gateway, finish, gateway_on
 
@@ -215,7 +216,7 @@ def historian(gateway: Gateway) -> Caller:
             lambda job: archive.OLD in job.full_text.split() and archive.COMMON_TAG in job.tags,
         ),
         (Filters(language="de"), lambda job: job.language == "de"),
-        (Filters(language="de", state="error"), lambda job: (job.language, job.state) == ("de", "error")),
+        (Filters(language="de", state=JobState.ERROR), lambda job: (job.language, job.state) == ("de", "error")),
         (Filters(reference="case-9"), lambda job: job.reference == "case-9"),
         (Filters(), lambda job: True),
     ],

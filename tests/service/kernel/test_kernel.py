@@ -168,7 +168,7 @@ def test_only_one_of_many_claims_wins(owner: uuid.UUID) -> None:
 
 def test_forty_races_into_merge_give_forty_merges(owner: uuid.UUID) -> None:
     """When the last two needs are settled at the same moment, merge is rung exactly once."""
-    merges = []
+    merges: list[Ring] = []
     for _ in range(40):
         job_id, _ = submit(owner, diarization=True)
         complete(held(job_id, "convert"))

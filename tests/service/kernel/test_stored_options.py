@@ -22,7 +22,7 @@ from tests.service.gateway import Caller, Gateway, finish, gateway_on, hand_in, 
 NEWER: dict[str, Any] = {"redact": ["names"], "style": {"case": "lower"}, "threshold": 0.5, "on": True, "nothing": None}
 """Options of a release that does not exist yet."""
 
-HASHES = (
+HASHES: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
     ({}, {"convert": "cf77a7ce8b37437b", "transcribe": "2e11de0615737c33", "store": "0374287a18ee50fc"}),
     (
         {"language": "de", "model": "base", "mode": "accurate", "diarization": True, "num_speakers": 2},

@@ -44,7 +44,7 @@ def servers(home: Path, **options: object) -> Stack:
 
 def sql(stack: Stack, statement: str) -> list[tuple[object, ...]]:
     with psycopg.connect(stack.env["DATABASE_URL"].replace("+psycopg", ""), connect_timeout=5) as connection:
-        cursor = connection.execute(statement)  # type: ignore[arg-type]
+        cursor = connection.execute(statement)
         return cursor.fetchall() if cursor.description else []
 
 

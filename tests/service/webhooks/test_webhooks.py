@@ -259,7 +259,7 @@ def test_private_addresses_are_refused(http: httpx.Client, canary: Canary) -> No
     }
     made = endpoint(http, f"http://localhost:{canary.port}/")
     for url, code in wrong.items():
-        asked = {"file": ("call.wav", b"x"), "webhook_url": (None, url)}
+        asked: dict[str, tuple[str | None, bytes | str]] = {"file": ("call.wav", b"x"), "webhook_url": (None, url)}
         answer = http.post("/transcribe", files=asked)
         assert problem(answer) == (422, code), url
         assert answer.json()["detail"] == {"parameter": "webhook_url"}
@@ -338,8 +338,8 @@ def test_another_key_has_no_part_in_it(http: httpx.Client, rig: Rig, address: st
             ("GET", one), ("PATCH", one), ("DELETE", one), ("POST", f"{one}/rotate"), ("POST", f"{one}/test"),
             ("GET", log), ("POST", f"{log}/replay"),
         ):  # fmt: skip
-            body = {"json": {"enabled": False}} if method == "PATCH" else {}
-            assert problem(stranger.request(method, path, **body)) == (404, "not_found"), (method, path)
+            body = {"enabled": False} if method == "PATCH" else None
+            assert problem(stranger.request(method, path, json=body)) == (404, "not_found"), (method, path)
         assert stranger.get("/webhooks/endpoints").json()["items"] == []
         assert stranger.get("/webhooks/deliveries", params={"endpoint_id": made["id"]}).json()["items"] == []
         assert secret_of(stranger) != secret_of(http)

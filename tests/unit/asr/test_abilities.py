@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import pytest
 
 from shared.abilities import ONNX_MODELS, abilities, check, check_extras, is_english_only
@@ -51,12 +53,25 @@ def test_a_model_without_detection_needs_its_language(model: str) -> None:
     assert knows(model, "en") and not knows(model, "ja")
 
 
+class Extras(TypedDict):
+    prompt: str | None
+    hotwords: str | None
+    temperature: float | None
+
+
+class SomeExtras(TypedDict, total=False):
+    prompt: str
+    hotwords: str
+    temperature: float
+
+
 @pytest.mark.parametrize("extra", [{"prompt": "Valkey"}, {"hotwords": "Valkey"}, {"temperature": 0.0}])
-def test_what_a_model_would_not_look_at_is_refused(extra: dict[str, str | float]) -> None:
+def test_what_a_model_would_not_look_at_is_refused(extra: SomeExtras) -> None:
     """A prompt, hotwords and a temperature are Whisper's; for another model the error names the field."""
-    nothing = {"prompt": None, "hotwords": None, "temperature": None}
-    check_extras("base", **{**nothing, **extra})
+    nothing: Extras = {"prompt": None, "hotwords": None, "temperature": None}
+    asked: Extras = {**nothing, **extra}
+    check_extras("base", **asked)
     check_extras("canary-1b-v2", **nothing)
     with pytest.raises(InvalidRequest) as caught:
-        check_extras("canary-1b-v2", **{**nothing, **extra})
+        check_extras("canary-1b-v2", **asked)
     assert caught.value.detail == {"parameter": next(iter(extra))}

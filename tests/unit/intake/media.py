@@ -87,6 +87,7 @@ def write_tone(
         samples = tone(frequency, seconds, kind.rate)
         for second in range(max(pictures // VIDEO_RATE, int(start + seconds)) + 1):
             for index in range(second * VIDEO_RATE, min((second + 1) * VIDEO_RATE, pictures)):
+                assert picture is not None
                 container.mux(picture.encode(_picture(index)))
             first = round((second - start) * kind.rate)
             block = samples[max(0, first) : max(0, first + kind.rate)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import closing
@@ -14,7 +15,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.egress import policy
 from shared.egress.policy import Guard, is_public, parse, read_host
 from shared.errors import BlockedAddress, ExtractionError, InvalidUrl, ParleyError, SourceUnavailable
 from tasks.fetch import direct, page
@@ -368,11 +368,11 @@ def test_ports_and_exempt_hosts_are_settings(canary: Canary) -> None:
 )
 def test_ordinary_addresses_are_public(address: str) -> None:
     """The guard does not refuse the Internet."""
-    assert is_public(policy.ipaddress.ip_address(address))
+    assert is_public(ipaddress.ip_address(address))
 
 
 @given(st.ip_addresses(v=6, network="2000::/3"))
-def test_no_ipv6_address_hides_an_ipv4_address(address: policy.ipaddress.IPv6Address) -> None:
+def test_no_ipv6_address_hides_an_ipv4_address(address: ipaddress.IPv6Address) -> None:
     """What counts as public embeds no IPv4 address by 6to4, Teredo, ISATAP or mapping."""
     if is_public(address):
         assert (address.sixtofour, address.teredo, address.ipv4_mapped) == (None, None, None)
@@ -380,7 +380,7 @@ def test_no_ipv6_address_hides_an_ipv4_address(address: policy.ipaddress.IPv6Add
 
 
 @given(st.ip_addresses(v=4))
-def test_what_python_calls_private_is_never_public(address: policy.ipaddress.IPv4Address) -> None:
+def test_what_python_calls_private_is_never_public(address: ipaddress.IPv4Address) -> None:
     """The guard is at least as strict as the standard library."""
     if is_public(address):
         assert address.is_global

@@ -29,8 +29,9 @@ def test_the_file_of_a_beat_that_lives_is_new(tmp_path: Path, backend: str) -> N
         pytest.skip(f"this Python has no {backend}")
     file = tmp_path / "beat-schedule"
     scheduler = Schedule(Celery("test"), lazy=True, schedule_filename=str(file))
-    scheduler._store = shelve.Shelf(opener.open(str(file), "c"), writeback=True)
-    scheduler._store["entries"] = {}
+    store = shelve.Shelf[dict[str, object]](opener.open(str(file), "c"), writeback=True)
+    store["entries"] = {}
+    scheduler._store = store  # type: ignore[attr-defined]
     scheduler.sync()
     parts = list(tmp_path.iterdir())
     assert parts
@@ -46,4 +47,5 @@ def test_beat_uses_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:1/0")
     from tasks.app import make_app
 
-    assert symbol_by_name(Beat(app=make_app()).scheduler_cls) is Schedule
+    beat: Any = Beat(app=make_app())  # its stubs lack the attribute
+    assert symbol_by_name(beat.scheduler_cls) is Schedule

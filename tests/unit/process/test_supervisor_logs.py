@@ -19,7 +19,7 @@ def test_a_process_that_writes_much_keeps_two_logs(tmp_path: Path) -> None:
     supervisor.start(Command("flood", (sys.executable, "-c", slow_flood), {}, tmp_path))
     log, beside = supervisor.log("flood"), tmp_path / "flood.log.1"
     try:
-        deadline, most, sizes = time.monotonic() + PATIENCE_S, 0, []
+        deadline, most, sizes = time.monotonic() + PATIENCE_S, 0, list[int]()
         while len(sizes) < 3:
             assert time.monotonic() < deadline, sizes
             if beside.exists() and beside.stat().st_mtime_ns not in sizes:

@@ -122,7 +122,7 @@ NAMESPACES = {"mnt": 0x20000, "cgroup": 0x2000000, "uts": 0x4000000, "ipc": 0x80
 
 LIBRARY = Path(os.__file__).open()  # noqa: SIM115 - open for as long as the program runs
 
-WAYS: dict[str, Callable[[], None]] = {
+WAYS: dict[str, Callable[[], object]] = {
     # ---- sockets
     "unix-stream": new_socket(socket.AF_UNIX, socket.SOCK_STREAM),
     "unix-datagram": new_socket(socket.AF_UNIX, socket.SOCK_DGRAM),

@@ -17,9 +17,14 @@ settings.register_profile("untimed", deadline=None, suppress_health_check=[Healt
 settings.load_profile("untimed")
 
 
-def transcript_of(*segments: Segment, duration: float = 60.0, **more: object) -> Transcript:
+def transcript_of(
+    *segments: Segment,
+    speakers: tuple[Speaker, ...] = (),
+    turns: tuple[SpeakerTurn, ...] = (),
+    warnings: tuple[Caveat, ...] = (),
+) -> Transcript:
     numbered = tuple(replace(segment, id=number) for number, segment in enumerate(segments))
-    return replace(Transcript("en", 0.98, duration, "base", numbered), **more)
+    return Transcript("en", 0.98, 60.0, "base", numbered, speakers, turns, warnings)
 
 
 def said(text: str, start: float, end: float, speaker: str | None = None) -> Segment:

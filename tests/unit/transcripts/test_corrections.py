@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import pytest
@@ -105,11 +106,15 @@ vocabulary = st.sampled_from(["one", "Two,", "three", "well-known", "—", "don'
 texts = st.lists(vocabulary, max_size=12).map(" ".join)
 
 
+def continued(text: str, more: str) -> str:
+    return clean(f"{text} {more}")
+
+
 @given(transcripts(), st.data())
 def test_words_stay_in_order_and_inside_their_segment(spoken: Transcript, data: st.DataObject) -> None:
     """Whatever is written: together the words are the text, none starts before another or leaves the segment."""
     for segment in spoken.segments:
-        own = st.just(clean(segment.text)) | texts.map(lambda more, t=segment.text: clean(f"{t} {more}"))
+        own = st.just(clean(segment.text)) | texts.map(partial(continued, segment.text))
         text = data.draw(own | texts | hostile.map(clean))
         words = retimed(segment, text)
         if segment.words:

@@ -7,6 +7,7 @@ import io
 import json
 import re
 from pathlib import Path
+from typing import TypedDict
 
 import pytest
 from hypothesis import given
@@ -136,11 +137,17 @@ def test_an_unknown_format_is_named() -> None:
         render(CALL, "docx")
 
 
+class Limits(TypedDict, total=False):
+    max_line_length: int
+    max_lines: int
+    max_cue_s: float
+
+
 @pytest.mark.parametrize(
     "limits",
     [{"max_line_length": MIN_LINE_LENGTH - 1}, {"max_lines": 0}, {"max_cue_s": 0.5}, {"max_cue_s": float("nan")}],
 )
-def test_limits_without_room_are_refused(limits: dict[str, float]) -> None:
+def test_limits_without_room_are_refused(limits: Limits) -> None:
     """The error names the option."""
     with pytest.raises(InvalidRequest) as refused:
         FormatOptions(**limits)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -293,7 +294,7 @@ def test_who_talks_most_has_the_word(parts: list[Transcription], diarization: Di
 
 @given(shards, anyone, st.randoms(use_true_random=False))
 def test_the_order_of_turns_does_not_matter(
-    parts: list[Transcription], diarization: Diarization | None, random
+    parts: list[Transcription], diarization: Diarization | None, random: Random
 ) -> None:
     """The same recording gives the same transcript, in whatever order the diarization lists its turns."""
     if diarization is None:
