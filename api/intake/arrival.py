@@ -12,7 +12,7 @@ from starlette.requests import Request
 
 from api.intake import ingest, submission, transfer
 from api.intake.ingest import Upload
-from shared.kernel.jobs import Source
+from shared.kernel.orders import Source
 from shared.storage import PART_BYTES, MultipartWriter, Storage, upload_key
 
 T = TypeVar("T")

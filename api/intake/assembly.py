@@ -29,7 +29,7 @@ from shared.intake import parts, uploads
 from shared.intake.parts import Layout
 from shared.intake.uploads import UploadState
 from shared.kernel import erasure
-from shared.kernel.jobs import Source
+from shared.kernel.orders import Source
 from shared.models import Upload
 from shared.storage import MultipartWriter, Storage
 from shared.telemetry.logs import get_logger

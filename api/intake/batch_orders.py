@@ -12,7 +12,7 @@ from api.intake.parameters import JobSpec
 from shared.config import Settings
 from shared.errors import InvalidRequest, ParleyError
 from shared.intake import sources
-from shared.kernel.jobs import RemoteSource
+from shared.kernel.orders import RemoteSource
 from shared.options import JobNotes
 
 ITEMS, UPLOAD_ID = "items", "upload_id"

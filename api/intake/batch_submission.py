@@ -21,7 +21,7 @@ from shared.errors import DatabaseUnavailable, NotFound, ParleyError
 from shared.intake import uploads
 from shared.kernel import batches, idempotency, jobs
 from shared.kernel.idempotency import Once
-from shared.kernel.jobs import RemoteSource, Source
+from shared.kernel.orders import JobOrder, RemoteSource, Source
 from shared.models import Batch, Job
 from shared.rings import Ring
 from tasks.app import ring
@@ -109,14 +109,16 @@ def _insert(order: BatchOrder, config: Settings) -> tuple[Placed, list[Ring]]:
         for job_id, source, item in zip(ids, sources, items, strict=True):
             _, outcome = jobs.submit(
                 work,
-                job_id=job_id,
-                owner_id=caller.id,
-                source=source,
-                options=item.spec.options,
-                priority=item.spec.priority,
-                notes=item.spec.notes,
-                batch_id=batch.id,
-                request_id=order.request_id,
+                JobOrder(
+                    job_id=job_id,
+                    owner_id=caller.id,
+                    source=source,
+                    options=item.spec.options,
+                    priority=item.spec.priority,
+                    notes=item.spec.notes,
+                    batch_id=batch.id,
+                    request_id=order.request_id,
+                ),
             )
             rings += outcome.rings
         rings += batches.settle(work, batch.id)

@@ -10,7 +10,7 @@ from api.intake.submission import Order
 from shared.config import Settings
 from shared.errors import InvalidRequest
 from shared.intake import sources
-from shared.kernel.jobs import RemoteSource
+from shared.kernel.orders import RemoteSource
 
 URL, REFRESH = "url", "refresh"
 FIELDS = frozenset({URL, REFRESH})

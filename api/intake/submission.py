@@ -22,7 +22,8 @@ from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, Wro
 from shared.intake import uploads
 from shared.kernel import erasure, idempotency, job_views, jobs
 from shared.kernel.idempotency import Once
-from shared.kernel.jobs import Outcome, RemoteSource, Source
+from shared.kernel.jobs import Outcome
+from shared.kernel.orders import JobOrder, RemoteSource, Source
 from shared.models import Artifact, Job, Stage
 from shared.options import JobNotes, JobOptions, priority_name
 from shared.states import JobState
@@ -145,13 +146,15 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
                 erasure.keep(work, order.job_id)
             result = jobs.submit(
                 work,
-                job_id=order.job_id,
-                owner_id=order.owner_id,
-                source=order.source,
-                options=order.spec.options,
-                priority=order.spec.priority,
-                notes=order.spec.notes,
-                request_id=order.request_id,
+                JobOrder(
+                    job_id=order.job_id,
+                    owner_id=order.owner_id,
+                    source=order.source,
+                    options=order.spec.options,
+                    priority=order.spec.priority,
+                    notes=order.spec.notes,
+                    request_id=order.request_id,
+                ),
             )
             _check_quotas(work, order, *result)
             if once:
@@ -217,19 +220,21 @@ def again(
             )
         job, outcome = jobs.submit(
             work,
-            job_id=new_id,
-            owner_id=owner_id,
-            source=_recording(work, old),
-            options=JobOptions.from_row(old.options),
-            priority=priority_name(old.priority),
-            notes=JobNotes(
-                tags=tuple(old.tags),
-                reference=old.reference,
-                retention_seconds=old.retention_seconds,
-                webhook_url=old.webhook_url,
+            JobOrder(
+                job_id=new_id,
+                owner_id=owner_id,
+                source=_recording(work, old),
+                options=JobOptions.from_row(old.options),
+                priority=priority_name(old.priority),
+                notes=JobNotes(
+                    tags=tuple(old.tags),
+                    reference=old.reference,
+                    retention_seconds=old.retention_seconds,
+                    webhook_url=old.webhook_url,
+                ),
+                request_id=request_id,
+                retry_of=job_id,
             ),
-            request_id=request_id,
-            retry_of=job_id,
         )
         _check_deliveries(work, job)
         if once:

@@ -27,7 +27,7 @@ from shared.config import settings
 from shared.errors import NotFound, ParleyError, WrongState
 from shared.intake.parts import Layout
 from shared.kernel import erasure, jobs
-from shared.kernel.jobs import Source
+from shared.kernel.orders import Source
 from shared.models import Artifact, Upload
 from shared.storage import upload_key
 

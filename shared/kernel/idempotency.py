@@ -18,7 +18,7 @@ from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from shared.errors import IdempotencyConflict
-from shared.kernel.jobs import RemoteSource, Source
+from shared.kernel.orders import RemoteSource, Source
 from shared.models import Batch, IdempotencyKey, Job
 from shared.options import JobNotes, JobOptions, Priority
 

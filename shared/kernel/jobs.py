@@ -21,35 +21,18 @@ from shared.callers.limits import note_audio
 from shared.errors import NotFound, WrongState
 from shared.kernel import batches, retention
 from shared.kernel.audio import AUDIO, EXPIRED
+from shared.kernel.orders import Artifacts, JobOrder, RemoteSource, Source, audio_readers, stage_rows
 from shared.kernel.ring_window import ring_next
 from shared.kernel.shards import SHARDED, answer, note_language, planned
 from shared.models import Artifact, Job, Stage
-from shared.options import PRIORITIES, JobNotes, JobOptions, Priority
+from shared.options import PRIORITIES, JobOptions
 from shared.rings import Ring
-from shared.stages import FINAL, STAGES, after, plan
+from shared.stages import FINAL, SOURCE, STAGES, after, plan
 from shared.states import SETTLED, TERMINAL, JobState, StageState
 from shared.telemetry import tracing
 from shared.webhooks.outbox import announce_job
 
 LIVE = (StageState.WAITING, StageState.QUEUED)
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """The recording as the gateway stored it."""
-
-    key: str
-    sha256: str
-    bytes: int
-    filename: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteSource:
-    """A recording that the download stage is still to fetch. `hash` stands for its bytes, which nobody knows yet."""
-
-    url: str
-    hash: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,87 +43,38 @@ class Outcome:
     duplicate: bool = False
 
 
-def submit(
-    session: Session,
-    *,
-    job_id: uuid.UUID,
-    owner_id: uuid.UUID,
-    source: Source | RemoteSource,
-    options: JobOptions,
-    priority: Priority = "normal",
-    notes: JobNotes = JobNotes(),
-    batch_id: uuid.UUID | None = None,
-    request_id: str | None = None,
-    retry_of: uuid.UUID | None = None,
-) -> tuple[Job, Outcome]:
+def submit(session: Session, order: JobOrder) -> tuple[Job, Outcome]:
     """Insert a job with its stages. Stages whose answer this owner already has are born done.
 
     When even the transcript is known the job is born done and `cached`. `Outcome.duplicate` says that the same bytes
     were stored before, so that the object of this upload is not needed. Whoever submits the tasks of a batch calls
     `batches.settle` after the last.
     """
-    hashes = _hashes(source, options)
+    owner_id, source = order.owner_id, order.source
+    hashes = _hashes(source, order.options)
     artifacts = {(row.stage, row.hash): row for row in hold(session, owner_id, hashes.values())}
     duplicate = False
     if isinstance(source, Source):
-        upload = artifacts.get(("download", source.sha256)) or stored(session, owner_id, source)
-        artifacts["download", source.sha256] = upload
+        upload = artifacts.get((SOURCE, source.sha256)) or stored(session, owner_id, source)
+        artifacts[SOURCE, source.sha256] = upload
         duplicate = upload.key != source.key
-
-    job = Job(
-        id=job_id,
-        owner_id=owner_id,
-        state=JobState.QUEUED,
-        priority=PRIORITIES[priority],
-        source_url=source.url if isinstance(source, RemoteSource) else None,
-        options=options.stored(),
-        request_id=request_id,
-        retry_of=retry_of,
-        batch_id=batch_id,
-        tags=list(notes.tags),
-        **notes.model_dump(exclude={"tags"}),
-    )
-    if isinstance(source, Source):
-        job.filename, job.source_sha256, job.source_bytes = source.filename, source.sha256, source.bytes
-    elif fetched := artifacts.get(("download", source.hash)):
-        note_fetched(job, fetched.bytes, fetched.meta)
+    job = _job(order, artifacts)
     session.add(job)
     session.flush()
-    tracing.task_made(job_id)
+    tracing.task_made(order.job_id)
+
     converted = artifacts.get((AUDIO, hashes[AUDIO])) or artifacts.get((EXPIRED, hashes[AUDIO]))
     shards = planned(converted.meta) if converted else ()
     parts = [answer(hashes[SHARDED], shard) for shard in shards] or [{"hash": hashes[SHARDED], "audio_seconds": None}]
     if shards:
         artifacts |= {(row.stage, row.hash): row for row in hold(session, owner_id, (part["hash"] for part in parts))}
     final = artifacts.get((FINAL, hashes[FINAL]))
-    readers = {(SHARDED, part["hash"]) for part in parts} | {
-        (name, hashes[name]) for name in hashes if name != SHARDED and AUDIO in STAGES[name].needs
-    }
-    if converted and (final or readers <= artifacts.keys()):
+    if converted and (final or audio_readers(hashes, parts) <= artifacts.keys()):
         artifacts[AUDIO, hashes[AUDIO]] = converted  # nobody will read it, so it may have expired
-    rows: list[dict[str, Any]] = []
-    for stage in STAGES:
-        stage_parts = parts if stage == SHARDED else [{"hash": hashes.get(stage, ""), "audio_seconds": None}]
-        for number, part in enumerate(stage_parts):
-            artifact = artifacts.get((stage, part["hash"]))
-            state = StageState.SKIPPED if stage not in hashes else StageState.DONE if artifact else StageState.WAITING
-            rows.append(
-                {
-                    "job_id": job_id,
-                    "name": stage,
-                    "shard": number,
-                    "owner_id": owner_id,
-                    "priority": job.priority,
-                    "state": state,
-                    "queue": STAGES[stage].queue,
-                    "progress": 1.0 if artifact else 0.0,
-                    "artifact_id": artifact.id if artifact else None,
-                    **part,
-                }
-            )
-            if artifact and shards and stage == SHARDED:
-                note_language(job, artifact.meta)
-    session.execute(insert(Stage), rows)  # at once: as objects they would be inserted one by one
+    session.execute(insert(Stage), stage_rows(order, hashes, parts, artifacts))  # at once: objects go in one by one
+    for part in parts if shards else ():
+        if artifact := artifacts.get((SHARDED, part["hash"])):
+            note_language(job, artifact.meta)
     if converted:
         job.duration = converted.meta["duration"]
     if final:
@@ -149,6 +83,28 @@ def submit(
     if converted and (AUDIO, hashes[AUDIO]) in artifacts:  # else it is counted when it has been converted
         note_audio(session, owner_id, converted.meta["duration"])
     return job, Outcome(advance(session, job), duplicate)
+
+
+def _job(order: JobOrder, artifacts: Artifacts) -> Job:
+    source = order.source
+    job = Job(
+        id=order.job_id,
+        owner_id=order.owner_id,
+        state=JobState.QUEUED,
+        priority=PRIORITIES[order.priority],
+        source_url=source.url if isinstance(source, RemoteSource) else None,
+        options=order.options.stored(),
+        request_id=order.request_id,
+        retry_of=order.retry_of,
+        batch_id=order.batch_id,
+        tags=list(order.notes.tags),
+        **order.notes.model_dump(exclude={"tags"}),
+    )
+    if isinstance(source, Source):
+        job.filename, job.source_sha256, job.source_bytes = source.filename, source.sha256, source.bytes
+    elif fetched := artifacts.get((SOURCE, source.hash)):
+        note_fetched(job, fetched.bytes, fetched.meta)
+    return job
 
 
 def hold(session: Session, owner_id: uuid.UUID, hashes: Iterable[str]) -> Sequence[Artifact]:
@@ -174,13 +130,11 @@ def stored(session: Session, owner_id: uuid.UUID, source: Source) -> Artifact:
     """The object that holds the recording: this one, or that of an equal upload before it."""
     # two equal uploads at once: the second finds the row that the first is about to commit
     statement = insert(Artifact).values(
-        owner_id=owner_id, stage="download", hash=source.sha256, key=source.key, bytes=source.bytes, meta={}
+        owner_id=owner_id, stage=SOURCE, hash=source.sha256, key=source.key, bytes=source.bytes, meta={}
     )
     session.execute(statement.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
     return session.scalars(
-        select(Artifact).where(
-            Artifact.owner_id == owner_id, Artifact.stage == "download", Artifact.hash == source.sha256
-        )
+        select(Artifact).where(Artifact.owner_id == owner_id, Artifact.stage == SOURCE, Artifact.hash == source.sha256)
     ).one()
 
 

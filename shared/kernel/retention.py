@@ -1,6 +1,6 @@
 """How long a finished task is kept: as long as it says itself, else its key, else the server.
 
-The moment is noted when the task ends, so a limit that is changed holds for tasks that end later. expired.py
+The moment is noted when the task ends, so a limit that is changed holds for tasks that end later. The sweep
 erases what is over.
 """
 

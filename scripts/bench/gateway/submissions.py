@@ -26,7 +26,7 @@ from scripts.local.apps import API
 from scripts.local.stack import Stack
 from shared.callers import keys
 from shared.kernel import jobs
-from shared.kernel.jobs import Source
+from shared.kernel.orders import JobOrder, Source
 from shared.options import JobOptions
 
 GOAL = 1.2
@@ -50,7 +50,7 @@ def prepare(database_url: str, *, rows: int, queued: int) -> str:
             for _ in range(min(AT_ONCE, queued - start)):
                 job_id = uuid7()
                 source = Source(f"{owner_id}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav")
-                jobs.submit(work, job_id=job_id, owner_id=owner_id, source=source, options=JobOptions())
+                jobs.submit(work, JobOrder(job_id=job_id, owner_id=owner_id, source=source, options=JobOptions()))
             work.commit()
     with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
         connection.execute(text("VACUUM (ANALYZE)"))

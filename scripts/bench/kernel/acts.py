@@ -18,7 +18,7 @@ from shared.claims import Answer, Claim
 from shared.config import settings
 from shared.db import session
 from shared.kernel import jobs, leases, ring_window
-from shared.kernel.jobs import Source
+from shared.kernel.orders import JobOrder, Source
 from shared.options import JobOptions
 from shared.repair import repair
 from shared.rings import Ring
@@ -106,7 +106,7 @@ class Acts:
     def _submit(self, work: Session) -> None:
         job_id, owner_id = uuid7(), self._owners[0]
         source = Source(f"{owner_id}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav")
-        jobs.submit(work, job_id=job_id, owner_id=owner_id, source=source, options=JobOptions())
+        jobs.submit(work, JobOrder(job_id=job_id, owner_id=owner_id, source=source, options=JobOptions()))
 
     def _room(self, work: Session) -> None:
         limits._queue.counted_at = -limits.COUNTED_FOR_S  # as at the first submission of a second

@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from shared.db import session
 from shared.kernel import jobs
-from shared.kernel.jobs import Source
+from shared.kernel.orders import JobOrder, Source
 from shared.models import Artifact, Job
 from shared.options import PRIORITIES, JobOptions, Priority, priority_name
 from shared.rings import Ring
@@ -43,11 +43,13 @@ def flood(task_id: uuid.UUID, priorities: Sequence[Priority]) -> None:
                 job_id = uuid7()
                 _, outcome = jobs.submit(
                     work,
-                    job_id=job_id,
-                    owner_id=model.owner_id,
-                    source=source,
-                    options=options.model_copy(update={"prompt": str(job_id)}),
-                    priority=priority,
+                    JobOrder(
+                        job_id=job_id,
+                        owner_id=model.owner_id,
+                        source=source,
+                        options=options.model_copy(update={"prompt": str(job_id)}),
+                        priority=priority,
+                    ),
                 )
                 rings += outcome.rings
         ring(rings)

@@ -22,7 +22,7 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import NoAudio, NotFound
 from shared.kernel import erasure, jobs, leases
-from shared.kernel.jobs import Source
+from shared.kernel.orders import JobOrder, Source
 from shared.options import JobOptions
 from shared.states import JobState
 from shared.storage import Storage
@@ -35,7 +35,7 @@ def submit(owner: uuid.UUID) -> uuid.UUID:
     job_id = uuid7()
     with session() as work:
         source = Source(f"{owner}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav")
-        jobs.submit(work, job_id=job_id, owner_id=owner, source=source, options=JobOptions())
+        jobs.submit(work, JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions()))
     return job_id
 
 

@@ -25,7 +25,7 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import UnexpectedError
 from shared.kernel import events, jobs, leases
-from shared.kernel.jobs import Source
+from shared.kernel.orders import JobOrder, Source
 from shared.models import Event, Job
 from shared.options import JobOptions
 from shared.repair import repair
@@ -275,7 +275,7 @@ def test_events_go_an_hour_after_the_end(environment: Settings, bucket: Storage,
     with session() as work:
         for job_id in (long_ago, unfinished, just_now):
             source = Source(f"{owner}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav")
-            jobs.submit(work, job_id=job_id, owner_id=owner, source=source, options=JobOptions())
+            jobs.submit(work, JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions()))
             work.add(Event(job_id=job_id, kind=events.SEGMENT, data={"text": "a"}))
         work.flush()
         over = update(Job).where(Job.id.in_((long_ago, just_now)))

@@ -13,8 +13,8 @@ from sqlalchemy import func, select, update
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.db import session
-from shared.kernel.expired import BATCH
 from shared.models import Erasure, Job
+from shared.repair import ERASED_AT_ONCE
 from shared.storage import Storage
 from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_on
 
@@ -123,9 +123,9 @@ def test_only_what_is_over_is_erased(gateway: Gateway) -> None:
         job = work.get_one(Job, staying)
         over = [
             Job(owner_id=caller.id, state="cancelled", priority=1, options=job.options, expires_at=func.now())
-            for _ in range(BATCH + 20)
+            for _ in range(ERASED_AT_ONCE + 20)
         ]
         work.add_all(over)
-    assert sweep(gateway)["retired"] == BATCH
+    assert sweep(gateway)["retired"] == ERASED_AT_ONCE
     assert sweep(gateway)["retired"] == 20
     assert [item["task_id"] for item in caller.http.get("/history").json()["items"]] == [str(staying)]

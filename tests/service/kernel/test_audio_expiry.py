@@ -18,7 +18,7 @@ from shared.claims import Answer
 from shared.config import Settings
 from shared.db import session
 from shared.kernel import audio, erasure, jobs, leases
-from shared.kernel.jobs import Source
+from shared.kernel.orders import JobOrder, Source
 from shared.models import Artifact, AudioDay, Job, Stage
 from shared.options import JobOptions
 from shared.states import JobState
@@ -155,7 +155,10 @@ def submit(owner: uuid.UUID, sha256: str, **options: object) -> uuid.UUID:
     job_id = uuid7()
     with session() as work:
         source = Source(upload_key(owner, job_id), sha256, 10, "call.wav")
-        jobs.submit(work, job_id=job_id, owner_id=owner, source=source, options=JobOptions.model_validate(options))
+        jobs.submit(
+            work,
+            JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions.model_validate(options)),
+        )
     return job_id
 
 

@@ -29,7 +29,8 @@ from shared.db import session
 from shared.errors import DiarizationError, LeaseLost, NoAudio, NotFound, ParleyError, StorageUnavailable, WrongState
 from shared.kernel import job_views, jobs, leases, lost_leases, shards
 from shared.kernel.agreement import agree_on_language
-from shared.kernel.jobs import Outcome, Source
+from shared.kernel.jobs import Outcome
+from shared.kernel.orders import JobOrder, Source
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.repair import repair
@@ -56,10 +57,12 @@ def submit(owner: uuid.UUID, content: str | None = None, **options: Any) -> tupl
     with session() as opened:
         _, outcome = jobs.submit(
             opened,
-            job_id=job_id,
-            owner_id=owner,
-            source=Source(f"{owner}/{job_id}/upload", sha256, 10, "call.wav"),
-            options=JobOptions(**options),
+            JobOrder(
+                job_id=job_id,
+                owner_id=owner,
+                source=Source(f"{owner}/{job_id}/upload", sha256, 10, "call.wav"),
+                options=JobOptions(**options),
+            ),
         )
     return job_id, outcome
 

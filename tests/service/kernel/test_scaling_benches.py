@@ -19,7 +19,7 @@ from scripts.local.apps import ROOT
 from shared.claims import Answer
 from shared.db import engine, session
 from shared.kernel import jobs, leases, ring_window
-from shared.kernel.jobs import Source
+from shared.kernel.orders import JobOrder, Source
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.stages import STAGES, plan
@@ -63,7 +63,7 @@ def submitted(owner: uuid.UUID) -> uuid.UUID:
         opened.add(Artifact(stage="convert", hash=hashes["convert"], meta=meta, **answer))
         opened.flush()
         source = Source(f"{owner}/{job_id}/upload", sha256, 10, "call.wav")
-        jobs.submit(opened, job_id=job_id, owner_id=owner, source=source, options=options)
+        jobs.submit(opened, JobOrder(job_id=job_id, owner_id=owner, source=source, options=options))
     return job_id
 
 

@@ -26,7 +26,7 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import StorageUnavailable, TranscriptionError, WrongState
 from shared.kernel import jobs
-from shared.kernel.jobs import Source
+from shared.kernel.orders import JobOrder, Source
 from shared.kernel.ring_window import LEAST_WINDOW, refill
 from shared.models import Job, Stage
 from shared.options import JobOptions, Priority
@@ -44,11 +44,13 @@ def submit(owner: uuid.UUID, priority: Priority = "normal") -> tuple[uuid.UUID, 
     with session() as opened:
         _, outcome = jobs.submit(
             opened,
-            job_id=job_id,
-            owner_id=owner,
-            source=Source(f"{owner}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav"),
-            options=JobOptions(diarization=True),
-            priority=priority,
+            JobOrder(
+                job_id=job_id,
+                owner_id=owner,
+                source=Source(f"{owner}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav"),
+                options=JobOptions(diarization=True),
+                priority=priority,
+            ),
         )
     return job_id, outcome.rings
 

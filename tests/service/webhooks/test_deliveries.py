@@ -16,7 +16,7 @@ from sqlalchemy import delete, func, select, update
 from shared.db import session
 from shared.egress.policy import Guard
 from shared.kernel import jobs
-from shared.kernel.jobs import RemoteSource
+from shared.kernel.orders import JobOrder, RemoteSource
 from shared.models import Batch, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from shared.options import JobOptions
 from shared.webhooks import deliveries, endpoints, outbox
@@ -144,11 +144,13 @@ def test_the_end_of_a_batch_is_told_once(owner: uuid.UUID) -> None:
         made = [
             jobs.submit(
                 work,
-                job_id=uuid.uuid4(),
-                owner_id=owner,
-                source=RemoteSource(f"{URL}/{number}", str(uuid.uuid4())),
-                options=JobOptions(),
-                batch_id=batch.id,
+                JobOrder(
+                    job_id=uuid.uuid4(),
+                    owner_id=owner,
+                    source=RemoteSource(f"{URL}/{number}", str(uuid.uuid4())),
+                    options=JobOptions(),
+                    batch_id=batch.id,
+                ),
             )[0]
             for number in range(2)
         ]
