@@ -1,4 +1,4 @@
-"""`make test`: all tests, in two processes side by side, or what it is given, in one.
+"""`make test`: all tests, folder by folder in two lanes side by side, or what it is given, in one process.
 
 Most of the tests wait most of the time, for leases to run out and processes to start, so two of them share a machine of
 two cores well. Those of one folder run one after another. Their servers and recordings take 10 GB of disk.
@@ -12,38 +12,80 @@ import signal
 import subprocess
 import sys
 import tempfile
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
-FIRST = ("tests/unit", "tests/model", "tests/deploy", "tests/supply", "tests/browser")
-"""About as long as all the others, which fail sooner under load and so are not cut further."""
+FOLDERS = (
+    "tests/faults",
+    "tests/service/callers",
+    "tests/service/workers",
+    "tests/service/kernel",
+    "tests/service/api",
+    "tests/service/contracts",
+    "tests/service/history",
+    "tests/service/uploads",
+    "tests/service/webhooks",
+    "tests/service/local",
+    "tests/e2e",
+    "tests/browser",
+    "tests/supply",
+    "tests/deploy",
+    "tests/unit",
+    "tests/model",
+)
+"""One lane takes from the front, where the tests wait, and one from the back, where they compute, until they meet."""
 
 BY_THEMSELVES = ("tests/containers", "tests/kubernetes", "tests/fresh")
 """They need root and a machine that lets them run an engine; `make test-containers`, `make test-kubernetes`,
 `make test-fresh`."""
 
-OTHERS = ("tests", *(f"--ignore={folder}" for folder in (*FIRST, *BY_THEMSELVES)))
-
 DISK_BYTES = 10 * 1000**3
+INTERRUPTED = 2
+"""The status of pytest after Ctrl-C."""
 
 
 def main(arguments: list[str]) -> int:
-    """The status of pytest, the worse of both. What the second process says comes when both are done."""
+    """The status of pytest, the worst of all folders."""
     if lack := lack_of_disk():
         print(lack, file=sys.stderr, flush=True)
         if not arguments:
             return 1
     if arguments:
         os.execv(sys.executable, (*PYTEST, *arguments))  # noqa: S606 - there is no shell to be wished for
-    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the two, which stop what they have started
-    with (
-        tempfile.TemporaryFile() as output,
-        subprocess.Popen((*PYTEST, *FIRST), stdout=output, stderr=output) as beside,
-    ):
-        status = subprocess.run((*PYTEST, *OTHERS), check=False).returncode
-        status = max(status, beside.wait())
-        output.seek(0)
-        sys.stdout.write(output.read().decode(errors="replace"))
-    return status
+    signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the tests, which stop what they have started
+    folders = deque(FOLDERS)
+    with ThreadPoolExecutor(2) as lanes:
+        front, back = lanes.submit(run_lane, folders, folders.popleft), lanes.submit(run_lane, folders, folders.pop)
+    results = front.result() + back.result()
+    for folder, _, summary in results:
+        print(f"{folder:24}{summary.strip('= ')}")
+    return max(status for _, status, _ in results)
+
+
+def run_lane(folders: deque[str], take: Callable[[], str]) -> list[tuple[str, int, str]]:
+    """Folder, status and last line of pytest, for each folder of this lane. An interruption ends both lanes."""
+    results = []
+    while folders:
+        try:
+            folder = take()
+        except IndexError:  # the other lane took the last one
+            break
+        print(f"{folder} begins", flush=True)
+        done = subprocess.run(
+            (*PYTEST, folder),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            check=False,
+        )
+        print(done.stdout, flush=True)
+        results.append((folder, done.returncode, done.stdout.rstrip().rpartition("\n")[2]))
+        if done.returncode == INTERRUPTED:
+            folders.clear()
+    return results
 
 
 def lack_of_disk() -> str:

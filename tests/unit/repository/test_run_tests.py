@@ -1,4 +1,4 @@
-"""What `make test` says before it begins."""
+"""What `make test` runs, and what it says before it begins."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.run_tests import BY_THEMSELVES, FOLDERS
 from tests.programs import namespaces, program
 
 ROOT = Path(__file__).parents[3]
@@ -29,3 +30,12 @@ def test_a_disk_that_is_too_small_is_named(
     line = f"The tests need 10 GB of disk in {tmp_path}, where 0.0 GB are free. Set TMPDIR to a folder with more.\n"
     assert done.stderr.startswith(line)
     assert ("pytest" in done.stdout) is begins
+
+
+def test_every_test_lies_in_one_folder_of_the_run() -> None:
+    folders = FOLDERS + BY_THEMSELVES
+    for file in ROOT.glob("tests/**/test_*.py"):
+        name = file.relative_to(ROOT)
+        assert [folder for folder in folders if name.is_relative_to(folder)] != [], name
+    assert len([a for a in folders for b in folders if Path(a).is_relative_to(b)]) == len(folders), "one in another"
+    assert [folder for folder in folders if not list((ROOT / folder).glob("**/test_*.py"))] == []
