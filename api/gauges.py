@@ -56,8 +56,14 @@ class ServiceGauges(Collector):
         try:
             with session() as work:
                 return (
-                    up, *_stages(work), _jobs(work), *_workers(work), *_outbox(work), _erasures(work), *_tenants(work)
-                )  # fmt: skip
+                    up,
+                    *_stages(work),
+                    _jobs(work),
+                    *_workers(work),
+                    *_outbox(work),
+                    _erasures(work),
+                    *_tenants(work),
+                )
         except DatabaseUnavailable:
             return (GaugeMetricFamily("parley_database_up", "Whether PostgreSQL answers", 0.0),)
 

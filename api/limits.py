@@ -47,8 +47,12 @@ PAUSE_S = 5.0
 
 WINDOW_S = 60
 REFUSALS: tuple[type[ParleyError], ...] = (
-    TooManyQueued, QuotaExceeded, StorageQuotaExceeded, TooManyDeliveries, ServiceBusy,
-)  # fmt: skip
+    TooManyQueued,
+    QuotaExceeded,
+    StorageQuotaExceeded,
+    TooManyDeliveries,
+    ServiceBusy,
+)
 """Why `admit` takes no further task, for OpenAPI."""
 
 POLICY = "requests"

@@ -80,9 +80,22 @@ def create_app() -> FastAPI:
         telemetry=OWN_TRACES_ONLY,
     )
     modules = (
-        transcribe, batches, uploads, tasks, corrections, events, results, history, usage, webhooks,
-        catalog, health, metrics, admin, page,
-    )  # fmt: skip
+        transcribe,
+        batches,
+        uploads,
+        tasks,
+        corrections,
+        events,
+        results,
+        history,
+        usage,
+        webhooks,
+        catalog,
+        health,
+        metrics,
+        admin,
+        page,
+    )
     for module in modules:
         app.include_router(module.router)
     for contract in (openai, asr, whisper_service, links, jobs, clips):  # links before jobs: /jobs/all is not an id

@@ -68,9 +68,14 @@ class RequestContext:
                 REQUEST_SECONDS.labels(route).observe(seconds)
                 if self._spans and task_ids:
                     self._spans.request(
-                        task_ids, method=scope["method"], route=route, status=status, request_id=request_id,
-                        traceparent=headers.get("traceparent"), seconds=seconds,
-                    )  # fmt: skip
+                        task_ids,
+                        method=scope["method"],
+                        route=route,
+                        status=status,
+                        request_id=request_id,
+                        traceparent=headers.get("traceparent"),
+                        seconds=seconds,
+                    )
                 log.info("request", status=status, duration_ms=round(seconds * 1000, 1), **_about(scope))
 
 

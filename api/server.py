@@ -124,21 +124,32 @@ def main() -> int:
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port to listen on (default %(default)s)")
     parser.add_argument(
-        "--forwarded-allow-ips", default="", metavar="PROXIES",
+        "--forwarded-allow-ips",
+        default="",
+        metavar="PROXIES",
         help="addresses or networks whose X-Forwarded-For is believed, by commas; * for all (default: nobody's)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--linger", type=float, default=LINGER_S, metavar="SECONDS",
+        "--linger",
+        type=float,
+        default=LINGER_S,
+        metavar="SECONDS",
         help="how long idle connections stay open at the end: longer than a proxy keeps them (default %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--grace", type=int, default=GRACE_S, metavar="SECONDS",
+        "--grace",
+        type=int,
+        default=GRACE_S,
+        metavar="SECONDS",
         help="what running requests get to end after that (default %(default)s)",
-    )  # fmt: skip
+    )
     parser.add_argument(
-        "--max-connections", type=int, default=most_connections(), metavar="N",
+        "--max-connections",
+        type=int,
+        default=most_connections(),
+        metavar="N",
         help="how many there may be at once; with so many, whoever is silent longest goes (default %(default)s)",
-    )  # fmt: skip
+    )
     arguments = parser.parse_args()
     from api import startup  # with the settings, without which there should be help all the same
     from api.main import create_app
@@ -148,12 +159,18 @@ def main() -> int:
     farewell = Farewell(create_app())
     doors = Doors(arguments.max_connections)
     config = uvicorn.Config(
-        Peers(farewell, arguments.forwarded_allow_ips), proxy_headers=False,
+        Peers(farewell, arguments.forwarded_allow_ips),
+        proxy_headers=False,
         http=partial(Connection, doors),  # type: ignore[arg-type]
-        host=arguments.host, port=arguments.port, ws="none",
-        timeout_keep_alive=KEEP_ALIVE_S, timeout_graceful_shutdown=arguments.grace, server_header=False,
-        log_config=None, access_log=False,  # its lines in our format; api/middleware.py logs requests, without queries
-    )  # fmt: skip
+        host=arguments.host,
+        port=arguments.port,
+        ws="none",
+        timeout_keep_alive=KEEP_ALIVE_S,
+        timeout_graceful_shutdown=arguments.grace,
+        server_header=False,
+        log_config=None,
+        access_log=False,  # its lines in our format; api/middleware.py logs requests, without queries
+    )
     gateway = Gateway(config, farewell, doors, arguments.linger)
     with suppress(KeyboardInterrupt):  # uvicorn raises it again when all is done
         gateway.run()

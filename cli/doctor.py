@@ -54,8 +54,12 @@ def _server(server: Server, has_key: bool) -> Iterator[Finding]:
         return
     yield Finding("server", "ok", f"{server.url} answers in {1000 * (time.monotonic() - began):.0f} ms")
     if server.url.startswith("http://") and not is_loopback(server.url):
-        yield Finding("transport", "note", "http: key and recordings go over the network in the clear",
-                      "Put a reverse proxy with TLS in front of it, and use https.")  # fmt: skip
+        yield Finding(
+            "transport",
+            "note",
+            "http: key and recordings go over the network in the clear",
+            "Put a reverse proxy with TLS in front of it, and use https.",
+        )
     try:
         yield from _health(server)
         yield from _key(server, has_key)
@@ -95,13 +99,18 @@ def _key(server: Server, has_key: bool) -> Iterator[Finding]:
         offered = server.models()
     except NotAccepted as error:
         advice = "Set PARLEY_API_KEY to a key of this server with the scope transcribe; its operator makes one with "
-        yield Finding("key", "fail", f"{error.code}: {error.message}",
-                      advice + "python -m scripts.create_api_key NAME.")  # fmt: skip
+        yield Finding(
+            "key", "fail", f"{error.code}: {error.message}", advice + "python -m scripts.create_api_key NAME."
+        )
         return
     yield Finding("key", "ok", "is valid")
     names = [model["id"] for model in offered["models"]]
-    yield Finding("models", "ok" if names else "fail", f"{', '.join(names) or 'none'}; default {offered['default']}",
-                  "" if names else "Correct WHISPER_MODELS of the server.")  # fmt: skip
+    yield Finding(
+        "models",
+        "ok" if names else "fail",
+        f"{', '.join(names) or 'none'}; default {offered['default']}",
+        "" if names else "Correct WHISPER_MODELS of the server.",
+    )
 
 
 def _show(remote: list[Finding], local: list[Finding]) -> None:

@@ -15,9 +15,12 @@ WHISPER_FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 """What faster-whisper opens, as glob patterns."""
 
 DIARIZATION_FILES = (
-    "config.yaml", "segmentation/pytorch_model.bin", "embedding/pytorch_model.bin", "plda/plda.npz",
+    "config.yaml",
+    "segmentation/pytorch_model.bin",
+    "embedding/pytorch_model.bin",
+    "plda/plda.npz",
     "plda/xvec_transform.npz",
-)  # fmt: skip
+)
 """What pyannote opens."""
 
 ROOM_BYTES = 10 * 1024**3
@@ -90,6 +93,10 @@ def _token() -> Finding:
     if not token:
         return Finding("hf token", "ok", "none; diarization uses the weights that need no account")
     if TOKEN.fullmatch(token) is None:
-        return Finding("hf token", "fail", "HF_TOKEN does not look like a token",
-                       "It begins with hf_; copy it again from huggingface.co/settings/tokens.")  # fmt: skip
+        return Finding(
+            "hf token",
+            "fail",
+            "HF_TOKEN does not look like a token",
+            "It begins with hf_; copy it again from huggingface.co/settings/tokens.",
+        )
     return Finding("hf token", "ok", "HF_TOKEN has the form of a token")

@@ -118,9 +118,11 @@ def _parser() -> ArgumentParser:
     shared.add_argument("--api-key", metavar="KEY", help="visible to others in `ps`; better PARLEY_API_KEY")
     shared.add_argument("--json", action="store_true", help="machine-readable output, a JSON object per line")
     parser = ArgumentParser(
-        "parley", description="Recordings to transcripts that say who spoke when.", epilog=EPILOG,
+        "parley",
+        description="Recordings to transcripts that say who spoke when.",
+        epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-    )  # fmt: skip
+    )
     parser.add_argument("--version", action="version", version=f"parley {VERSION}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 

@@ -51,9 +51,14 @@ class Screen:
         self.bars: Progress | None = None
         if self._console.is_terminal and not quiet:
             self.bars = Progress(
-                TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[step]}"),
-                TimeElapsedColumn(), console=self._console, transient=True,
-            )  # fmt: skip
+                TextColumn("{task.description}"),
+                BarColumn(),
+                TaskProgressColumn(),
+                TextColumn("{task.fields[step]}"),
+                TimeElapsedColumn(),
+                console=self._console,
+                transient=True,
+            )
 
     def __enter__(self) -> Self:
         if self.bars is not None:

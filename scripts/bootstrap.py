@@ -204,8 +204,12 @@ def install(name: str, sources: dict[str, str]) -> None:
         arguments += ["--extra-index-url", sources["index"]]
     pip = subprocess.Popen(
         (PYTHON, "-m", "pip", *arguments),
-        cwd=ROOT, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     assert pip.stdout is not None
     lines, news_at, start = [], time.monotonic() + NEWS_EVERY_S, time.monotonic()
     for line in pip.stdout:

@@ -177,9 +177,11 @@ def transcribe(stack: Stack, recording: Path, folder: Path, console: Console, le
         console.print(f"Sending {recording} ({recording.stat().st_size / 1e6:.1f} MB)", soft_wrap=True)
         with recording.open("rb") as file:
             answer = client.post(
-                "/transcribe", files={"file": (recording.name, file)}, data={"diarization": "true"},
+                "/transcribe",
+                files={"file": (recording.name, file)},
+                data={"diarization": "true"},
                 timeout=UPLOAD_TIMEOUT_S,
-            )  # fmt: skip
+            )
         task_id = json_of(answer)["task_id"]
         with display(console) as progress:
             follow(client, task_id, progress, leave)

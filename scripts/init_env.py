@@ -23,9 +23,14 @@ sys.path.insert(0, str(ROOT))  # as `python3 scripts/init_env.py` it is no part 
 from scripts.host_check import findings, open_to_readers  # noqa: E402
 
 SECRETS = (
-    "POSTGRES_PASSWORD", "VALKEY_PASSWORD", "S3_ACCESS_KEY", "S3_SECRET_KEY", "FLOWER_PASSWORD", "GRAFANA_PASSWORD",
+    "POSTGRES_PASSWORD",
+    "VALKEY_PASSWORD",
+    "S3_ACCESS_KEY",
+    "S3_SECRET_KEY",
+    "FLOWER_PASSWORD",
+    "GRAFANA_PASSWORD",
     "API_KEY",
-)  # fmt: skip
+)
 
 PROFILES = ("gpu", "monitoring", "logging")
 

@@ -66,8 +66,11 @@ def _sockets(pid: int) -> set[str]:
 
 def _internet(pid: int, name: str, owned: set[str]) -> Iterable[Door]:
     for table, kind, state in (
-        ("tcp", "tcp", LISTENS), ("tcp6", "tcp", LISTENS), ("udp", "udp", UNCONNECTED), ("udp6", "udp", UNCONNECTED),
-    ):  # fmt: skip
+        ("tcp", "tcp", LISTENS),
+        ("tcp6", "tcp", LISTENS),
+        ("udp", "udp", UNCONNECTED),
+        ("udp6", "udp", UNCONNECTED),
+    ):
         path = Path(f"/proc/{pid}/net/{table}")
         for line in path.read_text().splitlines()[1:] if path.exists() else ():
             columns = line.split()

@@ -21,16 +21,43 @@ WAIT_S = 1.5
 
 CANARY = "stranger-was-here"
 PAGES = (
-    "/", "/metrics", "/status", "/healthcheck", "/dir/assign", "/dir/status", "/dir/lookup?volumeId=1", "/vol/status",
-    "/cluster/status", "/stats/memory", "/stats/counter", "/buckets/?pretty=y", "/buckets/parley/", "/etc/", "/topics/",
-    "/ui/index.html", "/debug/pprof/", "/1,01", "/parley?list-type=2", "/api/tasks", "/api/workers", "/tasks",
-    "/v1/plugin/workers", "/stats/disk",
-)  # fmt: skip
+    "/",
+    "/metrics",
+    "/status",
+    "/healthcheck",
+    "/dir/assign",
+    "/dir/status",
+    "/dir/lookup?volumeId=1",
+    "/vol/status",
+    "/cluster/status",
+    "/stats/memory",
+    "/stats/counter",
+    "/buckets/?pretty=y",
+    "/buckets/parley/",
+    "/etc/",
+    "/topics/",
+    "/ui/index.html",
+    "/debug/pprof/",
+    "/1,01",
+    "/parley?list-type=2",
+    "/api/tasks",
+    "/api/workers",
+    "/tasks",
+    "/v1/plugin/workers",
+    "/stats/disk",
+)
 CHANGES = (
-    ("PUT", f"/buckets/parley/{CANARY}"), ("POST", f"/buckets/parley/{CANARY}"), ("DELETE", "/buckets/parley/"),
-    ("PUT", f"/parley/{CANARY}"), ("POST", "/submit"), ("POST", "/vol/grow?count=1"), ("DELETE", "/1,01"),
-    ("GET", f"/col/delete?collection={CANARY}"), ("POST", "/api/worker/shutdown/io"), ("OPTIONS", "/"),
-)  # fmt: skip
+    ("PUT", f"/buckets/parley/{CANARY}"),
+    ("POST", f"/buckets/parley/{CANARY}"),
+    ("DELETE", "/buckets/parley/"),
+    ("PUT", f"/parley/{CANARY}"),
+    ("POST", "/submit"),
+    ("POST", "/vol/grow?count=1"),
+    ("DELETE", "/1,01"),
+    ("GET", f"/col/delete?collection={CANARY}"),
+    ("POST", "/api/worker/shutdown/io"),
+    ("OPTIONS", "/"),
+)
 HTTP2 = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\0\0\0\x04\0\0\0\0\0"
 """The preface and empty SETTINGS: every gRPC server that speaks in clear answers with settings of its own."""
 

@@ -39,8 +39,10 @@ class UploadPart(BaseModel):
     received_bytes: int | None = Field(description="The size that it has; null until it has arrived")
     etag: str | None = Field(description="Changes with the content; with most stores the MD5 of the part")
     path: str = Field(examples=[f"/uploads/{UPLOAD_ID}/parts/1"])
-    url: str | None = Field(description="Presigned, for a PUT with exactly these bytes; null when it is not needed, or "
-                                        "when this server offers none")  # fmt: skip
+    url: str | None = Field(
+        description="Presigned, for a PUT with exactly these bytes; null when it is not needed, or "
+        "when this server offers none"
+    )
 
 
 class UploadInfo(BaseModel):

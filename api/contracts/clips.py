@@ -62,8 +62,13 @@ class ClipTranscript(BaseModel):
     segments: list[ClipSegment]
 
 
-@router.post("/audio", response_model=ClipUploaded, summary="Upload a clip", openapi_extra=form({}),
-             responses=responses(*SUBMITTING))  # fmt: skip
+@router.post(
+    "/audio",
+    response_model=ClipUploaded,
+    summary="Upload a clip",
+    openapi_extra=form({}),
+    responses=responses(*SUBMITTING),
+)
 async def upload(contract: ContractRequestDep) -> ClipUploaded:
     """Keeps the recording until it expires or is deleted.
 
@@ -125,9 +130,15 @@ def info(clip_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> ClipInfo
     )
 
 
-@router.delete("/audio/{clip_id}", response_model=ClipUploaded, summary="Delete a clip",
-               responses={202: {"model": ClipUploaded, "description": "Storage will be emptied when it answers again"},
-                          **responses(*USUAL)})  # fmt: skip
+@router.delete(
+    "/audio/{clip_id}",
+    response_model=ClipUploaded,
+    summary="Delete a clip",
+    responses={
+        202: {"model": ClipUploaded, "description": "Storage will be emptied when it answers again"},
+        **responses(*USUAL),
+    },
+)
 def delete(clip_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> ClipUploaded:
     """Removes the recording, unless a task uses it: then it stays until that task is deleted.
 

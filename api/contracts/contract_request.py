@@ -59,16 +59,35 @@ from shared.transcript import Transcript, from_json
 T = TypeVar("T")
 
 SUBMITTING: tuple[type[ParleyError], ...] = (
-    InvalidRequest, Unauthorized, Forbidden, *transfer.REFUSALS, FileTooLarge, ModelNotAllowed, NoAudio,
-    AdapterDisabled, IdempotencyConflict, *limits.REFUSALS, DatabaseUnavailable,
-    StorageUnavailable, StorageFull,
-)  # fmt: skip
+    InvalidRequest,
+    Unauthorized,
+    Forbidden,
+    *transfer.REFUSALS,
+    FileTooLarge,
+    ModelNotAllowed,
+    NoAudio,
+    AdapterDisabled,
+    IdempotencyConflict,
+    *limits.REFUSALS,
+    DatabaseUnavailable,
+    StorageUnavailable,
+    StorageFull,
+)
 """What can go wrong when a recording is sent, for OpenAPI."""
 
 WAITING: tuple[type[ParleyError], ...] = (
-    *SUBMITTING, NotFound, NotReady, Cancelled, UnsupportedMedia, MediaTooLong, DecodeFailed, ModelUnavailable,
-    TranscriptionError, WorkerLost, StageStalled,
-)  # fmt: skip
+    *SUBMITTING,
+    NotFound,
+    NotReady,
+    Cancelled,
+    UnsupportedMedia,
+    MediaTooLong,
+    DecodeFailed,
+    ModelUnavailable,
+    TranscriptionError,
+    WorkerLost,
+    StageStalled,
+)
 """What can go wrong when its transcript is waited for as well."""
 
 
@@ -176,8 +195,12 @@ def failure(job: Job) -> ParleyError | None:
 def form(fields: Mapping[str, dict[str, Any]], file_field: str = FILE) -> dict[str, Any]:
     """A multipart body for OpenAPI, which FastAPI cannot derive, because the stream is read by ourselves."""
     file = {"type": "string", "format": "binary", "description": "Any audio or video file"}
-    schema = {"type": "object", "required": [file_field], "additionalProperties": False,
-              "properties": {file_field: file, **fields}}  # fmt: skip
+    schema = {
+        "type": "object",
+        "required": [file_field],
+        "additionalProperties": False,
+        "properties": {file_field: file, **fields},
+    }
     return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": in_form(schema)}}}}
 
 

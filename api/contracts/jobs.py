@@ -53,8 +53,12 @@ async def submit(contract: ContractRequestDep) -> dict[str, str]:
     return {"job_id": str(job.id)}
 
 
-@router.get("/{job_id}", response_model=None, summary="Where a job stands, and its transcript",
-            responses=responses(*USUAL, StorageUnavailable))  # fmt: skip
+@router.get(
+    "/{job_id}",
+    response_model=None,
+    summary="Where a job stands, and its transcript",
+    responses=responses(*USUAL, StorageUnavailable),
+)
 def status(job_id: uuid.UUID, contract: ContractRequestDep) -> dict[str, Any]:
     """`status` is what is being done; with `completed`, `result` is the transcript.
 
@@ -77,9 +81,12 @@ def status(job_id: uuid.UUID, contract: ContractRequestDep) -> dict[str, Any]:
     }
 
 
-@router.delete("/{job_id}", response_model=None, summary="Delete a job",
-               responses={202: {"description": "Deleted; storage will be emptied when it answers again"},
-                          **responses(*USUAL)})  # fmt: skip
+@router.delete(
+    "/{job_id}",
+    response_model=None,
+    summary="Delete a job",
+    responses={202: {"description": "Deleted; storage will be emptied when it answers again"}, **responses(*USUAL)},
+)
 def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> dict[str, Any]:
     """Removes the recording and everything made of it, as DELETE /tasks/{task_id} does.
 

@@ -54,8 +54,12 @@ CODES: Mapping[str, str] = {
 """Our codes in the words of this API; any other is an unexpected_error."""
 
 
-@router.get("/transcribe/{job_id}", response_model=None, summary="A job, and its text when it is complete",
-            responses=responses(NotFound))  # fmt: skip
+@router.get(
+    "/transcribe/{job_id}",
+    response_model=None,
+    summary="A job, and its text when it is complete",
+    responses=responses(NotFound),
+)
 def status(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dict[str, Any]:
     """`QUEUED`, `PROCESSING`, `COMPLETE` with the text, or `FAILED` with a code and a message.
 
@@ -78,8 +82,12 @@ def status(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dict[st
             return body | {"progress": view.progress, "stage_detail": view.stage_detail}
 
 
-@router.get("/transcript/{job_id}", response_model=None, summary="The transcript of a complete job",
-            responses=responses(NotFound, NotReady))  # fmt: skip
+@router.get(
+    "/transcript/{job_id}",
+    response_model=None,
+    summary="The transcript of a complete job",
+    responses=responses(NotFound, NotReady),
+)
 def transcript(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dict[str, Any]:
     """`content_hash` is the SHA-256 of the recording; 409 `not_ready` until the job is complete.
 
@@ -138,8 +146,9 @@ def delete_all(caller: DetachedAdminDep) -> dict[str, int]:
     return {"deleted": _erase(true())}
 
 
-router.add_api_route("/jobs/clear", delete_all, methods=["POST"], response_model=None,
-                     summary="The same as DELETE /jobs/all")  # fmt: skip
+router.add_api_route(
+    "/jobs/clear", delete_all, methods=["POST"], response_model=None, summary="The same as DELETE /jobs/all"
+)
 
 
 def _counts(session: SessionDep, owner_id: uuid.UUID) -> dict[str, int]:

@@ -50,15 +50,23 @@ async def translations(contract: ContractRequestDep) -> Response:
     return await _answer(contract, "translate")
 
 
-@router.get("/v1/models", response_model=None, summary="Models, as OpenAI's API lists them",
-            responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
+@router.get(
+    "/v1/models",
+    response_model=None,
+    summary="Models, as OpenAI's API lists them",
+    responses=responses(Unauthorized, Forbidden, DatabaseUnavailable),
+)
 def models(caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
     """OpenAI's own names that are understood, and all of ours."""
     return {"object": "list", "data": [_model(name) for name in _names(config)]}
 
 
-@router.get("/v1/models/{model}", response_model=None, summary="One model, as OpenAI's API shows it",
-            responses=responses(Unauthorized, Forbidden, ModelNotAllowed, DatabaseUnavailable))  # fmt: skip
+@router.get(
+    "/v1/models/{model}",
+    response_model=None,
+    summary="One model, as OpenAI's API shows it",
+    responses=responses(Unauthorized, Forbidden, ModelNotAllowed, DatabaseUnavailable),
+)
 def model(model: str, caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
     """404 `model_not_found` for one that this server does not offer."""
     if model not in _names(config):

@@ -20,10 +20,20 @@ FORMATS = (*TRANSLATION_FORMATS, "diarized_json")
 STREAMED = ("json", "text", "diarized_json")
 """Formats that make sense piece by piece."""
 
-LISTS = ("timestamp_granularities", "include", "keywords", "languages", "known_speaker_names",
-         "known_speaker_references")  # fmt: skip
-VAD = ("chunking_strategy[type]", "chunking_strategy[prefix_padding_ms]", "chunking_strategy[silence_duration_ms]",
-       "chunking_strategy[threshold]")  # fmt: skip
+LISTS = (
+    "timestamp_granularities",
+    "include",
+    "keywords",
+    "languages",
+    "known_speaker_names",
+    "known_speaker_references",
+)
+VAD = (
+    "chunking_strategy[type]",
+    "chunking_strategy[prefix_padding_ms]",
+    "chunking_strategy[silence_duration_ms]",
+    "chunking_strategy[threshold]",
+)
 
 COMMON = frozenset({"model", "prompt", "response_format", "temperature"})
 FIELDS: Mapping[Task, frozenset[str]] = {
@@ -143,10 +153,13 @@ def form_fields(task: Task) -> dict[str, dict[str, Any]]:
     properties: dict[str, dict[str, Any]] = {
         "model": {"type": "string", "description": "One of GET /v1/models"},
         "prompt": {"type": "string", "description": "Text that sets spelling and style"},
-        "response_format": {"type": "string", "default": "json",
-                            "enum": list(FORMATS if task == "transcribe" else TRANSLATION_FORMATS)},
+        "response_format": {
+            "type": "string",
+            "default": "json",
+            "enum": list(FORMATS if task == "transcribe" else TRANSLATION_FORMATS),
+        },
         "temperature": {"type": "number", "minimum": 0, "maximum": 1, "default": 0},
-    }  # fmt: skip
+    }
     if task == "transcribe":
         properties |= {
             "language": {"type": "string", "description": "Code such as en; none means detect"},

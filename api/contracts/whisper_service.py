@@ -118,9 +118,11 @@ async def transcribe_async(contract: ContractRequestDep) -> dict[str, Any]:
 
 
 @router.get(
-    "/status/{job_id}", response_model=None, summary="Where a job stands, and its transcript",
+    "/status/{job_id}",
+    response_model=None,
+    summary="Where a job stands, and its transcript",
     responses={200: {"model": TaskStatus | JobStatus}, **responses(*USUAL, StorageUnavailable)},
-)  # fmt: skip
+)
 def status(job_id: uuid.UUID, request: Request, contract: ContractRequestDep) -> dict[str, Any] | TaskStatus:
     """`pending`, `processing`, `completed`, `failed` or `cancelled`, with the transcript in `result`.
 
@@ -143,8 +145,12 @@ def status(job_id: uuid.UUID, request: Request, contract: ContractRequestDep) ->
     }
 
 
-@router.get("/jobs", response_model=None, summary="All jobs of this key",
-            responses={200: {"model": JobList}, **responses(*USUAL, InvalidRequest)})  # fmt: skip
+@router.get(
+    "/jobs",
+    response_model=None,
+    summary="All jobs of this key",
+    responses={200: {"model": JobList}, **responses(*USUAL, InvalidRequest)},
+)
 def listing(
     caller: CallerDep,
     session: SessionDep,
@@ -174,9 +180,12 @@ def cancel(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dict[st
     return {"job_id": job_id.hex, "status": "cancelled", "message": "The job is being stopped."}
 
 
-@router.delete("/jobs/{job_id}", response_model=None, summary="Delete a job",
-               responses={202: {"description": "Deleted; storage will be emptied when it answers again"},
-                          **responses(*USUAL)})  # fmt: skip
+@router.delete(
+    "/jobs/{job_id}",
+    response_model=None,
+    summary="Delete a job",
+    responses={202: {"description": "Deleted; storage will be emptied when it answers again"}, **responses(*USUAL)},
+)
 def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, storage: StorageDep) -> dict[str, Any]:
     """Removes the recording and everything made of it, as DELETE /tasks/{task_id} does.
 
@@ -188,13 +197,27 @@ def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, sto
 
 
 # the same as without the prefix
-router.add_api_route("/result/{task_id}", results.result, response_model=None, summary="The transcript of a task",
-                     responses={200: {"model": Result, "content": SHOWN}, **responses(*WAITING)})  # fmt: skip
-router.add_api_route("/models", catalog.models, response_model=Models, summary="Available models",
-                     responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
-router.add_api_route("/languages", catalog.languages, response_model=Languages,
-                     summary="Available languages",
-                     responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))  # fmt: skip
+router.add_api_route(
+    "/result/{task_id}",
+    results.result,
+    response_model=None,
+    summary="The transcript of a task",
+    responses={200: {"model": Result, "content": SHOWN}, **responses(*WAITING)},
+)
+router.add_api_route(
+    "/models",
+    catalog.models,
+    response_model=Models,
+    summary="Available models",
+    responses=responses(Unauthorized, Forbidden, DatabaseUnavailable),
+)
+router.add_api_route(
+    "/languages",
+    catalog.languages,
+    response_model=Languages,
+    summary="Available languages",
+    responses=responses(Unauthorized, Forbidden, DatabaseUnavailable),
+)
 
 
 async def _submit(contract: ContractRequest) -> tuple[Job, bool]:

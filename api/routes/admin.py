@@ -48,9 +48,14 @@ router = APIRouter(tags=["admin"], responses=responses(Unauthorized, Forbidden, 
 RECENT_FAILURES = 20
 
 
-@router.post("/admin/keys", status_code=201, response_model=CreatedKey, summary="Create an API key",
-             openapi_extra=described(NewKey),
-             responses=responses(InvalidRequest, FileTooLarge, *transfer.REFUSALS))  # fmt: skip
+@router.post(
+    "/admin/keys",
+    status_code=201,
+    response_model=CreatedKey,
+    summary="Create an API key",
+    openapi_extra=described(NewKey),
+    responses=responses(InvalidRequest, FileTooLarge, *transfer.REFUSALS),
+)
 def create_key(
     caller: DetachedAdminDep, body: Annotated[NewKey, Depends(json_body(NewKey))], session: SessionDep
 ) -> CreatedKey:
@@ -71,9 +76,13 @@ def list_keys(caller: AdminDep, session: SessionDep, limit: Limit = 20, cursor: 
     return Keys(items=[views.key_info(row) for row in rows], next_cursor=views.cursor_of(last))
 
 
-@router.patch("/admin/keys/{key_id}", response_model=KeyInfo, summary="Set limits of an API key",
-              openapi_extra=described(ChangedLimits),
-              responses=responses(NotFound, InvalidRequest, FileTooLarge, *transfer.REFUSALS))  # fmt: skip
+@router.patch(
+    "/admin/keys/{key_id}",
+    response_model=KeyInfo,
+    summary="Set limits of an API key",
+    openapi_extra=described(ChangedLimits),
+    responses=responses(NotFound, InvalidRequest, FileTooLarge, *transfer.REFUSALS),
+)
 def change_key(
     key_id: uuid.UUID,
     caller: DetachedAdminDep,

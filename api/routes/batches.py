@@ -89,11 +89,22 @@ BODY: dict[str, Any] = {
     summary="Transcribe many recordings",
     openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": BODY}}}},
     responses=responses(
-        InvalidRequest, Unauthorized, Forbidden, NotFound, WrongState, *transfer.REFUSALS, FileTooLarge,
-        ModelNotAllowed, InvalidUrl, BlockedAddress, AdapterDisabled, IdempotencyConflict, *limits.REFUSALS,
+        InvalidRequest,
+        Unauthorized,
+        Forbidden,
+        NotFound,
+        WrongState,
+        *transfer.REFUSALS,
+        FileTooLarge,
+        ModelNotAllowed,
+        InvalidUrl,
+        BlockedAddress,
+        AdapterDisabled,
+        IdempotencyConflict,
+        *limits.REFUSALS,
         DatabaseUnavailable,
     ),
-)  # fmt: skip
+)
 async def submit(
     request: Request,
     caller: DetachedCallerDep,
@@ -119,8 +130,12 @@ async def submit(
     return JSONResponse(_accepted(placed).model_dump(mode="json"), 202, headers)
 
 
-@router.get("/batches", response_model=Batches, summary="All batches of this key",
-            responses=responses(Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable))  # fmt: skip
+@router.get(
+    "/batches",
+    response_model=Batches,
+    summary="All batches of this key",
+    responses=responses(Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable),
+)
 def listing(
     response: Response, caller: CallerDep, session: SessionDep, limit: Limit = 20, cursor: Cursor = None
 ) -> Batches:
@@ -133,8 +148,7 @@ def listing(
     return Batches(items=[_status(one) for one in batches.overviews(session, rows)], next_cursor=next_cursor)
 
 
-@router.get("/batches/{batch_id}", response_model=BatchStatus, summary="Status of a batch",
-            responses=responses(*USUAL))  # fmt: skip
+@router.get("/batches/{batch_id}", response_model=BatchStatus, summary="Status of a batch", responses=responses(*USUAL))
 def status(batch_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> BatchStatus:
     """Tasks per status, overall progress, and the time left once a task has ended.
 
@@ -143,8 +157,12 @@ def status(batch_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Batch
     return _status(*batches.overviews(session, [batches.get(session, caller.id, batch_id)]))
 
 
-@router.get("/batches/{batch_id}/tasks", response_model=BatchTasks, summary="The tasks of a batch",
-            responses=responses(*USUAL, InvalidRequest))  # fmt: skip
+@router.get(
+    "/batches/{batch_id}/tasks",
+    response_model=BatchTasks,
+    summary="The tasks of a batch",
+    responses=responses(*USUAL, InvalidRequest),
+)
 def tasks(
     batch_id: uuid.UUID,
     response: Response,
@@ -163,8 +181,12 @@ def tasks(
     return BatchTasks(items=[views.history_item(job) for job in rows], next_cursor=next_cursor)
 
 
-@router.post("/batches/{batch_id}/cancel", response_model=BatchStatus, summary="Stop all tasks of a batch",
-             responses=responses(*USUAL))  # fmt: skip
+@router.post(
+    "/batches/{batch_id}/cancel",
+    response_model=BatchStatus,
+    summary="Stop all tasks of a batch",
+    responses=responses(*USUAL),
+)
 def cancel(batch_id: uuid.UUID, caller: DetachedCallerDep) -> BatchStatus:
     """Those that have ended stay as they are; those that a worker holds end within seconds.
 

@@ -54,7 +54,7 @@ def _schema() -> dict[str, Any]:
     summary="Correct a transcript, or change a task's labels",
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}},
     responses=responses(InvalidRequest, NotReady, WrongState, VersionConflict, *transfer.REFUSALS, StorageUnavailable),
-)  # fmt: skip
+)
 async def correct(task_id: uuid.UUID, request: Request, caller: DetachedCallerDep, storage: StorageDep) -> TaskDetail:
     """Names speakers, edits the text of segments, gives segments to other speakers. Every result follows.
 

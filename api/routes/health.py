@@ -36,8 +36,12 @@ async def live() -> Live:
     return Live()
 
 
-@router.get("/ready", response_model=Health, summary="Ready to accept and process recordings",
-            responses={503: {"model": Health, "description": "A dependency is missing"}})  # fmt: skip
+@router.get(
+    "/ready",
+    response_model=Health,
+    summary="Ready to accept and process recordings",
+    responses={503: {"model": Health, "description": "A dependency is missing"}},
+)
 async def ready(response: Response, config: SettingsDep, storage: StorageDep) -> Health:
     """PostgreSQL, broker and storage answer, and a worker that takes work was heard from in the last 30 s."""
     health = await _health(config, storage)
@@ -51,8 +55,12 @@ async def summary(config: SettingsDep, storage: StorageDep) -> Health:
     return await _health(config, storage)
 
 
-@router.get("/async", response_model=AsyncHealth, summary="Workers per queue",
-            responses={503: {"model": AsyncHealth, "description": "A queue has no worker"}})  # fmt: skip
+@router.get(
+    "/async",
+    response_model=AsyncHealth,
+    summary="Workers per queue",
+    responses={503: {"model": AsyncHealth, "description": "A queue has no worker"}},
+)
 async def workers(response: Response) -> AsyncHealth:
     """Workers that take work, deaf ones, and waiting stages per queue."""
     results: list[AsyncHealth] = []

@@ -24,8 +24,7 @@ router = APIRouter(tags=["tasks"])
 USUAL = (Unauthorized, Forbidden, InvalidRequest, DatabaseUnavailable)
 
 
-@router.get("/history", response_model=History,
-            summary="Tasks of this key, searched", responses=responses(*USUAL))  # fmt: skip
+@router.get("/history", response_model=History, summary="Tasks of this key, searched", responses=responses(*USUAL))
 def listing(
     request: Request,
     response: Response,
@@ -54,8 +53,12 @@ def listing(
     return History(items=items, next_cursor=next_cursor)
 
 
-@router.get("/history/export", response_class=StreamingResponse, summary="Tasks of this key as a file",
-            responses=responses(*USUAL))  # fmt: skip
+@router.get(
+    "/history/export",
+    response_class=StreamingResponse,
+    summary="Tasks of this key as a file",
+    responses=responses(*USUAL),
+)
 def exported(
     request: Request,
     caller: DetachedCallerDep,

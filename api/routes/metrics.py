@@ -24,9 +24,15 @@ from shared.telemetry.peers import may_read_metrics
 router = APIRouter(tags=["health"])
 
 
-@router.get("/metrics", response_class=Response, summary="Metrics for Prometheus",
-            responses={200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"},
-                       **responses(Unauthorized)})  # fmt: skip
+@router.get(
+    "/metrics",
+    response_class=Response,
+    summary="Metrics for Prometheus",
+    responses={
+        200: {"content": {"text/plain": {}}, "description": "Prometheus' text format"},
+        **responses(Unauthorized),
+    },
+)
 def read(request: Request, config: SettingsDep) -> Response:
     """Counters of this gateway, and gauges of the whole service. Names and meaning: docs/operations.md.
 

@@ -14,8 +14,16 @@ router = APIRouter(include_in_schema=False)
 
 FOLDER = Path(__file__).parent.parent / "pages"
 SCRIPTS = (
-    "dom.js", "api.js", "drafts.js", "unsaved.js", "fields.js", "transcript.js", "jobs.js", "history.js", "main.js"
-)  # fmt: skip
+    "dom.js",
+    "api.js",
+    "drafts.js",
+    "unsaved.js",
+    "fields.js",
+    "transcript.js",
+    "jobs.js",
+    "history.js",
+    "main.js",
+)
 """In the order in which each needs those before it. To the browser they are one, which CSP names by its hash."""
 
 

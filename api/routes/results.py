@@ -38,11 +38,17 @@ router = APIRouter(tags=["tasks"])
             "description": "The transcript in the format that was asked for",
         },
         **responses(
-            Unauthorized, Forbidden, NotFound, NotReady, Cancelled, InvalidRequest, DatabaseUnavailable,
+            Unauthorized,
+            Forbidden,
+            NotFound,
+            NotReady,
+            Cancelled,
+            InvalidRequest,
+            DatabaseUnavailable,
             StorageUnavailable,
         ),
     },
-)  # fmt: skip
+)
 def result(
     task_id: uuid.UUID,
     caller: DetachedCallerDep,

@@ -127,8 +127,7 @@ def listing(
     return Uploads(items=[upload_views.info(upload) for upload in rows], next_cursor=next_cursor)
 
 
-@router.get("/{upload_id}", response_model=UploadDetail, summary="Parts of an upload",
-            responses=responses(*STORING))  # fmt: skip
+@router.get("/{upload_id}", response_model=UploadDetail, summary="Parts of an upload", responses=responses(*STORING))
 def detail(
     upload_id: uuid.UUID,
     caller: DetachedCallerDep,
@@ -149,10 +148,14 @@ def detail(
     "/{upload_id}/parts/{number}",
     response_model=ReceivedPart,
     summary="Send a part",
-    openapi_extra={"requestBody": {"required": True, "content": {
-        "application/octet-stream": {"schema": {"type": "string", "format": "binary"}}}}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
+        }
+    },
     responses=responses(*STORING, *transfer.REFUSALS, WrongState, AdapterDisabled),
-)  # fmt: skip
+)
 async def put_part(
     request: Request,
     upload_id: uuid.UUID,
@@ -185,8 +188,12 @@ async def put_part(
     return ReceivedPart(number=number, bytes=size, etag=etag)
 
 
-@router.post("/{upload_id}/complete", response_model=UploadInfo, summary="Complete an upload",
-             responses=responses(*STORING, MissingParts, ChecksumMismatch))  # fmt: skip
+@router.post(
+    "/{upload_id}/complete",
+    response_model=UploadInfo,
+    summary="Complete an upload",
+    responses=responses(*STORING, MissingParts, ChecksumMismatch),
+)
 async def complete(
     upload_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDep, storage: StorageDep
 ) -> UploadInfo:

@@ -50,10 +50,16 @@ router = APIRouter(tags=["webhooks"], responses=responses(Unauthorized, Forbidde
 ONE = "/webhooks/endpoints/{endpoint_id}"
 
 
-@router.post("/webhooks/endpoints", status_code=201, response_model=CreatedEndpoint, summary="Create an endpoint",
-             openapi_extra=described(NewEndpoint),
-             responses=responses(InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge, TooManyDeliveries,
-                                 *transfer.REFUSALS))  # fmt: skip
+@router.post(
+    "/webhooks/endpoints",
+    status_code=201,
+    response_model=CreatedEndpoint,
+    summary="Create an endpoint",
+    openapi_extra=described(NewEndpoint),
+    responses=responses(
+        InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge, TooManyDeliveries, *transfer.REFUSALS
+    ),
+)
 def create(
     caller: DetachedCallerDep,
     body: Annotated[NewEndpoint, Depends(json_body(NewEndpoint))],
@@ -82,10 +88,15 @@ def one(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Endpo
     return _endpoint(endpoints.get(session, caller.id, endpoint_id))
 
 
-@router.patch(ONE, response_model=Endpoint, summary="Change an endpoint",
-              openapi_extra=described(ChangedEndpoint, required=False),
-              responses=responses(NotFound, InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge, TooManyDeliveries,
-                                  *transfer.REFUSALS))  # fmt: skip
+@router.patch(
+    ONE,
+    response_model=Endpoint,
+    summary="Change an endpoint",
+    openapi_extra=described(ChangedEndpoint, required=False),
+    responses=responses(
+        NotFound, InvalidRequest, InvalidUrl, BlockedAddress, FileTooLarge, TooManyDeliveries, *transfer.REFUSALS
+    ),
+)
 def change(
     endpoint_id: uuid.UUID,
     caller: DetachedCallerDep,
@@ -114,8 +125,9 @@ def remove(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> No
     endpoints.remove(session, endpoints.get(session, caller.id, endpoint_id, lock=True))
 
 
-@router.post(ONE + "/rotate", response_model=Secret, summary="Rotate an endpoint's secret",
-             responses=responses(NotFound))  # fmt: skip
+@router.post(
+    ONE + "/rotate", response_model=Secret, summary="Rotate an endpoint's secret", responses=responses(NotFound)
+)
 def rotate(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Secret:
     """For 24 hours deliveries are signed with the old and the new secret. Rotating again voids the old one at once.
 
@@ -125,8 +137,13 @@ def rotate(endpoint_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> Se
     return Secret(secret=new_secret.secret, created_at=new_secret.created_at, previous_valid_until=until)
 
 
-@router.post(ONE + "/test", status_code=202, response_model=Delivery, summary="Send an endpoint a test event",
-             responses=responses(NotFound, WrongState, TooManyDeliveries))  # fmt: skip
+@router.post(
+    ONE + "/test",
+    status_code=202,
+    response_model=Delivery,
+    summary="Send an endpoint a test event",
+    responses=responses(NotFound, WrongState, TooManyDeliveries),
+)
 def test(endpoint_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDep) -> Delivery:
     """An event `webhook.test`, whatever its filter. `GET /webhooks/deliveries/{id}` says what came of it."""
     with db.session() as work:
@@ -163,8 +180,12 @@ def rotate_secret(caller: CallerDep, session: SessionDep) -> Secret:
 # ---- the log
 
 
-@router.get("/webhooks/deliveries", response_model=Deliveries, summary="Deliveries, sent and pending",
-            responses=responses(InvalidRequest))  # fmt: skip
+@router.get(
+    "/webhooks/deliveries",
+    response_model=Deliveries,
+    summary="Deliveries, sent and pending",
+    responses=responses(InvalidRequest),
+)
 def log(
     response: Response,
     caller: CallerDep,
@@ -191,16 +212,24 @@ def log(
     return Deliveries(items=[_delivery(row) for row in rows], next_cursor=next_cursor)
 
 
-@router.get("/webhooks/deliveries/{delivery_id}", response_model=DeliveryDetail, summary="One delivery",
-            responses=responses(NotFound))  # fmt: skip
+@router.get(
+    "/webhooks/deliveries/{delivery_id}",
+    response_model=DeliveryDetail,
+    summary="One delivery",
+    responses=responses(NotFound),
+)
 def delivery(delivery_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> DeliveryDetail:
     """What was sent, and each attempt with the receiver's answer."""
     return _detail(session, deliveries.get(session, caller.id, delivery_id))
 
 
-@router.post("/webhooks/deliveries/{delivery_id}/replay", status_code=202, response_model=Delivery,
-             summary="Send a delivery now",
-             responses=responses(NotFound, WrongState, TooManyDeliveries))  # fmt: skip
+@router.post(
+    "/webhooks/deliveries/{delivery_id}/replay",
+    status_code=202,
+    response_model=Delivery,
+    summary="Send a delivery now",
+    responses=responses(NotFound, WrongState, TooManyDeliveries),
+)
 def replay(delivery_id: uuid.UUID, caller: DetachedCallerDep, config: SettingsDep) -> Delivery:
     """Again if it was delivered, sooner if it waits, once more if it failed; always under the same id.
 

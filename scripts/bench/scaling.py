@@ -74,8 +74,10 @@ class Side:
         while len(workers) < self._workers:
             if time.monotonic() > end:
                 raise RuntimeError(f"{len(workers)} of {self._workers} workers took a recording")
-            ids = [self._client.submit(one, language="en", **options)
-                   for one in unique(folder, WARM_UP_S, 2 * self._workers)]  # fmt: skip
+            ids = [
+                self._client.submit(one, language="en", **options)
+                for one in unique(folder, WARM_UP_S, 2 * self._workers)
+            ]
             for task_id in ids:
                 self._client.wait(task_id)
             workers |= {row.worker for row in self._recognised(ids)}

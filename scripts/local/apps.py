@@ -77,10 +77,19 @@ BEAT = App(
 )
 FLOWER = App(
     "flower",
-    ("celery", "-A", "tasks.app", "flower", f"--address={LOOPBACK}", "--port={flower_port}", "--read-only",
-     "--max-tasks=10000", "--conf=tasks/flowerconfig.py"),
+    (
+        "celery",
+        "-A",
+        "tasks.app",
+        "flower",
+        f"--address={LOOPBACK}",
+        "--port={flower_port}",
+        "--read-only",
+        "--max-tasks=10000",
+        "--conf=tasks/flowerconfig.py",
+    ),
     is_helper=True,
-)  # fmt: skip
+)
 
 APPS = (API, *WORKERS, BEAT, FLOWER)
 

@@ -54,8 +54,13 @@ class SeaweedFS:
 
     @property
     def _ports(self) -> dict[str, int]:
-        return {"s3": self.port, "master": self.master_port, "volume": self.volume_port, "filer": self.filer_port,
-                "admin": self.admin_port}  # fmt: skip
+        return {
+            "s3": self.port,
+            "master": self.master_port,
+            "volume": self.volume_port,
+            "filer": self.filer_port,
+            "admin": self.admin_port,
+        }
 
     def prepare(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -84,23 +89,33 @@ class SeaweedFS:
         return Command(
             name="seaweedfs",
             argv=(
-                str(Path(sysconfig.get_path("scripts")) / "weed"), "mini", f"-dir={self.folder}",
-                f"-ip={LOOPBACK}", f"-ip.bind={LOOPBACK}",
+                str(Path(sysconfig.get_path("scripts")) / "weed"),
+                "mini",
+                f"-dir={self.folder}",
+                f"-ip={LOOPBACK}",
+                f"-ip.bind={LOOPBACK}",
                 *(f"-{name}.port={port}" for name, port in self._ports.items()),
-                "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0",
-                "-master.telemetry=false", f"-bucket={self.bucket}",
+                "-webdav=false",
+                "-admin.ui=false",
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+                "-master.telemetry=false",
+                f"-bucket={self.bucket}",
             ),
             env={**os.environ, "AWS_ACCESS_KEY_ID": self.access_key, "AWS_SECRET_ACCESS_KEY": self.secret_key},
             cwd=self.folder,
             ready=self._answers,
-        )  # fmt: skip
+        )
 
     def provision(self) -> None:
         client = boto3.client(
-            "s3", endpoint_url=self.env["S3_ENDPOINT_URL"], region_name="us-east-1",
-            aws_access_key_id=self.access_key, aws_secret_access_key=self.secret_key,
+            "s3",
+            endpoint_url=self.env["S3_ENDPOINT_URL"],
+            region_name="us-east-1",
+            aws_access_key_id=self.access_key,
+            aws_secret_access_key=self.secret_key,
             config=botocore.config.Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 8}),
-        )  # fmt: skip
+        )
         try:
             client.head_bucket(Bucket=self.bucket)
         except botocore.exceptions.ClientError as error:

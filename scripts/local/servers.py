@@ -76,12 +76,29 @@ class Postgres:
             secret.write(self.password)
             secret.flush()
             result = subprocess.run(
-                (*user.prefix, str(postgres_binary("initdb")), "-D", str(draft), "-U", "parley", "-A", "scram-sha-256",
-                 f"--pwfile={secret.name}", "-E", "UTF8", "--locale-provider=builtin", "--builtin-locale=C.UTF-8",
-                 "--locale=C"),
-                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-                timeout=INITDB_TIMEOUT_S, check=False,
-            )  # fmt: skip
+                (
+                    *user.prefix,
+                    str(postgres_binary("initdb")),
+                    "-D",
+                    str(draft),
+                    "-U",
+                    "parley",
+                    "-A",
+                    "scram-sha-256",
+                    f"--pwfile={secret.name}",
+                    "-E",
+                    "UTF8",
+                    "--locale-provider=builtin",
+                    "--builtin-locale=C.UTF-8",
+                    "--locale=C",
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                timeout=INITDB_TIMEOUT_S,
+                check=False,
+            )
         if result.returncode != 0:
             raise StartFailed(f"PostgreSQL's initdb failed:\n{result.stdout}")
         draft.rename(self.folder)
@@ -132,9 +149,14 @@ class Postgres:
 
     def _connect(self) -> psycopg.Connection[tuple[object, ...]]:
         return psycopg.connect(
-            host=LOOPBACK, port=self.port, user="parley", password=self.password, dbname="postgres",
-            connect_timeout=PROBE_TIMEOUT_S, autocommit=True,
-        )  # fmt: skip
+            host=LOOPBACK,
+            port=self.port,
+            user="parley",
+            password=self.password,
+            dbname="postgres",
+            connect_timeout=PROBE_TIMEOUT_S,
+            autocommit=True,
+        )
 
 
 @dataclass(frozen=True)

@@ -188,10 +188,16 @@ class Stack:
         data, ports, stored = self.home.data, self._ports, self._stored
         if not self._environ.get("S3_ENDPOINT_URL"):
             yield SeaweedFS(
-                data / "seaweedfs", ports["s3"], ports["s3-master"], ports["s3-volume"], ports["s3-filer"],
-                ports["s3-admin"], stored.s3_access_key, stored.s3_secret_key,
+                data / "seaweedfs",
+                ports["s3"],
+                ports["s3-master"],
+                ports["s3-volume"],
+                ports["s3-filer"],
+                ports["s3-admin"],
+                stored.s3_access_key,
+                stored.s3_secret_key,
                 bucket=self._environ.get("S3_BUCKET") or "parley",
-            )  # fmt: skip
+            )
         if not self._environ.get("REDIS_URL"):
             yield Valkey(data / "valkey", ports["valkey"], stored.valkey_password)
         if not self._environ.get("DATABASE_URL"):
@@ -210,9 +216,14 @@ class Stack:
         with log.open("wb") as out:
             result = subprocess.run(
                 (sys.executable, "-m", "shared.db", "upgrade"),
-                env=self.env, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                timeout=MIGRATION_TIMEOUT_S, check=False,
-            )  # fmt: skip
+                env=self.env,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                timeout=MIGRATION_TIMEOUT_S,
+                check=False,
+            )
         if result.returncode != 0:
             raise StartFailed(f"the database could not be migrated; {log} ends with\n{tail(log)}")
 

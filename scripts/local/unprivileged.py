@@ -83,9 +83,13 @@ def _namespace(other: pwd.struct_passwd, owner: int | None) -> Unprivileged:
 def _capability(other: pwd.struct_passwd) -> Unprivileged:
     """For root where user namespaces are forbidden, as in most containers: another user that reaches every folder."""
     prefix = (
-        "setpriv", f"--reuid={other.pw_uid}", f"--regid={other.pw_gid}", "--clear-groups",
-        "--inh-caps=+dac_override", "--ambient-caps=+dac_override",
-    )  # fmt: skip
+        "setpriv",
+        f"--reuid={other.pw_uid}",
+        f"--regid={other.pw_gid}",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+    )
     return Unprivileged(prefix, uid=other.pw_uid)
 
 

@@ -147,19 +147,26 @@ def bill(image: str, contents: list[Part]) -> str:
     for part in contents:
         inner = [
             Component(
-                name=name, type=ComponentType.LIBRARY, bom_ref=f"{part.purl}#{name}",
+                name=name,
+                type=ComponentType.LIBRARY,
+                bom_ref=f"{part.purl}#{name}",
                 licenses=[LicenseFactory().make_from_string(licence)],
             )
             for name, licence in part.parts
-        ]  # fmt: skip
+        ]
         kind = ComponentType.CONTAINER if part.purl.type == "docker" else ComponentType.LIBRARY
         reference = f"{part.purl}"
         whole.components.add(
             Component(
-                name=part.name, version=part.version, type=kind, purl=part.purl, bom_ref=reference, components=inner,
+                name=part.name,
+                version=part.version,
+                type=kind,
+                purl=part.purl,
+                bom_ref=reference,
+                components=inner,
                 licenses=[LicenseFactory().make_from_string(part.licence)],
             )
-        )  # fmt: skip
+        )
     whole.register_dependency(whole.metadata.component, whole.components)
     return JsonV1Dot6(whole).output_as_string(indent=1) + "\n"
 

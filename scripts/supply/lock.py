@@ -32,9 +32,14 @@ MACHINES = ("x86_64", "aarch64")
 COMMAND = "python -m scripts.supply.lock"
 
 TORCH_CPU_NEEDS = (
-    "filelock", "typing-extensions>=4.10.0", "setuptools>=77.0.3", "sympy>=1.13.3", "networkx>=2.5.1", "jinja2",
+    "filelock",
+    "typing-extensions>=4.10.0",
+    "setuptools>=77.0.3",
+    "sympy>=1.13.3",
+    "networkx>=2.5.1",
+    "jinja2",
     "fsspec>=0.8.5",
-)  # fmt: skip
+)
 """Requires-Dist of torch 2.13.0+cpu. uv reads PyPI, whose build of this version needs CUDA's libraries as well."""
 
 
@@ -98,9 +103,22 @@ def resolve(name: str, *, with_cuda: bool) -> list[Entry]:
         project = f'[project]\nname = "lock"\nversion = "0"\nrequires-python = ">={PYTHONS[0]}"\n[tool.uv]\n'
         (Path(folder) / "pyproject.toml").write_text(project + "\n".join(settings) + "\n")
         command = (
-            sys.executable, "-m", "uv", "pip", "compile", "--quiet", "--universal", "--python-version", PYTHONS[0],
-            "--only-binary", ":all:", "--generate-hashes", "--no-header", "--no-annotate", INPUTS / f"{name}.txt",
-        )  # fmt: skip
+            sys.executable,
+            "-m",
+            "uv",
+            "pip",
+            "compile",
+            "--quiet",
+            "--universal",
+            "--python-version",
+            PYTHONS[0],
+            "--only-binary",
+            ":all:",
+            "--generate-hashes",
+            "--no-header",
+            "--no-annotate",
+            INPUTS / f"{name}.txt",
+        )
         uv = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     if uv.returncode != 0:
         sys.exit(f"uv could not resolve requirements/{name}.txt:\n{uv.stderr}")
@@ -128,14 +146,19 @@ def simple(marker: str) -> str:
     truths = {
         (patch, machine): condition.evaluate(
             {
-                "python_version": patch.rpartition(".")[0], "python_full_version": patch, "sys_platform": "linux",
-                "platform_machine": machine, "platform_system": "Linux", "implementation_name": "cpython",
-                "platform_python_implementation": "CPython", "os_name": "posix",
+                "python_version": patch.rpartition(".")[0],
+                "python_full_version": patch,
+                "sys_platform": "linux",
+                "platform_machine": machine,
+                "platform_system": "Linux",
+                "implementation_name": "cpython",
+                "platform_python_implementation": "CPython",
+                "os_name": "posix",
             }
         )
         for patch in PATCHES
         for machine in MACHINES
-    }  # fmt: skip
+    }
     if all(truths.values()):
         return ""
     if all(truths[patch, MACHINES[0]] == truths[patch, MACHINES[1]] for patch in PATCHES):

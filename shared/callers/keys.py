@@ -56,9 +56,13 @@ def create(
     public = f"pk_{secrets.token_hex(PUBLIC_BYTES)}_"
     key = public + secrets.token_urlsafe(KEY_BYTES)
     row = ApiKey(
-        name=name, prefix=public, digest=digest(key), scopes=list(scopes), from_environment=False,
+        name=name,
+        prefix=public,
+        digest=digest(key),
+        scopes=list(scopes),
+        from_environment=False,
         **asdict(limits or Limits()),
-    )  # fmt: skip
+    )
     session.add(row)
     session.flush()
     return row, key

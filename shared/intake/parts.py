@@ -62,8 +62,9 @@ def layout(size: int, part_bytes: int | None) -> Layout:
         raise InvalidRequest(f"part_bytes must be from {MIN_PART_BYTES} to {MAX_PART_BYTES}.", parameter="part_bytes")
     cut = Layout(size, part_bytes)
     if cut.count > MAX_PARTS:
-        raise InvalidRequest(f"These would be {cut.count} parts; at most {MAX_PARTS} are possible.",
-                             parameter="part_bytes")  # fmt: skip
+        raise InvalidRequest(
+            f"These would be {cut.count} parts; at most {MAX_PARTS} are possible.", parameter="part_bytes"
+        )
     return cut
 
 
@@ -110,8 +111,12 @@ def join(storage: Storage, key: str, storage_id: str, parts: Iterable[Part]) -> 
 def presigned(storage: Storage, key: str, storage_id: str, number: int, size: int) -> str:
     """A URL to which exactly `size` bytes can be PUT as this part, by anybody, for URL_SECONDS."""
     where: Mapping[str, Any] = {
-        "Bucket": storage.bucket, "Key": key, "UploadId": storage_id, "PartNumber": number, "ContentLength": size
-    }  # fmt: skip
+        "Bucket": storage.bucket,
+        "Key": key,
+        "UploadId": storage_id,
+        "PartNumber": number,
+        "ContentLength": size,
+    }
     return storage.client.generate_presigned_url("upload_part", Params=where, ExpiresIn=URL_SECONDS)
 
 

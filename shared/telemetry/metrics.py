@@ -29,9 +29,10 @@ UPLOAD_BYTES = Counter("parley_upload_bytes", "Bytes of recordings uploaded, par
 EGRESS_REFUSED = Counter("parley_egress_refused", "Outbound connections that the guard refused", ["code"])
 
 STAGE_RUNS = Counter(
-    "parley_stage_runs", "Runs of a stage by how they ended: done, reused, failed, interrupted, superseded",
+    "parley_stage_runs",
+    "Runs of a stage by how they ended: done, reused, failed, interrupted, superseded",
     ["stage", "outcome"],
-)  # fmt: skip
+)
 STAGE_FAILURES = Counter("parley_stage_failures", "Failed attempts, those that are tried again too", ["stage", "code"])
 STAGE_DEATHS = Counter("parley_stage_deaths", "Stages that no attempt will follow", ["stage", "code"])
 STAGE_SECONDS = Histogram(
@@ -47,9 +48,10 @@ WAIT_SECONDS = Histogram(
 LEASES_EXPIRED = Counter("parley_leases_expired", "Jobs with a stage taken away from a worker that fell silent")
 RUNG_AGAIN = Counter("parley_rung_again", "Stages that were rung again because nobody had come for them")
 WEBHOOK_ATTEMPTS = Counter(
-    "parley_webhook_attempts", "Attempts to deliver a webhook by what follows: delivered, pending (again), failed",
+    "parley_webhook_attempts",
+    "Attempts to deliver a webhook by what follows: delivered, pending (again), failed",
     ["state"],
-)  # fmt: skip
+)
 SWEEPS = Counter("parley_sweeps", "Runs of the sweep")
 ERASED = Counter("parley_erasures_verified", "Deletions that were verified to have left nothing")
 

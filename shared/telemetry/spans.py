@@ -70,11 +70,13 @@ class Spans:
 
     def __init__(self, service: str) -> None:
         logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)  # a line per attempt, while nobody listens
-        resource = Resource.create({
-            "service.namespace": "parley",
-            "service.name": f"parley-{service}",
-            "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
-        })  # fmt: skip
+        resource = Resource.create(
+            {
+                "service.namespace": "parley",
+                "service.name": f"parley-{service}",
+                "service.instance.id": f"{socket.gethostname()}:{os.getpid()}",
+            }
+        )
         self._ids = _TaskIds()
         # not at exit: that waits for the collector half a minute
         self._provider = TracerProvider(ALWAYS_ON, resource, shutdown_on_exit=False, id_generator=self._ids)

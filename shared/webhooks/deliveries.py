@@ -129,8 +129,11 @@ def settle(session: Session, errand: Errand, answer: Answer, first_retry_s: floa
     ).one_or_none()
     if row is None:
         return None
-    session.add(WebhookAttempt(delivery_id=row.id, attempt=errand.attempt, status=answer.status, error=answer.error,
-                               seconds=answer.seconds))  # fmt: skip
+    session.add(
+        WebhookAttempt(
+            delivery_id=row.id, attempt=errand.attempt, status=answer.status, error=answer.error, seconds=answer.seconds
+        )
+    )
     if answer.status is not None and 200 <= answer.status < 300:
         row.state, row.next_at, row.delivered_at = DeliveryState.DELIVERED, None, func.now()
     elif is_gone or errand.attempt > len(RETRY_AFTER_S):

@@ -138,10 +138,11 @@ def rotate(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID | None)
     conditions = _of(owner_id, endpoint_id)
     session.execute(delete(WebhookSecret).where(*conditions, WebhookSecret.expires_at.is_not(None)))
     session.execute(
-        update(WebhookSecret).where(*conditions).values(expires_at=func.now() + OVERLAP).execution_options(
-            synchronize_session=False
-        )
-    )  # fmt: skip
+        update(WebhookSecret)
+        .where(*conditions)
+        .values(expires_at=func.now() + OVERLAP)
+        .execution_options(synchronize_session=False)
+    )
     row = _new_secret(session, owner_id, endpoint_id)
     return row, row.created_at + OVERLAP
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 
-from tasks.asr.language import (  # fmt: skip
+from tasks.asr.language import (
     DECIDED,
     MAX_VOTES,
     MIN_VOTES,

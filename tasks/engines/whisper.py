@@ -13,10 +13,15 @@ from tasks.engines import memory
 MEMORY_PER_BYTE = {
     "cpu": {"int8": 2.0, "int8_float32": 2.0, "int16": 3.0, "bfloat16": 3.0, "float32": 4.0},
     "cuda": {
-        "int8": 1.0, "int8_float16": 1.0, "int8_bfloat16": 1.0, "int8_float32": 1.0,
-        "float16": 1.5, "bfloat16": 1.5, "float32": 3.0,
+        "int8": 1.0,
+        "int8_float16": 1.0,
+        "int8_bfloat16": 1.0,
+        "int8_float32": 1.0,
+        "float16": 1.5,
+        "bfloat16": 1.5,
+        "float32": 3.0,
     },
-}  # fmt: skip
+}
 """Bytes of memory per byte of weights on the disk, which are of 16 bits, to load them and decode one piece at a time.
 
 On a CPU the peak is the load, which holds the weights twice, as they are and as they will be: base 1.8 with int8 and

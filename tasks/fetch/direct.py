@@ -20,11 +20,22 @@ MAX_REDIRECTS = 8
 
 PAGES = frozenset(
     {
-        "text/html", "text/xml", "application/xhtml+xml", "application/xml", "application/rss+xml",
-        "application/atom+xml", "application/json", "application/dash+xml", "application/vnd.apple.mpegurl",
-        "application/x-mpegurl", "audio/mpegurl", "audio/x-mpegurl", "audio/x-scpls", "application/vnd.ms-sstr+xml",
+        "text/html",
+        "text/xml",
+        "application/xhtml+xml",
+        "application/xml",
+        "application/rss+xml",
+        "application/atom+xml",
+        "application/json",
+        "application/dash+xml",
+        "application/vnd.apple.mpegurl",
+        "application/x-mpegurl",
+        "audio/mpegurl",
+        "audio/x-mpegurl",
+        "audio/x-scpls",
+        "application/vnd.ms-sstr+xml",
     }
-)  # fmt: skip
+)
 """Content types of what leads to a recording without being one."""
 
 PAGE_STARTS = (b"<", b"\xef\xbb\xbf<", b"#EXTM3U")

@@ -69,14 +69,29 @@ def _conditions() -> dict[str, tuple[tuple[_Argument, ...], ...]]:
         "sendto": ((_Argument(3, (0,), _MSG_FASTOPEN), *no_address),),
         "clone": ((_Argument(0, (_CLONE_THREAD,), _CLONE_THREAD | _CLONE_NAMESPACES),),),
         "fcntl": (
-            (_Argument(1, (fcntl.F_DUPFD, fcntl.F_GETFD, fcntl.F_SETFD, fcntl.F_GETFL, fcntl.F_SETFL, fcntl.F_GETLK,
-                           fcntl.F_SETLK, fcntl.F_SETLKW, _F_DUPFD_CLOEXEC, *_F_OFD_LOCKS)),),
+            (
+                _Argument(
+                    1,
+                    (
+                        fcntl.F_DUPFD,
+                        fcntl.F_GETFD,
+                        fcntl.F_SETFD,
+                        fcntl.F_GETFL,
+                        fcntl.F_SETFL,
+                        fcntl.F_GETLK,
+                        fcntl.F_SETLK,
+                        fcntl.F_SETLKW,
+                        _F_DUPFD_CLOEXEC,
+                        *_F_OFD_LOCKS,
+                    ),
+                ),
+            ),
         ),
         "ioctl": ((_Argument(1, (_FIONBIO, _FIOCLEX, _FIONREAD, _TCGETS)),),),
         "prctl": ((_Argument(0, (_PR_SET_NAME, _PR_SET_VMA)),),),
         "prlimit64": ((_Argument(0, (0, os.getpid())),),),
         "tgkill": ((_Argument(0, (os.getpid(),)),),),  # abort()
-    }  # fmt: skip
+    }
 
 
 def allow_listed_calls() -> None:

@@ -52,9 +52,10 @@ class Deafness:
         self._interval_s = config.deaf_timeout_s / LOOKS
         self._start_looks = LOOKS + math.ceil(start_s / self._interval_s)
         self._broker = redis.Redis.from_url(
-            config.redis_url.get_secret_value(), socket_timeout=BROKER_TIMEOUT_S,
+            config.redis_url.get_secret_value(),
+            socket_timeout=BROKER_TIMEOUT_S,
             socket_connect_timeout=BROKER_TIMEOUT_S,
-        )  # fmt: skip
+        )
         self._receipts, self._receipts_before = 0, 0
         self._unheard = 0  # looks in a row
         self._unbegun: dict[str, int] = {}  # looks by id of the message
@@ -123,9 +124,10 @@ class Deafness:
             try:
                 with session() as work:
                     rows = work.execute(
-                        select(*columns, Stage.worker)
-                        .where(tuple_(*columns).in_([key for key, _ in stages]), Stage.state == StageState.RUNNING)
-                    )  # fmt: skip
+                        select(*columns, Stage.worker).where(
+                            tuple_(*columns).in_([key for key, _ in stages]), Stage.state == StageState.RUNNING
+                        )
+                    )
                     leases = {(tuple(row[:3]), row.worker) for row in rows}
             except DatabaseUnavailable:
                 stages = []

@@ -38,8 +38,14 @@ def hand_in_transcript(claim: claims.Claim, storage: Storage, whole: Transcript)
     """Complete the stage whose object is the transcript."""
     key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/0.{claim.fence}.json"
     size = storage.put(key, to_json(whole))
-    summary = {"language": whole.language, "language_probability": whole.language_probability, "model": whole.model,
-               "duration": whole.duration, "speakers": len(whole.speakers), "full_text": whole.text}  # fmt: skip
+    summary = {
+        "language": whole.language,
+        "language_probability": whole.language_probability,
+        "model": whole.model,
+        "duration": whole.duration,
+        "speakers": len(whole.speakers),
+        "full_text": whole.text,
+    }
     with session() as work:
         leases.complete(work, claim, Answer(key, size, summary))
 

@@ -104,9 +104,12 @@ class Deployment:
         """A client asks for the task while the block runs; afterwards the dict has `sent`, `failed` and `worst_s`."""
         command = ("python3", "-c", POLLER.read_text(), "http://localhost", self.env["API_KEY"], task)
         client = subprocess.Popen(
-            self.engine.entering(command), env=self.engine.environment,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            self.engine.entering(command),
+            env=self.engine.environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         found: dict[str, Any] = {}
         try:
             yield found

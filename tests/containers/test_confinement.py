@@ -100,9 +100,20 @@ def _routes_of(deployment: Deployment, pid: int) -> str:
 
 def _routes_of_another(deployment: Deployment, service: str) -> str:
     override = deployment.engine.folder.path / "routes.yml"
-    override.write_text(json.dumps({"services": {service: {
-        "image": "python:3.11.15-slim-bookworm", "user": "0:0", "entrypoint": ["cat"], "command": ["/proc/net/route"],
-    }}}))  # fmt: skip
+    override.write_text(
+        json.dumps(
+            {
+                "services": {
+                    service: {
+                        "image": "python:3.11.15-slim-bookworm",
+                        "user": "0:0",
+                        "entrypoint": ["cat"],
+                        "command": ["/proc/net/route"],
+                    }
+                }
+            }
+        )
+    )
     every = "--profile monitoring --profile logging"
     files = f"-f docker-compose.yml -f stand-ins.yml -f {override}"
     return deployment.type(f"docker compose {files} {every} run --rm --no-deps --quiet-pull {service}")

@@ -54,9 +54,14 @@ def project(folder: Path, settings: Mapping[str, str]) -> Path:
 def compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run the real docker-compose in `folder`, with nothing of this process's environment."""
     return subprocess.run(
-        (BIN / "docker-compose", *arguments), cwd=folder, env={"HOME": str(folder), "PATH": os.environ["PATH"]},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        (BIN / "docker-compose", *arguments),
+        cwd=folder,
+        env={"HOME": str(folder), "PATH": os.environ["PATH"]},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def read(folder: Path, *arguments: str) -> dict[str, Any]:
@@ -114,9 +119,13 @@ class Service:
             prefix = unprivileged(self.folder).prefix or ("unshare", "--user", "--map-user=65534")
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                (*self.machine.prefix(ROOT), *NAMED, self.name, *prefix, *self.argv), env=self.environment,
-                stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+                (*self.machine.prefix(ROOT), *NAMED, self.name, *prefix, *self.argv),
+                env=self.environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
 
     def run(self, timeout_s: float = 120) -> int:
         """For one-shot services."""

@@ -54,9 +54,13 @@ class Deployment:
             number = sorted(self.described["services"]).index(name)
             changes = {"METRICS_PORT": str(METRICS_PORT + number)} if name.startswith("worker") else {}
             self.services[name] = Service(
-                name, self.described["services"][name], self.folder / "run" / name, self.machine,
-                volumes | {"models": MODELS}, changes,
-            )  # fmt: skip
+                name,
+                self.described["services"][name],
+                self.folder / "run" / name,
+                self.machine,
+                volumes | {"models": MODELS},
+                changes,
+            )
             if name == "postgres":
                 self._as_the_image_does(self.services[name], volumes["postgres"])
         return self.services[name]
@@ -133,9 +137,16 @@ def _make_database(deployed: Deployment) -> None:
     described = postgres.described["environment"]
     createdb = deployed.folder / "run" / "bin" / "createdb"
     made = subprocess.run(
-        (*deployed.machine.prefix(ROOT), "sh", "-c",
-         f"for i in $(seq 150); do {createdb} -h 127.0.0.1 -U {described['POSTGRES_USER']} "
-         f"{described['POSTGRES_DB']} && exit 0; sleep 0.2; done; exit 1"),
-        env=os.environ | {"PGPASSWORD": described["POSTGRES_PASSWORD"]}, capture_output=True, timeout=60, check=False,
-    )  # fmt: skip
+        (
+            *deployed.machine.prefix(ROOT),
+            "sh",
+            "-c",
+            f"for i in $(seq 150); do {createdb} -h 127.0.0.1 -U {described['POSTGRES_USER']} "
+            f"{described['POSTGRES_DB']} && exit 0; sleep 0.2; done; exit 1",
+        ),
+        env=os.environ | {"PGPASSWORD": described["POSTGRES_PASSWORD"]},
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
     assert made.returncode == 0, postgres.tail()

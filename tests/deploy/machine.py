@@ -66,10 +66,11 @@ class Machine:
 
     def __enter__(self) -> Self:
         self._holder = subprocess.Popen(
-            (*self._unshare, sys.executable, "-c", HOLDER, str(self._hosts),
-             str(self._tmp), *self._kept),
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            (*self._unshare, sys.executable, "-c", HOLDER, str(self._hosts), str(self._tmp), *self._kept),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert self._holder.stdout is not None
         assert self._holder.stdout.readline() == "ready\n", "no network namespace can be made here"
         return self

@@ -92,9 +92,12 @@ def torch_index(engine: Engine) -> Iterator[None]:
     """While the block runs, builds find at INDEX what `torch_arguments` names."""
     command = ("python3", "-m", "http.server", "--bind", "127.0.0.1", INDEX.rpartition(":")[2])
     server = subprocess.Popen(
-        engine.entering(command, engine.folder.path / "index"), env=engine.environment,
-        stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        engine.entering(command, engine.folder.path / "index"),
+        env=engine.environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         yield
     finally:
@@ -115,10 +118,23 @@ def _fetch_torch(index: Path) -> None:
     found = re.search(r"^torch==(\S+)", (ROOT / "requirements/worker.txt").read_text(), re.MULTILINE)
     assert found
     subprocess.run(
-        (sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--only-binary=:all:",
-         "--python-version=3.11", "-d", str(index / "torch"), f"torch=={found[1]}+cpu"),
-        check=False, capture_output=True, timeout=BUILD_TIMEOUT_S,
-    )  # fmt: skip
+        (
+            sys.executable,
+            "-m",
+            "pip",
+            "download",
+            "--quiet",
+            "--no-deps",
+            "--only-binary=:all:",
+            "--python-version=3.11",
+            "-d",
+            str(index / "torch"),
+            f"torch=={found[1]}+cpu",
+        ),
+        check=False,
+        capture_output=True,
+        timeout=BUILD_TIMEOUT_S,
+    )
 
 
 def _overridden(service: dict[str, Any], arguments: dict[str, str]) -> dict[str, Any]:

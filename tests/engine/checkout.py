@@ -21,8 +21,10 @@ def clone(folder: Path, umask: int = 0o022) -> Path:
     subprocess.run((*git, "clone", "--quiet", str(ROOT), str(folder)), umask=umask, check=True, capture_output=True)
     changed = subprocess.run(
         (*git, "-C", str(ROOT), "ls-files", "-z", "--modified", "--others", "--exclude-standard"),
-        check=True, capture_output=True, text=True,
-    ).stdout.split("\0")  # fmt: skip
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.split("\0")
     before = os.umask(umask)
     try:
         for name in filter(None, changed):

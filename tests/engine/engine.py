@@ -39,9 +39,13 @@ class Engine(Namespaces):
         self.socket = folder.path / "run" / "docker.sock"
         self._config = folder.path / "docker-config"
         daemon = (
-            "dockerd", f"--config-file={folder.path}/daemon.json", f"--host=unix://{self.socket}",
-            f"--data-root={folder.path}/docker", "--exec-root=/run/docker-parley", "--pidfile=/run/dockerd.pid",
-        )  # fmt: skip
+            "dockerd",
+            f"--config-file={folder.path}/daemon.json",
+            f"--host=unix://{self.socket}",
+            f"--data-root={folder.path}/docker",
+            "--exec-root=/run/docker-parley",
+            "--pidfile=/run/dockerd.pid",
+        )
         super().__init__(engine_root(folder), folder.path, folder.path / "engine.log", daemon)
 
     def start(self) -> None:

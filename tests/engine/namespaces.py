@@ -34,17 +34,42 @@ class Namespaces:
         """Return when the first process is there and has a network."""
         with self.log.open("ab") as log:
             self._holder = subprocess.Popen(
-                (*LEASH, "unshare", "--net", "--mount", "--uts", "--ipc", "--pid", "--fork", "--kill-child=KILL",
-                 *self._argv),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
-            )  # fmt: skip
+                (
+                    *LEASH,
+                    "unshare",
+                    "--net",
+                    "--mount",
+                    "--uts",
+                    "--ipc",
+                    "--pid",
+                    "--fork",
+                    "--kill-child=KILL",
+                    *self._argv,
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
             self.pid = self._first_child()
             receiver, sender = os.pipe()
             self._network = subprocess.Popen(
-                (*LEASH, "slirp4netns", "--configure", "--mtu=1400", "--disable-host-loopback", f"--ready-fd={sender}",
-                 str(self.pid), "tap0"),
-                stdin=subprocess.DEVNULL, stdout=log, stderr=log, pass_fds=(sender,), start_new_session=True,
-            )  # fmt: skip
+                (
+                    *LEASH,
+                    "slirp4netns",
+                    "--configure",
+                    "--mtu=1400",
+                    "--disable-host-loopback",
+                    f"--ready-fd={sender}",
+                    str(self.pid),
+                    "tap0",
+                ),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(sender,),
+                start_new_session=True,
+            )
         os.close(sender)
         with os.fdopen(receiver, "rb") as ready:
             assert ready.read(1) == b"1", f"slirp4netns did not start:\n{self.tail()}"
@@ -54,14 +79,24 @@ class Namespaces:
         return self._holder is not None and self._holder.poll() is None
 
     def run(
-        self, command: str | Sequence[str], *, cwd: Path | None = None, env: Mapping[str, str] | None = None,
-        timeout_s: float = 120, stdin: int | None = subprocess.DEVNULL,
-    ) -> subprocess.CompletedProcess[str]:  # fmt: skip
+        self,
+        command: str | Sequence[str],
+        *,
+        cwd: Path | None = None,
+        env: Mapping[str, str] | None = None,
+        timeout_s: float = 120,
+        stdin: int | None = subprocess.DEVNULL,
+    ) -> subprocess.CompletedProcess[str]:
         """A command in there, a string by bash; its output, whether it failed or not."""
         return subprocess.run(
-            self.entering(command, cwd), env=self.environment | dict(env or {}), stdin=stdin, capture_output=True,
-            text=True, timeout=timeout_s, check=False,
-        )  # fmt: skip
+            self.entering(command, cwd),
+            env=self.environment | dict(env or {}),
+            stdin=stdin,
+            capture_output=True,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
 
     def entering(self, command: str | Sequence[str], cwd: Path | None = None) -> tuple[str, ...]:
         """The command line that runs a command in there, for whoever starts it by themselves with `environment`."""
@@ -73,8 +108,11 @@ class Namespaces:
     @property
     def environment(self) -> dict[str, str]:
         """What commands in there get: nothing of this process's."""
-        return {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", "HOME": "/root",
-                "LANG": "C.UTF-8"}  # fmt: skip
+        return {
+            "PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": "/root",
+            "LANG": "C.UTF-8",
+        }
 
     def stop(self) -> None:
         """SIGTERM to the command, and SIGKILL to all that is left when it does not end in a minute."""

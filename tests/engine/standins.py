@@ -69,9 +69,13 @@ def make(engine: Engine, images: set[str]) -> None:
         shutil.copytree(SOURCES / stand_in.source, context)
         stand_in.fill(context)
         engine.docker(
-            "build", "--network=none", f"--label={LABEL}={key}", f"--tag={image}", str(context),
+            "build",
+            "--network=none",
+            f"--label={LABEL}={key}",
+            f"--tag={image}",
+            str(context),
             timeout_s=BUILD_TIMEOUT_S,
-        )  # fmt: skip
+        )
         remove(context)
 
 

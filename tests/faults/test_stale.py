@@ -48,8 +48,11 @@ def test_a_frozen_worker_that_comes_back_changes_nothing(rig: Rig) -> None:
     eventually(lambda: _transcriptions(rig, task.id) == [key], "its object is gone", 30)
     after = rig.truth.stage(task.id, "transcribe")
     assert (after.fence, after.artifact_id, after.finished_at, after.worker) == (
-        published.fence, published.artifact_id, published.finished_at, published.worker,
-    )  # fmt: skip
+        published.fence,
+        published.artifact_id,
+        published.finished_at,
+        published.worker,
+    )
 
     rig.stack.stop_process("worker-fast")
     later = rig.submit()

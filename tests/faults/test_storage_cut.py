@@ -48,10 +48,13 @@ def storage() -> Iterator[Storage]:
         address = f"http://127.0.0.1:{server.server_port}"
         yield Storage(
             Settings(
-                database_url="postgresql+psycopg://nowhere/none", redis_url="redis://nowhere/0",
-                s3_endpoint_url=address, aws_access_key_id="key", aws_secret_access_key="secret",
+                database_url="postgresql+psycopg://nowhere/none",
+                redis_url="redis://nowhere/0",
+                s3_endpoint_url=address,
+                aws_access_key_id="key",
+                aws_secret_access_key="secret",
             )
-        )  # fmt: skip
+        )
         server.shutdown()
         thread.join(5)
 

@@ -22,9 +22,12 @@ with workspace(pathlib.Path(sys.argv[1]), "convert") as folder:
 def hold(scratch: Path) -> subprocess.Popen[str]:
     """A process that has a folder with a file in it."""
     process = subprocess.Popen(
-        (sys.executable, "-c", HOLDER, str(scratch)), cwd=ROOT, text=True,
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-    )  # fmt: skip
+        (sys.executable, "-c", HOLDER, str(scratch)),
+        cwd=ROOT,
+        text=True,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
     assert process.stdout is not None
     assert process.stdout.readline() == "held\n"
     return process

@@ -67,19 +67,44 @@ class FreshMachine:
         """A command in the checkout, with nothing of this process's environment; nothing of it outlives the call."""
         home = "/root" if user == "root" else f"/home/{user}"
         variables = surroundings.environment() | {
-            "HOME": home, "USER": user, "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin", "LANG": "C.UTF-8",
+            "HOME": home,
+            "USER": user,
+            "PATH": "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin",
+            "LANG": "C.UTF-8",
             "PIP_CACHE_DIR": "/var/cache/pip",
-        }  # fmt: skip
+        }
         binds = [
-            *surroundings.binds(), f"{self._checkout}={CHECKOUT}", f"{self._models}={CHECKOUT}/models",
+            *surroundings.binds(),
+            f"{self._checkout}={CHECKOUT}",
+            f"{self._models}={CHECKOUT}/models",
             f"{self._downloads}=/var/cache/pip",
-        ]  # fmt: skip
+        ]
         return subprocess.run(
-            ("unshare", "--mount", "--propagation=private", "--pid", "--fork", "--kill-child", "sh", ENTER, self._root,
-             self._changes, user, CHECKOUT, *binds, "--", *command),
-            env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=timeout_s, check=False,
-        )  # fmt: skip
+            (
+                "unshare",
+                "--mount",
+                "--propagation=private",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "sh",
+                ENTER,
+                self._root,
+                self._changes,
+                user,
+                CHECKOUT,
+                *binds,
+                "--",
+                *command,
+            ),
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout_s,
+            check=False,
+        )
 
     def add_user(self) -> None:
         """An ordinary user, who has the checkout from now on."""
@@ -99,9 +124,21 @@ def fresh(folder: WorkFolder, suite: str) -> Iterator[FreshMachine]:
 
 def _bootstrap(draft: Path, suite: str) -> None:
     made = subprocess.run(
-        ("mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join(PACKAGES)}",
-         '--aptopt=Acquire::Check-Valid-Until "false"', suite, draft, f"deb {mirror()} {suite} main"),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        timeout=MAKE_TIMEOUT_S, check=False,
-    )  # fmt: skip
+        (
+            "mmdebstrap",
+            "--variant=minbase",
+            "--mode=root",
+            f"--include={','.join(PACKAGES)}",
+            '--aptopt=Acquire::Check-Valid-Until "false"',
+            suite,
+            draft,
+            f"deb {mirror()} {suite} main",
+        ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=MAKE_TIMEOUT_S,
+        check=False,
+    )
     assert made.returncode == 0, f"mmdebstrap {suite}:\n{made.stdout[-3000:]}"

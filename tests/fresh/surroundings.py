@@ -29,8 +29,11 @@ def binds() -> list[str]:
     named = {word for word in words if word.startswith("/") and Path(word).exists()}
     # an index that lies in folders has its files beside it
     named |= {str(Path(word).parent) for word in named if Path(word).name == "simple"}
-    kept = [word for word in named if not any(Path(word) != Path(other) and Path(word).is_relative_to(other)
-                                              for other in named)]  # fmt: skip
+    kept = [
+        word
+        for word in named
+        if not any(Path(word) != Path(other) and Path(word).is_relative_to(other) for other in named)
+    ]
     pairs = [f"{path}={path}" for path in sorted(kept)]
     return pairs + [f"{Path(file).resolve()}={file}" for file in NETWORK if Path(file).exists()]
 

@@ -112,7 +112,12 @@ if __name__ == "__main__":
     call, *arguments = sys.argv[1:]
     options = dict(each.split("=", 1) for each in arguments if "=" in each)
     calls: dict[str, Callable[..., object]] = {
-        "submit": submit, "status": status, "begin": begin, "began": began, "done": done, "poll": poll,
-    }  # fmt: skip
+        "submit": submit,
+        "status": status,
+        "begin": begin,
+        "began": began,
+        "done": done,
+        "poll": poll,
+    }
     said = calls[call](*[each for each in arguments if "=" not in each], **options)
     print(json.dumps(said))

@@ -129,15 +129,17 @@ def _client(image: str, api_key: str) -> list[dict[str, Any]]:
     pod = {
         "terminationGracePeriodSeconds": 0,
         "automountServiceAccountToken": False,
-        "containers": [{
-            "name": "client",
-            "image": image,
-            "command": ["sleep", "infinity"],
-            "env": [{"name": "URL", "value": "http://api.parley:8000"}, {"name": "API_KEY", "value": api_key}],
-            "volumeMounts": [{"name": "client", "mountPath": "/client"}],
-        }],
+        "containers": [
+            {
+                "name": "client",
+                "image": image,
+                "command": ["sleep", "infinity"],
+                "env": [{"name": "URL", "value": "http://api.parley:8000"}, {"name": "API_KEY", "value": api_key}],
+                "volumeMounts": [{"name": "client", "mountPath": "/client"}],
+            }
+        ],
         "volumes": [{"name": "client", "configMap": {"name": "parley-test-client"}}],
-    }  # fmt: skip
+    }
     data = {"client.py": CLIENT.read_text()}
     return [
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "parley-test-client"} | place, "data": data},

@@ -61,9 +61,14 @@ def bring_built(engine: Engine, node: Namespaces, record: Path, images: Iterable
     assert saving.stdout is not None
     try:
         done = subprocess.run(
-            node.entering(IMPORT), env=node.environment, stdin=saving.stdout, capture_output=True, text=True,
-            timeout=TIMEOUT_S, check=False,
-        )  # fmt: skip
+            node.entering(IMPORT),
+            env=node.environment,
+            stdin=saving.stdout,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr[-2000:]
         assert saving.wait(30) == 0
     finally:

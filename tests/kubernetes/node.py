@@ -65,10 +65,14 @@ class Node(Namespaces):
     def apply(self, *manifests: dict[str, Any]) -> None:
         """`kubectl apply` of manifests."""
         done = subprocess.run(
-            self.entering(("kubectl", "apply", "--server-side", "-f", "-")), env=self.environment,
-            input=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}), capture_output=True, text=True,
-            timeout=60, check=False,
-        )  # fmt: skip
+            self.entering(("kubectl", "apply", "--server-side", "-f", "-")),
+            env=self.environment,
+            input=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
         assert done.returncode == 0, done.stderr
 
     def furnish(self, weights: Path) -> None:
@@ -88,9 +92,14 @@ class Node(Namespaces):
     def run_well(self, command: Iterable[str], text: str = "") -> str:
         """A command in there, with this on its stdin; its output. Fails when it fails."""
         done = subprocess.run(
-            self.entering(tuple(command)), env=self.environment, input=text, capture_output=True, text=True,
-            timeout=120, check=False,
-        )  # fmt: skip
+            self.entering(tuple(command)),
+            env=self.environment,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 

@@ -62,18 +62,23 @@ def fill(cluster: Cluster) -> None:
         "image": "registry.k8s.io/pause:3.10",
         "resources": {"requests": {"cpu": f"{(most - _used(cluster) - SPARE_MILLICORES) // FILLERS}m"}},
     }
-    cluster.apply(json.dumps({
-        "apiVersion": "apps/v1", "kind": "Deployment", 
-        "metadata": {"name": "parley-test-filler", "namespace": "default"},
-        "spec": {
-            "replicas": FILLERS * len(nodes),
-            "selector": {"matchLabels": {"app": "filler"}},
-            "template": {
-                "metadata": {"labels": {"app": "filler"}},
-                "spec": {"terminationGracePeriodSeconds": 0, "containers": [own]},
-            },
-        },
-    }))  # fmt: skip
+    cluster.apply(
+        json.dumps(
+            {
+                "apiVersion": "apps/v1",
+                "kind": "Deployment",
+                "metadata": {"name": "parley-test-filler", "namespace": "default"},
+                "spec": {
+                    "replicas": FILLERS * len(nodes),
+                    "selector": {"matchLabels": {"app": "filler"}},
+                    "template": {
+                        "metadata": {"labels": {"app": "filler"}},
+                        "spec": {"terminationGracePeriodSeconds": 0, "containers": [own]},
+                    },
+                },
+            }
+        )
+    )
     cluster.run("kubectl -n default rollout status --timeout=120s deployment/parley-test-filler")
 
 

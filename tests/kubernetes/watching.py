@@ -60,16 +60,22 @@ def _rights() -> list[dict[str, Any]]:
     return [
         {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": META},
         rbac | {"kind": "Role", "metadata": {"namespace": "parley"} | name, "rules": pods},
-        rbac | {
-            "kind": "RoleBinding", "metadata": {"namespace": "parley"} | name,
-            "roleRef": group | {"kind": "Role"}, "subjects": [subject],
+        rbac
+        | {
+            "kind": "RoleBinding",
+            "metadata": {"namespace": "parley"} | name,
+            "roleRef": group | {"kind": "Role"},
+            "subjects": [subject],
         },
         rbac | {"kind": "ClusterRole", "metadata": name, "rules": nodes},
-        rbac | {
-            "kind": "ClusterRoleBinding", "metadata": name,
-            "roleRef": group | {"kind": "ClusterRole"}, "subjects": [subject],
+        rbac
+        | {
+            "kind": "ClusterRoleBinding",
+            "metadata": name,
+            "roleRef": group | {"kind": "ClusterRole"},
+            "subjects": [subject],
         },
-    ]  # fmt: skip
+    ]
 
 
 def _server(config: dict[str, Any]) -> list[dict[str, Any]]:
@@ -89,7 +95,9 @@ def _server(config: dict[str, Any]) -> list[dict[str, Any]]:
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": META, "data": {"prometheus.yml": json.dumps(config)}},
         {"apiVersion": "v1", "kind": "ConfigMap", "metadata": META | {"name": "rules"}, "data": rules},
         {
-            "apiVersion": "apps/v1", "kind": "Deployment", "metadata": META,
+            "apiVersion": "apps/v1",
+            "kind": "Deployment",
+            "metadata": META,
             "spec": {
                 "selector": {"matchLabels": labels},
                 "template": {
@@ -108,7 +116,9 @@ def _server(config: dict[str, Any]) -> list[dict[str, Any]]:
             },
         },
         {
-            "apiVersion": "v1", "kind": "Service", "metadata": META,
+            "apiVersion": "v1",
+            "kind": "Service",
+            "metadata": META,
             "spec": {"selector": labels, "ports": [{"port": 9090}]},
         },
-    ]  # fmt: skip
+    ]

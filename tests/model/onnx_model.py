@@ -39,14 +39,18 @@ def _network() -> onnx.ModelProto:
     ]
     nodes = [
         helper.make_node(
-            "AveragePool", ["audio_signal"], ["pooled"],
-            kernel_shape=[SUBSAMPLING], strides=[SUBSAMPLING], ceil_mode=1,
+            "AveragePool",
+            ["audio_signal"],
+            ["pooled"],
+            kernel_shape=[SUBSAMPLING],
+            strides=[SUBSAMPLING],
+            ceil_mode=1,
         ),
         helper.make_node("ReduceMean", ["pooled", "mel"], ["energy"], keepdims=1),
         helper.make_node("Conv", ["energy", "slopes", "offsets"], ["scores"]),
         helper.make_node("LogSoftmax", ["scores"], ["by_token"], axis=1),
         helper.make_node("Transpose", ["by_token"], ["logprobs"], perm=[0, 2, 1]),
-    ]  # fmt: skip
+    ]
     inputs = [
         helper.make_tensor_value_info("audio_signal", TensorProto.FLOAT, ["batch", FEATURES, "frames"]),
         helper.make_tensor_value_info("length", TensorProto.INT64, ["batch"]),

@@ -41,8 +41,12 @@ def run(program: str) -> Any:
     """What the program puts into `answer`, run in a process of its own."""
     done = subprocess.run(
         [sys.executable, "-c", f"{PRELUDE}\n{program}\nprint(json.dumps(answer))"],
-        cwd=ROOT, env={**os.environ, "OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        cwd=ROOT,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout.splitlines()[-1])
 

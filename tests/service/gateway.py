@@ -40,13 +40,20 @@ TRANSCRIPT = Transcript(
     duration=2.0,
     model="base",
     segments=(
-        Segment(0, 0.0, 1.0, " Hello there.", 0.9, "spk_1", (Word(0.0, 0.4, " Hello", 0.9, "spk_1"),
-                                                            Word(0.5, 1.0, " there.", 0.8, "spk_1"))),
+        Segment(
+            0,
+            0.0,
+            1.0,
+            " Hello there.",
+            0.9,
+            "spk_1",
+            (Word(0.0, 0.4, " Hello", 0.9, "spk_1"), Word(0.5, 1.0, " there.", 0.8, "spk_1")),
+        ),
         Segment(1, 1.2, 2.0, " Good day.", 0.7, "spk_2", (Word(1.2, 2.0, " Good day.", 0.7, "spk_2"),)),
     ),
     speakers=(Speaker("spk_1", 1.0), Speaker("spk_2", 0.8)),
     turns=(SpeakerTurn(0.0, 1.0, "spk_1"), SpeakerTurn(1.2, 2.0, "spk_2")),
-)  # fmt: skip
+)
 SUMMARY = {
     "language": "en",
     "language_probability": 0.98,

@@ -39,13 +39,21 @@ class Project:
         """Run it as make does, without this machine's own settings for pip."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "ACCEL"))}
         environment |= {
-            "PIP_CONFIG_FILE": os.devnull, "PIP_INDEX_URL": self.pypi.url, "PIP_NO_CACHE_DIR": "1", "PIP_RETRIES": "0",
+            "PIP_CONFIG_FILE": os.devnull,
+            "PIP_INDEX_URL": self.pypi.url,
+            "PIP_NO_CACHE_DIR": "1",
+            "PIP_RETRIES": "0",
             "TORCH_CPU_INDEX": f"http://127.0.0.1:{closed_port()}",
-        }  # fmt: skip
+        }
         return subprocess.run(
-            (sys.executable, "scripts/bootstrap.py", "local"), cwd=self.folder, env=environment | settings,
-            capture_output=True, text=True, timeout=LIMIT_S, check=False,
-        )  # fmt: skip
+            (sys.executable, "scripts/bootstrap.py", "local"),
+            cwd=self.folder,
+            env=environment | settings,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            check=False,
+        )
 
     def installed(self) -> dict[str, str]:
         """Version of each package in the environment, but for those that it came with."""

@@ -112,11 +112,23 @@ def test_pip_takes_the_locks() -> None:
     """pip reads the largest lock in its strictest way, and everything that it names is what this environment has."""
     pip = subprocess.run(
         (
-            sys.executable, "-m", "pip", "install", "--dry-run", "--no-deps", "--no-input", "--require-hashes",
-            "--only-binary=:all:", "-r", lock.LOCKS / "dev.txt",
+            sys.executable,
+            "-m",
+            "pip",
+            "install",
+            "--dry-run",
+            "--no-deps",
+            "--no-input",
+            "--require-hashes",
+            "--only-binary=:all:",
+            "-r",
+            lock.LOCKS / "dev.txt",
         ),
-        capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert pip.returncode == 0, pip.stdout[-2000:] + pip.stderr[-2000:]
     assert "Would install" not in pip.stdout, "make venv-dev"
 
@@ -124,14 +136,20 @@ def test_pip_takes_the_locks() -> None:
 @pytest.mark.parametrize(
     ("marker", "expected"),
     [
-        ("python_full_version < '3.15' and ((platform_machine == 'aarch64' and sys_platform == 'linux') or "
-         "(platform_machine == 'x86_64' and sys_platform == 'linux'))", ""),
-        ("python_full_version < '3.11.3' and ((platform_machine == 'aarch64' and sys_platform == 'linux') or "
-         "(platform_machine == 'x86_64' and sys_platform == 'linux'))", "python_full_version < '3.11.3'"),
+        (
+            "python_full_version < '3.15' and ((platform_machine == 'aarch64' and sys_platform == 'linux') or "
+            "(platform_machine == 'x86_64' and sys_platform == 'linux'))",
+            "",
+        ),
+        (
+            "python_full_version < '3.11.3' and ((platform_machine == 'aarch64' and sys_platform == 'linux') or "
+            "(platform_machine == 'x86_64' and sys_platform == 'linux'))",
+            "python_full_version < '3.11.3'",
+        ),
         ("platform_machine == 'x86_64'", "platform_machine == 'x86_64'"),
         ("", ""),
     ],
-)  # fmt: skip
+)
 def test_markers_say_only_what_tells_apart(marker: str, expected: str) -> None:
     """What holds for all Pythons and processors is left out of a marker, what does not stays."""
     assert lock.simple(marker) == expected

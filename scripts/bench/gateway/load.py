@@ -25,8 +25,9 @@ def rate(url: str, request: Callable[[], bytes], *, status: int, connections: in
 async def _rate(url: str, request: Callable[[], bytes], status: int, connections: int, seconds: float) -> float:
     address = urlsplit(url)
     begun = time.perf_counter()
-    clients = (_client(str(address.hostname), address.port or 80, request, status, begun + seconds)
-               for _ in range(connections))  # fmt: skip
+    clients = (
+        _client(str(address.hostname), address.port or 80, request, status, begun + seconds) for _ in range(connections)
+    )
     count = sum(await asyncio.gather(*clients))
     return count / (time.perf_counter() - begun)
 

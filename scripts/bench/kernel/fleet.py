@@ -38,8 +38,14 @@ WATCH_S = 5.0
 READY = "ready"
 """What a process says when each of its workers has asked for work; then it is told the time of the measurement."""
 
-SUMMARY = {"language": "en", "language_probability": 1.0, "duration": 60.0, "model": "base", "speakers": 1,
-           "full_text": "so it goes " * 50}  # fmt: skip
+SUMMARY = {
+    "language": "en",
+    "language_probability": 1.0,
+    "duration": 60.0,
+    "model": "base",
+    "speakers": 1,
+    "full_text": "so it goes " * 50,
+}
 
 
 class Bells:

@@ -75,8 +75,9 @@ def upgrade() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
     )
     op.create_index("artifacts_audio", "artifacts", ["used_at"], postgresql_where=sa.text("stage = 'convert'"))
-    op.create_index("artifacts_expired", "artifacts", ["used_at"],
-                    postgresql_where=sa.text("stage = 'expired' AND bytes > 0"))  # fmt: skip
+    op.create_index(
+        "artifacts_expired", "artifacts", ["used_at"], postgresql_where=sa.text("stage = 'expired' AND bytes > 0")
+    )
     op.execute(COUNT_CHANGES)
 
 
@@ -94,7 +95,10 @@ def downgrade() -> None:
     op.drop_table("storage_changes")
     op.drop_table("key_storage")
     for name in (
-        "max_open_uploads", "max_announced_bytes", "max_stored_bytes", "max_waiting_deliveries",
+        "max_open_uploads",
+        "max_announced_bytes",
+        "max_stored_bytes",
+        "max_waiting_deliveries",
         "webhook_tests_per_minute",
-    ):  # fmt: skip
+    ):
         op.drop_column("api_keys", name)

@@ -29,10 +29,23 @@ _CONNECT_TCP = 1 << 1
 
 FORBIDDEN_EVENTS = frozenset(
     {
-        "os.exec", "os.fork", "os.forkpty", "os.posix_spawn", "os.spawn", "os.startfile", "os.system", "pty.spawn",
-        "os.link", "os.mkdir", "os.symlink", "socket.bind", "socket.sendmsg", "socket.sendto", "subprocess.Popen",
+        "os.exec",
+        "os.fork",
+        "os.forkpty",
+        "os.posix_spawn",
+        "os.spawn",
+        "os.startfile",
+        "os.system",
+        "pty.spawn",
+        "os.link",
+        "os.mkdir",
+        "os.symlink",
+        "socket.bind",
+        "socket.sendmsg",
+        "socket.sendto",
+        "subprocess.Popen",
     }
-)  # fmt: skip
+)
 FORBIDDEN_FAMILIES = ("ctypes.",)
 """Events by the beginning of their names: what reaches native code from Python."""
 

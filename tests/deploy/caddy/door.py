@@ -11,8 +11,12 @@ from typing import Self
 from tests.deploy.composed import BIN, ROOT
 from tests.deploy.conftest import Deployment
 
-PORTS = {"http_port 8080": "http_port 18080", "https_port 8443": "https_port 18443", ":2019": ":12019",
-         ":2020": ":12020"}  # fmt: skip
+PORTS = {
+    "http_port 8080": "http_port 18080",
+    "https_port 8443": "https_port 18443",
+    ":2019": ":12019",
+    ":2020": ":12020",
+}
 READY_TIMEOUT_S = 30
 
 
@@ -41,10 +45,20 @@ class Door:
     def __enter__(self) -> Self:
         with (self._folder / "log").open("wb") as log:
             self._process = subprocess.Popen(
-                (*self._deployment.machine.prefix(self._folder), self._program, "run", "--config",
-                 self._folder / "Caddyfile", "--adapter", "caddyfile"),
-                env=self._environment, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT,
-            )  # fmt: skip
+                (
+                    *self._deployment.machine.prefix(self._folder),
+                    self._program,
+                    "run",
+                    "--config",
+                    self._folder / "Caddyfile",
+                    "--adapter",
+                    "caddyfile",
+                ),
+                env=self._environment,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
         deadline = time.monotonic() + READY_TIMEOUT_S
         while self._deployment.run("curl", "-sf", "http://127.0.0.1:12020/health").returncode != 0:
             assert self._process.poll() is None, self.log[-3000:]

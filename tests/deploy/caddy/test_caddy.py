@@ -34,19 +34,26 @@ def signer(deployment: Deployment, url: str | None = None) -> Any:
     """A client of S3 that signs for the public address, or for `url`."""
     described = deployment.described["services"]["api"]["environment"]
     return boto3.client(
-        "s3", endpoint_url=url or described["S3_PUBLIC_ENDPOINT_URL"], region_name="us-east-1",
-        aws_access_key_id=described["AWS_ACCESS_KEY_ID"], aws_secret_access_key=described["AWS_SECRET_ACCESS_KEY"],
+        "s3",
+        endpoint_url=url or described["S3_PUBLIC_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id=described["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=described["AWS_SECRET_ACCESS_KEY"],
         config=botocore.config.Config(s3={"addressing_style": "path"}, signature_version="s3v4"),
-    )  # fmt: skip
+    )
 
 
 def test_answers_have_safe_headers_and_an_id(deployment: Deployment) -> None:
     """An answer names no server, cannot be framed or sniffed, and carries the request's id, also one that was given."""
     answer = curl(deployment, "-i", "-H", "X-Request-Id: abc-123", f"{SITE}/models").lower()
     for line in (
-        "x-content-type-options: nosniff", "x-frame-options: deny", "referrer-policy: no-referrer",
-        "cross-origin-opener-policy: same-origin", "x-request-id: abc-123", "cache-control: no-store",
-    ):  # fmt: skip
+        "x-content-type-options: nosniff",
+        "x-frame-options: deny",
+        "referrer-policy: no-referrer",
+        "cross-origin-opener-policy: same-origin",
+        "x-request-id: abc-123",
+        "cache-control: no-store",
+    ):
         assert line in answer
     assert "server:" not in answer and "via:" not in answer
     named = [line for line in curl(deployment, "-i", f"{SITE}/models").lower().splitlines() if "x-request-id" in line]
@@ -84,8 +91,9 @@ def test_grafana_has_its_place(deployment: Deployment, tmp_path: Path) -> None:
     (tmp_path / "grafana" / "login").write_text("who are you")
     server = subprocess.Popen(
         (*deployment.machine.prefix(tmp_path), BIN / "python", "-m", "http.server", "3000"),
-        stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-    )  # fmt: skip
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
     try:
         assert (
             curl(deployment, "--retry", "20", "--retry-delay", "1", "--retry-all-errors", "-f", path) == "who are you"
@@ -117,8 +125,18 @@ def test_flower_has_a_password(deployment: Deployment) -> None:
 def test_a_body_that_is_too_large_is_refused(deployment: Deployment, tmp_path: Path) -> None:
     """A call that takes small bodies answers 413 in the shape of all errors, without the gateway reading it all."""
     (tmp_path / "large").write_bytes(b"x" * 17_000_000)
-    answer = curl(deployment, "-w", "\n%{http_code}", "-H", "Content-Type: application/json", "-H", "Expect:",
-                  "--data-binary", f"@{tmp_path}/large", f"{SITE}/admin/keys")  # fmt: skip
+    answer = curl(
+        deployment,
+        "-w",
+        "\n%{http_code}",
+        "-H",
+        "Content-Type: application/json",
+        "-H",
+        "Expect:",
+        "--data-binary",
+        f"@{tmp_path}/large",
+        f"{SITE}/admin/keys",
+    )
     body, status = answer.rsplit("\n", 1)
     assert status == "413", answer
     assert {"code", "message", "request_id"} <= set(json.loads(body))
@@ -186,15 +204,22 @@ def test_check_ratelimit_tells_when_there_is_no_limit(deployment: Deployment) ->
     """Against a Caddy without the plugin the script says of each limit that nothing was refused; the gateway's own
     limit of a key is not taken for Caddy's."""
     made = json.loads(
-        curl(deployment, "--json", '{"name": "limited", "scopes": ["transcribe"], "requests_per_minute": 5}',
-             f"{SITE}/admin/keys")
-    )  # fmt: skip
+        curl(
+            deployment,
+            "--json",
+            '{"name": "limited", "scopes": ["transcribe"], "requests_per_minute": 5}',
+            f"{SITE}/admin/keys",
+        )
+    )
     script = (str(BIN / "python"), "-m", "scripts.check_ratelimit", SITE, "--requests", "40", "--connections", "4")
     invented, limited = deployment.run(*script), deployment.run(*script, "--key", made["key"])
     assert invented.returncode == limited.returncode == 1
     assert re.findall(r"^(\w+): 40 requests in .* no 429 by Caddy$", invented.stdout, re.MULTILINE) == [
-        "submit", "upload", "poll", "address",
-    ]  # fmt: skip
+        "submit",
+        "upload",
+        "poll",
+        "address",
+    ]
     by_gateway = re.findall(r"^(\w+): .* (\d+) times 429 by the gateway", limited.stdout, re.MULTILINE)
     assert [zone for zone, _ in by_gateway] == ["submit", "upload", "poll"]
     assert int(by_gateway[0][1]) == 35

@@ -32,8 +32,12 @@ print(time.monotonic() - begun)
 @pytest.fixture(scope="module")
 def door(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """As with a domain, but that the certificate is Caddy's own."""
-    changes = {"PARLEY_SITE": "localhost", "S3_SITE": "http://:19000", "MAX_BODY": "1MB",
-               "UPLOAD_TIMEOUT": f"{TIMEOUT_S}s"}  # fmt: skip
+    changes = {
+        "PARLEY_SITE": "localhost",
+        "S3_SITE": "http://:19000",
+        "MAX_BODY": "1MB",
+        "UPLOAD_TIMEOUT": f"{TIMEOUT_S}s",
+    }
     folder = tmp_path_factory.mktemp("settings") / "door"
     with Door(deployment, folder, changes, "\tlocal_certs\n\tskip_install_trust\n"):
         # the first certificate takes a moment
@@ -54,9 +58,12 @@ def test_answers_are_safe_over_tls(door: Deployment, path: str, status: str) -> 
     head = said.stdout.lower().replace("\r", "").partition("\n\n")[0].splitlines()
     assert head[0].split()[1] == status, said
     for line in (
-        "strict-transport-security: max-age=31536000", "x-content-type-options: nosniff", "x-frame-options: deny",
-        "referrer-policy: no-referrer", "cross-origin-opener-policy: same-origin",
-    ):  # fmt: skip
+        "strict-transport-security: max-age=31536000",
+        "x-content-type-options: nosniff",
+        "x-frame-options: deny",
+        "referrer-policy: no-referrer",
+        "cross-origin-opener-policy: same-origin",
+    ):
         assert head.count(line) == 1
     assert not [line for line in head if line.startswith(("server:", "via:"))]
 
@@ -74,8 +81,24 @@ def test_a_recording_above_max_body_is_refused(door: Deployment, tmp_path: Path,
     (tmp_path / "large").write_bytes(bytes(BODY_BYTES * 4))
     key = f"Authorization: Bearer {door.api_key}"
     # not its exit status: curl is still sending when the answer comes, and may miss the end of it
-    said = door.run("curl", "-sSk", "--http1.1", "--max-time", "60", "-o", "/dev/null", "-w", "%{http_code}", "-H", key,
-                    "-H", encoding, "-F", f"file=@{tmp_path}/large", f"{SITE}/transcribe")  # fmt: skip
+    said = door.run(
+        "curl",
+        "-sSk",
+        "--http1.1",
+        "--max-time",
+        "60",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "-H",
+        key,
+        "-H",
+        encoding,
+        "-F",
+        f"file=@{tmp_path}/large",
+        f"{SITE}/transcribe",
+    )
     assert said.stdout == "413", said.stderr
 
 

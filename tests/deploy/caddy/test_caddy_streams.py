@@ -29,18 +29,39 @@ def waiting_task(deployment: Deployment, folder: Path) -> str:
 
 def follow(deployment: Deployment, task: str, accept: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
-        (*deployment.machine.prefix(ROOT), program("curl"), "-sSN", "-H", f"Authorization: Bearer {deployment.api_key}",
-         "-H", f"Accept: {accept}", "--max-time", "90", f"{SITE}/tasks/{task}/events"),
-        stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
+        (
+            *deployment.machine.prefix(ROOT),
+            program("curl"),
+            "-sSN",
+            "-H",
+            f"Authorization: Bearer {deployment.api_key}",
+            "-H",
+            f"Accept: {accept}",
+            "--max-time",
+            "90",
+            f"{SITE}/tasks/{task}/events",
+        ),
+        stdout=subprocess.PIPE,
+        text=True,
+    )
 
 
 def load(deployment: Deployment, ended: Event) -> list[str]:
     """The statuses of requests sent without a pause until `ended`; the last batch begins before it."""
     statuses: list[str] = []
     while not ended.is_set():
-        said = deployment.run("curl", "-s", "-Z", "--parallel-max", "4", "-o", "/dev/null", "-w", "%{http_code}\n",
-                              f"{SITE}/health/live?[1-{BATCH}]")  # fmt: skip
+        said = deployment.run(
+            "curl",
+            "-s",
+            "-Z",
+            "--parallel-max",
+            "4",
+            "-o",
+            "/dev/null",
+            "-w",
+            "%{http_code}\n",
+            f"{SITE}/health/live?[1-{BATCH}]",
+        )
         statuses += said.stdout.split()
     return statuses
 
@@ -70,8 +91,7 @@ def test_a_reload_disturbs_nobody(deployment: Deployment, tmp_path: Path) -> Non
         try:
             assert stream.stdout is not None
             assert stream.stdout.readline().strip()
-            upload = pool.submit(curl, deployment, *slowly, "-F", f"file=@{tmp_path}/slow.wav",
-                                 f"{SITE}/transcribe")  # fmt: skip
+            upload = pool.submit(curl, deployment, *slowly, "-F", f"file=@{tmp_path}/slow.wav", f"{SITE}/transcribe")
             answers = pool.submit(load, deployment, ended)
             for _ in range(RELOADS):
                 reload(deployment)
@@ -91,8 +111,20 @@ def test_a_reload_disturbs_nobody(deployment: Deployment, tmp_path: Path) -> Non
 
 def reload(deployment: Deployment) -> None:
     said = subprocess.run(
-        (*deployment.machine.prefix(ROOT), BIN / "caddy", "reload", "--force", "--config", ROOT / "Caddyfile",
-         "--adapter", "caddyfile"), env=deployment.service("caddy").environment, capture_output=True,
-        text=True, timeout=60, check=False,
-    )  # fmt: skip
+        (
+            *deployment.machine.prefix(ROOT),
+            BIN / "caddy",
+            "reload",
+            "--force",
+            "--config",
+            ROOT / "Caddyfile",
+            "--adapter",
+            "caddyfile",
+        ),
+        env=deployment.service("caddy").environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert said.returncode == 0, said.stderr

@@ -48,9 +48,11 @@ def program(deployment: Deployment) -> Path:
 def door(deployment: Deployment, program: Path, tmp_path: Path) -> Iterator[Deployment]:
     """A second Caddy, with the plugin and all limits as they are by default, but for the submits."""
     changes = {
-        "RATELIMIT_FILE": "deploy/caddy/ratelimit.caddy", "SUBMITS_PER_MINUTE": str(SUBMITS),
-        "PARLEY_SITE": f"http://:{HERE}", "S3_SITE": f"http://:{S3}",
-    }  # fmt: skip
+        "RATELIMIT_FILE": "deploy/caddy/ratelimit.caddy",
+        "SUBMITS_PER_MINUTE": str(SUBMITS),
+        "PARLEY_SITE": f"http://:{HERE}",
+        "S3_SITE": f"http://:{S3}",
+    }
     with Door(deployment, tmp_path / "door", changes, program=program):
         yield deployment
 
@@ -69,9 +71,13 @@ def test_no_second_spelling_passes_a_limit_that_is_used_up(door: Deployment) -> 
     keys = []
     for number in range(KEYS):
         made = door.run(
-            "env", *(f"{name}={value}" for name, value in door.service("api").environment.items()),
-            str(BIN / "python"), "-m", "scripts.create_api_key", f"spelling {number}",
-        )  # fmt: skip
+            "env",
+            *(f"{name}={value}" for name, value in door.service("api").environment.items()),
+            str(BIN / "python"),
+            "-m",
+            "scripts.create_api_key",
+            f"spelling {number}",
+        )
         assert made.returncode == 0, made.stderr
         keys.append(made.stdout.strip())
     began = time.monotonic()

@@ -98,8 +98,9 @@ def _zone(name: str, body: str) -> Zone:
         r"\t\t\tkey (?P<key>\{\w+\})\n"
         r"\t\t\tevents \{\$[A-Z0-9_]+:(?P<default>\d+)\}(?P<zeros>0*)\n"
         r"\t\t\twindow (?P<window>\d+[sm])\n",
-        body, flags=re.DOTALL,
-    )  # fmt: skip
+        body,
+        flags=re.DOTALL,
+    )
     assert shape, f"zone {name}: {body}"
     matcher = tuple(line.strip() for line in (shape["match"] or "").splitlines())
     return Zone(name, matcher, shape["key"], int(shape["default"] + shape["zeros"]), seconds(shape["window"]))
@@ -125,9 +126,11 @@ def door(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> It
     text, _ = rewritten((ROOT / "deploy/caddy/ratelimit.caddy").read_text())
     (folder / "zones.caddy").write_text(text.replace("(ratelimit) {\n", "(ratelimit) {\n\terror /refused 429\n", 1))
     changes = {
-        "RATELIMIT_FILE": str(folder / "zones.caddy"), "TRUSTED_PROXIES": "127.0.0.1/32",
-        "PARLEY_SITE": f"http://:{HERE}", "S3_SITE": f"http://:{S3}",
-    }  # fmt: skip
+        "RATELIMIT_FILE": str(folder / "zones.caddy"),
+        "TRUSTED_PROXIES": "127.0.0.1/32",
+        "PARLEY_SITE": f"http://:{HERE}",
+        "S3_SITE": f"http://:{S3}",
+    }
     with Door(deployment, folder / "door", changes, "\torder error before basic_auth\n"):
         yield deployment
 
@@ -179,9 +182,10 @@ def test_every_call_of_the_gateway_counts_once_for_its_key(door: Deployment) -> 
     (described,) = ask(door, [Request("GET", "/openapi.json")])
     calls = [
         Request(method.upper(), re.sub(r"\{\w+\}", "1", path), bearer())
-        for path, methods in json.loads(described.body)["paths"].items() for method in methods
+        for path, methods in json.loads(described.body)["paths"].items()
+        for method in methods
         if not path.startswith("/metrics")
-    ]  # fmt: skip
+    ]
     assert len(calls) > 60
     for call, answer in zip(calls, ask(door, calls), strict=True):
         counted = {zone.partition("=")[0] for zone in answer.zones}
@@ -230,9 +234,10 @@ def test_without_a_key_only_the_address_counts(door: Deployment) -> None:
     """Nobody shares a limit with all who have no key, and Flower's password is no key; no key costs more than 128 bytes
     of memory by its length."""
     requests = [
-        Request("POST", "/transcribe"), Request("GET", "/", (("Authorization", "Basic cDpx"),)),
+        Request("POST", "/transcribe"),
+        Request("GET", "/", (("Authorization", "Basic cDpx"),)),
         Request("GET", "/", bearer("k" * 5000)),
-    ]  # fmt: skip
+    ]
     plain, basic, long = ask(door, requests)
     assert plain.zones == basic.zones == {"address=127.0.0.1"}
     assert long.zones == {"address=127.0.0.1", "poll=" + "k" * 128}

@@ -22,11 +22,23 @@ def initialize(cluster: Path, environment: Mapping[str, str]) -> None:
     password.write_text(environment["POSTGRES_PASSWORD"])
     user.chown(cluster)
     done = subprocess.run(
-        (*user.prefix, str(postgres_binary("initdb")), "-D", str(cluster), f"--username={environment['POSTGRES_USER']}",
-         f"--pwfile={password}", *shlex.split(environment["POSTGRES_INITDB_ARGS"])),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        env={"PATH": "/usr/bin:/bin", "LANG": "en_US.utf8"}, timeout=TIMEOUT_S, check=False,
-    )  # fmt: skip
+        (
+            *user.prefix,
+            str(postgres_binary("initdb")),
+            "-D",
+            str(cluster),
+            f"--username={environment['POSTGRES_USER']}",
+            f"--pwfile={password}",
+            *shlex.split(environment["POSTGRES_INITDB_ARGS"]),
+        ),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={"PATH": "/usr/bin:/bin", "LANG": "en_US.utf8"},
+        timeout=TIMEOUT_S,
+        check=False,
+    )
     password.unlink()
     assert done.returncode == 0, done.stdout
     with (cluster / "pg_hba.conf").open("a") as file:

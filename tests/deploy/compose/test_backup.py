@@ -43,9 +43,13 @@ def typed(stack: Stack, folder: Path, command: str) -> subprocess.CompletedProce
     env = of_postgres if service == "postgres" else {**stack.env, "PYTHONPATH": str(ROOT)}
     return subprocess.run(
         ("sh", "-c", inner),
-        cwd=folder, env={**env, "PATH": path}, capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        cwd=folder,
+        env={**env, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def bucket(stack: Stack) -> Storage:

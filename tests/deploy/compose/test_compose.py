@@ -41,9 +41,18 @@ HOLDERS = {
 """Who is told what not everybody may know; addresses hold those of the servers, PIP_INDEX_URL may hold one."""
 
 SET_BY_COMPOSE = {
-    "MODEL_DIR", "SCRATCH_DIR", "PULSE_FILE", "METRICS_HOST", "METRICS_PORT", "PROMETHEUS_MULTIPROC_DIR", "DEVICE",
-    "CPU_THREADS", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "YTDLP_COOKIES_FILE",
-}  # fmt: skip
+    "MODEL_DIR",
+    "SCRATCH_DIR",
+    "PULSE_FILE",
+    "METRICS_HOST",
+    "METRICS_PORT",
+    "PROMETHEUS_MULTIPROC_DIR",
+    "DEVICE",
+    "CPU_THREADS",
+    "AWS_ACCESS_KEY_ID",
+    "AWS_SECRET_ACCESS_KEY",
+    "YTDLP_COOKIES_FILE",
+}
 """Settings that do not reach a worker as .env has them, because compose decides or names the place in the container."""
 
 
@@ -160,9 +169,14 @@ def test_auto_is_refused_where_it_cannot_be_decided(tmp_path: Path) -> None:
     """With WHISPER_MODEL=auto the service that fetches models ends with a line that says what to set."""
     service = described(tmp_path, {"WHISPER_MODEL": "auto"}).services["models"]
     said = subprocess.run(
-        (sys.executable, *service["command"][1:]), env={"PATH": os.environ["PATH"]}, cwd=ROOT, capture_output=True,
-        text=True, timeout=60, check=False,
-    )  # fmt: skip
+        (sys.executable, *service["command"][1:]),
+        env={"PATH": os.environ["PATH"]},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert said.returncode != 0
     assert "set WHISPER_MODEL to base (CPU) or large-v3-turbo (CUDA)" in said.stderr
 

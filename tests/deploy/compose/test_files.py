@@ -29,9 +29,11 @@ OUTSIDE = {
     "compose/scratch-on-disk.yml": {},
 }
 REPLACED = {
-    "compose/aws-s3.yml": "seaweedfs", "compose/minio.yml": "seaweedfs",
-    "compose/outside-postgres.yml": "postgres", "compose/outside-redis.yml": "valkey",
-}  # fmt: skip
+    "compose/aws-s3.yml": "seaweedfs",
+    "compose/minio.yml": "seaweedfs",
+    "compose/outside-postgres.yml": "postgres",
+    "compose/outside-redis.yml": "valkey",
+}
 STORES = {"compose/aws-s3.yml", "compose/minio.yml"}
 COMBINATIONS = [
     chosen
@@ -262,8 +264,11 @@ def test_caddy_accepts_the_caddyfile(site: str) -> None:
         chosen["S3_SITE"] = "http://:9000"
     said = subprocess.run(
         (BIN / "caddy", "validate", "--config", ROOT / "Caddyfile", "--adapter", "caddyfile"),
-        env=os.environ | chosen, capture_output=True, text=True, check=False,
-    )  # fmt: skip
+        env=os.environ | chosen,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert said.returncode == 0, said.stderr[-2000:]
 
 

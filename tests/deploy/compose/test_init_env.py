@@ -28,9 +28,14 @@ def checkout(tmp_path: Path) -> Path:
 
 def init(folder: Path, *options: str, path: str = os.environ["PATH"]) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        (sys.executable, "scripts/init_env.py", *options), cwd=folder, env={"PATH": path, "HOME": str(folder)},
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        (sys.executable, "scripts/init_env.py", *options),
+        cwd=folder,
+        env={"PATH": path, "HOME": str(folder)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
 
 
 def values(folder: Path) -> dict[str, str]:
@@ -65,14 +70,24 @@ def test_a_file_that_cannot_be_opened_is_named(checkout: Path) -> None:
     if os.geteuid() != 0:
         pytest.skip("only root can make files of somebody else's")
     (checkout / "deploy/caddy").chmod(0o700)
-    outsider = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+dac_override",
-                "--ambient-caps=+dac_override")  # fmt: skip
+    outsider = (
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+    )
     with tempfile.TemporaryDirectory() as folder:  # of pytest's own folders nobody else can reach any
         Path(folder).chmod(0o777)
         said = subprocess.run(
-            (*outsider, sys.executable, "scripts/init_env.py", "--file", f"{folder}/env"), cwd=checkout,
-            capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
+            (*outsider, sys.executable, "scripts/init_env.py", "--file", f"{folder}/env"),
+            cwd=checkout,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
     assert said.returncode == 1
     assert "chmod -R go+rX Caddyfile deploy" in said.stdout
 

@@ -25,12 +25,23 @@ def test_the_documented_command_makes_a_key_that_works(deployment: Deployment, c
     """Where the gateway runs, in its environment, it prints a key, and the gateway takes it."""
     typed = inside(command)[1] if command.startswith("docker") else command
     made = subprocess.run(
-        (*deployment.machine.prefix(ROOT), "sh", "-c", typed), env=deployment.service("api").environment,
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        (*deployment.machine.prefix(ROOT), "sh", "-c", typed),
+        env=deployment.service("api").environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert made.returncode == 0, made.stderr
     answer = deployment.run(
-        "curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", f"Authorization: Bearer {made.stdout.strip()}",
+        "curl",
+        "-s",
+        "-o",
+        "/dev/null",
+        "-w",
+        "%{http_code}",
+        "-H",
+        f"Authorization: Bearer {made.stdout.strip()}",
         "http://caddy:8080/history",
-    )  # fmt: skip
+    )
     assert answer.stdout == "200"

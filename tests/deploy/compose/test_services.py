@@ -41,8 +41,19 @@ def test_a_job_goes_through_the_workers_that_compose_starts(deployment: Deployme
         file.setframerate(16_000)
         file.writeframes(bytes(32_000))
     key = f"Authorization: Bearer {deployment.api_key}"
-    said = deployment.run("curl", "-s", "-H", key, "-F", f"file=@{tmp_path}/silence.wav", "-F", "diarization=true",
-                          "-F", "wait=60", "http://caddy:8080/transcribe")  # fmt: skip
+    said = deployment.run(
+        "curl",
+        "-s",
+        "-H",
+        key,
+        "-F",
+        f"file=@{tmp_path}/silence.wav",
+        "-F",
+        "diarization=true",
+        "-F",
+        "wait=60",
+        "http://caddy:8080/transcribe",
+    )
     task = json.loads(said.stdout)
 
     assert deployment.run("curl", "-s", "http://caddy:8080/health/ready").stdout.count('"ok"') == 5
@@ -92,8 +103,12 @@ def test_the_exporter_of_disks_starts(deployment: Deployment) -> None:
 def test_prometheus_knows_every_worker(deployment: Deployment) -> None:
     """Each service that serves metrics is named in Prometheus' configuration with its port, and no other."""
     config = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())
-    found = {(name, entry["port"]) for job in config["scrape_configs"] for entry in job["dns_sd_configs"]
-             for name in entry["names"]}  # fmt: skip
+    found = {
+        (name, entry["port"])
+        for job in config["scrape_configs"]
+        for entry in job["dns_sd_configs"]
+        for name in entry["names"]
+    }
     workers = [name for name in deployment.described["services"] if name.startswith("worker-")]
     assert found == {("api", 8000), *((name, METRICS_PORT) for name in (*workers, "node-exporter"))}
 

@@ -27,11 +27,23 @@ API_KEY = f"pk_{secrets.token_hex(24)}"
 PASSWD = "root:x:0:0:root:/root:/bin/sh\ndemo:x:1000:1000::/tmp:/bin/sh\n"
 """The image's users."""
 
-AS_ITS_USER = () if os.geteuid() else (
-    "unshare", "--mount", "sh", "-c", 'mount --bind passwd /etc/passwd && cd app && exec "$0" "$@"',
-    "setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "--inh-caps=+dac_override",
-    "--ambient-caps=+dac_override",
-)  # fmt: skip
+AS_ITS_USER = (
+    ()
+    if os.geteuid()
+    else (
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        'mount --bind passwd /etc/passwd && cd app && exec "$0" "$@"',
+        "setpriv",
+        "--reuid=1000",
+        "--regid=1000",
+        "--clear-groups",
+        "--inh-caps=+dac_override",
+        "--ambient-caps=+dac_override",
+    )
+)
 """Its number, and root's way to a Python that only root can reach."""
 
 
@@ -72,10 +84,24 @@ def test_the_image_is_a_whole_service(folder: Path) -> None:
                 time.sleep(0.5)
             recording = silence(folder / "silence.wav")
             told = subprocess.run(
-                (*prefix, program("curl"), "-s", "-H", f"Authorization: Bearer {API_KEY}", "-F", f"file=@{recording}",
-                 "-F", "wait=60", f"http://127.0.0.1:{said['PORT']}/transcribe"),
-                env=env, capture_output=True, text=True, timeout=90, check=False,
-            )  # fmt: skip
+                (
+                    *prefix,
+                    program("curl"),
+                    "-s",
+                    "-H",
+                    f"Authorization: Bearer {API_KEY}",
+                    "-F",
+                    f"file=@{recording}",
+                    "-F",
+                    "wait=60",
+                    f"http://127.0.0.1:{said['PORT']}/transcribe",
+                ),
+                env=env,
+                capture_output=True,
+                text=True,
+                timeout=90,
+                check=False,
+            )
             assert "segments" in json.loads(told.stdout), told.stdout
         finally:
             stack.terminate()

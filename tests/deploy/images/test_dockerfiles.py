@@ -20,10 +20,18 @@ TWO_NUMBERS = {"postgres", "chrislusf/seaweedfs"}
 """Images of projects whose releases have two numbers, all told."""
 
 SECRETS = (
-    ".env", ".env.production", "api/.env", "scripts/.env.local", ".git/config", ".venv/bin/python",
-    ".parley/secrets.json", "deploy/kubernetes/secrets.env", "models/whisper/base/model.bin", "docs/meeting.mp3",
+    ".env",
+    ".env.production",
+    "api/.env",
+    "scripts/.env.local",
+    ".git/config",
+    ".venv/bin/python",
+    ".parley/secrets.json",
+    "deploy/kubernetes/secrets.env",
+    "models/whisper/base/model.bin",
+    "docs/meeting.mp3",
     "tasks/__pycache__/app.pyc",
-)  # fmt: skip
+)
 
 
 @pytest.fixture(scope="module")
@@ -64,8 +72,11 @@ def test_a_volume_belongs_to_who_writes_into_it(services: dict[str, Any]) -> Non
                 assert owner_of(mount["target"], *of_service(service)) == "parley", (name, mount["target"])
                 assert in_effect(*of_service(service), "USER") == "10001:10001"
     assert checked == {
-        ("models", "/models"), ("caddy", "/var/lib/caddy"), ("worker-io", "/scratch"), ("worker-cpu", "/scratch"),
-    }  # fmt: skip
+        ("models", "/models"),
+        ("caddy", "/var/lib/caddy"),
+        ("worker-io", "/scratch"),
+        ("worker-cpu", "/scratch"),
+    }
 
 
 def test_the_user_of_a_volume_is_the_one_with_this_number() -> None:
@@ -104,8 +115,16 @@ def test_what_images_copy_gets_into_a_build() -> None:
     """Each path that a Dockerfile copies is let through, and nothing outside the folders of the program is."""
     files = context()
     assert {Path(file).parts[0] for file in files} == {
-        "api", "shared", "tasks", "scripts", "requirements", "LICENSE", "NOTICE", "bills", "pyproject.toml",
-    }  # fmt: skip
+        "api",
+        "shared",
+        "tasks",
+        "scripts",
+        "requirements",
+        "LICENSE",
+        "NOTICE",
+        "bills",
+        "pyproject.toml",
+    }
     for dockerfile, target in OURS:
         for source in copied(dockerfile, target):
             assert source == "." or any(file == source or file.startswith(f"{source}/") for file in files), source

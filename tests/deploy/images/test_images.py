@@ -57,9 +57,14 @@ def test_an_image_has_what_its_processes_import(tmp_path: Path, dockerfile: str,
     assert ("torch" in absent) == (target in WITHOUT_TORCH)
     addresses = {"DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
     said = subprocess.run(
-        (sys.executable, "-c", WITHOUT, ",".join(sorted(absent)), PROGRAMS[target]), cwd=tmp_path,
-        env={"PATH": os.environ["PATH"]} | addresses, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+        (sys.executable, "-c", WITHOUT, ",".join(sorted(absent)), PROGRAMS[target]),
+        cwd=tmp_path,
+        env={"PATH": os.environ["PATH"]} | addresses,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
     assert said.returncode == 0, said.stderr[-2000:]
 
 

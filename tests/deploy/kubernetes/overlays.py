@@ -53,9 +53,7 @@ def built(overlay: str, components: tuple[str, ...] = ()) -> tuple[Manifest, ...
         unavailable(MISSING)
     with tempfile.TemporaryDirectory() as made:
         place = checkout(Path(made) / "kubernetes", overlay, components)
-        said = subprocess.run(
-            (program, "kustomize", place), capture_output=True, text=True, timeout=60, check=False
-        )  # fmt: skip
+        said = subprocess.run((program, "kustomize", place), capture_output=True, text=True, timeout=60, check=False)
     assert said.returncode == 0, said.stderr
     assert not said.stderr, said.stderr  # warnings of what a coming kustomize refuses
     return tuple(yaml.safe_load_all(said.stdout))

@@ -16,7 +16,7 @@ from shared.config import WHISPER_MODELS, Settings
 from shared.stages import STAGES, queues
 from tests.deploy.composed import seconds
 from tests.deploy.documented import blocks, section
-from tests.deploy.kubernetes.overlays import (  # fmt: skip
+from tests.deploy.kubernetes.overlays import (
     FOLDER,
     OVERLAYS,
     Manifest,
@@ -86,8 +86,9 @@ def test_an_overlay_needs_nothing_that_a_cluster_may_lack(overlay: str) -> None:
     """Without its components it has only kinds that every cluster knows, and names the version of every image."""
     manifests = built(overlay)
     assert not {each["apiVersion"] for each in manifests if "." in each["apiVersion"].partition("/")[0]} - {
-        "networking.k8s.io/v1", "scheduling.k8s.io/v1",
-    }  # fmt: skip
+        "networking.k8s.io/v1",
+        "scheduling.k8s.io/v1",
+    }
     images = {own["image"] for each in workloads(manifests).values() for own in containers(each)}
     assert all(re.search(r":\d+\.[\w.-]+$", image) for image in images), images
     claims = of_kind(manifests, "PersistentVolumeClaim")
@@ -103,8 +104,10 @@ def test_every_file_belongs_to_a_kustomization() -> None:
         named |= {file, *(file.parent / name for name in (*described.get("resources", ()), *patches))}
     assert set(FOLDER.rglob("*.yaml")) == {path for path in named if path.suffix}
     assert {file.parent.relative_to(FOLDER).parts[0] for file in FOLDER.rglob("kustomization.yaml")} == {
-        "base", "components", "overlays",
-    }  # fmt: skip
+        "base",
+        "components",
+        "overlays",
+    }
 
 
 @both

@@ -34,9 +34,11 @@ def test_a_line_of_ours_gets_its_component_and_level() -> None:
     said = subprocess.run((sys.executable, "-c", SPEAK), cwd=ROOT, capture_output=True, text=True, check=True).stderr
     labels = _logging_options()["labels"].split(",")
     envelope = {
-        "log": said, "stream": "stderr", "time": "2026-11-21T12:00:00.123456789Z",
+        "log": said,
+        "stream": "stderr",
+        "time": "2026-11-21T12:00:00.123456789Z",
         "attrs": dict(zip(labels, ("parley", "worker-asr"), strict=True)),
-    }  # fmt: skip
+    }
     wanted = expressions()
     outer = {name: jmespath.search(wanted[name], envelope) for name in ("line", "time", "project", "component")}
     assert outer == {"line": said, "time": envelope["time"], "project": "parley", "component": "worker-asr"}

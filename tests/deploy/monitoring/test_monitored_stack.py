@@ -81,18 +81,29 @@ def ask(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
             {"job_name": "parley-worker", "static_configs": [{"targets": [*places.values()]}]},
             {"job_name": "volumes", "static_configs": [{"targets": [f"{LOOPBACK}:{disks_port}"]}]},
         ],
-    }  # fmt: skip
+    }
     (home / "prometheus.yml").write_text(json.dumps(config))  # YAML holds JSON
     with (home / "log").open("wb") as log:
         disks = subprocess.Popen(
-            (program("prometheus-node-exporter"), "--collector.disable-defaults", "--collector.filesystem",
-             f"--web.listen-address={LOOPBACK}:{disks_port}"), stdout=log, stderr=log,
-        )  # fmt: skip
+            (
+                program("prometheus-node-exporter"),
+                "--collector.disable-defaults",
+                "--collector.filesystem",
+                f"--web.listen-address={LOOPBACK}:{disks_port}",
+            ),
+            stdout=log,
+            stderr=log,
+        )
         running = subprocess.Popen(
-            (program("prometheus"), f"--config.file={home / 'prometheus.yml'}", f"--storage.tsdb.path={home / 'data'}",
-             f"--web.listen-address={LOOPBACK}:{port}"),
-            stdout=log, stderr=log,
-        )  # fmt: skip
+            (
+                program("prometheus"),
+                f"--config.file={home / 'prometheus.yml'}",
+                f"--storage.tsdb.path={home / 'data'}",
+                f"--web.listen-address={LOOPBACK}:{port}",
+            ),
+            stdout=log,
+            stderr=log,
+        )
     try:
 
         def query(expr: str) -> list[Any]:

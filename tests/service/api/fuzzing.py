@@ -58,13 +58,35 @@ def fuzz(gateway: Gateway, caller: Caller, folder: Path, *, seed: int, examples:
     chosen = ["--phases", phases] if phases != "all" else []
     with output.open("wb") as out, _workers(gateway.storage):
         subprocess.run(
-            (sys.executable, "-m", "schemathesis.cli", "--config-file", str(CONFIG),
-             "run", f"{gateway.url}/openapi.json", "--no-color", "--checks", "all", "--max-examples", str(examples),
-             "--seed", str(seed), "--report", "json", "--report-json-path", str(report), *chosen),
+            (
+                sys.executable,
+                "-m",
+                "schemathesis.cli",
+                "--config-file",
+                str(CONFIG),
+                "run",
+                f"{gateway.url}/openapi.json",
+                "--no-color",
+                "--checks",
+                "all",
+                "--max-examples",
+                str(examples),
+                "--seed",
+                str(seed),
+                "--report",
+                "json",
+                "--report-json-path",
+                str(report),
+                *chosen,
+            ),
             env={**os.environ, "FUZZ_KEY": caller.key, "FUZZ_KEY_ID": str(caller.id)},
-            cwd=ROOT, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-            timeout=ROUND_TIMEOUT_S, check=False,
-        )  # fmt: skip
+            cwd=ROOT,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            timeout=ROUND_TIMEOUT_S,
+            check=False,
+        )
     if not report.exists():
         raise RuntimeError(f"schemathesis gave no report; it said\n{output.read_text()[-2000:]}")
     found = json.loads(report.read_text())

@@ -81,9 +81,14 @@ def test_an_upload_becomes_a_job(gateway: Gateway, caller: Caller, size: int) ->
     assert answer.status_code == 202
     task_id = uuid.UUID(body["task_id"])
     assert body == {
-        "task_id": str(task_id), "job_id": str(task_id), "status": "queued", "message": "The recording was accepted.",
-        "status_url": f"/status/{task_id}", "result_url": f"/result/{task_id}", "eta_seconds": None,
-    }  # fmt: skip
+        "task_id": str(task_id),
+        "job_id": str(task_id),
+        "status": "queued",
+        "message": "The recording was accepted.",
+        "status_url": f"/status/{task_id}",
+        "result_url": f"/result/{task_id}",
+        "eta_seconds": None,
+    }
     assert answer.headers["Location"] == f"/status/{task_id}"
     assert gateway.left_behind(caller) == ({f"{caller.id}/{task_id}/upload"}, 0, 0)
     assert sha256(gateway.storage.get(f"{caller.id}/{task_id}/upload")) == sha256(content)

@@ -59,10 +59,21 @@ class Call:
 OF_ALL_KEYS = {("POST", "/jobs/repair"), ("POST", "/jobs/clear"), ("DELETE", "/jobs/all")}
 
 UNLISTED = (
-    ("POST", "/nowhere"), ("PUT", "/nowhere/at/all"), ("OPTIONS", "/uploads"), ("HEAD", "/uploads"), ("TRACE", "/"),
-    ("OPTIONS", "/nowhere"), ("HEAD", "/tasks/1"), ("PUT", "/admin/keys"), ("DELETE", "/transcribe"), ("POST", "/"),
-    ("POST", "/docs"), ("POST", "/openapi.json"), ("GET", "/docs"), ("PURGE", "/uploads"),
-)  # fmt: skip
+    ("POST", "/nowhere"),
+    ("PUT", "/nowhere/at/all"),
+    ("OPTIONS", "/uploads"),
+    ("HEAD", "/uploads"),
+    ("TRACE", "/"),
+    ("OPTIONS", "/nowhere"),
+    ("HEAD", "/tasks/1"),
+    ("PUT", "/admin/keys"),
+    ("DELETE", "/transcribe"),
+    ("POST", "/"),
+    ("POST", "/docs"),
+    ("POST", "/openapi.json"),
+    ("GET", "/docs"),
+    ("PURGE", "/uploads"),
+)
 
 
 def _ids(name: str) -> str:
@@ -73,12 +84,14 @@ def calls(gateway: Gateway) -> list[Call]:
     paths = httpx.get(f"{gateway.url}/openapi.json", timeout=30).json()["paths"]
     return [
         Call(
-            method.upper(), path, frozenset(operation.get("requestBody", {}).get("content", {})),
+            method.upper(),
+            path,
+            frozenset(operation.get("requestBody", {}).get("content", {})),
             path.startswith(PUBLIC),
         )
         for path, operations in paths.items()
         for method, operation in operations.items()
-    ]  # fmt: skip
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -157,8 +170,10 @@ def test_no_route_has_a_body_that_fastapi_reads(gateway: Gateway) -> None:
 @pytest.mark.parametrize("chunked", [False, True], ids=["length", "chunked"])
 def test_nobody_without_a_key_costs_memory(gateway: Gateway, chunked: bool) -> None:
     """30 MB to any route, listed or not, are 401 or 404 (405 for a method that is none), and take less than 1 MB."""
-    listed = [(call.method, call.address, call.kind, (200, 404, 503) if call.is_public else (401, 404))
-              for call in calls(gateway)]  # fmt: skip
+    listed = [
+        (call.method, call.address, call.kind, (200, 404, 503) if call.is_public else (401, 404))
+        for call in calls(gateway)
+    ]
     unlisted = [(method, path, JSON, (200, 401, 404, 405)) for method, path in UNLISTED]
     assert len(listed) > 60
     for method, path, kind, expected in (*listed, *unlisted):

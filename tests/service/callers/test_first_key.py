@@ -132,10 +132,12 @@ def test_keys_of_the_release_before_are_taken_over(environment: Settings) -> Non
     with session() as work:
         for key, name, scopes in ((old, "first key", ["transcribe", "admin"]), (application, "first key", ["admin"])):
             work.execute(
-                text("INSERT INTO api_keys (id, name, prefix, digest, scopes)"
-                     " VALUES (:id, :name, :prefix, :digest, :scopes)"),
+                text(
+                    "INSERT INTO api_keys (id, name, prefix, digest, scopes)"
+                    " VALUES (:id, :name, :prefix, :digest, :scopes)"
+                ),
                 {"id": uuid.uuid4(), "name": name, "prefix": key[:12], "digest": keys.digest(key), "scopes": scopes},
-            )  # fmt: skip
+            )
     assert is_valid(old)
     begin(current)
     assert [is_valid(key) for key in (old, application, current)] == [False, True, True]

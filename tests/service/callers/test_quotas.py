@@ -69,9 +69,12 @@ def test_no_quota_is_unlimited_by_default(gateway: Gateway) -> None:
     """GET /usage shows what a new key has of each quota: nothing, of a number that is not 0."""
     shown = gateway.caller().http.get("/usage").json()["quotas"]
     assert set(shown) == {
-        "max_open_uploads", "max_announced_bytes", "max_stored_bytes", "max_waiting_deliveries",
+        "max_open_uploads",
+        "max_announced_bytes",
+        "max_stored_bytes",
+        "max_waiting_deliveries",
         "webhook_tests_per_minute",
-    }  # fmt: skip
+    }
     assert all(one["used"] == 0 and one["limit"] > 0 for one in shown.values())
 
 

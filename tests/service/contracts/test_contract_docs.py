@@ -19,8 +19,14 @@ from tests.service.gateway import Caller, Gateway, finish, gateway_on, hand_in, 
 
 DOC = (Path(__file__).parents[3] / "docs" / "contracts.md").read_text()
 TAGS = {"OpenAI", "whisper-asr-webservice", "service v1", "jobs", "clips", "links"}
-VALUES = {"wait": "30", "language": "en", "lang": "en", "response_format": "json", "format": "json",
-          "diarization": "false"}  # fmt: skip
+VALUES = {
+    "wait": "30",
+    "language": "en",
+    "lang": "en",
+    "response_format": "json",
+    "format": "json",
+    "diarization": "false",
+}
 
 
 @pytest.fixture(scope="module")

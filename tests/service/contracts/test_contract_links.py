@@ -99,8 +99,12 @@ def test_a_failed_job_has_one_of_the_codes_of_this_api(caller: Caller, error: Pa
     fail(task_id, error)
     found = look(caller, task_id)
     assert found == {
-        "status": "FAILED", "job_id": str(task_id), "code": code, "message": error.message, "raw_error": error.code
-    }  # fmt: skip
+        "status": "FAILED",
+        "job_id": str(task_id),
+        "code": code,
+        "message": error.message,
+        "raw_error": error.code,
+    }
 
 
 def test_a_cancelled_job_has_failed(caller: Caller) -> None:

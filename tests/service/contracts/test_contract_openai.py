@@ -118,9 +118,17 @@ def test_verbose_json_has_segments_unless_only_words_are_asked_for(caller: Calle
     assert (plain["task"], plain["language"], plain["duration"]) == ("transcribe", "english", 2.0)
     assert "words" not in plain
     assert set(plain["segments"][0]) == {
-        "id", "seek", "start", "end", "text", "tokens", "temperature", "avg_logprob", "compression_ratio",
+        "id",
+        "seek",
+        "start",
+        "end",
+        "text",
+        "tokens",
+        "temperature",
+        "avg_logprob",
+        "compression_ratio",
         "no_speech_prob",
-    }  # fmt: skip
+    }
     assert plain["segments"][1] | {"seek": 120, "start": 1.2, "end": 2.0} == plain["segments"][1]
     assert plain["segments"][0]["avg_logprob"] == pytest.approx((math.log(0.9) + math.log(0.8)) / 2, abs=1e-3)
     words = ask(caller, known, response_format="verbose_json", **{"timestamp_granularities[]": "word"}).json()
@@ -249,10 +257,16 @@ def test_fields_become_our_options(caller: Caller) -> None:
     default = caller.http.get("/models").json()["default"]
     found = options(
         caller,
-        **{"model": "gpt-4o-transcribe", "language": "de", "prompt": "x" * 5000, "temperature": "0",
-           "keywords[]": ["Parley", "Whisper"], "chunking_strategy[type]": "server_vad",
-           "chunking_strategy[threshold]": "0.5"},
-    )  # fmt: skip
+        **{
+            "model": "gpt-4o-transcribe",
+            "language": "de",
+            "prompt": "x" * 5000,
+            "temperature": "0",
+            "keywords[]": ["Parley", "Whisper"],
+            "chunking_strategy[type]": "server_vad",
+            "chunking_strategy[threshold]": "0.5",
+        },
+    )
     assert (found["model"], found["language"], found["temperature"]) == (default, "de", None)
     assert (len(found["prompt"]), found["hotwords"], found["diarization"]) == (2000, "Parley, Whisper", False)
     other = options(caller, model="tiny", temperature="0.4", **{"languages[]": "fr"})

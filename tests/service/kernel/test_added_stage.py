@@ -35,8 +35,14 @@ def test_a_job_goes_through_it(rig: Rig) -> None:
     task, events = followed(rig.caller.http)
     detail = rig.caller.http.get(f"/tasks/{task}").json()
     assert [stage["name"] for stage in detail["stages"]] == [
-        "download", "convert", "transcribe", "diarize", "merge", "redact", "store",
-    ]  # fmt: skip
+        "download",
+        "convert",
+        "transcribe",
+        "diarize",
+        "merge",
+        "redact",
+        "store",
+    ]
     redaction = detail["stages"][-2]
     assert (redaction["state"], redaction["progress"]) == ("done", 1.0)
     assert rig.caller.http.get(f"/result/{task}").json()["segments"][0]["text"] == REDACTED

@@ -104,8 +104,11 @@ def test_what_needs_the_audio_makes_it_again(gateway: Gateway, caller: Caller) -
 
     second = caller.task(recording, diarization="true")
     assert {name: stages(second)[name] for name in ("download", "convert", "transcribe", "diarize")} == {
-        "download": "done", "convert": "queued", "transcribe": "done", "diarize": "waiting",
-    }  # fmt: skip
+        "download": "done",
+        "convert": "queued",
+        "transcribe": "done",
+        "diarize": "waiting",
+    }
     for stage in ("convert", "diarize", "merge", "store"):
         hand_in(work_on(second, stage), gateway.storage)
     assert caller.status(second) == "done"
@@ -191,8 +194,10 @@ def test_parts_that_were_recognised_stay_known(owner: uuid.UUID, bucket: Storage
     audio.expire(bucket, 3600)
     second = submit(owner, sha256)
     assert {name: state for name, state in stages(second).items() if name.startswith(("convert", "transcribe"))} == {
-        "convert": "queued", "transcribe": "done", "transcribe1": "waiting",
-    }  # fmt: skip
+        "convert": "queued",
+        "transcribe": "done",
+        "transcribe1": "waiting",
+    }
     convert(second, bucket)
     assert stages(second)["transcribe1"] == "queued"
 
@@ -265,8 +270,14 @@ def test_audio_that_an_older_release_made_again_expires_too(owner: uuid.UUID, bu
     audio.expire(bucket, 3600)
     with session() as work:
         old = work.scalars(select(Artifact).where(Artifact.owner_id == owner, Artifact.stage == "expired")).one()
-        twin = Artifact(owner_id=owner, stage="convert", hash=old.hash, key=f"{owner}/twin/convert/0.1.wav",
-                        bytes=bucket.put(f"{owner}/twin/convert/0.1.wav", b"sound"), meta=old.meta)  # fmt: skip
+        twin = Artifact(
+            owner_id=owner,
+            stage="convert",
+            hash=old.hash,
+            key=f"{owner}/twin/convert/0.1.wav",
+            bytes=bucket.put(f"{owner}/twin/convert/0.1.wav", b"sound"),
+            meta=old.meta,
+        )
         work.add(twin)
     grow_old(owner)
     audio.expire(bucket, 3600)

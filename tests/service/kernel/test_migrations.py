@@ -189,14 +189,20 @@ def test_an_older_release_starts_on_newer_tables(empty: str) -> None:
 def test_0006_marks_the_environments_keys_and_keeps_nothing_of_any(empty: str) -> None:
     """Valid first keys are marked, revoked ones and those of applications are not; lists have another sign of each."""
     command.upgrade(alembic_config(), "0005")
-    keys = {"a": ("first key", "{transcribe,admin}", "NULL"), "b": ("first key", "{transcribe,admin}", "now()"),
-            "c": ("first key", "{transcribe}", "NULL"), "d": ("laptop", "{transcribe,admin}", "NULL")}  # fmt: skip
+    keys = {
+        "a": ("first key", "{transcribe,admin}", "NULL"),
+        "b": ("first key", "{transcribe,admin}", "now()"),
+        "c": ("first key", "{transcribe}", "NULL"),
+        "d": ("laptop", "{transcribe,admin}", "NULL"),
+    }
     with session() as opened:
         for digest, (name, scopes, revoked) in keys.items():
-            opened.execute(text(
-                "INSERT INTO api_keys (id, name, prefix, digest, scopes, revoked_at) VALUES"
-                f" (gen_random_uuid(), '{name}', 'pk_apieceofit', repeat('{digest}', 64), '{scopes}', {revoked})"
-            ))  # fmt: skip
+            opened.execute(
+                text(
+                    "INSERT INTO api_keys (id, name, prefix, digest, scopes, revoked_at) VALUES"
+                    f" (gen_random_uuid(), '{name}', 'pk_apieceofit', repeat('{digest}', 64), '{scopes}', {revoked})"
+                )
+            )
     command.upgrade(alembic_config(), "0006")
     with session() as opened:
         found = opened.execute(text("SELECT left(digest, 1), prefix, from_environment FROM api_keys ORDER BY 1")).all()

@@ -39,9 +39,7 @@ def run(line: str, *, status: int = 0) -> str:
     """The output of a bench that ends with this status."""
     environ = bare_environment() | {"MODEL_DIR": os.environ["MODEL_DIR"]}
     command = (sys.executable, "-m", *line.split())
-    done = subprocess.run(
-        command, cwd=ROOT, env=environ, timeout=300, check=False, stdout=subprocess.PIPE, text=True
-    )  # fmt: skip
+    done = subprocess.run(command, cwd=ROOT, env=environ, timeout=300, check=False, stdout=subprocess.PIPE, text=True)
     assert done.returncode == status, done.stdout
     return done.stdout
 

@@ -29,11 +29,17 @@ HASHES: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
         {"transcribe": "a733b7190ee46a6d", "diarize": "e73bce47953246e0", "store": "6ba2d3d15fd87276"},
     ),
     (
-        {"channels": "split", "prompt": "Anna, Bö", "temperature": 0.2, "hotwords": "x", "task": "translate",
-         "format": "srt"},
+        {
+            "channels": "split",
+            "prompt": "Anna, Bö",
+            "temperature": 0.2,
+            "hotwords": "x",
+            "task": "translate",
+            "format": "srt",
+        },
         {"convert": "ee4d3403a7311443", "transcribe": "7807e3051356552a", "store": "364e8d0c12d7cc64"},
     ),
-)  # fmt: skip
+)
 """What release 0.1.0 calls the answers of stages, for a recording of SHA-256 ab...ab."""
 
 
@@ -81,8 +87,15 @@ def test_a_newer_releases_row_is_worked_on_shown_and_repeated(gateway: Gateway, 
         assert claim.options.language == "de"
         hand_in(claim, gateway.storage)
     assert caller.http.get(f"/result/{new}").text.startswith("1\n00:00:00,000 --> ")
-    for path in ("/result/{}?format=json", "/transcribe/{}", "/transcript/{}", "/api/v1/status/{}", "/jobs/{}",
-                 "/tasks/{}/versions", "/tasks/{}/events"):  # fmt: skip
+    for path in (
+        "/result/{}?format=json",
+        "/transcribe/{}",
+        "/transcript/{}",
+        "/api/v1/status/{}",
+        "/jobs/{}",
+        "/tasks/{}/versions",
+        "/tasks/{}/events",
+    ):
         answer = caller.http.get(path.format(new))
         assert answer.status_code == 200, (path, answer.text)
     bare = new.hex  # an id as that API has them

@@ -43,9 +43,13 @@ def rig(tmp_path_factory: pytest.TempPathFactory, site: tuple[Path, str]) -> Ite
     workers = (worker("io", "io,cpu", 2, 1), worker("models", "asr,diarize", 1, 1))
     port = site[1].rpartition(":")[2]
     with start(
-        tmp_path_factory.mktemp("cli"), (API, *workers), sleeper_seconds=0.1, egress_allow_hosts="127.0.0.1",
-        egress_ports=port, max_upload_bytes=MAX_UPLOAD_BYTES,
-    ) as running:  # fmt: skip
+        tmp_path_factory.mktemp("cli"),
+        (API, *workers),
+        sleeper_seconds=0.1,
+        egress_allow_hosts="127.0.0.1",
+        egress_ports=port,
+        max_upload_bytes=MAX_UPLOAD_BYTES,
+    ) as running:
         yield running
 
 
@@ -58,9 +62,14 @@ class User:
 
     def start(self, *arguments: object, **env: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            (sys.executable, "-m", "cli", *map(str, arguments)), cwd=self.home, env={**self.env, **env},
-            stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            (sys.executable, "-m", "cli", *map(str, arguments)),
+            cwd=self.home,
+            env={**self.env, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
 
     def run(self, *arguments: object, **env: str) -> tuple[int, str, str]:
         """Exit code, stdout and stderr of a command that ended."""

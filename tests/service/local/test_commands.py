@@ -66,9 +66,14 @@ def test_run_says_where_everything_is_and_stops_on_ctrl_c(tmp_path: Path) -> Non
     """`run` prints an address and a key that work; after Ctrl-C it exits with 0 and nothing is left running."""
     home, port = tmp_path / "home", free_port()
     program = subprocess.Popen(
-        (sys.executable, "-m", "scripts.local", "run"), cwd=ROOT, env=environment(home, PORT=str(port), COLUMNS="160"),
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
+        (sys.executable, "-m", "scripts.local", "run"),
+        cwd=ROOT,
+        env=environment(home, PORT=str(port), COLUMNS="160"),
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         assert program.stdout is not None
         shown = ""
@@ -102,9 +107,15 @@ def test_the_demo_transcribes_a_file_and_writes_beside_it(recording: Path, tmp_p
     """The demo shows progress, prints who said what, writes three files beside the recording and stops everything."""
     home = tmp_path / "home"
     done = subprocess.run(
-        (sys.executable, "-m", "scripts.demo", str(recording)), cwd=ROOT, stdin=subprocess.DEVNULL,
-        env=environment(home, WHISPER_MODEL="tiny.en"), capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        (sys.executable, "-m", "scripts.demo", str(recording)),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        env=environment(home, WHISPER_MODEL="tiny.en"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\d+ %  (convert|transcribe|diarize)", done.stdout)
     assert re.search(r"00:06\.\d - 00:\d\d\.\d  spk_1", done.stdout)
@@ -121,9 +132,15 @@ def test_the_demo_says_why_it_failed_and_where_the_logs_are(tmp_path: Path) -> N
     silent, home = tmp_path / "notes.mp3", tmp_path / "home"
     silent.write_text("this is not a recording")
     done = subprocess.run(
-        (sys.executable, "-m", "scripts.demo", str(silent)), cwd=ROOT, stdin=subprocess.DEVNULL,
-        env=environment(home, WHISPER_MODEL="tiny.en"), capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        (sys.executable, "-m", "scripts.demo", str(silent)),
+        cwd=ROOT,
+        stdin=subprocess.DEVNULL,
+        env=environment(home, WHISPER_MODEL="tiny.en"),
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.returncode == 1
     assert re.search(r"no_audio|unsupported_media", done.stderr)
     assert str(home / "logs") in done.stderr

@@ -54,9 +54,12 @@ def broker(stack: Stack) -> redis.Redis:
 
 def s3(stack: Stack):  # type: ignore[no-untyped-def]
     return boto3.client(
-        "s3", endpoint_url=stack.env["S3_ENDPOINT_URL"], region_name="us-east-1",
-        aws_access_key_id=stack.env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=stack.env["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
+        "s3",
+        endpoint_url=stack.env["S3_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id=stack.env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=stack.env["AWS_SECRET_ACCESS_KEY"],
+    )
 
 
 def processes_of(home: Path) -> list[str]:
@@ -99,8 +102,13 @@ def test_no_server_lets_a_stranger_in(stack: Stack) -> None:
         psycopg.connect(wrong, connect_timeout=5)
     with pytest.raises(redis.AuthenticationError):
         redis.Redis(port=int(stack.env["REDIS_URL"].split(":")[-1].split("/")[0]), socket_timeout=5).ping()
-    stranger = boto3.client("s3", endpoint_url=stack.env["S3_ENDPOINT_URL"], region_name="us-east-1",
-                            aws_access_key_id="x", aws_secret_access_key="y")  # fmt: skip
+    stranger = boto3.client(
+        "s3",
+        endpoint_url=stack.env["S3_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id="x",
+        aws_secret_access_key="y",
+    )
     with pytest.raises(stranger.exceptions.ClientError, match=r"403|InvalidAccessKeyId"):
         stranger.list_objects_v2(Bucket="parley")
 
@@ -181,8 +189,9 @@ def test_data_survives_a_stop_and_nothing_is_left_running(tmp_path: Path) -> Non
         assert broker(second).get("kept") == "42"
         assert s3(second).get_object(Bucket="parley", Key="kept")["Body"].read() == b"42"
         assert second.api_key == key
-    assert not [path for path in Path("/tmp").glob("seaweedfs-*.sock")
-                if str(Home(home).ports(["s3"])["s3"]) in path.name]  # fmt: skip
+    assert not [
+        path for path in Path("/tmp").glob("seaweedfs-*.sock") if str(Home(home).ports(["s3"])["s3"]) in path.name
+    ]
 
 
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
@@ -207,9 +216,12 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         port = other.getsockname()[1]
         done = subprocess.run(
             (sys.executable, "-m", "scripts.local", "run"),
-            cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S,
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
             env=bare_environment() | {"PORT": str(port), "PARLEY_HOME": str(tmp_path / "home")},
-        )  # fmt: skip
+        )
         assert done.returncode == 1
         assert f"port {port} is already in use" in done.stderr
         assert processes_of(tmp_path / "home") == []

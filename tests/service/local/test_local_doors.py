@@ -107,9 +107,12 @@ def test_a_stranger_changes_nothing(told: Answers, rig: Rig) -> None:
     assert told
     env = rig.stack.env
     client = boto3.client(
-        "s3", endpoint_url=env["S3_ENDPOINT_URL"], region_name="us-east-1",
-        aws_access_key_id=env["AWS_ACCESS_KEY_ID"], aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
-    )  # fmt: skip
+        "s3",
+        endpoint_url=env["S3_ENDPOINT_URL"],
+        region_name="us-east-1",
+        aws_access_key_id=env["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=env["AWS_SECRET_ACCESS_KEY"],
+    )
     keys = [item["Key"] for item in client.list_objects_v2(Bucket=env["S3_BUCKET"])["Contents"]]
     assert keys
     assert not [key for key in keys if CANARY in key]

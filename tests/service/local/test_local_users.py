@@ -69,11 +69,25 @@ class User:
         if os.geteuid() == 0:
             os.chown(data, self.uid, self.uid)
         done = subprocess.run(
-            (sys.executable, USER_SWITCH, passwd, str(self.uid), "yes" if self.namespaces else "no",
-             sys.executable, "-c", START, data / "home"),
-            cwd=ROOT, env=bare_environment() | {"PYTHONDONTWRITEBYTECODE": "1"}, stdin=subprocess.DEVNULL,
-            capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
-        )  # fmt: skip
+            (
+                sys.executable,
+                USER_SWITCH,
+                passwd,
+                str(self.uid),
+                "yes" if self.namespaces else "no",
+                sys.executable,
+                "-c",
+                START,
+                data / "home",
+            ),
+            cwd=ROOT,
+            env=bare_environment() | {"PYTHONDONTWRITEBYTECODE": "1"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
         if done.returncode == CANNOT:
             unavailable(f"no other user can be had here: {done.stderr.strip()}")
         return done
@@ -93,17 +107,24 @@ def folder() -> Iterator[Path]:
 
 
 STARTS = [
-    *(User(0, passwd, namespaces) for passwd in ("only system users", "no nobody", "a person", "without uid 1000")
-      for namespaces in (True, False)),
+    *(
+        User(0, passwd, namespaces)
+        for passwd in ("only system users", "no nobody", "a person", "without uid 1000")
+        for namespaces in (True, False)
+    ),
     User(NAMED, "a person", namespaces=True),
     User(NAMED, "a person", namespaces=False),
     *(User(NAMELESS, passwd, namespaces=True) for passwd in ("only system users", "no nobody", "without uid 1000")),
-]  # fmt: skip
+]
 REFUSED = [
-    *(User(uid, passwd, namespaces) for uid in (0, NAMELESS) for passwd in ("only root", "empty")
-      for namespaces in (True, False)),
+    *(
+        User(uid, passwd, namespaces)
+        for uid in (0, NAMELESS)
+        for passwd in ("only root", "empty")
+        for namespaces in (True, False)
+    ),
     User(NAMELESS, "only system users", namespaces=False),
-]  # fmt: skip
+]
 
 
 @pytest.mark.parametrize("user", STARTS, ids=str)
@@ -135,8 +156,13 @@ def test_root_starts_it_in_a_folder_of_somebody_else(folder: Path) -> None:
     os.chown(home, NAMED, NAMED)
     done = subprocess.run(
         (sys.executable, "-c", START, home / "home"),
-        cwd=ROOT, env=bare_environment(),
-        stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT_S, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=bare_environment(),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_S,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count(ANSWER) == 2, done.stdout

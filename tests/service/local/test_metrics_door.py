@@ -52,10 +52,22 @@ def _is_there(url: str) -> bool:
 def as_nobody(urls: list[str], headers: dict[str, str]) -> list[tuple[int, bool]]:
     """Status, and whether there were metrics in it, for another user of this machine."""
     said = subprocess.run(
-        ("/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable, "-c", ASK, json.dumps(headers),
-         *urls),
-        user=NOBODY, group=NOBODY, extra_groups=(), capture_output=True, text=True, timeout=120, check=True, cwd="/",
-    )  # fmt: skip
+        (
+            "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable,
+            "-c",
+            ASK,
+            json.dumps(headers),
+            *urls,
+        ),
+        user=NOBODY,
+        group=NOBODY,
+        extra_groups=(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        cwd="/",
+    )
     return [(status, has_metrics) for status, has_metrics in json.loads(said.stdout)]
 
 
@@ -65,9 +77,14 @@ def test_other_users_need_the_token(stack: Stack) -> None:
     urls = list(stack.metrics_urls.values())
     assert len(urls) == 2
     token = stack.home.metrics_token().read_text().strip()
-    for headers in ({}, {"Authorization": "Bearer wrong"}, {"Authorization": f"Bearer {stack.api_key}"},
-                    {"X-API-Key": stack.api_key}, {"X-Forwarded-For": "203.0.113.9"},
-                    {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"}):  # fmt: skip
+    for headers in (
+        {},
+        {"Authorization": "Bearer wrong"},
+        {"Authorization": f"Bearer {stack.api_key}"},
+        {"X-API-Key": stack.api_key},
+        {"X-Forwarded-For": "203.0.113.9"},
+        {"X-Forwarded-For": "127.0.0.1", "Forwarded": "for=127.0.0.1"},
+    ):
         assert as_nobody(urls, headers) == [(401, False)] * 2, headers
     assert as_nobody(urls, {"Authorization": f"Bearer {token}"}) == [(200, True)] * 2
     assert stack.home.metrics_token().stat().st_mode & 0o077 == 0

@@ -81,24 +81,41 @@ def seaweedfs(folder: Path) -> Iterator[SmallDisk]:
     key, secret = "small-disk", "a-secret-of-the-small-disk"
     ports_ = dict(zip(("s3", "master", "volume", "filer", "admin"), free_ports(5), strict=True))
     argv = (
-        *PREFIX, str(folder), str(Path(sysconfig.get_path("scripts")) / "weed"), "mini", f"-dir={folder}",
-        "-ip=127.0.0.1", "-ip.bind=127.0.0.1", *(f"-{name}.port={port}" for name, port in ports_.items()),
-        "-webdav=false", "-admin.ui=false", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false",
+        *PREFIX,
+        str(folder),
+        str(Path(sysconfig.get_path("scripts")) / "weed"),
+        "mini",
+        f"-dir={folder}",
+        "-ip=127.0.0.1",
+        "-ip.bind=127.0.0.1",
+        *(f"-{name}.port={port}" for name, port in ports_.items()),
+        "-webdav=false",
+        "-admin.ui=false",
+        "-s3.port.iceberg=0",
+        "-s3.port.lance=0",
+        "-master.telemetry=false",
         "-bucket=parley",
-    )  # fmt: skip
+    )
     endpoint = f"http://127.0.0.1:{ports_['s3']}"
     environ = {**os.environ, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
     with (folder.parent / "weed.log").open("wb") as log:
         process = subprocess.Popen(argv, env=environ, cwd=folder.parent, stdout=log, stderr=log)
     try:
         env = {
-            "S3_ENDPOINT_URL": endpoint, "S3_PUBLIC_ENDPOINT_URL": endpoint, "S3_BUCKET": "parley",
-            "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret,
-        }  # fmt: skip
+            "S3_ENDPOINT_URL": endpoint,
+            "S3_PUBLIC_ENDPOINT_URL": endpoint,
+            "S3_BUCKET": "parley",
+            "AWS_ACCESS_KEY_ID": key,
+            "AWS_SECRET_ACCESS_KEY": secret,
+        }
         client = boto3.client(
-            "s3", endpoint_url=endpoint, region_name="us-east-1", aws_access_key_id=key, aws_secret_access_key=secret,
+            "s3",
+            endpoint_url=endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=key,
+            aws_secret_access_key=secret,
             config=Config(s3={"addressing_style": "path"}, retries={"total_max_attempts": 1}),
-        )  # fmt: skip
+        )
 
         def is_up() -> bool:
             assert process.poll() is None, (folder.parent / "weed.log").read_text()[-2000:]

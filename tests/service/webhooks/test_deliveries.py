@@ -160,8 +160,12 @@ def test_the_end_of_a_batch_is_told_once(owner: uuid.UUID) -> None:
     data = told.payload["data"]
     assert (told.event, told.url, data["reference"]) == ("batch.completed", URL, "a pile")
     assert {name: data[name] for name in ("total", "done", "error", "cancelled", "deleted")} == {
-        "total": 2, "done": 0, "error": 0, "cancelled": 2, "deleted": 0,
-    }  # fmt: skip
+        "total": 2,
+        "done": 0,
+        "error": 0,
+        "cancelled": 2,
+        "deleted": 0,
+    }
 
 
 def test_the_log_forgets(owner: uuid.UUID) -> None:
@@ -171,8 +175,11 @@ def test_the_log_forgets(owner: uuid.UUID) -> None:
     ended, waiting = old, uuid.UUID(int=old.int + 1)
     with session() as work:
         for delivery_id, state in ((ended, "delivered"), (waiting, "pending")):
-            work.add(WebhookDelivery(id=delivery_id, owner_id=owner, endpoint_id=endpoint.id, url=URL, event="x",
-                                     payload={}, state=state))  # fmt: skip
+            work.add(
+                WebhookDelivery(
+                    id=delivery_id, owner_id=owner, endpoint_id=endpoint.id, url=URL, event="x", payload={}, state=state
+                )
+            )
         work.flush()
         work.add(WebhookAttempt(delivery_id=ended, attempt=1, status=200, seconds=0.1))
     (recent,) = announced(endpoint)

@@ -335,9 +335,14 @@ def test_another_key_has_no_part_in_it(http: httpx.Client, rig: Rig, address: st
     one, log = f"/webhooks/endpoints/{made['id']}", f"/webhooks/deliveries/{sent}"
     with key_of_its_own(rig) as stranger:
         for method, path in (
-            ("GET", one), ("PATCH", one), ("DELETE", one), ("POST", f"{one}/rotate"), ("POST", f"{one}/test"),
-            ("GET", log), ("POST", f"{log}/replay"),
-        ):  # fmt: skip
+            ("GET", one),
+            ("PATCH", one),
+            ("DELETE", one),
+            ("POST", f"{one}/rotate"),
+            ("POST", f"{one}/test"),
+            ("GET", log),
+            ("POST", f"{log}/replay"),
+        ):
             body = {"enabled": False} if method == "PATCH" else None
             assert problem(stranger.request(method, path, json=body)) == (404, "not_found"), (method, path)
         assert stranger.get("/webhooks/endpoints").json()["items"] == []

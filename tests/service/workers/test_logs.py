@@ -109,8 +109,10 @@ def _submit(told: Story, http: httpx.Client, receiver: Receiver, media: MediaSer
     word = told.word
     told.secrets["webhook secret"] = http.get("/webhooks/secret").json()["secret"]
     address = f"{receiver.url('/hook')}?token={word('webhook query')}"
-    endpoint = http.post("/webhooks/endpoints", json={"url": f"{receiver.url('/all')}?token={word('endpoint query')}",
-                                                      "events": ["task.completed"]})  # fmt: skip
+    endpoint = http.post(
+        "/webhooks/endpoints",
+        json={"url": f"{receiver.url('/all')}?token={word('endpoint query')}", "events": ["task.completed"]},
+    )
     assert endpoint.status_code == 201, endpoint.text
     told.secrets["endpoint secret"] = endpoint.json()["secret"]
     notes = {name: word(name) for name in ("prompt", "hotwords", "tags", "reference")}

@@ -366,7 +366,12 @@ assert not loaded, loaded
 """
     addresses = {"DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
     said = subprocess.run(
-        (sys.executable, "-c", program), env=addresses, cwd=Path(__file__).parents[3], capture_output=True, text=True,
-        timeout=60, check=False,
-    )  # fmt: skip
+        (sys.executable, "-c", program),
+        env=addresses,
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert said.returncode == 0, said.stderr[-2000:]

@@ -35,9 +35,12 @@ class Running:
         small = {"WHISPER_MODEL": "tiny.en", "MODEL_DIR": str(default_model_dir()), "OMP_NUM_THREADS": "1"}
         self.process = subprocess.Popen(
             (sys.executable, "-m", *line.split(), *arguments),
-            cwd=ROOT, env={**os.environ, **servers.env, **small, "CPU_THREADS": "1", **env},
-            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        )  # fmt: skip
+            cwd=ROOT,
+            env={**os.environ, **servers.env, **small, "CPU_THREADS": "1", **env},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
         self.events: list[dict[str, Any]] = []
         self.said: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -137,9 +140,16 @@ def test_a_pool_in_which_work_cannot_be_ended_alone_is_refused(servers: Stack) -
 def test_a_second_card_that_no_process_has_is_refused(servers: Stack, processes: str) -> None:
     """With a card for each process there is no cuda:1 in any of them: the worker says so instead of trying for ever."""
     running = Running(
-        servers, "-Q", "diarize", "-c", processes, "-n", "second@%h",
-        CUDA_VISIBLE_DEVICES="0,1,2", DIARIZATION_DEVICE="cuda:1",
-    )  # fmt: skip
+        servers,
+        "-Q",
+        "diarize",
+        "-c",
+        processes,
+        "-n",
+        "second@%h",
+        CUDA_VISIBLE_DEVICES="0,1,2",
+        DIARIZATION_DEVICE="cuda:1",
+    )
     assert running.ended() == 1
     (told,) = [line for line in running.said if "DIARIZATION_DEVICE is cuda:1" in line]
     assert f"{processes} processes share the cards 0,1,2" in told

@@ -14,12 +14,26 @@ from shared.errors import InvalidRequest
 def test_every_model_is_told_apart() -> None:
     """Of the models that may be asked for, these translate, these know English only, and these know Cantonese."""
     assert [name for name in WHISPER_MODELS if abilities(name).translates] == [
-        "tiny", "base", "small", "medium", "large-v1", "large-v2", "large-v3", "large",
-    ]  # fmt: skip
+        "tiny",
+        "base",
+        "small",
+        "medium",
+        "large-v1",
+        "large-v2",
+        "large-v3",
+        "large",
+    ]
     assert [name for name in WHISPER_MODELS if is_english_only(name)] == [
-        "tiny.en", "base.en", "small.en", "medium.en",
-        "distil-small.en", "distil-medium.en", "distil-large-v2", "distil-large-v3", "distil-large-v3.5",
-    ]  # fmt: skip
+        "tiny.en",
+        "base.en",
+        "small.en",
+        "medium.en",
+        "distil-small.en",
+        "distil-medium.en",
+        "distil-large-v2",
+        "distil-large-v3",
+        "distil-large-v3.5",
+    ]
     assert [name for name in WHISPER_MODELS if knows(name, "yue")] == ["large-v3", "large", "large-v3-turbo", "turbo"]
     assert all(knows(name, "en") and knows(name, None) for name in WHISPER_MODELS)
 

@@ -135,12 +135,15 @@ def test_segments_without_words_are_told_once() -> None:
     texts = [(2.0, "first"), (8.0, "second"), (12.0, "third"), (18.0, "fourth")]
     said = [
         Transcription(
-            "en", 0.9, 10.0, "base",
+            "en",
+            0.9,
+            10.0,
+            "base",
             tuple(Segment(0, t, t + 1, text, 0.5) for t, text in texts if s.heard_from <= t and t + 1 <= s.heard_to),
             shard=s,
         )
         for s in shards
-    ]  # fmt: skip
+    ]
     assert [len(one.segments) for one in said] == [3, 3]
     assert [segment.text for segment in join(said).segments] == [text for _, text in texts]
 
@@ -172,9 +175,17 @@ def test_figures_add_up_and_silence_in_one_shard_is_no_news() -> None:
     first, second = cut([Seam(10.0, in_silence=True)], 20.0)
     same, silent = "identical_channels", Caveat("no_speech", "No speech.")
     one = Transcription(
-        "en", 0.8, 10.0, "base", heard([Word(1.0, 2.0, " hi", 0.9)], first).segments,
-        (Caveat(same, "twins", 0.0, 10.0),), 3.0, 2.5, (Stretch(4.0, 7.0),), shard=first,
-    )  # fmt: skip
+        "en",
+        0.8,
+        10.0,
+        "base",
+        heard([Word(1.0, 2.0, " hi", 0.9)], first).segments,
+        (Caveat(same, "twins", 0.0, 10.0),),
+        3.0,
+        2.5,
+        (Stretch(4.0, 7.0),),
+        shard=first,
+    )
     other = Transcription("en", 0.8, 10.0, "base", (), (Caveat(same, "twins", 10.0, 20.0), silent), shard=second)
     joined = join([one, other])
     assert joined.warnings == (Caveat(same, "twins", 0.0, 20.0),)

@@ -18,9 +18,12 @@ ADDRESSES = {"DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/none", "REDIS_URL
 def command(folder: Path, queue: str) -> subprocess.Popen[str]:
     models = {"WHISPER_MODEL": "base", "WHISPER_MODELS": "base,turbo", "MODEL_DIR": str(folder)}
     return subprocess.Popen(
-        (sys.executable, "-m", "tasks.weights", queue), cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        (sys.executable, "-m", "tasks.weights", queue),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
         env={"PATH": os.environ["PATH"]} | ADDRESSES | models,
-    )  # fmt: skip
+    )
 
 
 def fill(folder: Path, name: str, files: tuple[str, ...]) -> None:
@@ -66,9 +69,12 @@ def test_a_pod_waits_for_a_model_that_is_no_whisper(tmp_path: Path) -> None:
     fill(tmp_path, "whisper/base", WHISPER_FILES)
     models = {"WHISPER_MODEL": "base", "WHISPER_MODELS": "base,canary-1b-v2", "MODEL_DIR": str(tmp_path)}
     waiting = subprocess.Popen(
-        (sys.executable, "-m", "tasks.weights", "asr"), cwd=ROOT, stdout=subprocess.PIPE, text=True,
+        (sys.executable, "-m", "tasks.weights", "asr"),
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        text=True,
         env={"PATH": os.environ["PATH"]} | ADDRESSES | models,
-    )  # fmt: skip
+    )
     try:
         assert waiting.stdout is not None
         assert f"{tmp_path / 'onnx/canary-1b-v2/config.json'} missing" in waiting.stdout.readline()

@@ -300,7 +300,7 @@ PAGES = {
         '<enclosure url="{inside}b.mp3" type="audio/mpeg"/></item></channel></rss>',
     ),
     "local": ("text/html", '<html><title>a</title><audio src="file:///etc/passwd"></audio></html>'),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PAGES)

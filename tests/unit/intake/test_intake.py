@@ -44,8 +44,13 @@ def config(**values: object) -> Settings:
 # ---- the form
 
 
-@given(content=st.binary(max_size=300) | st.sampled_from([b"\r\n--limi", b"\r\n--limit", b"--limit", b"\r\r\n-"]).map(
-    lambda tricky: tricky + b"x" + tricky), cuts=st.lists(st.integers(0, 600), max_size=8))  # fmt: skip
+@given(
+    content=st.binary(max_size=300)
+    | st.sampled_from([b"\r\n--limi", b"\r\n--limit", b"--limit", b"\r\r\n-"]).map(
+        lambda tricky: tricky + b"x" + tricky
+    ),
+    cuts=st.lists(st.integers(0, 600), max_size=8),
+)
 def test_a_body_cut_anywhere_gives_the_same_file_and_fields(content: bytes, cuts: list[int]) -> None:
     """Where the network cuts the body changes nothing, also inside a boundary or something that looks like one."""
     if b"\r\n--" + BOUNDARY.encode() in content:
@@ -164,10 +169,18 @@ def test_a_download_is_named_after_its_recording() -> None:
 def test_fields_become_options() -> None:
     """Numbers, booleans and names arrive as text and are read as what they are."""
     asked = parse(
-        {"lang": "German", "diarization": "true", "num_speakers": "2", "response_format": "srt", "temperature": "0.2",
-         "model": "base", "priority": "batch", "timestamp_granularity": "word"},
+        {
+            "lang": "German",
+            "diarization": "true",
+            "num_speakers": "2",
+            "response_format": "srt",
+            "temperature": "0.2",
+            "model": "base",
+            "priority": "batch",
+            "timestamp_granularity": "word",
+        },
         config(),
-    )  # fmt: skip
+    )
     options = asked.options
     assert (options.language, options.diarization, options.num_speakers, options.format) == ("de", True, 2, "srt")
     assert (options.temperature, options.model, options.timestamp_granularity) == (0.2, "base", "word")

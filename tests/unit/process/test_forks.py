@@ -91,8 +91,12 @@ with forks.no_fork():  # and so is the parent's
 def run(code: str, *arguments: str, **environ: str) -> str:
     done = subprocess.run(
         (sys.executable, "-c", code, *arguments),
-        env=os.environ | environ, capture_output=True, text=True, timeout=300, check=False,
-    )  # fmt: skip
+        env=os.environ | environ,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
     assert done.stderr == ""
     return done.stdout
 

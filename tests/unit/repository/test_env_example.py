@@ -26,8 +26,10 @@ def test_the_defaults_can_be_read_back(tmp_path: Path, monkeypatch: pytest.Monke
     for name in Settings.model_fields:
         monkeypatch.delenv(name.upper(), raising=False)
     file = tmp_path / "env"
-    lines = [line[1:] if line.startswith("#") and "=" in line and line[1].isupper() else line
-             for line in EXAMPLE.read_text().splitlines()]  # fmt: skip
+    lines = [
+        line[1:] if line.startswith("#") and "=" in line and line[1].isupper() else line
+        for line in EXAMPLE.read_text().splitlines()
+    ]
     addresses = {"DATABASE_URL=": "DATABASE_URL=postgresql+psycopg://db/parley", "REDIS_URL=": "REDIS_URL=redis://r/0"}
     file.write_text("\n".join(addresses.get(line, line) for line in lines))
 

@@ -24,8 +24,13 @@ def test_a_disk_that_is_too_small_is_named(
     program("mount")
     done = subprocess.run(
         (*namespaces("--mount"), "sh", "-c", SMALL, tmp_path, sys.executable, "-m", "scripts.run_tests", *arguments),
-        cwd=ROOT, env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
+        cwd=ROOT,
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     assert done.returncode == status
     line = f"The tests need 10 GB of disk in {tmp_path}, where 0.0 GB are free. Set TMPDIR to a folder with more.\n"
     assert done.stderr.startswith(line)

@@ -31,9 +31,14 @@ SECRETS = {
 def test_missing_and_wrong_settings_are_named_and_no_secret_is(command: tuple[str, ...]) -> None:
     """Each process ends at once and says which variables and why, in a line each, and nothing of their values."""
     started = subprocess.run(
-        (sys.executable, *command), env={"PATH": os.environ["PATH"], **SECRETS}, cwd=ROOT, capture_output=True,
-        text=True, timeout=60, check=False,
-    )  # fmt: skip
+        (sys.executable, *command),
+        env={"PATH": os.environ["PATH"], **SECRETS},
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
     said = started.stderr
     assert started.returncode == 1
     assert said.splitlines()[-2:] == [

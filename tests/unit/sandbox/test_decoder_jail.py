@@ -20,10 +20,21 @@ def test_there_is_no_way_out_of_the_decoder(tmp_path: Path) -> None:
     before = file.stat()
     with subprocess.Popen(["sleep", "60"]) as victim:
         ran = subprocess.run(
-            [sys.executable, "-I", str(Path(__file__).with_name("decoder_break.py")), str(ROOT), str(file),
-             str(victim.pid)],
-            cwd=tmp_path, env={}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            [
+                sys.executable,
+                "-I",
+                str(Path(__file__).with_name("decoder_break.py")),
+                str(ROOT),
+                str(file),
+                str(victim.pid),
+            ],
+            cwd=tmp_path,
+            env={},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert victim.poll() is None
         victim.kill()
     outcomes = dict(line.split("\t") for line in ran.stdout.splitlines())
@@ -33,5 +44,8 @@ def test_there_is_no_way_out_of_the_decoder(tmp_path: Path) -> None:
     assert [entry.name for entry in tmp_path.iterdir()] == ["recording"]
     after = file.stat()
     assert (after.st_mode, after.st_uid, after.st_mtime, after.st_size) == (
-        before.st_mode, before.st_uid, before.st_mtime, before.st_size
-    )  # fmt: skip
+        before.st_mode,
+        before.st_uid,
+        before.st_mtime,
+        before.st_size,
+    )

@@ -40,8 +40,13 @@ def test_there_is_no_way_out_of_the_child(tmp_path: Path) -> None:
         arguments = (proxy.address[1], canary.port, victim.pid, tmp_path / "socket", folder)
         ran = subprocess.run(
             [sys.executable, "-I", str(Path(__file__).with_name("jail_break.py")), str(ROOT), *map(str, arguments)],
-            cwd=tmp_path, env={}, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
-        )  # fmt: skip
+            cwd=tmp_path,
+            env={},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert victim.poll() is None, "the child ended a process that is not its own"
         victim.kill()
     outcomes = dict(line.split() for line in ran.stdout.splitlines())

@@ -223,8 +223,22 @@ def test_absurd_sample_rate(rate: int, folder: Path) -> None:
     """A WAV that claims a sample rate outside 4..384 kHz is unsupported_media, at once and in little memory."""
     source = folder / "slow.wav"
     samples = bytes(32_000)
-    header = struct.pack("<4sI4s4sIHHIIHH4sI", b"RIFF", 36 + len(samples), b"WAVE", b"fmt ", 16, 1, 1, rate,
-                         min(rate * 2, 2**32 - 1), 2, 16, b"data", len(samples))  # fmt: skip
+    header = struct.pack(
+        "<4sI4s4sIHHIIHH4sI",
+        b"RIFF",
+        36 + len(samples),
+        b"WAVE",
+        b"fmt ",
+        16,
+        1,
+        1,
+        rate,
+        min(rate * 2, 2**32 - 1),
+        2,
+        16,
+        b"data",
+        len(samples),
+    )
     source.write_bytes(header + samples)
     assert isinstance(refusal(source), UnsupportedMedia)
 

@@ -93,8 +93,12 @@ def test_scripts_without_spaces_are_compared_by_characters() -> None:
     words = (Word(0.0, 1.0, "今天", 0.9), Word(1.0, 2.0, "天气", 0.8), Word(2.0, 2.5, "好。", 0.7))
     edited = retimed(Segment(0, 0, 2.5, "今天天气好。", 0.9, None, words), "今天天汽好。")
     assert [(word.text, word.start, word.end) for word in edited] == [
-        ("今", 0.0, 0.5), ("天", 0.5, 1.0), ("天", 1.0, 1.5), ("汽", 1.5, 2.0), ("好。", 2.0, 2.5),
-    ]  # fmt: skip
+        ("今", 0.0, 0.5),
+        ("天", 0.5, 1.0),
+        ("天", 1.0, 1.5),
+        ("汽", 1.5, 2.0),
+        ("好。", 2.0, 2.5),
+    ]
 
 
 def test_a_segment_without_words_stays_without() -> None:
@@ -230,14 +234,15 @@ bodies = st.fixed_dictionaries(
     {},
     optional={
         "speakers": values | st.dictionaries(values.filter(lambda key: isinstance(key, str)), values, max_size=3),
-        "segments": values | st.lists(
+        "segments": values
+        | st.lists(
             st.fixed_dictionaries({"id": st.integers(-1, 4)}, optional={"text": values, "speaker": values}), max_size=3
         ),
         "tags": values | st.lists(values, max_size=3),
         "reference": values,
         "version": values,
     },
-)  # fmt: skip
+)
 
 
 @given(bodies)
