@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from shared.config import Settings, settings
-from tasks.engines.loading import model_name, weight_files
+from tasks.engines.folders import weight_files
+from tasks.engines.loading import model_name
 
 WAIT_S = 3600
 POLL_S = 2

@@ -17,7 +17,7 @@ import ctranslate2
 from shared.abilities import abilities
 from shared.config import Settings
 from shared.errors import ModelNotAllowed, ModelTooLarge, ModelUnavailable
-from tasks.engines import memory
+from tasks.engines import folders, memory
 from tasks.engines.faster_whisper import FasterWhisper
 from tasks.engines.recogniser import Recogniser
 from tasks.engines.whisper import Engine, Whisper
@@ -36,14 +36,8 @@ DIARIZATION_BYTES = 1_000_000_000
 """Memory that the diarization pipeline needs to be of use: 0.8 GB once it is loaded, torch included, and some more for
 an hour of conversation (measured on a CPU). Its networks are small, 33 MB; a card is charged the same, for safety."""
 
-ALIASES = {"large": "large-v3", "turbo": "large-v3-turbo"}
-"""Short names and the folder their weights are in."""
-
 ONNX_MEMORY_PER_BYTE = 1.5
 """Memory per byte of an ONNX model's files: the weights, and half as much for the work on one piece."""
-
-WHISPER_FILES = ("model.bin", "config.json", "tokenizer.json")
-"""What a folder must hold, beside a vocabulary. Without tokenizer.json faster-whisper would ask the Hub for one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +67,7 @@ class OnnxFiles:
 
 _models: OrderedDict[Engine | OnnxFiles, Recogniser] = OrderedDict()
 _diarizers: dict[_Pipeline, Diarizer] = {}
+_listeners: list[Callable[[], None]] = []
 
 
 def device(config: Settings) -> str:
@@ -135,13 +130,13 @@ def recogniser(config: Settings, name: str) -> Recogniser:
 def whisper(config: Settings, name: str) -> FasterWhisper:
     """The Whisper model `name` from MODEL_DIR/whisper/NAME. Raises as `recogniser`."""
     name = model_name(config, name)
-    folder = config.model_dir / "whisper" / ALIASES.get(name, name)
+    folder = folders.folder(config, name)
     engine = Engine(folder, device(config), compute_type(config), cpu_threads(config))
     cpu_fallback = Engine(folder, "cpu", _usual_type("cpu"), engine.cpu_threads) if engine.device == "cuda" else None
     return _cached(
         engine,
         f"The Whisper model {name}",
-        lambda: _check(folder, name),
+        lambda: folders.check(config, name),
         lambda: FasterWhisper(Whisper(engine, cpu_fallback)),
     )
 
@@ -153,11 +148,11 @@ def onnx(config: Settings, name: str) -> OnnxRecogniser:
     from tasks.engines.onnx import CUDA, OnnxRecogniser
 
     has_card = device(config) == "cuda" and CUDA in onnxruntime.get_available_providers()
-    files = OnnxFiles(config.model_dir / "onnx" / name, "cuda" if has_card else "cpu", cpu_threads(config))
+    files = OnnxFiles(folders.folder(config, name), "cuda" if has_card else "cpu", cpu_threads(config))
     return _cached(
         files,
         f"The model {name}",
-        lambda: _check_onnx(files.folder, name),
+        lambda: folders.check(config, name),
         lambda: OnnxRecogniser(files.folder, abilities(name), files.device, files.cpu_threads),
     )
 
@@ -178,6 +173,7 @@ def _cached(key: Engine | OnnxFiles, title: str, check: Callable[[], None], load
     except Exception as error:
         raise ModelUnavailable(f"{title} cannot be loaded ({type(error).__name__}).") from error
     _models[key] = model
+    _tell()
     return model
 
 
@@ -197,6 +193,17 @@ def diarization(config: Settings) -> Diarizer:
 
         loaded = _diarizers[key] = load_pipeline(folder, mode=key.mode, device=where, token=token)
     return loaded
+
+
+def loaded(config: Settings) -> list[str]:
+    """The offered speech models that this process has in memory."""
+    in_memory = {key.folder for key in _models}
+    return [name for name in config.allowed_models if folders.folder(config, name) in in_memory]
+
+
+def on_change(listener: Callable[[], None]) -> None:
+    """Call `listener` whenever a speech model was loaded or dropped, in the thread that did it."""
+    _listeners.append(listener)
 
 
 def let_go() -> int:
@@ -233,30 +240,9 @@ def _drop(key: Engine | OnnxFiles) -> None:
     model = _models.pop(key)
     if model.device != "cpu":
         model.unload()  # what is only forgotten stays in CTranslate2's cache, where nobody else can have it
+    _tell()
 
 
-def weight_files(config: Settings, name: str) -> list[Path]:
-    """What must be in MODEL_DIR for this speech model, as far as it can be told by name."""
-    if abilities(name).engine == "onnx":
-        return [config.model_dir / "onnx" / name / "config.json"]
-    folder = config.model_dir / "whisper" / ALIASES.get(name, name)
-    return [folder / file for file in WHISPER_FILES]
-
-
-def _check_onnx(folder: Path, name: str) -> None:
-    if not (folder / "config.json").is_file() or not any(folder.glob("*.onnx")):
-        raise ModelUnavailable(
-            f"The weights of {name} are not here: MODEL_DIR/onnx/{name} has no config.json or no .onnx file "
-            "(docs/models.md says where they come from)."
-        )
-
-
-def _check(folder: Path, name: str) -> None:
-    missing = [file for file in WHISPER_FILES if not (folder / file).is_file()]
-    if not any(folder.glob("vocabulary.*")):
-        missing.append("vocabulary.json")
-    if missing:
-        raise ModelUnavailable(
-            f"The weights of {name} are not here ({', '.join(missing)} missing). "
-            f"Fetch them with: python -m scripts.download_models --model {ALIASES.get(name, name)}"
-        )
+def _tell() -> None:
+    for listener in _listeners:
+        listener()

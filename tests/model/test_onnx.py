@@ -99,8 +99,12 @@ def test_weights_that_are_not_there_are_named(config: Settings, tmp_path: Path) 
 
 
 def test_it_is_loaded_once_and_let_go(onnx_config: Settings) -> None:
-    """The same model is the same object until it is let go."""
+    """The same model is the same object until it is let go; whoever listens is told of both."""
+    loading.let_go()
+    in_memory: list[list[str]] = []
+    loading.on_change(lambda: in_memory.append(loading.loaded(onnx_config)))
     first = loading.recogniser(onnx_config, NAME)
     assert loading.recogniser(onnx_config, NAME) is first
-    assert loading.let_go() >= 1
+    assert loading.let_go() == 1
     assert loading.recogniser(onnx_config, NAME) is not first
+    assert in_memory == [[NAME], [], [NAME]]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.engines.loading import WHISPER_FILES
+from tasks.engines.folders import WHISPER_FILES
 
 ROOT = Path(__file__).resolve().parents[3]
 ADDRESSES = {"DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
