@@ -104,13 +104,28 @@ def _key(server: Server, has_key: bool) -> Iterator[Finding]:
         )
         return
     yield Finding("key", "ok", "is valid")
-    names = [model["id"] for model in offered["models"]]
-    yield Finding(
-        "models",
-        "ok" if names else "fail",
-        f"{', '.join(names) or 'none'}; default {offered['default']}",
-        "" if names else "Correct WHISPER_MODELS of the server.",
-    )
+    yield _models(offered)
+
+
+def _models(offered: dict[str, Any]) -> Finding:
+    """What can be asked for. Whether it is installed is unknown where no worker runs, or on an older server."""
+    models: list[dict[str, Any]] = offered["models"]
+    default = offered["default"]
+    absent = [model["id"] for model in models if model.get("installed") is False]
+    names = [
+        f"{model['id']} (loaded)" if model.get("loaded") else model["id"]
+        for model in models
+        if model["id"] not in absent
+    ]
+    summary = f"{', '.join(names) or 'none'}; default {default}"
+    if absent:
+        summary += f"; not installed: {', '.join(absent)}"
+    if not models:
+        return Finding("models", "fail", summary, "Correct WHISPER_MODELS of the server.")
+    if not names or default in absent:
+        advice = "Fetch weights for its workers: python -m scripts.download_models --model NAME (docs/models.md)."
+        return Finding("models", "fail", summary, advice)
+    return Finding("models", "ok", summary)
 
 
 def _show(remote: list[Finding], local: list[Finding]) -> None:

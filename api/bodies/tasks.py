@@ -213,6 +213,15 @@ class ModelInfo(BaseModel):
     english_only: bool
     translates: bool = Field(description="Whether `task=translate` gives English text")
     detects_language: bool = Field(description="Without it, a model of several languages needs `language`")
+    installed: bool | None = Field(
+        description="Whether a running worker has its weights. null: unknown, as no worker that recognises speech is "
+        "running, or one of them does not report its models",
+        examples=[True],
+    )
+    loaded: bool | None = Field(
+        description="Whether a running worker has it in memory; if not, the next task loads it first. null: unknown",
+        examples=[True],
+    )
 
 
 class Models(BaseModel):

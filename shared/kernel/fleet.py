@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from sqlalchemy import delete, func, select
@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 
 from shared.kernel.ring_window import LIVE_S
 from shared.models import Worker
-from shared.stages import queues
+from shared.stages import STAGES, queues
 
 LOST_S = 600.0
 """How long a worker that fell silent without a goodbye counts as deaf: until then whoever started it should have
@@ -35,6 +35,27 @@ class Crew:
     deaf: int
 
 
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """Speech models of a worker, or of all of them: `installed` ones have their weights on a disk, `loaded` ones are in
+    memory. It is not `is_whole` when some worker did not say what it has, or none is there."""
+
+    installed: Collection[str]
+    loaded: Collection[str]
+    is_whole: bool = True
+
+    def has_installed(self, name: str) -> bool | None:
+        """Whether a worker has the weights; None when nobody knows."""
+        return self._has(name, self.installed)
+
+    def has_loaded(self, name: str) -> bool | None:
+        """Whether a worker has the model in memory; None when nobody knows."""
+        return self._has(name, self.loaded)
+
+    def _has(self, name: str, names: Collection[str]) -> bool | None:
+        return True if name in names else False if self.is_whole else None
+
+
 def crews(work: Session) -> Mapping[str, Crew]:
     """The crew of every queue, by its name, those of queues that nobody serves too."""
     silent_s = func.extract("epoch", func.now() - Worker.seen_at)
@@ -47,11 +68,32 @@ def crews(work: Session) -> Mapping[str, Crew]:
     return by_queue
 
 
-def show(work: Session, name: str, queues: list[str], slots: int, *, deaf: bool) -> None:
-    """The sign of life of a worker."""
-    row = insert(Worker).values(name=name, queues=queues, slots=slots, deaf=deaf)
-    news = {"queues": queues, "slots": slots, "deaf": deaf, "seen_at": func.clock_timestamp()}
-    work.execute(row.on_conflict_do_update(index_elements=["name"], set_=news))
+def stock(work: Session) -> Stock:
+    """The speech models of all workers that now take what is to be recognised."""
+    silent_s = func.extract("epoch", func.now() - Worker.seen_at)
+    serves = Worker.queues.contains([STAGES["transcribe"].queue])
+    # workers of one kind mostly have the same, so that a large fleet is a few rows, too
+    query = select(Worker.installed, Worker.loaded).where(silent_s < LIVE_S, ~Worker.deaf, serves).distinct()
+    rows = work.execute(query).all()
+    return Stock(
+        installed={name for installed, _ in rows for name in installed or ()},
+        loaded={name for _, loaded in rows for name in loaded or ()},
+        is_whole=bool(rows) and all(installed is not None for installed, _ in rows),
+    )
+
+
+def show(work: Session, name: str, queues: list[str], slots: int, *, deaf: bool, stock: Stock | None = None) -> None:
+    """The sign of life of a worker. `stock` is None where it knows of no speech models."""
+    news = {
+        "queues": queues,
+        "slots": slots,
+        "deaf": deaf,
+        "installed": sorted(stock.installed) if stock else None,
+        "loaded": sorted(stock.loaded) if stock else None,
+    }
+    row = insert(Worker).values(name=name, **news)
+    seen = {"seen_at": func.clock_timestamp()}
+    work.execute(row.on_conflict_do_update(index_elements=["name"], set_=news | seen))
 
 
 def has_turn(work: Session) -> bool:

@@ -24,3 +24,5 @@ class Worker(Base):
     started_at: Mapped[datetime] = mapped_column(server_default=func.now())
     seen_at: Mapped[datetime] = mapped_column(server_default=func.now())
     deaf: Mapped[bool] = mapped_column(server_default=text("false"))  # alive, but takes nothing: worker/deafness.py
+    installed: Mapped[list[str] | None]  # offered speech models whose weights it has; null where it does not say
+    loaded: Mapped[list[str] | None]  # those that a process of its pool has in memory

@@ -22,6 +22,7 @@ from shared.stages import HEAVY
 from shared.telemetry.logs import get_logger
 from tasks.engine import engine
 from tasks.engines import cards, loading
+from tasks.worker import inventory
 
 log = get_logger(__name__)
 
@@ -41,6 +42,7 @@ def prepare(queues: Collection[str], processes: int, config: Settings) -> None:
     A process that replaces a killed one does so too; if it cannot, the stages that it is given fail with the reason.
     """
     number = getattr(current_process(), "index", 0)  # the main process, of a pool without others, has none
+    inventory.keep(number, config)
     _states[number] = READY if _load(queues, number, processes, config) else FAILED
 
 

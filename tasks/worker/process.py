@@ -27,7 +27,7 @@ from tasks.app import app, rings_of
 from tasks.engine import engine
 from tasks.engines import cards
 from tasks.sweep import sweep
-from tasks.worker import metrics, preload, pulse, shutdown
+from tasks.worker import inventory, metrics, preload, pulse, shutdown
 from tasks.worker.deafness import Deafness
 from tasks.worker.forks import no_fork
 from tasks.worker.workspace import sweep_scratch
@@ -180,8 +180,9 @@ def _watch(name: str, queues: list[str], slots: int, deafness: Deafness) -> None
     while not _ended.is_set():
         with no_fork():
             try:
+                stock = inventory.stock(queues, _processes, settings())
                 with session() as work:
-                    fleet.show(work, name, queues, slots, deaf=deafness.is_deaf)
+                    fleet.show(work, name, queues, slots, deaf=deafness.is_deaf, stock=stock)
                     sweeps = fleet.has_turn(work)
                 if sweeps:
                     sweep()

@@ -59,3 +59,28 @@ def test_of_a_large_fleet_a_few_sweep(workers: Session) -> None:
     assert all(fleet.has_turn(workers) for _ in range(50))
     workers.execute(insert(Worker), [{"name": f"{n}@crowd", "queues": ["asr"], "slots": 1} for n in range(400)])
     assert 0 < sum(fleet.has_turn(workers) for _ in range(1000)) < 40
+
+
+def test_models_are_those_of_all_workers_that_recognise(workers: Session) -> None:
+    """What one has installed or loaded counts, but not that of a deaf or silent one, or of one of other queues."""
+    fleet.show(workers, LISTENS, ["asr"], 1, deaf=False, stock=fleet.Stock(["base", "tiny"], ["base"]))
+    fleet.show(workers, "f@of-this-test", ["asr"], 1, deaf=False, stock=fleet.Stock(["tiny"], ["tiny"]))
+    fleet.show(workers, DEAF, ["asr"], 1, deaf=True, stock=fleet.Stock(["small"], ["small"]))
+    fleet.show(workers, "g@of-this-test", ["io"], 1, deaf=False)
+    for name in (SILENT, LOST, FORGOTTEN):
+        workers.execute(update(Worker).where(Worker.name == name).values(installed=["medium"], loaded=["medium"]))
+    stock = fleet.stock(workers)
+    assert [stock.has_installed(name) for name in ("base", "tiny", "small", "medium")] == [True, True, False, False]
+    assert [stock.has_loaded(name) for name in ("base", "tiny", "small", "medium")] == [True, True, False, False]
+
+
+def test_a_model_is_unknown_rather_than_missing_while_a_worker_does_not_say(workers: Session) -> None:
+    """As one of an older release; what another one has is certain. Of no worker at all nothing is known."""
+    fleet.show(workers, "f@of-this-test", ["asr"], 1, deaf=False, stock=fleet.Stock(["tiny"], []))
+    stock = fleet.stock(workers)
+    assert [stock.has_installed(name) for name in ("tiny", "base")] == [True, None]
+    assert stock.has_loaded("tiny") is None
+    workers.execute(delete(Worker).where(Worker.name == LISTENS))
+    assert [fleet.stock(workers).has_installed(name) for name in ("tiny", "base")] == [True, False]
+    workers.execute(delete(Worker))
+    assert [fleet.stock(workers).has_installed("tiny"), fleet.stock(workers).has_loaded("tiny")] == [None, None]

@@ -20,6 +20,7 @@ from sqlalchemy import func, make_url, select, text
 from scripts.local.stack import Stack
 from shared.config import Settings, settings
 from shared.db import alembic_config, engine, forget_engine, is_migrated, session
+from shared.kernel import fleet
 from shared.models import ApiKey, Artifact, Erasure, Job, Stage, Worker
 
 ROOT = Path(__file__).parents[3]
@@ -207,3 +208,24 @@ def test_0006_marks_the_environments_keys_and_keeps_nothing_of_any(empty: str) -
     with session() as opened:
         found = opened.execute(text("SELECT left(digest, 1), prefix, from_environment FROM api_keys ORDER BY 1")).all()
     assert [tuple(row) for row in found] == [(one, "sha256:" + one * 12, one == "a") for one in "abcd"]
+
+
+def test_workers_of_the_release_before_0008_go_on(empty: str) -> None:
+    """Its sign of life, word by word, makes a row and renews it; what models it has is unknown, not none."""
+    assert run("upgrade").returncode == 0
+    before = text(
+        "INSERT INTO workers (name, queues, slots, deaf) VALUES ('asr@old', '{asr}', 1, false)"
+        " ON CONFLICT (name) DO UPDATE SET queues = '{asr}', slots = 1, deaf = false, seen_at = clock_timestamp()"
+    )
+    for _ in range(2):
+        with session() as opened:
+            opened.execute(before)
+            assert fleet.stock(opened).has_installed("base") is None
+    with session() as opened:
+        fleet.show(opened, "asr@new", ["asr"], 1, deaf=False, stock=fleet.Stock(["base"], []))
+        stock = fleet.stock(opened)
+        assert (stock.has_installed("base"), stock.has_installed("tiny"), stock.has_loaded("base")) == (
+            True,
+            None,
+            None,
+        )

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import httpx
 import pytest
 
 from scripts.local.apps import API, worker
 from scripts.weights.fixtures import fixture
-from tests.faults.rig import Rig, start
+from tests.faults.rig import Rig, eventually, start
 from tests.model.onnx_model import NAME, make
 
+ROOT = Path(__file__).parents[3]
 PATIENCE_S = 120
+ABSENT = "tiny.en"
+"""Offered, but its weights are nowhere."""
 
 
 @pytest.fixture(scope="module")
@@ -20,8 +29,9 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     models = tmp_path_factory.mktemp("models")
     make(models)
     apps = (API, worker("all", "io,cpu,asr", concurrency=1, threads=1))
-    settings = {"engine": "models", "model_dir": models, "whisper_model": NAME, "whisper_models": NAME, "device": "cpu"}
-    with start(tmp_path_factory.mktemp("onnx"), apps, **settings) as running:
+    settings = {"engine": "models", "model_dir": models, "device": "cpu", "preload_models": "false"}
+    names = {"whisper_model": NAME, "whisper_models": f"{NAME},{ABSENT}"}
+    with start(tmp_path_factory.mktemp("onnx"), apps, **settings, **names) as running:
         yield running
 
 
@@ -43,8 +53,49 @@ def test_a_recording_comes_back_in_its_words(rig: Rig) -> None:
 
 def test_the_catalogue_says_what_runs_it(rig: Rig) -> None:
     """GET /models has its engine and its languages."""
-    (model,) = rig.caller.http.get("/models").json()["models"]
-    assert (model["id"], model["engine"], model["languages"]) == (NAME, "onnx", ["en"])
+    models = rig.caller.http.get("/models").json()["models"]
+    assert [(model["id"], model["engine"]) for model in models] == [(NAME, "onnx"), (ABSENT, "faster_whisper")]
+    assert models[0]["languages"] == ["en"]
+
+
+def test_the_catalogue_says_what_the_workers_have(rig: Rig) -> None:
+    """Nothing is known once the last has ended. Of a new one it is known that one model's weights are there; it is
+    loaded from its first task on, and no longer once the process that held it was killed."""
+    http = rig.caller.http
+
+    def models_are(installed: list[bool | None], loaded: list[bool | None]) -> Callable[[], bool]:
+        def is_so() -> bool:
+            models = http.get("/models").json()["models"]
+            found = [model["installed"] for model in models], [model["loaded"] for model in models]
+            return found == (installed, loaded)
+
+        return is_so
+
+    rig.stack.stop_process("worker-all")
+    assert models_are([None, None], [None, None])()
+    assert doctor(rig)["said"] == f"{NAME}, {ABSENT}; default {NAME}"
+
+    rig.stack.start_process("worker-all")
+    eventually(models_are([True, False], [False, False]), "a worker without a loaded model", PATIENCE_S)
+
+    assert submit(http, wait=str(PATIENCE_S), mode="accurate").status_code == 200
+    eventually(models_are([True, False], [True, False]), "its model is loaded", PATIENCE_S)
+    assert doctor(rig)["said"] == f"{NAME} (loaded); default {NAME}; not installed: {ABSENT}"
+
+    worker_pid = rig.stack.pid("worker-all")
+    (child,) = Path(f"/proc/{worker_pid}/task/{worker_pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGKILL)
+    eventually(models_are([True, False], [False, False]), "the killed process is forgotten", PATIENCE_S)
+
+
+def doctor(rig: Rig) -> dict[str, str]:
+    """What `parley doctor` finds of the models."""
+    environ = {"PATH": os.environ["PATH"], "PARLEY_URL": rig.stack.url, "PARLEY_API_KEY": rig.stack.api_key}
+    argv = (sys.executable, "-m", "cli", "doctor", "--json")
+    answer = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
+    (finding,) = [each for each in json.loads(answer.stdout) if each["name"] == "models"]
+    assert isinstance(finding, dict)
+    return finding
 
 
 @pytest.mark.parametrize(("field", "value"), [("prompt", "Valkey"), ("temperature", "0.2"), ("language", "fr")])

@@ -109,11 +109,16 @@ def test_each_process_has_its_models_and_its_card_before_work_is_taken(servers: 
         assert {event["process"] for event in running.named("models_loaded")} == {0, 1}
 
 
-def test_a_pool_without_children_loads_them_too(servers: Stack) -> None:
-    """With -P solo the one process has the models before it is ready."""
-    with worker(servers, "-P", "solo", "-n", "solo-models@%h") as running:
+def test_a_pool_without_children_loads_them_too(servers: Stack, environment: Settings) -> None:
+    """With -P solo the one process has the models before it is ready, and its first sign of life says which."""
+    name = "solo-models@here"
+    with worker(servers, "-P", "solo", "-n", name, WHISPER_MODELS="tiny.en,medium") as running:
         running.until(lambda: running.named("worker_ready"))
         assert len(running.named("models_loaded")) == 1
+        running.until(lambda: is_known(name))
+        with session() as opened:
+            row = opened.get_one(Worker, name)
+            assert (row.installed, row.loaded) == (["tiny.en"], ["tiny.en"])
 
 
 @pytest.mark.parametrize("pool", ["prefork", "solo"])
