@@ -50,7 +50,7 @@ STAGES: dict[str, StageRecord] = {
         needs=("convert",),
         queue="asr",
         weight=55,
-        version=2,
+        version=3,
         options=("model", "language", "task", "prompt", "hotwords", "temperature", "mode"),
         pace=_recognition_pace,
         writes_words=True,
@@ -64,7 +64,7 @@ STAGES: dict[str, StageRecord] = {
         applies=lambda options: bool(options["diarization"]),
         pace=lambda _: ("diarize",),
     ),
-    "merge": StageRecord(needs=("transcribe", "diarize"), queue="cpu", weight=2, version=2),
+    "merge": StageRecord(needs=("transcribe", "diarize"), queue="cpu", weight=2, version=3),
     "store": StageRecord(needs=("merge",), queue="io", weight=2),
 }
 """By name, each behind those that it needs."""

@@ -74,7 +74,7 @@ class ResultQuality(BaseModel):
     words: int
     uncertain_words: int = Field(description="With a confidence below 0.5")
     mean_confidence: float | None = Field(description="Of all words; null without words", examples=[0.87])
-    dropped: list[ResultStretch] = Field(description="Somebody speaks for 2 s or more, and there are no words")
+    dropped: list[ResultStretch] = Field(description="Somebody speaks for 1 s or more, and there are no words")
     loops: list[ResultStretch] = Field(description="The recogniser repeats itself")
     low_confidence: list[ResultStretch] = Field(description="Segments with a confidence below 0.5")
 

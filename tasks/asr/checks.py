@@ -36,6 +36,12 @@ are off by the 0.2 s that cross-attention is."""
 MIN_LANGUAGE_PROBABILITY = 0.5
 """Below it the other languages together are likelier than the one chosen."""
 
+MIN_ECHO_WORDS = 3
+"""Fewer words of the prompt may well have been spoken: it is there to be said."""
+
+FASTEST_WORD_S = 0.12
+"""Nobody speaks a longer run of words faster: 500 a minute, twice an auctioneer's conversation."""
+
 SLACK_S = 0.2
 """How far a word's times may be off (see `MIN_SPEECH_SHARE`)."""
 
@@ -88,9 +94,20 @@ def unlikely(utterances: Iterable[Utterance]) -> Iterator[Caveat]:
             )
 
 
+def echoes(utterances: Iterable[Utterance], speech: Sequence[Span], context: str) -> Iterator[Caveat]:
+    """Words of the prompt or the hotwords where there is too little voice, unpadded and in order, to have said them."""
+    shown = f" {' '.join(_plain(context.split()))} "
+    for utterance in utterances:
+        words = _plain(utterance.text.split())
+        voice = overlap(Span(utterance.start - SLACK_S, utterance.end + SLACK_S), speech)
+        if len(words) >= MIN_ECHO_WORDS and f" {' '.join(words)} " in shown and voice < FASTEST_WORD_S * len(words):
+            message = "This text repeats the prompt, and there is too little voice for so many words."
+            yield Caveat("prompt_echo", message, utterance.start, utterance.end)
+
+
 def repeats(words: Sequence[str]) -> list[tuple[int, int]]:
     """First and last index of every stretch in which a phrase is repeated, case and punctuation aside."""
-    plain = np.array(["".join(c for c in word.casefold() if c.isalnum()) for word in words], dtype=np.str_)
+    plain = np.array(_plain(words), dtype=np.str_)
     ids = np.unique(plain, return_inverse=True)[1]
     stretches: list[tuple[int, int]] = []
     for length in range(1, min(MAX_PHRASE_WORDS, len(ids) // MIN_REPEATS) + 1):
@@ -129,6 +146,11 @@ def joined(caveats: Iterable[Caveat]) -> tuple[Caveat, ...]:
             latest[caveat.code] = len(result)
             result.append(caveat)
     return tuple(result)
+
+
+def _plain(words: Iterable[str]) -> list[str]:
+    """`words` without case and punctuation."""
+    return ["".join(c for c in word.casefold() if c.isalnum()) for word in words]
 
 
 def _units(segment: Segment) -> list[tuple[str, Span]]:

@@ -8,11 +8,12 @@ from functools import partial
 from itertools import accumulate
 from typing import Literal
 
-from shared.transcript import Progress
+from shared.transcript import SAMPLE_RATE, Progress
 from tasks.asr.packing import Packing
+from tasks.asr.repair import batches, repaired
 from tasks.asr.segments import Utterance
 from tasks.asr.vad import Read, Samples, Span, close_gaps
-from tasks.engines.recogniser import DecodingOptions, Piece, Recogniser
+from tasks.engines.recogniser import Chunk, DecodingOptions, Piece, Recogniser
 from tasks.engines.speech_errors import engine_errors
 from tasks.engines.step_down import StepDown
 
@@ -94,8 +95,20 @@ def _behind(
         lengths = [chunk.duration for chunk in packing.chunks()]
         bounds = zip(accumulate(lengths, initial=0.0), accumulate(lengths), strict=False)
         chunks = [(start, end) for start, end in bounds if last is None or start > last.chunk_start]
-    if chunks:
+    if how.sequential:
         yield from recogniser.decode(samples, chunks, how, batch_size)
+        return
+    for batch in batches(chunks, batch_size):
+        pieces = recogniser.decode(samples, batch, how, batch_size)
+        yield from repaired(pieces, batch, partial(_alone, samples, how, recogniser)) if recogniser.seeks else pieces
+
+
+def _alone(samples: Samples, how: DecodingOptions, recogniser: Recogniser, chunk: Chunk) -> list[Piece]:
+    """The pieces of one chunk, decoded step by step with retries."""
+    start, end = chunk
+    samples = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
+    pieces = recogniser.decode(samples, [(0.0, end - start)], replace(how, sequential=True), 1)
+    return [piece.moved(start) for piece in pieces]
 
 
 def context(options: TranscribeOptions, recogniser: Recogniser) -> str | None:

@@ -11,6 +11,7 @@ from itertools import accumulate
 import numpy as np
 
 from shared.transcript import SAMPLE_RATE
+from tasks.asr.loudness import leveled
 from tasks.asr.vad import CHUNK_S, Read, Samples, Span
 
 
@@ -30,11 +31,12 @@ class Packing:
         return self.ends[-1]
 
     def samples(self, read: Read) -> Samples:
-        """The packed audio. Reads from the first start to the last end at once: see `windows` for how much that is."""
+        """The packed audio, every stretch as loud as the others. Reads from the first start to the last end at once:
+        see `windows` for how much that is."""
         start, end = self.spans[0].start, self.spans[-1].end
         recording = read(start, end)
         marks = [(round((s.start - start) * SAMPLE_RATE), round((s.end - start) * SAMPLE_RATE)) for s in self.spans]
-        return np.concatenate([recording[a:b] for a, b in marks])
+        return np.concatenate([leveled(recording[a:b]) for a, b in marks])
 
     def chunks(self, max_s: float = CHUNK_S) -> list[Packing]:
         """The same stretches in parts of at most `max_s`; a longer stretch is a part by itself."""

@@ -114,6 +114,7 @@ def recognise(
         *checks.compressible(utterances),
         *checks.on_silence(segments, part.speech),
         *checks.unlikely(utterances),
+        *checks.echoes(utterances, part.speech, " ".join(filter(None, (options.prompt, options.hotwords)))),
         *quality.dropped_speech(stretch for stretch, _ in dropped),
         *step_down.caveats(),
     ]

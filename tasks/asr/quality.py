@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 from shared.transcript import Caveat, Quality, Segment, SpeakerTurn, Stretch, Transcription
 from tasks.asr.checks import SLACK_S
 from tasks.asr.segments import PAUSE_S
 from tasks.asr.vad import Span
 
-MIN_DROPPED_S = 2.0
-"""Speech without words counts from here on. The times of the words on both sides may be off by 0.76 s each (see
-`NEAREST_TURN_S` in merge.py), and a laugh or an "mm" that Whisper rightly passes over is shorter, too."""
+MIN_DROPPED_S = 1.0
+"""Speech without words counts from here on: a short sentence takes as long. A laugh or an "mm" that Whisper rightly
+passes over is shorter, and so are most errors of the times of the words on both sides."""
 
 UNCERTAIN = 0.5
 """Confidence below which a word is likelier wrong than right, as far as the model can tell."""
@@ -53,6 +53,19 @@ def _passages(gap: Span, speech: Sequence[Span]) -> Iterator[list[Span]]:
         yield passage
 
 
+def silent_turns(turns: Sequence[SpeakerTurn], segments: Sequence[Segment], known: Sequence[Stretch]) -> list[Stretch]:
+    """Turns of a speaker, in order, in which there is no word of anybody and which are not among the `known`."""
+    spoken = sorted((unit.start, unit.end) for segment in segments for unit in segment.words or (segment,))
+    covered = sorted([*spoken, *((stretch.start, stretch.end) for stretch in known)])
+    latest = list(accumulate((end for _, end in covered), max))  # the latest end up to each, whatever is in between
+    stretches = []
+    for turn in turns:
+        before = bisect_left(covered, (turn.end, 0.0)) - 1  # the last that begins before the turn ends
+        if turn.end - turn.start >= MIN_DROPPED_S and (before < 0 or latest[before] <= turn.start):
+            stretches.append(Stretch(turn.start, turn.end))
+    return stretches
+
+
 def dropped_speech(stretches: Iterable[Stretch]) -> Iterator[Caveat]:
     """Says where words may be missing."""
     for stretch in stretches:
@@ -67,10 +80,11 @@ def assess(transcription: Transcription, segments: Sequence[Segment], turns: Seq
     wordless = [segment for segment in segments if not segment.words]
     count = len(words) + sum(len(segment.text.split()) for segment in wordless)
     confidences = [*words, *(segment.confidence for segment in wordless for _ in segment.text.split())]
+    silent: tuple[Stretch, ...] = () if turns is None else _joined(silent_turns(turns, segments, transcription.dropped))
     return Quality(
         speech_seconds=transcription.speech_seconds,
-        dropped_seconds=transcription.dropped_seconds,
-        dropped=transcription.dropped,
+        dropped_seconds=transcription.dropped_seconds + sum(stretch.end - stretch.start for stretch in silent),
+        dropped=tuple(sorted((*transcription.dropped, *silent), key=lambda stretch: stretch.start)),
         loops=_joined(
             Stretch(warning.start, warning.end)
             for warning in transcription.warnings

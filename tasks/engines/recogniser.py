@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 import numpy as np
@@ -54,6 +54,12 @@ class Piece:
     no_speech_prob: float
     compression_ratio: float
     chunk_start: float
+
+    def moved(self, seconds: float) -> Piece:
+        """The same piece, that much later."""
+        words = tuple(replace(word, start=word.start + seconds, end=word.end + seconds) for word in self.words)
+        start, end, chunk_start = (time + seconds for time in (self.start, self.end, self.chunk_start))
+        return replace(self, start=start, end=end, words=words, chunk_start=chunk_start)
 
 
 class Recogniser(Protocol):

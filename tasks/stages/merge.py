@@ -11,7 +11,7 @@ from dataclasses import replace
 from itertools import groupby
 
 from shared.transcript import Diarization, Segment, Speaker, SpeakerTurn, Transcript, Transcription, Word
-from tasks.asr.quality import assess
+from tasks.asr.quality import assess, dropped_speech
 from tasks.asr.shard_join import join
 
 NEAREST_TURN_S = 1.0
@@ -54,6 +54,8 @@ def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> T
     silent = dict.fromkeys(turn.speaker for turn in turns if turn.speaker not in speakers)
     names = {label: f"spk_{number}" for number, label in enumerate([*speakers, *silent], start=1)}
     seconds = _seconds(speakers, turns)
+    quality = assess(transcription, segments, turns if diarization else None)
+    silent_turns = dropped_speech(stretch for stretch in quality.dropped if stretch not in transcription.dropped)
     return Transcript(
         language=transcription.language,
         language_probability=transcription.language_probability,
@@ -62,8 +64,8 @@ def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> T
         segments=tuple(_named(segment, number, names) for number, segment in enumerate(segments)),
         speakers=tuple(Speaker(names[label], talked) for label, talked in seconds.items()),
         turns=tuple(replace(turn, speaker=names[turn.speaker]) for turn in turns),
-        warnings=(*transcription.warnings, *(diarization.warnings if diarization else ())),
-        quality=assess(transcription, segments, turns if diarization else None),
+        warnings=(*transcription.warnings, *silent_turns, *(diarization.warnings if diarization else ())),
+        quality=quality,
     )
 
 

@@ -20,7 +20,7 @@ from shared.transcript import (
     Word,
     from_json,
 )
-from tasks.asr.quality import MIN_DROPPED_S, dropped, dropped_speech, overlapped
+from tasks.asr.quality import MIN_DROPPED_S, dropped, dropped_speech, overlapped, silent_turns
 from tasks.asr.vad import Span
 from tasks.stages.merge import merge
 
@@ -54,8 +54,8 @@ def test_a_sentence_that_is_missing_is_found() -> None:
 
 
 def test_a_laugh_or_an_inexact_time_is_no_missing_sentence() -> None:
-    """Less than two seconds of speech between words are not reported, however long the pause."""
-    assert dropped([said(0, 0.9), said(30, 0.9)], [Span(0, 1.5), Span(10, 11.2), Span(30, 31)], WHOLE) == []
+    """Less than a second of speech between words is not reported, however long the pause."""
+    assert dropped([said(0, 0.9), said(30, 0.9)], [Span(0, 1.5), Span(10, 10.9), Span(30, 31)], WHOLE) == []
 
 
 def test_speech_of_which_nothing_was_recognised_is_all_missing() -> None:
@@ -69,7 +69,7 @@ moments = st.integers(0, 120).map(lambda half: half / 2)
 
 @given(st.lists(st.tuples(moments, moments), max_size=8), st.lists(moments, max_size=16, unique=True))
 def test_what_is_missing_is_speech_and_has_no_words(spoken: list[tuple[float, float]], edges: list[float]) -> None:
-    """Whatever was said: a reported stretch holds at least two seconds of speech, and no word begins inside it."""
+    """Whatever was said: a reported stretch holds at least a second of speech, and no word begins inside it."""
     words = sorted((min(pair), max(pair)) for pair in spoken)
     segments = [Segment(n, start, end, "word", 0.9) for n, (start, end) in enumerate(words)]
     ordered = sorted(edges)
@@ -77,6 +77,35 @@ def test_what_is_missing_is_speech_and_has_no_words(spoken: list[tuple[float, fl
     for stretch, seconds in dropped(segments, speech, WHOLE):
         assert MIN_DROPPED_S <= seconds <= stretch.end - stretch.start + 1e-9
         assert not any(stretch.start < start < stretch.end for start, _ in words)
+
+
+def test_a_turn_without_words_is_missing_speech() -> None:
+    """A quiet voice that only the diarization hears: its turn is in `dropped`, with a warning, once."""
+    turns = (SpeakerTurn(0, 2, "A"), SpeakerTurn(5, 6.7, "B"), SpeakerTurn(10, 10.8, "B"), SpeakerTurn(20, 24, "A"))
+    known = replace(
+        shard(said(0, 0.9, 0.9)),
+        dropped=(Stretch(20.5, 23.0),),
+        dropped_seconds=2.5,
+        warnings=tuple(dropped_speech([Stretch(20.5, 23.0)])),
+    )
+    transcript = merge([known], Diarization(turns, turns))
+    assert transcript.quality is not None
+    assert transcript.quality.dropped == (Stretch(5, 6.7), Stretch(20.5, 23.0))
+    assert transcript.quality.dropped_seconds == pytest.approx(1.7 + 2.5)
+    assert [(c.start, c.end) for c in transcript.warnings if c.code == "dropped_speech"] == [(20.5, 23.0), (5, 6.7)]
+
+
+@given(st.lists(st.tuples(moments, moments), max_size=8), st.lists(st.tuples(moments, moments), max_size=8))
+def test_a_turn_with_a_word_in_it_is_not_missing(
+    spoken: list[tuple[float, float]], talked: list[tuple[float, float]]
+) -> None:
+    segments = [Segment(n, min(pair), max(pair), "word", 0.9) for n, pair in enumerate(spoken)]
+    turns = sorted((SpeakerTurn(min(pair), max(pair), "A") for pair in talked), key=lambda turn: turn.start)
+    silent = set(silent_turns(turns, segments, []))
+    for turn in turns:
+        heard = any(s.start < turn.end and s.end > turn.start for s in segments)
+        is_silent = turn.end - turn.start >= MIN_DROPPED_S and not heard
+        assert (Stretch(turn.start, turn.end) in silent) is is_silent
 
 
 # ---- the report

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from shared.errors import Interrupted
 from shared.transcript import SAMPLE_RATE
 from tasks.asr.language import MAX_VOTES, Vote, count, spread
+from tasks.asr.loudness import LOUDNESS, MAX_GAIN, MIN_GAIN, leveled
 from tasks.asr.packing import Packing, windows
 from tasks.asr.vad import CHUNK_S, PAD_S, Samples, Span, close_gaps, detect, find_speech, pad, quietest, resume_at
 
@@ -70,9 +71,28 @@ def test_packed_audio_is_the_speech_and_nothing_else(spans: tuple[Span, ...]) ->
     """Every sample of speech is heard exactly once, in order; no sample of a pause is."""
     packing = Packing(spans[:2])
     heard = packing.samples(clock)
-    wanted = np.concatenate([clock(span.start, span.end) for span in spans[:2]])
+    wanted = np.concatenate([leveled(clock(span.start, span.end)) for span in spans[:2]])
     assert np.array_equal(heard, wanted)
     assert len(heard) == round(packing.duration * SAMPLE_RATE)
+
+
+@pytest.mark.parametrize("amplitude", [0.01, 0.05, 0.14, 0.25])
+def test_voices_are_heard_equally_loud(amplitude: float) -> None:
+    """A tone that sounds for two thirds of the time comes out as loud as ordinary speech, its pauses in proportion."""
+    tone = amplitude * np.sin(np.arange(3 * SAMPLE_RATE, dtype=np.float32) / 5)
+    tone[SAMPLE_RATE : 2 * SAMPLE_RATE] *= 0.001
+    heard = leveled(tone.astype(np.float32))
+    assert heard.dtype == np.float32
+    assert np.sqrt(np.square(heard[:SAMPLE_RATE]).mean()) == pytest.approx(LOUDNESS, rel=0.05)
+    assert np.allclose(heard * tone[1], tone * heard[1], rtol=1e-3)
+
+
+def test_silence_and_noise_are_not_raised_to_speech() -> None:
+    assert not leveled(np.zeros(SAMPLE_RATE, np.float32)).any()
+    hiss = np.full(SAMPLE_RATE, 1e-5, np.float32)
+    assert np.allclose(leveled(hiss), MAX_GAIN * hiss)
+    assert np.allclose(leveled(np.ones(SAMPLE_RATE, np.float32)), MIN_GAIN)
+    assert np.array_equal(leveled(np.ones(100, np.float32)), np.ones(100))  # shorter than a frame
 
 
 @given(speech(), st.data())

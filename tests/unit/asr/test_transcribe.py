@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from shared.config import Settings
 from shared.errors import ModelNotAllowed, ModelUnavailable
 from shared.transcript import Caveat, Segment, Word
-from tasks.asr.checks import compressible, joined, loops, on_silence, repeats, unlikely
+from tasks.asr.checks import compressible, echoes, joined, loops, on_silence, repeats, unlikely
 from tasks.asr.segments import MAX_SEGMENT_S, Segmenter, Utterance, to_segments
 from tasks.asr.vad import Span
 from tasks.engines import loading
@@ -227,6 +227,28 @@ def test_what_whisper_takes_for_silence_is_flagged() -> None:
     fine = [utterance([], " hm", logprob=-0.5, silent=0.9), utterance([], " hm", logprob=-1.5, silent=0.1)]
     assert [warning.code for warning in unlikely([doubtful])] == ["text_on_silence"]
     assert list(unlikely(fine)) == []
+
+
+PROMPT = "Thanks for watching! Subtitles by the community."
+
+
+@pytest.mark.parametrize(
+    ("text", "voice_s", "is_echo"),
+    [
+        ("Thanks for watching!", 0.3, True),
+        ("thanks, for watching... Subtitles by the community", 0.6, True),
+        ("Thanks for watching!", 0.9, False),  # there is time to say it
+        ("Thanks for watching the news.", 0.3, False),  # not in the prompt
+        ("For watch", 0.1, False),
+        ("Thanks for", 0.1, False),  # a hotword is there to be said
+        ("...", 0.1, False),
+    ],
+)
+def test_a_prompt_that_nobody_had_the_time_to_say_is_flagged(text: str, voice_s: float, is_echo: bool) -> None:
+    heard = utterance(spoken(text, start=1.0, pace=0.1), f" {text}")
+    caveats = list(echoes([heard], [Span(1.0, 1.0 + voice_s)], PROMPT))
+    assert [caveat.code for caveat in caveats] == ["prompt_echo"] * is_echo
+    assert list(echoes([heard], [Span(1.0, 1.0 + voice_s)], "")) == []
 
 
 def test_warnings_that_touch_become_one() -> None:
