@@ -6,7 +6,8 @@ seconds of the recording and fall on whole samples.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -34,6 +35,14 @@ SEEK_BACK_S = 1.0
 
 MAX_SPEECH_S = CHUNK_S - 2 * PAD_S - SEEK_BACK_S
 """Longest stretch of speech, so that with its padding, and begun early by a moved cut, it still fits a chunk."""
+
+THRESHOLD = 0.5
+"""Probability of speech from which a stretch of it begins (Silero's default)."""
+
+FAINT_THRESHOLD = 0.2
+MIN_FAINT_S = 1.0
+"""... and from which it does where it lasts for so long: a narrow telephone line keeps the detector below a half for
+minutes of clear speech."""
 
 VAD_FRAME_S = 512 / SAMPLE_RATE
 """Silero decides once per 512 samples. It drops one such frame where it cuts unbroken speech."""
@@ -78,12 +87,10 @@ def find_speech(read: Read, whole: Span, window_s: float, progress: Progress) ->
 
 def detect(samples: Samples, offset: float = 0.0) -> list[Span]:
     """The stretches of speech in `samples`, whose first sample lies `offset` seconds into the recording."""
-    options = VadOptions(
-        min_silence_duration_ms=round(MIN_SILENCE_S * 1000), max_speech_duration_s=MAX_SPEECH_S, speech_pad_ms=0
-    )
-    marks = get_speech_timestamps(samples, options) if len(samples) else []
-    bounds = [(int(mark["start"]), int(mark["end"])) for mark in marks]
-    return [Span(offset + a / SAMPLE_RATE, offset + b / SAMPLE_RATE) for a, b in _move_cuts(samples, bounds)]
+    clear = _marks(samples, THRESHOLD, 0.0)
+    faint = between(_marks(samples, FAINT_THRESHOLD, MIN_FAINT_S), clear, round(MIN_FAINT_S * SAMPLE_RATE))
+    bounds = _move_cuts(samples, sorted([*clear, *faint]))
+    return [Span(offset + a / SAMPLE_RATE, offset + b / SAMPLE_RATE) for a, b in bounds]
 
 
 def resume_at(spans: Sequence[Span], window: Span) -> float:
@@ -124,6 +131,35 @@ def close_gaps(spans: Iterable[Span], max_gap_s: float) -> tuple[Span, ...]:
         else:
             closed.append(span)
     return tuple(closed)
+
+
+def _marks(samples: Samples, threshold: float, min_speech_s: float) -> list[tuple[int, int]]:
+    """First and last sample of every stretch that the detector gives."""
+    options = VadOptions(
+        threshold=threshold,
+        min_speech_duration_ms=round(min_speech_s * 1000),
+        min_silence_duration_ms=round(MIN_SILENCE_S * 1000),
+        max_speech_duration_s=MAX_SPEECH_S,
+        speech_pad_ms=0,
+    )
+    marks = get_speech_timestamps(samples, options) if len(samples) else []
+    return [(int(mark["start"]), int(mark["end"])) for mark in marks]
+
+
+def between(faint: list[tuple[int, int]], clear: list[tuple[int, int]], shortest: int) -> Iterator[tuple[int, int]]:
+    """What of the faint speech lies between stretches of the clear, in pieces of at least `shortest` samples."""
+    edges = [0, *(edge for mark in clear for edge in mark), sys.maxsize]
+    gaps = zip(edges[::2], edges[1::2], strict=True)
+    marks = iter(faint)
+    mark = next(marks, None)
+    for start, end in gaps:
+        while mark and mark[0] < end:
+            first, last = max(mark[0], start), min(mark[1], end)
+            if last - first >= shortest:
+                yield first, last
+            if mark[1] > end:
+                break
+            mark = next(marks, None)
 
 
 def _move_cuts(samples: Samples, bounds: list[tuple[int, int]]) -> list[tuple[int, int]]:

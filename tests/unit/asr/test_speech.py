@@ -14,7 +14,19 @@ from shared.transcript import SAMPLE_RATE
 from tasks.asr.language import MAX_VOTES, Vote, count, spread
 from tasks.asr.loudness import LOUDNESS, MAX_GAIN, MIN_GAIN, leveled
 from tasks.asr.packing import Packing, windows
-from tasks.asr.vad import CHUNK_S, PAD_S, Samples, Span, close_gaps, detect, find_speech, pad, quietest, resume_at
+from tasks.asr.vad import (
+    CHUNK_S,
+    PAD_S,
+    Samples,
+    Span,
+    between,
+    close_gaps,
+    detect,
+    find_speech,
+    pad,
+    quietest,
+    resume_at,
+)
 
 settings.register_profile("untimed", deadline=None)
 settings.load_profile("untimed")
@@ -225,3 +237,25 @@ def test_a_vote_weighs_as_much_as_its_speech() -> None:
     """Two scraps of 2 s do not outvote 30 s of speech."""
     votes = [Vote({"it": 0.9, "en": 0.1}, 2), Vote({"it": 0.9, "en": 0.1}, 2), Vote({"en": 0.7, "it": 0.3}, 30)]
     assert count(votes).code == "en"
+
+
+marks = st.lists(st.integers(0, 400), max_size=16, unique=True).map(
+    lambda edges: list(zip(sorted(edges)[::2], sorted(edges)[1::2], strict=False))
+)
+
+
+@given(marks, marks)
+def test_faint_speech_is_added_only_where_there_is_no_clear_speech(
+    faint: list[tuple[int, int]], clear: list[tuple[int, int]]
+) -> None:
+    """Sample by sample: what is added is faint speech outside the clear, and of that only short rests are left out."""
+    added = list(between(faint, clear, 10))
+    samples = {sample for start, end in added for sample in range(start, end)}
+    loud = {sample for start, end in clear for sample in range(start, end)}
+    rest = {sample for start, end in faint for sample in range(start, end)} - loud
+    assert added == sorted(added)
+    assert sum(end - start for start, end in added) == len(samples)
+    assert samples <= rest
+    left_out = sorted(rest - samples)
+    runs = np.split(np.array(left_out), np.flatnonzero(np.diff(left_out) > 1) + 1) if left_out else []
+    assert all(len(run) < 10 for run in runs)
