@@ -72,11 +72,13 @@ def codes(result: Transcription) -> set[str]:
 
 
 def telephone(samples: Samples) -> Samples:
-    """The same through a line that passes 300 to 3400 Hz and nothing else."""
+    """The same through a line that passes 300 to 3400 Hz and nothing else, in the 8 bits of mu-law."""
     spectrum = np.fft.rfft(samples)
     hertz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE)
     spectrum[(hertz < 300) | (hertz > 3400)] = 0
-    return np.fft.irfft(spectrum, len(samples)).astype(np.float32)
+    line = np.fft.irfft(spectrum, len(samples)).clip(-1, 1)
+    code = np.round(np.sign(line) * np.log1p(255 * np.abs(line)) / np.log1p(255) * 127) / 127
+    return (np.sign(code) * np.expm1(np.abs(code) * np.log1p(255)) / 255).astype(np.float32)
 
 
 # ---- what is recognised
@@ -84,7 +86,7 @@ def telephone(samples: Samples) -> Samples:
 
 @pytest.mark.parametrize("mode", MODES)
 def test_a_telephone_line_loses_no_speech(mode: Mode, tiny: FasterWhisper, talk: Samples, talk_text: str) -> None:
-    """On such a line the detector of speech stays below a half nearly everywhere; 19 words in 20 came to nothing."""
+    """On such a line the detector of speech stays below a half nearly everywhere: four words in five were lost."""
     result = recognise(telephone(talk), tiny, TranscribeOptions("tiny.en", mode=mode))
     assert word_error_rate(talk_text, text(result)) < 0.25
     assert result.dropped == ()
