@@ -4,12 +4,13 @@ PYTHON ?= python3
 VENV   := .venv/bin/python
 T      ?=
 FILE   ?=
+ARGS   ?=
 
 # One thread per process: with two models beside each other, more threads only wait for one another.
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-fresh test-containers test-kubernetes check soak caddy clean venv-local venv-dev
+.PHONY: help demo run test test-fresh test-containers test-kubernetes check soak evaluate caddy clean venv-local venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -42,6 +43,10 @@ check: venv-dev ## Lint, formatting, types, and which part may import which
 
 soak: venv-dev ## Kill processes at random for a long time and check that no job is lost or doubled
 	@$(THREADS) $(VENV) -m scripts.bench.soak
+
+evaluate: venv-dev ## Measure how right transcripts are (docs/quality.md); ARGS="--folder calls" for your own recordings
+	@$(VENV) -m scripts.download_models --model base
+	@$(THREADS) $(VENV) -m scripts.evaluate $(ARGS)
 
 caddy: ## Build Caddy with the rate-limit plugin as build/caddy, for CADDY_RATELIMIT of the tests; needs Go
 	go run github.com/caddyserver/xcaddy/cmd/xcaddy@v0.4.5 build \

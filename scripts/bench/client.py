@@ -43,3 +43,7 @@ class Client:
         """The transcript."""
         answer: dict[str, Any] = self._http.get(f"/result/{task_id}").raise_for_status().json()
         return answer
+
+    def rttm(self, task_id: str) -> str:
+        """The turns of the speakers, as RTTM."""
+        return self._http.get(f"/result/{task_id}", params={"format": "rttm"}).raise_for_status().text

@@ -54,8 +54,13 @@ def speaker_accuracy(reference: Iterable[SpeakerTurn], words: Sequence[Word]) ->
 
 
 def read_rttm(path: Path) -> list[SpeakerTurn]:
-    """Turns of a NIST RTTM file (`SPEAKER file channel start duration <NA> <NA> speaker <NA> <NA>`)."""
-    rows = (line.split() for line in path.read_text().splitlines() if line.startswith("SPEAKER"))
+    """Turns of a NIST RTTM file."""
+    return rttm_turns(path.read_text())
+
+
+def rttm_turns(text: str) -> list[SpeakerTurn]:
+    """Turns of the text of such a file (`SPEAKER file channel start duration <NA> <NA> speaker <NA> <NA>`)."""
+    rows = (line.split() for line in text.splitlines() if line.startswith("SPEAKER"))
     return [SpeakerTurn(float(row[3]), float(row[3]) + float(row[4]), row[7]) for row in rows]
 
 
