@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from scripts.bench.scoring import read_rttm, read_stm
+from scripts.evaluate import dialogues
 from scripts.evaluate.scenes import RECIPES, Cast, Recipe, Scene, Utterance
 from scripts.evaluate.sources import CACHE, PYANNOTE, VOICES, Clip, Samples, Unavailable, decode, member
 from shared.transcript import SAMPLE_RATE, SpeakerTurn
@@ -95,7 +96,7 @@ def recordings(report: list[str]) -> list[Recording]:
         except Unavailable as error:
             report.append(f"{name}: {error}")
     found += [_reading(name, clips) for name, clips in voices.items()]
-    for load_recorded in (_sample, _meetings):
+    for load_recorded in (_sample, _meetings, _dialogues):
         try:
             found += load_recorded()
         except Unavailable as error:
@@ -178,6 +179,19 @@ def _meetings() -> list[Recording]:
             found.append(
                 Recording(name, "meetings", half_of(meeting), path, len(samples) / SAMPLE_RATE, "en", turns=turns)
             )
+    return found
+
+
+def _dialogues() -> list[Recording]:
+    """Acted talks, a language in each half."""
+    found = []
+    for language in dialogues.LANGUAGES:
+        for level in dialogues.LEVELS:
+            scene = Scene()
+            for clip in dialogues.dialogue(language, level):
+                scene.add(clip, 0.4)
+            half = half_of(f"fillets-{language}")
+            found.append(_written(f"dialogue-{language}-{level}", "dialogues", half, language, scene))
     return found
 
 

@@ -65,7 +65,6 @@ COUNTING = {"conteo", "comptage", "conteggio", "kazoeru", "liczenie", "contagem"
 """One to ten in languages whose normalizer does not know that 1 and "uno" are the same."""
 
 FLITE_VOICES = ("awb", "kal16", "rms", "slt")
-FLITE_PACKAGES = ("flite", "libflite1")
 
 
 class Unavailable(Exception):
@@ -117,6 +116,26 @@ def _unpacked(archive: Archive) -> Path:
         raise Unavailable(f"{archive.filename}: {error}") from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+    return folder
+
+
+@cache
+def debian(*packages: str) -> Path:
+    """These packages of Debian, which apt downloads and checks, unpacked and not installed. Raises Unavailable."""
+    folder = (CACHE / "debian" / packages[0]).absolute()
+    if folder.is_dir():
+        return folder
+    if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
+        raise Unavailable(f"apt-get and dpkg-deb are needed for Debian's {', '.join(packages)}")
+    with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as work:
+        command = ("apt-get", "download", *packages)
+        run = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
+        archives = list(Path(work).glob("*.deb"))
+        if run.returncode != 0 or len(archives) != len(packages):
+            raise Unavailable(f"apt-get cannot download {', '.join(packages)}: {run.stderr.strip()[-200:]}")
+        for archive in archives:
+            subprocess.run(("dpkg-deb", "-x", archive, Path(work) / "root"), check=True)
+        (Path(work) / "root").rename(folder)
     return folder
 
 
@@ -212,20 +231,7 @@ def _flite() -> tuple[str, dict[str, str]]:
     """flite and the environment that it needs: the machine's, else Debian's, unpacked into the cache."""
     if program := shutil.which("flite"):
         return program, dict(os.environ)
-    folder = (CACHE / "flite").absolute()
-    if not folder.is_dir():
-        if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
-            raise Unavailable("the program flite is not here: apt install flite")
-        with tempfile.TemporaryDirectory(dir=_made(CACHE)) as work:
-            fetched = subprocess.run(
-                ("apt-get", "download", *FLITE_PACKAGES), cwd=work, capture_output=True, check=False
-            )
-            packages = list(Path(work).glob("*.deb"))
-            if fetched.returncode != 0 or len(packages) != len(FLITE_PACKAGES):
-                raise Unavailable("the program flite is not here, and apt-get cannot download it: apt install flite")
-            for package in packages:
-                subprocess.run(("dpkg-deb", "-x", package, Path(work) / "root"), check=True)
-            (Path(work) / "root").rename(folder)
+    folder = debian("flite", "libflite1")
     libraries = next(folder.glob("usr/lib/*/libflite.so.1")).parent
     return str(folder / "usr/bin/flite"), {**os.environ, "LD_LIBRARY_PATH": str(libraries)}
 

@@ -19,9 +19,11 @@ import psutil
 
 from scripts.bench.client import Client
 from scripts.bench.scoring import rttm_turns
+from scripts.evaluate.sources import decode
 from scripts.weights.fixtures import default_model_dir
 from shared.config import Settings
 from shared.transcript import SpeakerTurn, Stretch, Word
+from tasks.diarization.loading import load_stock, prepare_import
 
 BATCH_SIZE = 8
 
@@ -127,13 +129,14 @@ def bare_sequential(setup: Setup) -> Iterator[Hear]:
 def whisperx(setup: Setup) -> Iterator[Hear]:
     """whisperX without its alignment, whose models are on a hub; words get the times of their segment's share."""
     _require("whisperx")
+    prepare_import()
     import whisperx as package
 
     folder = str(setup.model_dir / "whisper" / setup.model)
     model = package.load_model(folder, "cpu", compute_type="int8", threads=setup.threads)
 
     def hear(path: Path) -> Answer:
-        result = model.transcribe(package.load_audio(str(path)), batch_size=BATCH_SIZE)
+        result = model.transcribe(decode(path), batch_size=BATCH_SIZE)
         words = [word for segment in result["segments"] for word in _spread(segment)]
         return Answer(tuple(words), language=str(result["language"]))
 
@@ -143,8 +146,6 @@ def whisperx(setup: Setup) -> Iterator[Hear]:
 @contextmanager
 def pyannote(setup: Setup) -> Iterator[Hear]:
     """pyannote's own pipeline on the same weights: only turns."""
-    from tasks.diarization.loading import load_stock
-
     pipeline = load_stock(setup.model_dir / "diarization", token=None)
     _limit_torch(setup.threads)
 
