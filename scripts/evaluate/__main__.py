@@ -12,9 +12,11 @@ import json
 import os
 import platform
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from scripts.evaluate.corpus import VERSION, Recording, chosen, folder_recordings, recordings
 from scripts.evaluate.measures import Scores, scores
@@ -44,7 +46,8 @@ def main() -> int:
             measure(name, setup, corpus, rows, answers)
         except (NotInstalled, ImportError) as error:
             notes.append(f"{name}: {error}")
-    figures = tables(rows)
+    before = earlier(options.before, rows) if options.before else []
+    figures = tables([*before, *rows])
     print(figures, *notes, sep="\n")
     save(options.json, options, rows, answers, notes)
     if options.write:
@@ -68,6 +71,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--url", default="", help="of a Parley that runs, for the system parley; else one is started")
     parser.add_argument("--key", default=os.environ.get("API_KEY", ""), help="its API key (default API_KEY)")
     parser.add_argument("--json", type=Path, default=CACHE / "figures.json", help="where all figures go")
+    parser.add_argument("--before", type=Path, help="such a file of an earlier run, to show beside this one")
     parser.add_argument("--write", action="store_true", help=f"put the tables into {DOCUMENT}")
     return parser.parse_args()
 
@@ -86,6 +90,16 @@ def measure(name: str, setup: Setup, corpus: list[Recording], rows: list[Row], a
             rows.append(Row(*where, wall, cpu, scores(recording, answer.words, answer.turns, answer.dropped)))
             answers.append({"system": name, "recording": recording.name, **asdict(answer)})
             print(f"{name} {recording.name} {wall:.1f} s", file=sys.stderr, flush=True)
+
+
+def earlier(path: Path, rows: list[Row]) -> list[Row]:
+    """What an earlier run found with the same systems on the same recordings. Raises SystemExit for other ones."""
+    body = json.loads(path.read_text())
+    if body["recordings_version"] != VERSION:
+        sys.exit(f"{path} is of version {body['recordings_version']} of the recordings, these are {VERSION}")
+    measured = {(row.system, row.recording) for row in rows}
+    found = TypeAdapter(list[Row]).validate_python(body["rows"])
+    return [replace(row, system=f"{row.system}, before") for row in found if (row.system, row.recording) in measured]
 
 
 def save(
