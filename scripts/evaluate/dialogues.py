@@ -19,9 +19,14 @@ def dialogue(language: str, level: str) -> list[Clip]:
     """The lines of a level in the script's order; its voices are the small and the big fish. Raises Unavailable."""
     folder = debian("fillets-ng-data", "fillets-ng-data-cs", "fillets-ng-data-nl") / GAMES
     script = (folder / "script" / level / f"dialogs_{language}.lua").read_text("utf-8")
-    clips = []
-    for name, fish, text in LINE.findall(script):
-        sound = folder / "sound" / level / language / f"{name}.ogg"
-        if text and sound.exists():
-            clips.append(Clip(f"{language}-{fish}", language, text, decode(sound)))
-    return clips
+    sounds = folder / "sound" / level / language
+    return [
+        Clip(f"{language}-{fish}", language, text, decode(sounds / f"{name}.ogg"))
+        for name, fish, text in lines(script)
+        if (sounds / f"{name}.ogg").exists()
+    ]
+
+
+def lines(script: str) -> list[tuple[str, str, str]]:
+    """Name, fish and text of each line that is translated and that one of the two fish says."""
+    return [(name, fish, text) for name, fish, text in LINE.findall(script) if text]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from scripts.evaluate.corpus import MEETINGS, Recording, chosen, folder_recordings, half_of, scenes
+from scripts.evaluate.dialogues import lines
 from scripts.evaluate.scenes import RECIPES
 from scripts.evaluate.sources import VOICES, Clip
 from shared.transcript import SAMPLE_RATE
@@ -63,6 +64,34 @@ def test_turns_are_where_the_sound_is(made: list[Recording]) -> None:
     assert np.abs(data[~inside]).max(initial=0) == 0
     assert np.mean(np.abs(data[inside])) > 500
     assert len(data) / SAMPLE_RATE == pytest.approx(recording.duration)
+
+
+def test_overlaps_are_in_the_turns_and_in_the_sound(made: list[Recording]) -> None:
+    """Where turns of a scene with overlaps lie over each other it is louder than where one voice is alone."""
+    recording = next(each for each in made if each.name == "overlaps-tuning")
+    data = np.frombuffer(recording.audio.read_bytes()[44:], "<i2").astype(np.float64)
+    voices = np.zeros(len(data), int)
+    for turn in recording.turns or ():
+        voices[round(turn.start * SAMPLE_RATE) : round(turn.end * SAMPLE_RATE)] += 1
+    assert voices.max() >= 2
+    assert np.mean(data[voices == 2] ** 2) == pytest.approx(2 * np.mean(data[voices == 1] ** 2), rel=0.1)
+
+
+def test_a_script_names_its_speakers() -> None:
+    """Lines of the two fish that are translated; others, and untranslated ones, are not spoken by anybody known."""
+    script = """
+dialogId("a", "font_small", "Hello?")
+dialogStr("Hallo?")
+
+dialogId("b", "font_big", "Say \\"yes\\".")
+dialogStr("Zeg ja.")
+
+dialogId("c", "font_white", "Quack")
+dialogStr("Kwak")
+
+dialogId("d", "font_big", "Not yet.")
+"""
+    assert lines(script) == [("a", "small", "Hallo?"), ("b", "big", "Zeg ja.")]
 
 
 def test_scenes_are_the_same_each_time(made: list[Recording], tmp_path: Path) -> None:
