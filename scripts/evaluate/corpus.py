@@ -107,11 +107,12 @@ def recordings(report: list[str]) -> list[Recording]:
 def scenes(
     voices: Mapping[str, list[Clip]], recipes: Mapping[str, Recipe] = RECIPES, folder: Path = FOLDER
 ) -> list[Recording]:
-    """Each recipe made twice, once of the voices of each half."""
+    """Each recipe made twice, once of the voices of each half; none of a half that has no English voice."""
     made = []
     for half in HALVES:
         cast = {name: clips for name, clips in voices.items() if half_of(name) == half}
-        made += [_scene(name, recipe, half, cast, folder) for name, recipe in recipes.items()]
+        if any(clips[0].language == "en" for clips in cast.values()):
+            made += [_scene(name, recipe, half, cast, folder) for name, recipe in recipes.items()]
     return made
 
 

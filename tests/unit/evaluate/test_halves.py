@@ -44,6 +44,12 @@ def test_no_voice_is_in_both_halves(made: list[Recording]) -> None:
     assert {recording.name for recording in chosen(made, "all")} == {recording.name for recording in made}
 
 
+def test_without_voices_there_are_no_scenes(tmp_path: Path) -> None:
+    """Where no English voice of a half could be fetched its scenes are left out."""
+    voices = {name: clips(name) for name in ("synthetic-fr", "austen")}
+    assert {recording.half for recording in scenes(voices, {"two": RECIPES["two"]}, tmp_path)} == {"tuning"}
+
+
 def test_halves_never_change() -> None:
     """A name stays in its half whatever is added; the sample call, which Parley was written with, is for tuning."""
     held_out = {name for name in (*VOICES, *MEETINGS, "sample") if half_of(name) == "held_out"}
