@@ -122,7 +122,7 @@ def chosen(corpus: Iterable[Recording], split: Half | Literal["all"], names: str
 
 
 def _reading(name: str, clips: Sequence[Clip]) -> Recording:
-    """All that one voice says, with a second's pause."""
+    """All that one voice says, with pauses of half a second."""
     group = "other languages" if clips[0].language != "en" else "synthetic" if name.startswith("flite") else "readings"
     scene = Scene()
     for clip in clips:
