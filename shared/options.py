@@ -80,19 +80,21 @@ class JobOptions(BaseModel):
         return self
 
 
+WebhookUrl = Annotated[str, Field(max_length=2000)] | None
+Tags = Annotated[tuple[Annotated[str, Field(min_length=1, max_length=64)], ...], Field(max_length=20)]
+
+
 class JobNotes(BaseModel):
     """What the owner keeps with a task. Nothing of it changes what is computed, so it is no part of JobOptions."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tags: tuple[Annotated[str, Field(min_length=1, max_length=64)], ...] = Field(
-        (), max_length=20, description="Labels to find the task by, separated by commas"
-    )
+    tags: Tags = Field((), description="Labels to find the task by, separated by commas")
     reference: str | None = Field(None, max_length=255, description="Your own name for the task, to find it by")
     retention_seconds: Annotated[int, Field(ge=60, le=2**31 - 1)] | None = Field(
         None, description="Seconds after completion until the task is erased"
     )
-    webhook_url: str | None = Field(None, max_length=2000, description="URL that is called when the task has ended")
+    webhook_url: WebhookUrl = Field(None, description="URL that is called when the task has ended")
 
     @field_validator("tags", mode="before")
     @classmethod

@@ -1,77 +1,155 @@
-"""The body of POST /transcribe in OpenAPI: a form, JSON or urlencoded.
+"""What a recording is submitted with: the fields of a form, of JSON and of an urlencoded body, and how they are read.
 
-FastAPI cannot derive it, because the route reads the stream itself.
+Values arrive as text, whatever the body: "true", "2", "0.5". An empty one counts as left out.
 """
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Mapping
+from typing import Annotated, Any
 
-from api.bodies.form_schema import in_form
-from shared.options import JobNotes, JobOptions
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetJsonSchemaHandler,
+    WithJsonSchema,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
 
-JSON = "application/json"
-URLENCODED = "application/x-www-form-urlencoded"
+from api.bodies.choices import one_of
+from shared.errors import InvalidRequest
+from shared.languages import language_code
+from shared.options import JobNotes, JobOptions, Priority, Tags, WebhookUrl
 
-OPTIONS: dict[str, Any] = {
-    **JobOptions.model_json_schema()["properties"],
-    **JobNotes.model_json_schema()["properties"],
-    "tags": {"type": "string", "description": "Labels to find the task by, separated by commas"},
-    "language": {"type": "string", "default": "auto", "description": "Code or English name; auto detects"},
-    "lang": {"type": "string", "description": "The same as language"},
-    "response_format": {**JobOptions.model_json_schema()["properties"]["format"], "description": "The same as format"},
-    "priority": {"type": "string", "enum": ["interactive", "normal", "batch"], "default": "normal"},
-    "wait": {
-        "type": "number",
-        "minimum": 0,
-        "default": 0,
-        "description": "Seconds to wait for the result; the same as the header Prefer: wait=N",
-    },
-}
+ALIASES: Mapping[str, str] = {"lang": "language", "response_format": "format"}
+"""Other names of a field."""
 
-FORM: dict[str, Any] = {
-    "type": "object",
-    "required": ["file"],
-    "additionalProperties": False,
-    "properties": {
-        "file": {"type": "string", "format": "binary", "description": "Any audio or video file"},
-        **OPTIONS,
-    },
-}
+_YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
-BY_URL: dict[str, Any] = {
-    "type": "object",
-    "required": ["url"],
-    "additionalProperties": False,
-    "properties": {
-        "url": {
-            "type": "string",
-            "minLength": 1,
-            "description": "Address of a recording, of a page with one, or s3://bucket/key where that is offered",
-            "examples": ["https://media.example/meeting.mp3"],
-        },
-        "refresh": {
-            "type": "boolean",
-            "default": False,
-            "description": "Fetch it again even if it was fetched before",
-        },
-        **OPTIONS,
-    },
-}
 
-BY_UPLOAD: dict[str, Any] = {
-    "type": "object",
-    "required": ["upload_id"],
-    "additionalProperties": False,
-    "properties": {
-        "upload_id": {"type": "string", "format": "uuid", "description": "A complete upload of POST /uploads"},
-        **OPTIONS,
-    },
-}
+def _language(value: str) -> str | None:
+    if value.strip().lower() == "auto":
+        return None
+    code = language_code(value)
+    if code is None:
+        raise InvalidRequest("language must be auto or one of those that GET /languages lists.", parameter="language")
+    return code
 
-BODIES: dict[str, Any] = {
-    "multipart/form-data": {"schema": {"oneOf": [in_form(FORM), in_form(BY_URL), in_form(BY_UPLOAD)]}},
-    JSON: {"schema": {"oneOf": [BY_URL, BY_UPLOAD]}},
-    URLENCODED: {"schema": {"oneOf": [in_form(BY_URL), in_form(BY_UPLOAD)]}},
-}
-"""By content type."""
+
+def _seconds(value: str) -> float:
+    try:
+        seconds = float(value)
+    except ValueError:
+        seconds = math.nan
+    if not 0 <= seconds < math.inf:
+        raise InvalidRequest("wait must be a number of seconds.", parameter="wait")
+    return seconds
+
+
+def _is_yes(value: str) -> bool:
+    if value.strip().lower() not in (*_YES, *_NO):
+        raise InvalidRequest("refresh must be true or false.", parameter="refresh")
+    return value.strip().lower() in _YES
+
+
+Refresh = Annotated[bool, BeforeValidator(_is_yes)]
+UploadId = Annotated[str, WithJsonSchema({"type": "string", "format": "uuid"})]
+
+
+class Parameters(JobNotes, JobOptions):
+    """Options of a transcription and notes on it. They are the same however the recording comes."""
+
+    tags: Annotated[Tags, WithJsonSchema({"type": "string"})] = Field(
+        default_factory=tuple, description="Labels to find the task by, separated by commas"
+    )
+    language: Annotated[str | None, BeforeValidator(_language), WithJsonSchema({"type": "string"})] = Field(
+        "auto", validate_default=True, description="Code or English name; auto detects"
+    )
+    priority: Annotated[Priority, one_of(Priority)] = "normal"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _by_name(cls, fields: Mapping[str, object]) -> dict[str, object]:
+        return by_name({name: value for name, value in fields.items() if value is not None and str(value).strip()})
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
+        schema = handler.resolve_ref_schema(handler(core))
+        fields = schema["properties"]
+        fields |= {alias: {**fields[name], "description": f"The same as {name}"} for alias, name in ALIASES.items()}
+        return schema
+
+
+class Submission(Parameters):
+    """A recording that comes with the form."""
+
+    wait: Annotated[float, Field(ge=0), BeforeValidator(_seconds)] = Field(
+        0, description="Seconds to wait for the result; the same as the header Prefer: wait=N"
+    )
+
+
+class UrlSubmission(Submission):
+    """A recording that is named by its address."""
+
+    url: str = Field(
+        min_length=1,
+        description="Address of a recording, of a page with one, or s3://bucket/key where that is offered",
+        examples=["https://media.example/meeting.mp3"],
+    )
+    refresh: Refresh = Field(False, description="Fetch it again even if it was fetched before")
+
+
+class UploadSubmission(Submission):
+    """A recording that was uploaded before."""
+
+    upload_id: UploadId = Field(description="A complete upload of POST /uploads")
+
+
+class BatchItem(Parameters):
+    """One recording of a batch. It has a URL or the id of an upload."""
+
+    url: str | None = Field(None, description="Address of a recording", examples=["https://media.example/1.mp3"])
+    upload_id: UploadId | None = Field(None, description="A complete upload of POST /uploads")
+    refresh: Refresh = Field(False, description="Fetch the URL again even if it was fetched before")
+
+
+class NewBatch(Parameters):
+    """Many recordings, and what holds for each that does not say otherwise."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "items": [
+                    {"url": "https://media.example/1.mp3"},
+                    {"url": "https://media.example/2.mp3", "language": "de"},
+                ],
+                "diarization": True,
+            }
+        }
+    )
+
+    items: list[BatchItem] = Field(min_length=1, description="Each has url or upload_id")
+    refresh: Refresh = Field(False, description="Fetch the URL again even if it was fetched before")
+    webhook_url: WebhookUrl = Field(None, description="URL that is called when the last task has ended")
+
+
+def names(*models: type[BaseModel]) -> frozenset[str]:
+    """Every name that a field of these models may have in a request."""
+    fields = frozenset(name for model in models for name in model.model_fields)
+    return fields | {alias for alias, name in ALIASES.items() if name in fields}
+
+
+def by_name(fields: Mapping[str, object]) -> dict[str, Any]:
+    """The same fields under their own names. Raises InvalidRequest for one that is given under two names."""
+    values: dict[str, Any] = {}
+    for alias, value in fields.items():
+        name = ALIASES.get(alias, alias)
+        if name in values:
+            raise InvalidRequest(f"{name} is given twice, under two names.", parameter=name)
+        values[name] = value
+    return values

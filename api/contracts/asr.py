@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import struct
+from collections.abc import Mapping
 from pathlib import PurePath
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
-from api.contracts.contract_request import WAITING, ContractRequest, ContractRequestDep, Finished, form
+from api.bodies.schemas import file_form
+from api.contracts.contract_request import WAITING, ContractRequest, ContractRequestDep, Finished
 from api.contracts.openai_answers import verbose_segment
 from api.delivery import content_disposition
 from api.errors import responses
@@ -46,7 +48,7 @@ Speakers = Annotated[int | None, Query(ge=1, le=50, description="Only with diari
     "/asr",
     response_model=None,
     summary="Transcribe a recording, as whisper-asr-webservice does",
-    openapi_extra=form({}, FILE_FIELD),
+    openapi_extra=file_form(file_field=FILE_FIELD),
     responses={200: {"content": {"text/plain": {}}}},
 )
 async def asr(
@@ -71,8 +73,8 @@ async def asr(
         "task": task,
         "language": language,
         "prompt": initial_prompt,
-        "diarization": str(diarize),
-        **{name: str(bound) for name, bound in bounds.items() if bound},
+        "diarization": diarize,
+        **bounds,
     }
     result = await _transcribed(contract, options, encode)
     stem = PurePath(result.job.filename or "").stem or "transcript"
@@ -91,7 +93,7 @@ async def asr(
     "/detect-language",
     response_model=None,
     summary="Tell the language of a recording, as whisper-asr-webservice does",
-    openapi_extra=form({}, FILE_FIELD),
+    openapi_extra=file_form(file_field=FILE_FIELD),
 )
 async def detect_language(contract: ContractRequestDep, encode: Encode = True) -> dict[str, Any]:
     """Transcribes the whole recording, so that the answer rests on all of it and /asr has it at once afterwards.
@@ -108,7 +110,7 @@ async def detect_language(contract: ContractRequestDep, encode: Encode = True) -
     }
 
 
-async def _transcribed(contract: ContractRequest, options: dict[str, str], encode: bool) -> Finished:
+async def _transcribed(contract: ContractRequest, options: Mapping[str, object], encode: bool) -> Finished:
     def read(_: Upload) -> tuple[JobSpec, None]:
         return parameters.parse(options, contract.config), None
 

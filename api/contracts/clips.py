@@ -13,7 +13,8 @@ from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
 from api import deletion
-from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, form
+from api.bodies.schemas import file_form
+from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from api.intake import arrival, assembly, by_upload, ingest, submission
@@ -66,7 +67,7 @@ class ClipTranscript(BaseModel):
     "/audio",
     response_model=ClipUploaded,
     summary="Upload a clip",
-    openapi_extra=form({}),
+    openapi_extra=file_form(),
     responses=responses(*SUBMITTING),
 )
 async def upload(contract: ContractRequestDep) -> ClipUploaded:

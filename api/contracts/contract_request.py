@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, TypeVar
 
 from anyio import to_thread
 from fastapi import Depends, Request
 from uuid_utils.compat import uuid7
 
 from api import limits
-from api.bodies.form_schema import in_form
+from api.bodies.schemas import FILE
 from api.dependencies import ContractIdempotencyKeyDep, DetachedCallerDep, SettingsDep, StorageDep
 from api.errors import stored
 from api.intake import arrival, ingest, submission, transfer
-from api.intake.form import FILE
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
 from api.transcripts import corrections
@@ -190,18 +189,6 @@ def failure(job: Job) -> ParleyError | None:
     if job.state == JobState.ERROR:
         return stored(job.error_code, job.error_message, status=job.state)
     return Cancelled("The task was cancelled.", status=job.state) if job.state == JobState.CANCELLED else None
-
-
-def form(fields: Mapping[str, dict[str, Any]], file_field: str = FILE) -> dict[str, Any]:
-    """A multipart body for OpenAPI, which FastAPI cannot derive, because the stream is read by ourselves."""
-    file = {"type": "string", "format": "binary", "description": "Any audio or video file"}
-    schema = {
-        "type": "object",
-        "required": [file_field],
-        "additionalProperties": False,
-        "properties": {file_field: file, **fields},
-    }
-    return {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": in_form(schema)}}}}
 
 
 async def _contract_request(

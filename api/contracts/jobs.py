@@ -8,8 +8,10 @@ from typing import Any
 from fastapi import APIRouter, Response
 
 from api import deletion
-from api.contracts.contract_request import SUBMITTING, ContractRequestDep, form
-from api.contracts.whisper_service import FIELDS, NAMES, USUAL
+from api.bodies.schemas import file_form
+from api.bodies.submission import Parameters
+from api.contracts.contract_request import SUBMITTING, ContractRequestDep
+from api.contracts.whisper_service import NAMES, USUAL
 from api.dependencies import DetachedCallerDep, StorageDep
 from api.errors import responses
 from api.intake import parameters
@@ -37,7 +39,7 @@ ENDED = {JobState.DONE: "completed", JobState.ERROR: "failed", JobState.CANCELLE
     status_code=202,
     response_model=None,
     summary="Transcribe a recording as a job",
-    openapi_extra=form(FIELDS),
+    openapi_extra=file_form(Parameters),
     responses=responses(*SUBMITTING),
 )
 async def submit(contract: ContractRequestDep) -> dict[str, str]:

@@ -7,10 +7,11 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse, StreamingResponse
 
-from api.contracts import openai_answers, openai_request, openai_stream
-from api.contracts.contract_request import WAITING, ContractRequestDep, form
+from api.bodies.schemas import file_form
+from api.contracts import openai_answers, openai_forms, openai_request, openai_stream
+from api.contracts.contract_request import WAITING, ContractRequestDep
 from api.contracts.openai_errors import OpenAIRoute, responses
-from api.contracts.openai_request import Task, form_fields
+from api.contracts.openai_forms import FORMS, Task, TranscriptionForm, TranslationForm
 from api.dependencies import CallerDep, SettingsDep
 from shared.config import Settings
 from shared.errors import DatabaseUnavailable, Forbidden, ModelNotAllowed, Unauthorized
@@ -24,7 +25,7 @@ OWNER = "parley"
     "/v1/audio/transcriptions",
     response_model=None,
     summary="Transcribe a recording, as OpenAI's API does",
-    openapi_extra=form(form_fields("transcribe")),
+    openapi_extra=file_form(TranscriptionForm),
     responses={200: {"content": {"text/plain": {}, "text/event-stream": {}}}, **responses(*WAITING)},
 )
 async def transcriptions(contract: ContractRequestDep) -> Response:
@@ -39,7 +40,7 @@ async def transcriptions(contract: ContractRequestDep) -> Response:
     "/v1/audio/translations",
     response_model=None,
     summary="Translate a recording into English, as OpenAI's API does",
-    openapi_extra=form(form_fields("translate")),
+    openapi_extra=file_form(TranslationForm),
     responses={200: {"content": {"text/plain": {}}}, **responses(*WAITING)},
 )
 async def translations(contract: ContractRequestDep) -> Response:
@@ -77,8 +78,8 @@ def model(model: str, caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
 async def _answer(contract: ContractRequestDep, task: Task) -> Response:
     job, options = await contract.submit(
         lambda upload: openai_request.read(upload, task, contract.config),
-        field_names=openai_request.FIELDS[task],
-        repeatable=openai_request.REPEATABLE[task],
+        field_names=openai_forms.field_names(FORMS[task]),
+        repeatable=openai_forms.repeatable(FORMS[task]),
     )
     headers = {"X-Task-Id": str(job.id)}
     if options.stream:

@@ -16,10 +16,11 @@ from fastapi.responses import JSONResponse
 from api import deletion
 from api.bodies import views
 from api.bodies.results import Result
-from api.bodies.submission import OPTIONS
+from api.bodies.schemas import file_form
+from api.bodies.submission import Parameters, names
 from api.bodies.tasks import Accepted, Languages, Models, TaskStatus
 from api.bodies.views import accepted
-from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, Finished, form
+from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, Finished
 from api.contracts.service_bodies import JobAccepted, JobList, JobStatus, Status
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
@@ -50,8 +51,7 @@ router = APIRouter(prefix="/api/v1", tags=["service v1"])
 OF_TASKS = frozenset({"lang", "format", "diarization"})
 """Fields that only the API of tasks has."""
 
-NAMES = parameters.NAMES - {"wait"}
-FIELDS = {name: field for name, field in OPTIONS.items() if name in NAMES}
+NAMES = names(Parameters)
 
 SHOWN: dict[str, Any] = {kind.media_type.partition(";")[0]: {} for name, kind in FORMATS.items() if name != "json"}
 """Media types besides JSON that a transcript may come in, for OpenAPI."""
@@ -72,7 +72,7 @@ USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
     "/transcribe",
     response_model=None,
     summary="Transcribe a recording and wait for it",
-    openapi_extra=form(FIELDS),
+    openapi_extra=file_form(Parameters),
     responses={
         200: {"content": SHOWN, "description": "The transcript"},
         202: {"model": Accepted | JobAccepted, "description": "A task, or a job that takes too long"},
@@ -105,7 +105,7 @@ async def transcribe(contract: ContractRequestDep) -> Response:
     status_code=202,
     response_model=None,
     summary="Transcribe a recording as a job",
-    openapi_extra=form(FIELDS),
+    openapi_extra=file_form(Parameters),
     responses={202: {"model": JobAccepted}, **responses(*SUBMITTING)},
 )
 async def transcribe_async(contract: ContractRequestDep) -> dict[str, Any]:

@@ -7,7 +7,9 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from api.bodies.submission import ALIASES, BatchItem, NewBatch, by_name, names
 from api.intake import by_url, fields, parameters
+from api.intake.by_upload import UPLOAD_ID
 from api.intake.parameters import JobSpec
 from shared.config import Settings
 from shared.errors import InvalidRequest, ParleyError
@@ -15,12 +17,11 @@ from shared.intake import sources
 from shared.kernel.orders import RemoteSource
 from shared.options import JobNotes
 
-ITEMS, UPLOAD_ID = "items", "upload_id"
-OPTIONS = parameters.NAMES - {"wait"}
-COMMON = OPTIONS | {by_url.REFRESH}
+ITEMS, REFRESH = "items", "refresh"
+COMMON = names(NewBatch) - {ITEMS}
 """Fields that hold for every item unless it has its own."""
 
-OF_AN_ITEM = COMMON | {by_url.URL, UPLOAD_ID}
+OF_AN_ITEM = names(BatchItem)
 OF_THE_BATCH = ("reference", "webhook_url")
 """Notes that the batch keeps for itself; `webhook_url` is not handed on to its items."""
 
@@ -49,7 +50,7 @@ def parse(body: Mapping[str, object], config: Settings) -> BatchSpec:
     if len(items) > config.max_batch_items:
         raise InvalidRequest(f"A batch has {config.max_batch_items} items at most.", parameter=ITEMS)
     rest = fields.flatten({name: value for name, value in body.items() if name != ITEMS}, field_names=COMMON)
-    common = parameters.without_aliases(rest)
+    common = by_name(rest)
     notes = parameters.parse({name: common[name] for name in OF_THE_BATCH if name in common}, config).notes
     common.pop("webhook_url", None)
     return BatchSpec(tuple(_item(place, one, common, config) for place, one in enumerate(items)), notes)
@@ -60,26 +61,26 @@ def _item(place: int, item: object, common: Mapping[str, Any], config: Settings)
     try:
         if not isinstance(item, dict):
             raise InvalidRequest("must be an object.")
-        own_names = frozenset({parameters.ALIASES.get(name, name) for name in item})
-        values = {**common, **parameters.without_aliases(fields.flatten(item, field_names=OF_AN_ITEM))}
+        own_names = frozenset({ALIASES.get(name, name) for name in item})
+        values = {**common, **by_name(fields.flatten(item, field_names=OF_AN_ITEM))}
         named = [name for name in (by_url.URL, UPLOAD_ID) if values.get(name, "").strip()]
         if len(named) != 1:
             raise InvalidRequest("needs either url or upload_id.", parameter=named[0] if named else by_url.URL)
-        spec = parameters.parse({name: values[name] for name in values.keys() & OPTIONS}, config)
         if named == [UPLOAD_ID]:
-            return Item(_upload_id(values[UPLOAD_ID]), spec)
-        return Item(_remote_source(values, config), spec)
+            values.pop(REFRESH, None)  # of the URLs of the others
+        body = parameters.read(BatchItem, values)
+        spec = parameters.spec(body, config)
+        return Item(_upload_id(body.upload_id) if body.upload_id else _remote_source(body, config), spec)
     except ParleyError as error:
         raise named_item(error, place, own_names) from error
 
 
-def _remote_source(values: Mapping[str, str], config: Settings) -> RemoteSource:
-    refresh = by_url.wants_refresh(values)
+def _remote_source(item: BatchItem, config: Settings) -> RemoteSource:
     try:
-        url = sources.check(values[by_url.URL], config)
+        url = sources.check(item.url or "", config)
     except ParleyError as error:
         raise type(error)(error.message, **({"parameter": by_url.URL} | error.detail)) from error
-    return RemoteSource(url, sources.fingerprint(url, str(uuid.uuid4()) if refresh else ""))
+    return RemoteSource(url, sources.fingerprint(url, str(uuid.uuid4()) if item.refresh else ""))
 
 
 def _upload_id(value: str) -> uuid.UUID:

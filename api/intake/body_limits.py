@@ -10,7 +10,7 @@ from __future__ import annotations
 from codecs import BOM_UTF8
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import aclosing
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from fastapi import Request
 from fastapi.exceptions import RequestValidationError
@@ -18,6 +18,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from api.bodies.schemas import BYTES, FORM, JSON
 from api.intake import transfer
 from api.intake.form import MAX_FORM_BYTES
 from api.revocation import until_revoked
@@ -26,8 +27,6 @@ from shared.errors import FileTooLarge, InvalidRequest
 from shared.intake.parts import MAX_PART_BYTES
 
 Model = TypeVar("Model", bound=BaseModel)
-
-FORM, BYTES, JSON = "multipart/form-data", "application/octet-stream", "application/json"
 
 SHORT_BYTES = 256 * 1024
 """Of every body that nothing below gives more."""
@@ -147,24 +146,6 @@ def optional_json_body(model: type[Model]) -> Callable[[Request], Awaitable[Mode
         return None if body.strip() in (b"", b"null") else _parsed(model, body)
 
     return read_body
-
-
-def described(model: type[BaseModel], *, required: bool = True) -> dict[str, Any]:
-    """The body for OpenAPI (`openapi_extra`), which FastAPI cannot derive, because we read it ourselves."""
-    schema = model.model_json_schema()
-    schema = _inlined(schema, schema.pop("$defs", {}))
-    return {"requestBody": {"required": required, "content": {JSON: {"schema": schema}}}}
-
-
-def _inlined(part: Any, definitions: Mapping[str, Any]) -> Any:
-    """A schema with what it refers to in place: OpenAPI would look for it elsewhere."""
-    if isinstance(part, list):
-        return [_inlined(one, definitions) for one in part]
-    if not isinstance(part, dict):
-        return part
-    if "$ref" in part:
-        return _inlined(definitions[part["$ref"].rpartition("/")[2]], definitions)
-    return {name: _inlined(value, definitions) for name, value in part.items()}
 
 
 def _parsed(model: type[Model], body: bytes) -> Model:

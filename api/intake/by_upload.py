@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from collections.abc import Mapping
 
+from api.bodies.submission import UploadSubmission
 from api.intake import by_url, parameters
 from api.intake.submission import Order
 from shared.config import Settings
@@ -13,8 +14,6 @@ from shared.errors import InvalidRequest, NotFound
 from shared.intake import uploads
 
 UPLOAD_ID = "upload_id"
-FIELDS = frozenset({UPLOAD_ID})
-"""Fields beside those of parameters.NAMES."""
 
 
 def is_named(fields: Mapping[str, str]) -> bool:
@@ -28,10 +27,10 @@ def order(
     """What is asked for. Raises InvalidRequest, ModelNotAllowed, NotFound, and WrongState unless it is complete."""
     if fields.get(by_url.URL, "").strip():
         raise InvalidRequest(f"Send only one of {by_url.URL}, {UPLOAD_ID}.", parameter=UPLOAD_ID)
-    options = {name: value for name, value in fields.items() if name not in FIELDS | {by_url.URL}}
-    spec = parameters.parse(options, config)
+    body = parameters.read(UploadSubmission, fields)
+    spec = parameters.spec(body, config)
     try:
-        upload_id = uuid.UUID(fields[UPLOAD_ID].strip())
+        upload_id = uuid.UUID(body.upload_id.strip())
     except ValueError as error:
         raise NotFound("There is no such upload.") from error
     with session() as work:

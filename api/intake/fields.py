@@ -8,12 +8,11 @@ from urllib.parse import parse_qsl
 
 from fastapi import Request
 
+from api.bodies.schemas import JSON, URLENCODED
 from api.intake import body_limits
-from api.intake.body_limits import JSON
 from api.intake.form import MAX_FIELD_BYTES, MAX_FIELDS
 from shared.errors import InvalidRequest
 
-URLENCODED = "application/x-www-form-urlencoded"
 LISTS = frozenset({"tags"})
 """Fields that JSON may give as a list of texts; elsewhere they are separated by commas."""
 

@@ -8,6 +8,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
+from api.bodies.schemas import FILE
 from shared.errors import FileTooLarge, IncompleteUpload, InvalidRequest
 from shared.intake.filenames import safe_filename
 
@@ -17,8 +18,6 @@ MAX_FIELD_BYTES = 64 * 1024
 
 MAX_FORM_BYTES = 1024**2
 """What a body may hold besides the file: fields, headers, boundaries and what follows them."""
-
-FILE = "file"
 
 
 class Form:

@@ -12,8 +12,9 @@ from typing import TypeVar
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
+from api.bodies.schemas import FILE
 from api.intake import transfer
-from api.intake.form import FILE, Form
+from api.intake.form import Form
 from shared.errors import AdapterDisabled, NoAudio
 from shared.storage import MultipartWriter
 from shared.telemetry.metrics import UPLOAD_BYTES

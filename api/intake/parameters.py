@@ -1,26 +1,21 @@
-"""Form fields -> what is asked for. The same names hold for every way of submitting a recording."""
+"""The fields of a request -> what is asked for. They are the same for every way of submitting a recording."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import TypeVar
 
 from pydantic import ValidationError
 
+from api.bodies.submission import Parameters, Submission
 from shared import abilities
 from shared.config import Settings
 from shared.errors import BlockedAddress, InvalidRequest, InvalidUrl, ModelNotAllowed
-from shared.languages import language_code
 from shared.options import JobNotes, JobOptions, Priority
 from shared.webhooks import outbox
 
-ALIASES: Mapping[str, str] = {"lang": "language", "response_format": "format"}
-"""Other names of an option."""
-
-NAMES = frozenset({*JobOptions.model_fields, *JobNotes.model_fields, "priority", "wait", *ALIASES})
-"""Every form field but the file."""
+P = TypeVar("P", bound=Parameters)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,29 +28,35 @@ class JobSpec:
     notes: JobNotes = field(default_factory=JobNotes)
 
 
-def parse(fields: Mapping[str, str], config: Settings) -> JobSpec:
-    """Check all fields; an empty one counts as left out.
+def parse(fields: Mapping[str, object], config: Settings) -> JobSpec:
+    """What the fields of a form with a file ask for. Raises what `read` and `spec` raise."""
+    return spec(read(Submission, fields), config)
 
-    Raises InvalidRequest and ModelNotAllowed, and InvalidUrl and BlockedAddress for `webhook_url`.
-    """
-    values = without_aliases({name: value for name, value in fields.items() if value.strip()})
-    priority = values.pop("priority", "normal")
-    if priority not in get_args(Priority):
-        raise InvalidRequest(f"priority must be one of {', '.join(get_args(Priority))}.", parameter="priority")
-    wait_s = _seconds(values.pop("wait")) if "wait" in values else None
-    values["language"] = _language(values.get("language", "auto"))
-    values.setdefault("mode", config.asr_mode)
-    if values.get("model", "auto") == "auto":
-        values["model"] = config.whisper_model
-    noted = {name: values.pop(name) for name in JobNotes.model_fields if name in values}
+
+def read(model: type[P], fields: Mapping[str, object]) -> P:
+    """The fields by themselves; an empty one counts as left out. Raises InvalidRequest."""
     try:
-        options, notes = JobOptions.model_validate(values), JobNotes.model_validate(noted)
+        return model.model_validate(fields)
     except ValidationError as error:
         raise invalid(error) from error
+
+
+def spec(body: Parameters, config: Settings) -> JobSpec:
+    """What the body asks of this server.
+
+    Raises ModelNotAllowed and InvalidRequest, and InvalidUrl and BlockedAddress for `webhook_url`.
+    """
+    values = body.model_dump(include=set(JobOptions.model_fields), exclude_unset=True)
+    values.setdefault("mode", config.asr_mode)
+    if body.model == "auto":
+        values["model"] = config.whisper_model
+    options = JobOptions.model_validate(values)
+    notes = JobNotes.model_validate(body.model_dump(include=set(JobNotes.model_fields)))
     _check_model(options, config)
     if notes.webhook_url:
         notes = notes.model_copy(update={"webhook_url": _address(notes.webhook_url, config)})
-    return JobSpec(options, priority, wait_s, notes)
+    wait_s = body.wait if isinstance(body, Submission) and "wait" in body.model_fields_set else None
+    return JobSpec(options, body.priority, wait_s, notes)
 
 
 def _address(url: str, config: Settings) -> str:
@@ -80,36 +81,6 @@ def invalid(error: ValidationError) -> InvalidRequest:
     name = ".".join(str(part)[:100] for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     return InvalidRequest(f"{name}: {message}", parameter=name) if name else InvalidRequest(message)
-
-
-def without_aliases(fields: Mapping[str, str]) -> dict[str, Any]:
-    """The same fields under the options' own names. Raises InvalidRequest for one that is given under two names."""
-    values: dict[str, Any] = {}
-    for name, value in fields.items():
-        option = ALIASES.get(name, name)
-        if option in values:
-            raise InvalidRequest(f"{option} is given twice, under two names.", parameter=option)
-        values[option] = value
-    return values
-
-
-def _seconds(value: str) -> float:
-    try:
-        seconds = float(value)
-    except ValueError:
-        seconds = math.nan
-    if not 0 <= seconds < math.inf:
-        raise InvalidRequest("wait must be a number of seconds.", parameter="wait")
-    return seconds
-
-
-def _language(value: str) -> str | None:
-    if value.strip().lower() == "auto":
-        return None
-    code = language_code(value)
-    if code is None:
-        raise InvalidRequest("language must be auto or one of those that GET /languages lists.", parameter="language")
-    return code
 
 
 def _check_model(options: JobOptions, config: Settings) -> None:

@@ -22,11 +22,12 @@ from api.bodies.admin import (
     Repaired,
     StageCount,
 )
+from api.bodies.schemas import described
 from api.dependencies import AdminDep, DetachedAdminDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
 from api.history.filters import Cursor, Limit
 from api.intake import transfer
-from api.intake.body_limits import described, json_body
+from api.intake.body_limits import json_body
 from shared import db, repair
 from shared.callers import keys
 from shared.callers.limits import Limits

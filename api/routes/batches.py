@@ -6,7 +6,6 @@ import time
 import uuid
 from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request, Response
@@ -16,14 +15,14 @@ from uuid_utils.compat import uuid7
 from api import limits
 from api.bodies import views
 from api.bodies.batches import AcceptedBatch, Batches, BatchReceipt, BatchStatus, BatchTask, BatchTasks
-from api.bodies.submission import OPTIONS
+from api.bodies.schemas import described
+from api.bodies.submission import NewBatch
 from api.deletion import purged
 from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, SettingsDep, StorageDep
 from api.errors import responses
 from api.history.filters import Cursor, Limit
 from api.intake import batch_orders, batch_submission, fields, ingest, transfer
 from api.intake.batch_submission import BatchOrder, Placed
-from api.intake.body_limits import JSON
 from shared import db
 from shared.errors import (
     AdapterDisabled,
@@ -50,44 +49,13 @@ USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
 PURGE_S = 10.0
 """How long DELETE empties storage itself. A task takes some 10 ms; what is left then the sweep removes."""
 
-_COMMON = {name: field for name, field in OPTIONS.items() if name != "wait"}
-_ITEM: dict[str, Any] = {
-    "type": "object",
-    "additionalProperties": False,
-    "properties": {
-        "url": {"type": "string", "description": "Address of a recording", "examples": ["https://media.example/1.mp3"]},
-        "upload_id": {"type": "string", "format": "uuid", "description": "A complete upload of POST /uploads"},
-        "refresh": {"type": "boolean", "description": "Fetch the URL again even if it was fetched before"},
-        **_COMMON,
-    },
-}
-BODY: dict[str, Any] = {
-    "type": "object",
-    "required": ["items"],
-    "additionalProperties": False,
-    "properties": {
-        "items": {"type": "array", "minItems": 1, "items": _ITEM, "description": "Each has url or upload_id"},
-        "refresh": _ITEM["properties"]["refresh"],
-        **_COMMON,
-        "webhook_url": {
-            "type": "string",
-            "maxLength": 2000,
-            "description": "URL that is called when the last task has ended",
-        },
-    },
-    "example": {
-        "items": [{"url": "https://media.example/1.mp3"}, {"url": "https://media.example/2.mp3", "language": "de"}],
-        "diarization": True,
-    },
-}
-
 
 @router.post(
     "/transcribe/batch",
     status_code=202,
     response_model=AcceptedBatch,
     summary="Transcribe many recordings",
-    openapi_extra={"requestBody": {"required": True, "content": {JSON: {"schema": BODY}}}},
+    openapi_extra=described(NewBatch),
     responses=responses(
         InvalidRequest,
         Unauthorized,

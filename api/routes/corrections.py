@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from api.bodies import views
 from api.bodies.corrections import TranscriptVersion, TranscriptVersions
+from api.bodies.schemas import JSON, json_schema, request_body
 from api.bodies.tasks import TaskDetail
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
@@ -39,10 +40,9 @@ router = APIRouter(tags=["tasks"], responses=responses(Unauthorized, Forbidden, 
 
 
 def _schema() -> dict[str, Any]:
-    """The body for OpenAPI; FastAPI cannot tell it, because we read it ourselves, when the task has been found."""
-    schema = CorrectionRequest.model_json_schema()
-    fields, noted = schema["properties"], JobNotes.model_json_schema()["properties"]
-    fields["segments"]["anyOf"][0]["items"] = schema.pop("$defs")["EditedSegment"]
+    """The body for OpenAPI, with the limits of labels, which are those of a new task."""
+    schema = json_schema(CorrectionRequest)
+    fields, noted = schema["properties"], json_schema(JobNotes)["properties"]
     fields["tags"]["anyOf"][0] |= {name: noted["tags"][name] for name in ("items", "maxItems")}
     fields["reference"]["anyOf"][0] |= noted["reference"]["anyOf"][0]
     return schema
@@ -52,7 +52,7 @@ def _schema() -> dict[str, Any]:
     "/tasks/{task_id}",
     response_model=TaskDetail,
     summary="Correct a transcript, or change a task's labels",
-    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": _schema()}}}},
+    openapi_extra=request_body({JSON: _schema()}),
     responses=responses(InvalidRequest, NotReady, WrongState, VersionConflict, *transfer.REFUSALS, StorageUnavailable),
 )
 async def correct(task_id: uuid.UUID, request: Request, caller: DetachedCallerDep, storage: StorageDep) -> TaskDetail:

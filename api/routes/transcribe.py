@@ -16,7 +16,8 @@ from uuid_utils.compat import uuid7
 from api import delivery, limits
 from api.bodies import views
 from api.bodies.results import Result
-from api.bodies.submission import BODIES
+from api.bodies.schemas import FILE, FORM, JSON, URLENCODED, form_schema, json_schema, request_body
+from api.bodies.submission import Submission, UploadSubmission, UrlSubmission, names
 from api.bodies.tasks import Accepted
 from api.dependencies import IdempotencyKeyDep, SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
@@ -48,8 +49,15 @@ from shared.storage import Storage
 
 router = APIRouter(tags=["transcribe"])
 
-NAMES = parameters.NAMES | by_url.FIELDS | by_upload.FIELDS
+NAMES = names(UrlSubmission, UploadSubmission)
 """Every field but the file."""
+
+WITHOUT_FILE = [form_schema(UrlSubmission), form_schema(UploadSubmission)]
+BODIES = {
+    FORM: {"oneOf": [form_schema(Submission, FILE), *WITHOUT_FILE]},
+    JSON: {"oneOf": [json_schema(UrlSubmission), json_schema(UploadSubmission)]},
+    URLENCODED: {"oneOf": WITHOUT_FILE},
+}
 
 
 @router.post(
@@ -57,7 +65,7 @@ NAMES = parameters.NAMES | by_url.FIELDS | by_upload.FIELDS
     status_code=202,
     response_model=None,
     summary="Transcribe a recording",
-    openapi_extra={"requestBody": {"required": True, "content": BODIES}},
+    openapi_extra=request_body(BODIES),
     responses={
         200: {"model": Result, "description": "With `wait`: the transcript in the task's format, as of GET /result"},
         202: {"model": Accepted, "description": "The new task"},

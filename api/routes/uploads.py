@@ -14,11 +14,12 @@ from uuid_utils.compat import uuid7
 
 from api import deletion, limits
 from api.bodies import upload_views, views
+from api.bodies.schemas import BYTES, described, request_body
 from api.bodies.uploads import NewUpload, ReceivedPart, UploadDetail, UploadInfo, UploadReceipt, Uploads
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep, SubmitterDep
 from api.errors import responses
 from api.intake import assembly, ingest, relay, transfer
-from api.intake.body_limits import described, json_body
+from api.intake.body_limits import json_body
 from shared import db
 from shared.callers.keys import Caller
 from shared.errors import (
@@ -148,12 +149,7 @@ def detail(
     "/{upload_id}/parts/{number}",
     response_model=ReceivedPart,
     summary="Send a part",
-    openapi_extra={
-        "requestBody": {
-            "required": True,
-            "content": {"application/octet-stream": {"schema": {"type": "string", "format": "binary"}}},
-        }
-    },
+    openapi_extra=request_body({BYTES: {"type": "string", "format": "binary"}}),
     responses=responses(*STORING, *transfer.REFUSALS, WrongState, AdapterDisabled),
 )
 async def put_part(

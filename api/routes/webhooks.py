@@ -9,6 +9,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Depends, Query, Response
 
 from api.bodies import views
+from api.bodies.schemas import described
 from api.bodies.webhooks import (
     Attempt,
     ChangedEndpoint,
@@ -25,7 +26,7 @@ from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsD
 from api.errors import responses
 from api.history.filters import Cursor, Limit
 from api.intake import transfer
-from api.intake.body_limits import described, json_body, optional_json_body
+from api.intake.body_limits import json_body, optional_json_body
 from shared import db
 from shared.callers import quotas
 from shared.errors import (

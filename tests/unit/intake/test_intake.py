@@ -8,9 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from api.bodies.schemas import form_schema, json_schema
+from api.bodies.submission import BatchItem, NewBatch, Parameters, Submission, UploadSubmission, UrlSubmission, names
+from api.contracts import openai_forms
 from api.delivery import content_disposition
+from api.intake import parameters
 from api.intake.form import MAX_FIELD_BYTES, MAX_FORM_BYTES, Form
-from api.intake.parameters import NAMES, parse
+from api.intake.parameters import parse
 from shared.config import Settings
 from shared.errors import FileTooLarge, IncompleteUpload, InvalidRequest, ModelNotAllowed
 from shared.intake.filenames import safe_filename
@@ -30,7 +34,7 @@ END = f"--{BOUNDARY}--\r\n".encode()
 def read(*pieces: bytes, max_file_bytes: int = 10_000) -> tuple[Form, bytes]:
     """The form after all of its pieces, and the file's bytes."""
     collected = bytearray()
-    form = Form(CONTENT_TYPE, collected.extend, field_names=NAMES, max_file_bytes=max_file_bytes)
+    form = Form(CONTENT_TYPE, collected.extend, field_names=names(Submission), max_file_bytes=max_file_bytes)
     for piece in pieces:
         form.write(piece)
     form.close()
@@ -90,7 +94,7 @@ def test_a_wrong_field_is_named(body: bytes, parameter: str) -> None:
 
 def test_an_unknown_field_is_refused_before_the_file_arrives() -> None:
     """A form whose first field is unknown fails while its file is still to be sent."""
-    form = Form(CONTENT_TYPE, bytes, field_names=NAMES, max_file_bytes=10)
+    form = Form(CONTENT_TYPE, bytes, field_names=names(Submission), max_file_bytes=10)
     with pytest.raises(InvalidRequest):
         form.write(part("diarisation", b"true"))
 
@@ -101,7 +105,7 @@ def test_an_unknown_field_is_refused_before_the_file_arrives() -> None:
 def test_another_kind_of_body_is_refused(content_type: str | None) -> None:
     """Only multipart/form-data with a boundary is read."""
     with pytest.raises(InvalidRequest):
-        Form(content_type, bytes, field_names=NAMES, max_file_bytes=10)
+        Form(content_type, bytes, field_names=names(Submission), max_file_bytes=10)
 
 
 @pytest.mark.parametrize("body", [b"no boundary at all", b"--limit\r\nno colon\r\n\r\n", b"--limit\r\nX: y\r\n\r\n"])
@@ -187,6 +191,34 @@ def test_fields_become_options() -> None:
     assert asked.priority == "batch"
 
 
+@pytest.mark.parametrize("body", [Parameters, Submission, UrlSubmission, UploadSubmission, BatchItem, NewBatch])
+def test_openapi_lists_the_fields_that_are_read(body: type[Parameters]) -> None:
+    """A body's schema has every name that a request may use, and no other."""
+    assert json_schema(body)["properties"].keys() == names(body)
+
+
+@pytest.mark.parametrize("form", openai_forms.FORMS.values())
+def test_openapi_lists_fields_that_openais_forms_take(form: type[openai_forms.Form]) -> None:
+    """Every name in the schema of a form of OpenAI's is one that the form may hold."""
+    assert form_schema(form)["properties"].keys() <= openai_forms.field_names(form) | {*openai_forms.repeatable(form)}
+
+
+@pytest.mark.parametrize(
+    ("refresh", "expected"),
+    [("true", True), (" YES ", True), ("1", True), ("no", False), ("off", False), (" ", False), (None, False)],
+)
+def test_a_url_is_read_with_its_own_fields(refresh: str | None, expected: bool) -> None:
+    """The address and `refresh` are read beside the options; an empty field counts as left out."""
+    fields = {"url": "https://media.example/1.mp3", "lang": "German", "refresh": refresh}
+    body = parameters.read(UrlSubmission, fields)
+    assert (body.url, body.refresh, body.language) == (fields["url"], expected, "de")
+
+
+def test_a_wait_of_nothing_is_told_from_none() -> None:
+    """`wait=0` overrides the header of a request, and a request without it does not."""
+    assert (parse({"wait": "0"}, config()).wait_s, parse({}, config()).wait_s) == (0, None)
+
+
 @pytest.mark.parametrize("fields", [{}, {"language": "auto"}, {"lang": "AUTO"}, {"language": " "}])
 def test_auto_and_nothing_mean_detect(fields: dict[str, str]) -> None:
     """No language, an empty one and `auto` all ask for detection."""
@@ -209,6 +241,9 @@ def test_the_servers_defaults_fill_what_is_left_out() -> None:
         ({"diarization": "perhaps"}, "diarization"),
         ({"format": "docx"}, "format"),
         ({"priority": "now"}, "priority"),
+        ({"wait": "-1"}, "wait"),
+        ({"refresh": "true"}, "refresh"),
+        ({"retention_seconds": "59"}, "retention_seconds"),
         ({"prompt": "x" * 2001}, "prompt"),
         ({"model": "tiny.en", "language": "fr"}, "language"),
     ],
