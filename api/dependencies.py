@@ -5,14 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any
 
-from fastapi import Depends, Header, Request
+from fastapi import Depends, Header, Query, Request
 from sqlalchemy.orm import Session
 
 from api import limits
 from api.auth import PresentedKey, identify
+from api.delivery import DEFAULTS, Granularity, TranscriptView
 from shared import db
 from shared.callers.keys import Caller
 from shared.config import Settings, settings
+from shared.errors import InvalidRequest
+from shared.options import Format
 from shared.storage import Storage, storage
 
 
@@ -85,3 +88,25 @@ async def _storage() -> Storage:
 
 SettingsDep = Annotated[Settings, Depends(_settings)]
 StorageDep = Annotated[Storage, Depends(_storage)]
+
+
+def _transcript_view(
+    format: Annotated[Format | None, Query(description="Default: the task's own")] = None,
+    response_format: Annotated[Format | None, Query(description="The same as format")] = None,
+    timestamp_granularity: Annotated[
+        Granularity | None, Query(description="word puts each word's times into json")
+    ] = None,
+    max_line_length: Annotated[int, Query(description="Columns of a line in srt and vtt")] = DEFAULTS.max_line_length,
+    max_lines: Annotated[int, Query(description="Lines of a cue in srt and vtt")] = DEFAULTS.max_lines,
+    version: Annotated[
+        int | None,
+        Query(ge=0, le=2**31 - 1, description="Version of the corrections; default: the newest. 0 is the original"),
+    ] = None,
+) -> TranscriptView:
+    if format and response_format and format != response_format:
+        raise InvalidRequest("format is given twice, under two names.", parameter="format")
+    return TranscriptView(format or response_format, timestamp_granularity, max_line_length, max_lines, version)
+
+
+TranscriptViewDep = Annotated[TranscriptView, Depends(_transcript_view)]
+"""How the query asks for a transcript to be shown. It must stand behind the caller's in the parameters of the route."""

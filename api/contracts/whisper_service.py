@@ -14,7 +14,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
 from api import deletion
-from api.bodies import views
+from api.bodies import catalog, views
 from api.bodies.results import Result
 from api.bodies.schemas import file_form
 from api.bodies.submission import Parameters, names
@@ -22,14 +22,21 @@ from api.bodies.tasks import Accepted, Languages, Models, TaskStatus
 from api.bodies.views import accepted
 from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, Finished
 from api.contracts.service_bodies import JobAccepted, JobList, JobStatus, Status
-from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
+from api.delivery import deliver
+from api.dependencies import (
+    CallerDep,
+    DetachedCallerDep,
+    SessionDep,
+    SettingsDep,
+    StorageDep,
+    TranscriptViewDep,
+)
 from api.errors import responses
 from api.history import search
 from api.history.filters import Cursor, Limit
 from api.intake import parameters
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
-from api.routes import catalog, results
 from api.transcripts.formats import FORMATS, as_dict, render
 from shared import db
 from shared.errors import (
@@ -41,7 +48,7 @@ from shared.errors import (
     Unauthorized,
     WrongState,
 )
-from shared.kernel import job_views, jobs
+from shared.kernel import fleet, job_views, jobs
 from shared.models import Job
 from shared.options import JobOptions
 from shared.states import JobState
@@ -196,28 +203,40 @@ def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, sto
     return {"job_id": job_id.hex, "deleted": receipt.erased, "message": "The job has been deleted."}
 
 
-# the same as without the prefix
-router.add_api_route(
+@router.get(
     "/result/{task_id}",
-    results.result,
     response_model=None,
     summary="The transcript of a task",
     responses={200: {"model": Result, "content": SHOWN}, **responses(*WAITING)},
 )
-router.add_api_route(
+def result(task_id: uuid.UUID, caller: DetachedCallerDep, storage: StorageDep, view: TranscriptViewDep) -> Response:
+    """The same as GET /result/{task_id}.
+
+    curl -OJ -H "Authorization: Bearer $API_KEY" "$URL/api/v1/result/$TASK_ID?format=srt"
+    """
+    return deliver(caller.id, task_id, storage, view)
+
+
+@router.get(
     "/models",
-    catalog.models,
     response_model=Models,
     summary="Available models",
     responses=responses(Unauthorized, Forbidden, DatabaseUnavailable),
 )
-router.add_api_route(
+def models(caller: CallerDep, work: SessionDep, config: SettingsDep) -> Models:
+    """The same as GET /models."""
+    return catalog.models(config, fleet.stock(work))
+
+
+@router.get(
     "/languages",
-    catalog.languages,
     response_model=Languages,
     summary="Available languages",
     responses=responses(Unauthorized, Forbidden, DatabaseUnavailable),
 )
+def languages(caller: CallerDep) -> Languages:
+    """The same as GET /languages."""
+    return catalog.languages()
 
 
 async def _submit(contract: ContractRequest) -> tuple[Job, bool]:
