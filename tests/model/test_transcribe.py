@@ -78,7 +78,8 @@ def telephone(samples: Samples) -> Samples:
     spectrum[(hertz < 300) | (hertz > 3400)] = 0
     line = np.fft.irfft(spectrum, len(samples)).clip(-1, 1)
     code = np.round(np.sign(line) * np.log1p(255 * np.abs(line)) / np.log1p(255) * 127) / 127
-    return (np.sign(code) * np.expm1(np.abs(code) * np.log1p(255)) / 255).astype(np.float32)
+    heard: Samples = (np.sign(code) * np.expm1(np.abs(code) * np.log1p(255)) / 255).astype(np.float32)
+    return heard
 
 
 # ---- what is recognised
