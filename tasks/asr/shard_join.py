@@ -19,7 +19,7 @@ from tasks.asr.vad import Span
 
 MAX_DRIFT_S = 1.0
 """How far apart two shards may hear the same word: Whisper's word times are off by up to 0.76 s (see `NEAREST_TURN_S`
-in merge.py), rarely in opposite directions."""
+in word_speakers.py), rarely in opposite directions."""
 
 MAX_PAUSE_S = 0.5
 """Longest pause inside a turn of a channel: people draw breath for less, and voice activity detection stops at

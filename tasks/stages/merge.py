@@ -1,11 +1,10 @@
 """Join what was said (transcribe) with who was talking (diarize) into the finished transcript.
 
-Pure Python and near linear in words + turns: every word finds its turns by bisection.
+Pure Python and near linear in words + turns. word_speakers.py says whose words are whose.
 """
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
@@ -13,13 +12,7 @@ from itertools import groupby
 from shared.transcript import Diarization, Segment, Speaker, SpeakerTurn, Transcript, Transcription, Word
 from tasks.asr.quality import assess, dropped_speech
 from tasks.asr.shard_join import join
-
-NEAREST_TURN_S = 1.0
-"""A word in nobody's turn belongs to the nearest turn that is at most this many seconds away.
-
-Whisper's word times, held against the utterance bounds of pyannote's sample call, are wrong by up to 0.57 s (tiny.en)
-and 0.76 s (base), rounded up here. A word farther off was said in a stretch in which the diarization heard nobody.
-"""
+from tasks.stages.word_speakers import attribute
 
 
 def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> Transcript:
@@ -47,8 +40,8 @@ def merge(shards: Sequence[Transcription], diarization: Diarization | None) -> T
     segments = _in_time_order(transcription.segments)
     turns: list[SpeakerTurn] = []
     if diarization:
-        voices = _Voices(diarization.exclusive)
-        segments = [piece for segment in segments for piece in _by_speaker(segment, voices)]
+        attributed = attribute(segments, diarization.exclusive)
+        segments = [piece for segment in attributed for piece in _by_speaker(segment)]
         turns = sorted(diarization.turns, key=lambda turn: (turn.start, turn.end, turn.speaker))
     speakers = dict.fromkeys(segment.speaker for segment in segments if segment.speaker is not None)
     silent = dict.fromkeys(turn.speaker for turn in turns if turn.speaker not in speakers)
@@ -93,53 +86,12 @@ def _seconds(speakers: Iterable[str], turns: Iterable[SpeakerTurn]) -> dict[str,
     return seconds
 
 
-class _Voices:
-    """Answers who talks during a stretch of time. `turns` do not overlap."""
-
-    def __init__(self, turns: Iterable[SpeakerTurn]) -> None:
-        self._turns = sorted(turns, key=lambda turn: (turn.start, turn.end))
-        self._ends = [turn.end for turn in self._turns]
-
-    def during(self, start: float, end: float) -> str | None:
-        """Who talks most from `start` to `end`, else whoever is nearest; on equal terms the earlier one."""
-        first = bisect_right(self._ends, start)
-        talked: dict[str, float] = {}
-        after = first
-        while after < len(self._turns) and self._turns[after].start < end:
-            turn = self._turns[after]
-            talked[turn.speaker] = talked.get(turn.speaker, 0.0) + min(end, turn.end) - max(start, turn.start)
-            after += 1
-        if talked:
-            return max(talked, key=lambda speaker: talked[speaker])
-        near = [(start - turn.end, turn.speaker) for turn in self._turns[max(0, first - 1) : first]]
-        near += [(turn.start - end, turn.speaker) for turn in self._turns[first : first + 1]]
-        distance, speaker = min(near, key=lambda candidate: candidate[0], default=(NEAREST_TURN_S + 1, ""))
-        return speaker if distance <= NEAREST_TURN_S else None
-
-
-def _by_speaker(segment: Segment, voices: _Voices) -> list[Segment]:
-    """`segment` cut where the speaker changes. A piece is as sure as its words are on average."""
-    if not segment.words:
-        return [replace(segment, speaker=voices.during(segment.start, segment.end))]
-    speakers = _bridged([voices.during(word.start, word.end) for word in segment.words])
-    words = [replace(word, speaker=speaker) for word, speaker in zip(segment.words, speakers, strict=True)]
-    pieces = [_of_words(segment, tuple(run)) for _, run in groupby(words, key=lambda word: word.speaker)]
+def _by_speaker(segment: Segment) -> list[Segment]:
+    """`segment` cut where the speaker of its words changes. A piece is as sure as its words are on average."""
+    pieces = [_of_words(segment, tuple(run)) for _, run in groupby(segment.words, key=lambda word: word.speaker)]
     if len(pieces) == 1:
         return [replace(pieces[0], confidence=segment.confidence)]
-    return pieces
-
-
-def _bridged(speakers: list[str | None]) -> list[str | None]:
-    """Words of nobody that stand between two words of one speaker become that speaker's."""
-    bridged = list(speakers)
-    last: int | None = None
-    for here, speaker in enumerate(speakers):
-        if speaker is None:
-            continue
-        if last is not None and speakers[last] == speaker:
-            bridged[last:here] = [speaker] * (here - last)
-        last = here
-    return bridged
+    return pieces or [segment]
 
 
 def _of_words(segment: Segment, words: tuple[Word, ...]) -> Segment:
