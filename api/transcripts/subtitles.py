@@ -8,21 +8,13 @@ characters. A word wider than a line is broken, without a hyphen, rather than sh
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from itertools import accumulate
 
 from api.transcripts.line_breaks import UNSPACED, Unit, clean, units_of, width
+from api.transcripts.on_screen import LONG_PAUSE_S, PAUSE_S, Cue, CuePart, Draft, Limits, on_screen
 from shared.transcript import Segment, Transcript
-
-MIN_CUE_MS = 833
-"""A cue is shown this long if the next one leaves room: 5/6 s, the least in Netflix's timed text style guide."""
-
-PAUSE_S = 0.5
-"""Silence between two words at which a cue is better cut than in the middle of a phrase."""
-
-LONG_PAUSE_S = 2.0
-"""Silence at which a cue always ends: longer, and words would be on screen well before they are said."""
 
 MIN_LABEL_COLUMNS = 7
 """Room for the name that a hundredth speaker is given, spk_100, in lines of any length."""
@@ -30,33 +22,18 @@ MIN_LABEL_COLUMNS = 7
 MIN_AT_ONCE_S = 0.5
 """Two talk at once when their segments overlap for longer: at a change of speakers word times are off by less."""
 
+DASH = "- "
+"""Stands before what each says in a cue of several speakers that is not labelled otherwise."""
+
 UNKNOWN_SPEAKER = "unknown"
 """Shown instead of a speaker where the transcript has speakers and a segment has none."""
 
 _SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’»)\]」』）]*$")  # noqa: RUF001
 _CLAUSE_END = re.compile(r"[,;:،、，；：—–][\"'”’»)\]」』）]*$")  # noqa: RUF001
 
+Span = tuple[float, float]
+
 _TIME = re.compile(r"(\d:\d+:\d+)([.,:]\d)")
-
-
-@dataclass(frozen=True, slots=True)
-class Cue:
-    """What is on screen from `start_ms` to `end_ms`; `label` says who talks where that is news."""
-
-    start_ms: int
-    end_ms: int
-    lines: tuple[str, ...]
-    speaker: str | None
-    label: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class _Draft:
-    """A cue before its times are settled."""
-
-    units: list[Unit]
-    speaker: str | None
-    label: str
 
 
 def srt(transcript: Transcript, *, max_line_length: int = 42, max_lines: int = 2, max_cue_s: float = 7.0) -> str:
@@ -68,18 +45,20 @@ def srt(transcript: Transcript, *, max_line_length: int = 42, max_lines: int = 2
     """
     blocks = []
     for number, cue in enumerate(cues(transcript, max_line_length, max_lines, max_cue_s, labels=True), start=1):
-        text = _TIME.sub("\\1\u2060\\2", (cue.label + "\n".join(cue.lines)).replace("-->", "→"))
+        shown = "\n".join(part.label + "\n".join(part.lines) for part in cue.parts)
+        text = _TIME.sub("\\1\u2060\\2", shown.replace("-->", "→"))
         blocks.append(f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{text}\n")
     return "\n".join(blocks)
 
 
 def vtt(transcript: Transcript, *, max_line_length: int = 42, max_lines: int = 2, max_cue_s: float = 7.0) -> str:
-    """WebVTT (https://www.w3.org/TR/webvtt1/). Every cue of a known speaker is in a voice tag: `<v spk_1>...</v>`."""
+    """WebVTT (https://www.w3.org/TR/webvtt1/). What a known speaker says is in a voice tag: `<v spk_1>...</v>`.
+
+    In a cue of several speakers each begins with a dash, as players do not show the names.
+    """
     blocks = ["WEBVTT\n"]
     for cue in cues(transcript, max_line_length, max_lines, max_cue_s, labels=False):
-        text = _escaped("\n".join(cue.lines))
-        if cue.speaker is not None:
-            text = f"<v {_voice(cue.speaker)}>{text}</v>"
+        text = "\n".join(map(_spoken, cue.parts))
         blocks.append(f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{text}\n")
     return "\n".join(blocks)
 
@@ -87,37 +66,32 @@ def vtt(transcript: Transcript, *, max_line_length: int = 42, max_lines: int = 2
 def cues(
     transcript: Transcript, max_line_length: int, max_lines: int, max_cue_s: float, *, labels: bool
 ) -> Iterator[Cue]:
-    """The cues of all segments in order, never empty, never overlapping, at least 1 ms long.
+    """The cues of all segments in order, never empty, never overlapping, shown for `MIN_CUE_MS` at least unless the
+    recording ends before.
 
     A line holds `max_line_length` columns; a full-width character takes two, any other one. With `labels` the first
-    line leaves room for the label of a new speaker. Where two channels talk at once their cues alternate, each
-    labelled.
+    line leaves room for the label of a new speaker. Where two channels talk at once their cues take half of
+    `max_lines`, so that both fit on the screen, and are each labelled.
     """
-    drafts: list[_Draft] = []
+    limits = Limits(max_line_length, max_lines, max_cue_s)
+    drafts: list[Draft] = []
     at_once = _talk_at_once(transcript.segments)
+    crowds = _crowds(transcript.segments) if at_once else []
     diarized = any(segment.speaker is not None for segment in transcript.segments)
     for passage in _passages(transcript.segments):
-        label, speaker = "", passage[0].speaker
-        if labels and diarized and (at_once or not drafts or speaker != drafts[-1].speaker):
-            label = _label(speaker or UNKNOWN_SPEAKER, max_line_length)
+        speaker = passage[0].speaker
+        own_label = _label(speaker or UNKNOWN_SPEAKER, max_line_length) if labels else DASH
+        label = own_label if labels and diarized and (at_once or not drafts or speaker != drafts[-1].speaker) else ""
         units = [unit for segment in passage for unit in units_of(segment, max_line_length - width(label))]
         first = 0
         while first < len(units):
             ahead = units[first : first + 2 * max_line_length * max_lines]
             count = _cut(ahead, max_line_length, max_lines, max_cue_s, width(label))
-            drafts.append(_Draft(ahead[:count], speaker, label))
+            if _meets(crowds, ahead[0].start, ahead[count - 1].end):
+                count = _cut(ahead, max_line_length, max(1, max_lines // 2), max_cue_s, width(label))
+            drafts.append(Draft(tuple(ahead[:count]), speaker, label, own_label))
             first, label = first + count, label if at_once else ""
-    if at_once:
-        drafts = _by_start(drafts)
-    free_ms = 0
-    for here, draft in enumerate(drafts):
-        start_ms = max(free_ms, _ms(draft.units[0].start))
-        end = draft.units[-1].end
-        until_ms = _ms(drafts[here + 1].units[0].start if here + 1 < len(drafts) else max(end, transcript.duration))
-        end_ms = min(max(_ms(end), start_ms + MIN_CUE_MS), until_ms, start_ms + _ms(max_cue_s))
-        free_ms = max(end_ms, start_ms + 1)
-        lines = tuple(_balanced(draft.units, max_line_length, width(draft.label)))
-        yield Cue(start_ms, free_ms, lines, draft.speaker, draft.label)
+    yield from on_screen(_by_start(drafts) if at_once else drafts, limits, transcript.duration)
 
 
 def _talk_at_once(segments: Sequence[Segment]) -> bool:
@@ -131,12 +105,33 @@ def _talk_at_once(segments: Sequence[Segment]) -> bool:
     return False
 
 
-def _by_start(drafts: Sequence[_Draft]) -> list[_Draft]:
+def _crowds(segments: Sequence[Segment]) -> list[Span]:
+    """Where several speakers talk, in order."""
+    ends: dict[str | None, float] = {}
+    crowds: list[Span] = []
+    for segment in segments:
+        other_ends = [end for speaker, end in ends.items() if speaker != segment.speaker]
+        end = min(segment.end, max(other_ends, default=0.0))
+        if crowds and segment.start <= crowds[-1][1]:
+            crowds[-1] = (crowds[-1][0], max(crowds[-1][1], end))
+        elif end > segment.start:
+            crowds.append((segment.start, end))
+        ends[segment.speaker] = max(segment.end, ends.get(segment.speaker, 0.0))
+    return crowds
+
+
+def _meets(crowds: Sequence[Span], start: float, end: float) -> bool:
+    """Whether somebody else talks in between."""
+    behind = bisect_left(crowds, (end, end))
+    return behind > 0 and crowds[behind - 1][1] > start
+
+
+def _by_start(drafts: Sequence[Draft]) -> list[Draft]:
     """In order of time, without moving what one speaker says before what the same one said earlier."""
     latest: dict[str | None, float] = {}
     keyed = []
     for draft in drafts:
-        latest[draft.speaker] = max(draft.units[0].start, latest.get(draft.speaker, 0.0))
+        latest[draft.speaker] = max(draft.start, latest.get(draft.speaker, 0.0))
         keyed.append((latest[draft.speaker], draft))
     return [draft for _, draft in sorted(keyed, key=lambda entry: entry[0])]
 
@@ -208,44 +203,19 @@ def _rank(units: list[Unit], count: int) -> int:
     return int(after.space)
 
 
-def _balanced(units: list[Unit], limit: int, indent: int) -> list[str]:
-    """`units` on as few lines as `limit` columns allow, the lines as even as can be."""
-    lines = _wrapped(units, limit, indent)
-    narrow, wide = 1, limit
-    while len(lines) > 1 and narrow < wide:
-        middle = (narrow + wide) // 2
-        candidate = _wrapped(units, middle, indent)
-        if len(candidate) == len(lines):
-            lines, wide = candidate, middle
-        else:
-            narrow = middle + 1
-    return lines
-
-
-def _wrapped(units: list[Unit], limit: int, indent: int) -> list[str]:
-    lines, column = [units[0].text], indent + units[0].width
-    for unit in units[1:]:
-        unit_width = unit.width + unit.space
-        if column + unit_width > limit:
-            lines.append(unit.text)
-            column = unit.width
-        else:
-            lines[-1] += " " * unit.space + unit.text
-            column += unit_width
-    return lines
-
-
 # ---- notation
-
-
-def _ms(seconds: float) -> int:
-    return max(0, round(seconds * 1000))
 
 
 def _clock(ms: int, point: str) -> str:
     """HH:MM:SS and milliseconds; computed in whole milliseconds, so that 59.9996 s is a full minute."""
     minutes, ms = divmod(ms, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}{point}{ms % 1000:03}"
+
+
+def _spoken(part: CuePart) -> str:
+    """A part of a cue with its voice tag."""
+    text = part.label + _escaped("\n".join(part.lines))
+    return text if part.speaker is None else f"<v {_voice(part.speaker)}>{text}</v>"
 
 
 def _voice(speaker: str) -> str:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.transcripts.formats import MIN_LINE_LENGTH, FormatOptions, render
+from api.transcripts.on_screen import MIN_CUE_MS
 from api.transcripts.subtitles import cues
 from shared.transcript import Segment, Transcript, Word
 from tests.unit.transcripts.spoken import (
@@ -227,21 +228,19 @@ def vtt_blocks(text: str) -> list[tuple[int, int, list[str]]]:
     assert text.startswith("WEBVTT\n")
     found = []
     for start, end, lines in blocks(text.removeprefix("WEBVTT\n").removeprefix("\n")):
-        payload = re.sub(r"^<v [^<>&]+>(.*)</v>$", r"\1", "\n".join(lines), flags=re.DOTALL)
+        payload = re.sub(r"^<v [^<>&]+>(.*?)</v>$", r"\1", "\n".join(lines), flags=re.DOTALL | re.MULTILINE)
         assert not re.search("[<>]", payload)
         found.append((start, end, html.unescape(re.sub("&(?!amp;|lt;|gt;)", "&amp;", payload)).split("\n")))
     return found
 
 
-def without_label(lines: list[str]) -> str:
-    return re.sub(r"^(spk_\d+|unknown): ", "", "\n".join(lines))
-
-
 @given(transcripts(), limits)
 def test_cues_are_in_order_and_within_limits(spoken: Transcript, options: FormatOptions) -> None:
-    """No cue overlaps another, lasts no time or too long, or has a line too many or too wide, label included."""
+    """No cue overlaps another, lasts too short or too long, or has a line too many or too wide, label included."""
     for found in (srt_blocks(render(spoken, "srt", options)), vtt_blocks(render(spoken, "vtt", options))):
         assert all(start < end for start, end, _ in found)
+        assert all(end - start >= MIN_CUE_MS for start, end, _ in found[:-1])
+        assert all(end - start >= MIN_CUE_MS or end >= spoken.duration * 1000 for start, end, _ in found[-1:])
         assert all(end - start <= options.max_cue_s * 1000 for start, end, _ in found)
         assert all(a[1] <= b[0] for a, b in pairwise(found))
         assert all(len(lines) <= options.max_lines for _, _, lines in found)
@@ -255,16 +254,18 @@ def test_subtitles_say_every_word(spoken: Transcript, options: FormatOptions) ->
         shown = list(cues(spoken, options.max_line_length, options.max_lines, options.max_cue_s, labels=labels))
         for speaker in {segment.speaker for segment in spoken.segments}:
             text = "".join(segment.text for segment in spoken.segments if segment.speaker == speaker)
-            assert letters("".join("".join(cue.lines) for cue in shown if cue.speaker == speaker)) == letters(text)
-        text = letters("".join("".join(cue.lines) for cue in shown))
+            lines = ["".join(part.lines) for cue in shown for part in cue.parts if part.speaker == speaker]
+            assert letters("".join(lines)) == letters(text)
+        text = letters("".join("".join(part.lines) for cue in shown for part in cue.parts))
         if all(before.end <= after.start for before, after in pairwise(spoken.segments)):
             assert text == letters("".join(segment.text for segment in spoken.segments))
+        labelled = letters("".join(part.label + "".join(part.lines) for cue in shown for part in cue.parts))
         if labels:
-            written = "".join(without_label(lines) for _, _, lines in srt_blocks(render(spoken, "srt", options)))
-            assert letters(written).replace("→", "-->") == text.replace("→", "-->")
+            written = "".join("".join(lines) for _, _, lines in srt_blocks(render(spoken, "srt", options)))
+            assert letters(written).replace("→", "-->") == labelled.replace("→", "-->")
         else:
             written = "".join("".join(lines) for _, _, lines in vtt_blocks(render(spoken, "vtt", options)))
-            assert letters(written) == text
+            assert letters(written) == labelled
 
 
 @given(transcripts())
@@ -312,7 +313,54 @@ def test_two_who_talk_at_once_take_turns_on_the_screen() -> None:
     long = said(question, 0, 10, "spk_1")
     spoken = transcript_of(long, said("Of course.", 3, 4, "spk_2"))
     shown = parsed_srt(render(spoken, "srt"))
-    assert [cue.text[:6] for cue in shown] == ["spk_1:", "spk_2:", "spk_1:"]
-    assert [cue.start for cue in shown] == sorted(cue.start for cue in shown)
-    assert shown[1].start == 3000
+    assert [(cue.start, cue.plaintext) for cue in shown[:2]] == [
+        (0, "spk_1: I have been waiting here for quite"),
+        (3000, "spk_2: Of course.\nspk_1: a while now,"),
+    ]
     assert all(before.end <= after.start for before, after in pairwise(shown))
+
+
+def test_what_two_say_at_once_is_shown_side_by_side() -> None:
+    """Each on a line of their own, in one cue that lasts as long as either talks."""
+    spoken = transcript_of(
+        said("Good morning everyone.", 0, 1.04, "spk_1"), said("Thank you for calling us.", 0, 2.46, "spk_2")
+    )
+    (cue,) = parsed_srt(render(spoken, "srt"))
+    assert (cue.start, cue.end) == (0, 2460)
+    assert cue.plaintext == "spk_1: Good morning everyone.\nspk_2: Thank you for calling us."
+    rendered = render(spoken, "vtt")
+    assert rendered.endswith("\n<v spk_1>- Good morning everyone.</v>\n<v spk_2>- Thank you for calling us.</v>\n")
+    (caption,) = parsed_vtt(rendered)
+    assert caption.text == "- Good morning everyone.\n- Thank you for calling us."
+
+
+@pytest.mark.parametrize("max_lines", [1, 2, 3])
+@pytest.mark.parametrize("apart_s", [0.0, 0.1, 0.7, 1.5])
+def test_a_minute_of_two_who_talk_at_once_stays_readable_and_in_time(max_lines: int, apart_s: float) -> None:
+    """Every cue lasts, whether both fit or not, and none is shown two seconds late or early."""
+    one, other = "I can tell you that number {}.", "But this is what I think {}."
+    pairs = [
+        (said(text.format(n), n * 2.5 + shift, n * 2.5 + shift + 2.4, speaker), n)
+        for n in range(24)
+        for text, shift, speaker in ((one, 0.0, "spk_1"), (other, apart_s, "spk_2"))
+    ]
+    options = FormatOptions(max_lines=max_lines)
+    shown = parsed_srt(render(transcript_of(*(segment for segment, _ in pairs)), "srt", options))
+    assert all(cue.end - cue.start >= MIN_CUE_MS for cue in shown)
+    for segment, n in pairs:
+        (cue,) = (cue for cue in shown if re.search(rf"{segment.speaker}: [^\n]* {n}\.", cue.plaintext))
+        assert abs(cue.start - segment.start * 1000) < 2000
+
+
+def test_short_answers_are_readable() -> None:
+    """Also of people who talk one after another: what does not last long enough is shown with what follows it."""
+    spoken = transcript_of(
+        said("Ready?", 1.0, 1.2, "spk_1"),
+        said("Yes.", 1.3, 1.5, "spk_2"),
+        said("Go.", 1.5, 1.6, "spk_2"),
+        said("Fine.", 3.0, 3.2, "spk_1"),
+    )
+    assert [(cue.start, cue.end, cue.plaintext) for cue in parsed_srt(render(spoken, "srt"))] == [
+        (1000, 1833, "spk_1: Ready?\nspk_2: Yes. Go."),
+        (3000, 3833, "spk_1: Fine."),
+    ]
