@@ -14,15 +14,16 @@ from tasks.asr import checks, crosstalk
 from tasks.asr.checks import overlap
 from tasks.asr.decoding import TranscribeOptions
 from tasks.asr.language import Language, check_language
+from tasks.asr.mixed.passages import Mixture
 from tasks.asr.part import (
     SCAN_SHARE,
     WINDOW_S,
     Part,
     PartTranscription,
+    find_languages,
     listen,
     nothing_said,
     recognise,
-    vote,
 )
 from tasks.asr.shard_join import MAX_PAUSE_S, within
 from tasks.asr.vad import Read, Span, close_gaps
@@ -65,7 +66,7 @@ def transcribe_channels(
     was left out.
     """
     code = check_language(options.language, options.task, options.model, recogniser)
-    language = Language(code, 1.0) if code else decided
+    known = Language(code, 1.0) if code else decided
     place = shard or Shard(0.0, duration, 0.0, duration)
     count = len(reads)
     parts: dict[int, Part] = {}
@@ -78,11 +79,16 @@ def transcribe_channels(
     parts, caveats = _distinct(parts, shard)
     if not any(part.packings for part in parts.values()):
         progress(1.0)
-        nothing = nothing_said(language, place, options)
+        nothing = nothing_said(known, place, options)
         return replace(nothing, warnings=(*caveats, *nothing.warnings), turns=())
 
-    language = language or vote(list(parts.values()), recogniser, lambda: progress(SCAN_SHARE))
-    channels = list(_recognised(parts, replace(options, language=language.code), recogniser, progress))
+    language = known
+    mixtures: list[Mixture | None] = [None] * len(parts)
+    if language is None or not code:
+        spoken = list(parts.values())
+        language, mixtures = find_languages(spoken, decided, options, recogniser, lambda: progress(SCAN_SHARE))
+    options = replace(options, language=language.code)
+    channels = list(_recognised(parts, options, recogniser, progress, mixtures))
     channels, leaks = _without_leaks(channels)
     segments = sorted(
         (s for channel in channels for s in channel.transcription.segments), key=lambda s: (s.start, s.end)
@@ -134,18 +140,22 @@ def _distinct(parts: dict[int, Part], shard: Shard | None) -> tuple[dict[int, Pa
 
 
 def _recognised(
-    parts: dict[int, Part], options: TranscribeOptions, recogniser: Recogniser, progress: Progress
+    parts: dict[int, Part],
+    options: TranscribeOptions,
+    recogniser: Recogniser,
+    progress: Progress,
+    mixtures: Sequence[Mixture | None],
 ) -> Iterator[_ChannelTranscription]:
     """Channel after channel; the progress of each weighs its seconds of speech."""
     total = sum(packing.duration for part in parts.values() for packing in part.packings)
     completed_share = 0.0
-    for number, part in parts.items():
+    for (number, part), mixture in zip(parts.items(), mixtures, strict=True):
         weight = sum(packing.duration for packing in part.packings) / total
 
         def report(share: float, completed_share: float = completed_share, weight: float = weight) -> None:
             progress(SCAN_SHARE + (1 - SCAN_SHARE) * (completed_share + weight * share))
 
-        transcription = recognise(part, options, recogniser, report, lambda _: None)
+        transcription = recognise(part, options, recogniser, report, lambda _: None, mixture)
         completed_share += weight
         channel = _ChannelTranscription(number, part, transcription)
         yield replace(

@@ -42,6 +42,9 @@ MIN_ECHO_WORDS = 3
 FASTEST_WORD_S = 0.12
 """Nobody speaks a longer run of words faster: 500 a minute, twice an auctioneer's conversation."""
 
+SAID_APART = frozenset({"languages_mixed"})
+"""Warnings that say something else each time: neighbours stay two where their words differ."""
+
 SLACK_S = 0.2
 """How far a word's times may be off (see `MIN_SPEECH_SHARE`)."""
 
@@ -134,16 +137,17 @@ def joined(caveats: Iterable[Caveat]) -> tuple[Caveat, ...]:
     """`caveats` in order of time; those of one code that touch or overlap, or are about the whole recording,
     become one, worded as the first."""
     result: list[Caveat] = []
-    latest: dict[str, int] = {}
+    latest: dict[tuple[str, str], int] = {}
     for caveat in sorted(caveats, key=lambda c: (c.start or 0.0, c.code)):
-        at = latest.get(caveat.code, -1)
+        kind = caveat.code, caveat.message if caveat.code in SAID_APART else ""
+        at = latest.get(kind, -1)
         last = result[at] if at >= 0 else None
         if last and last.end is None:
             continue  # it is about the whole recording
         if last and last.end is not None and caveat.start is not None and caveat.start <= last.end + SLACK_S:
             result[at] = replace(last, end=max(last.end, caveat.end or 0.0))
         else:
-            latest[caveat.code] = len(result)
+            latest[kind] = len(result)
             result.append(caveat)
     return tuple(result)
 

@@ -27,6 +27,7 @@ class TranscribeOptions:
     """What is asked of the recogniser.
 
     language : code such as "en", or None to detect it
+    languages : codes of those that may be spoken; none are all that the model knows
     prompt, hotwords : shown to the decoder before every 30 s step; of the two together the last 223 tokens count
     temperature : of sampling; None starts at 0 and rises where decoding fails (in accurate mode)
     mode : "batched" decodes `batch_size` steps together, "accurate" one after another, with retries. A temperature
@@ -42,6 +43,7 @@ class TranscribeOptions:
     mode: Literal["batched", "accurate"] = "batched"
     batch_size: int = 8
     word_timestamps: bool = True
+    languages: tuple[str, ...] = ()
 
     @property
     def sequential(self) -> bool:

@@ -6,7 +6,7 @@ machine's announcement.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -29,6 +29,9 @@ MAX_VOTES = 8
 DECIDED = 0.8
 """Mean probability at which no further chunk is asked."""
 
+CLEAR = 0.8
+"""Probability from which on one vote alone is sure."""
+
 VOTE_EVERY_S = 60.0
 """One more voter is needed per started minute of speech, up to `MIN_VOTES`."""
 
@@ -46,11 +49,15 @@ class Vote:
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """The language decided on, its mean probability over the votes, and what had to be done to get them."""
+    """The language decided on, its mean probability over the votes, and what had to be done to get them.
+
+    is_mixed : some vote is sure of another language
+    """
 
     code: str
     probability: float
     caveats: tuple[Caveat, ...] = ()
+    is_mixed: bool = False
 
 
 def check_language(language: str | None, task: str, model_name: str, recogniser: Recogniser) -> str | None:
@@ -78,9 +85,13 @@ class Excerpt:
 
 
 def detect_language(
-    chunks: Sequence[Excerpt], recogniser: Recogniser, between: Callable[[], None], step_down: StepDown
+    chunks: Sequence[Excerpt],
+    recogniser: Recogniser,
+    between: Callable[[], None],
+    step_down: StepDown,
+    allowed: Collection[str] = (),
 ) -> Language:
-    """The language spoken in `chunks`, at least one, about `VOTE_S` each.
+    """The language spoken in `chunks`, at least one, about `VOTE_S` each; one of `allowed` if there are any.
 
     `between` runs after each vote and may raise to stop. Raises `TranscriptionError` when the engine fails, and
     `OutOfMemory` when there is no memory for it where the `step_down` can take it.
@@ -88,19 +99,19 @@ def detect_language(
     votes: list[Vote] = []
     quorum = min(MIN_VOTES, 1 + int(sum(chunk.speech.duration for chunk in chunks) // VOTE_EVERY_S))
     for index in spread(len(chunks), MAX_VOTES):
-        votes.append(vote_of(chunks[index], recogniser, step_down))
+        votes.append(vote_of(chunks[index], recogniser, step_down, allowed))
         between()
         if len(votes) >= quorum and count(votes).probability >= DECIDED:
             break
     return replace(count(votes), caveats=tuple(step_down.caveats()))
 
 
-def vote_of(excerpt: Excerpt, recogniser: Recogniser, step_down: StepDown) -> Vote:
+def vote_of(excerpt: Excerpt, recogniser: Recogniser, step_down: StepDown, allowed: Collection[str] = ()) -> Vote:
     """What one excerpt says. Raises as `detect_language`."""
     samples = excerpt.speech.samples(excerpt.read)
     with engine_errors("language detection"):
         (probabilities,) = step_down.keep(partial(_hear, recogniser, samples))
-    return Vote(probabilities, excerpt.speech.duration)
+    return Vote(among(probabilities, allowed), excerpt.speech.duration)
 
 
 def _hear(recogniser: Recogniser, samples: Samples, *_: object) -> Iterator[Mapping[str, float]]:
@@ -116,7 +127,17 @@ def count(votes: Sequence[Vote]) -> Language:
         for code, probability in vote.probabilities.items():
             means[code] = means.get(code, 0.0) + probability * vote.weight / total
     code = max(means, key=lambda code: (means[code], code))
-    return Language(code, min(1.0, means[code]))
+    is_mixed = any(p >= CLEAR for vote in votes for other, p in vote.probabilities.items() if other != code)
+    return Language(code, min(1.0, means[code]), is_mixed=is_mixed)
+
+
+def among(probabilities: Mapping[str, float], allowed: Collection[str]) -> Mapping[str, float]:
+    """The probabilities of the `allowed` languages alone, which add up to 1; all as they are where none is given."""
+    if not allowed:
+        return probabilities
+    chosen = {code: max(probabilities.get(code, 0.0), 1e-9) for code in allowed}
+    total = sum(chosen.values())
+    return {code: probability / total for code, probability in chosen.items()}
 
 
 def spread(length: int, most: int) -> list[int]:

@@ -6,7 +6,7 @@ that every shard is decoded in the one language that the whole recording would h
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 
 from tasks.asr.language import (
@@ -32,9 +32,14 @@ LOOK_S = CHUNK_S
 
 
 def decide_language(
-    reads: Sequence[Read], duration: float, recogniser: Recogniser, between: Callable[[], None]
+    reads: Sequence[Read],
+    duration: float,
+    recogniser: Recogniser,
+    between: Callable[[], None],
+    allowed: Collection[str] = (),
 ) -> Language | None:
     """The language of a recording of `duration` seconds; None when nobody is heard. `reads` has one per channel.
+    It is one of `allowed` if there are any.
 
     The middle is looked at first, then ever finer parts, until the votes agree or are MAX_VOTES; places where nobody
     talks have none. `between` runs after each look and may raise to stop. Raises TranscriptionError and OutOfMemory.
@@ -42,7 +47,7 @@ def decide_language(
     votes: list[Vote] = []
     step_down = StepDown("Speech recognition", 1, recogniser.to_cpu)
     for excerpt in _excerpts(reads, duration, between):
-        votes.append(vote_of(excerpt, recogniser, step_down))
+        votes.append(vote_of(excerpt, recogniser, step_down, allowed))
         if len(votes) == MAX_VOTES or (len(votes) >= MIN_VOTES and count(votes).probability >= DECIDED):
             break
     return replace(count(votes), caveats=tuple(step_down.caveats())) if votes else None

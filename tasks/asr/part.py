@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, replace
 from math import inf
 
 from shared.transcript import Caveat, Finished, Progress, Segment, Shard, Stretch, Transcription
@@ -11,6 +11,8 @@ from tasks.asr import checks, quality
 from tasks.asr.checks import overlap
 from tasks.asr.decoding import TranscribeOptions, decode
 from tasks.asr.language import VOTE_S, Excerpt, Language, detect_language
+from tasks.asr.mixed.decoding import MixedDecoder
+from tasks.asr.mixed.passages import Mixture, find_passages, recount
 from tasks.asr.packing import Packing, windows
 from tasks.asr.segments import Segmenter, Utterance
 from tasks.asr.shard_join import within
@@ -73,14 +75,41 @@ def listen(read: Read, shard: Shard, window_s: float, progress: Progress) -> Par
     return Part(core, whole, read, speech, [Packing(spans) for spans in windows(pad(speech, whole), window_s)])
 
 
-def vote(parts: Sequence[Part], recogniser: Recogniser, between: Callable[[], None]) -> Language:
-    """The language of all parts together, at least one of which holds speech."""
+def find_languages(
+    parts: Sequence[Part],
+    decided: Language | None,
+    options: TranscribeOptions,
+    recogniser: Recogniser,
+    between: Callable[[], None],
+) -> tuple[Language, list[Mixture | None]]:
+    """The language of all parts together, at least one of which holds speech; the passages of each that has several.
+
+    With one `decided` for all shards it is that one, else it is voted on, or the one spoken longest where all of a
+    mixed recording was looked at.
+    """
+    language = decided or _vote(parts, options.languages, recogniser, between)
+    mixtures = [
+        find_passages(part.packings, part.read, language, recogniser, between, options.languages) for part in parts
+    ]
+    mixed = [mixture for mixture in mixtures if mixture]
+    if mixed and not decided:
+        unmixed = [part for part, mixture in zip(parts, mixtures, strict=True) if not mixture]
+        rest_s = sum(packing.duration for part in unmixed for packing in part.packings)
+        language = recount(language, mixed, rest_s)
+    caveats = [caveat for mixture in mixed for caveat in mixture.caveats]
+    return replace(language, caveats=(*language.caveats, *caveats)), mixtures
+
+
+def _vote(
+    parts: Sequence[Part], allowed: Collection[str], recogniser: Recogniser, between: Callable[[], None]
+) -> Language:
     chunks = [
         Excerpt(chunk, part.read) for part in parts for packing in part.packings for chunk in packing.chunks(VOTE_S)
     ]
     # a card that is left is left for what follows, too, which is what its caveat should tell
     step_down = StepDown("Speech recognition", 1, recogniser.to_cpu)
-    return detect_language(sorted(chunks, key=lambda chunk: chunk.speech.spans[0]), recogniser, between, step_down)
+    chunks.sort(key=lambda chunk: chunk.speech.spans[0])
+    return detect_language(chunks, recogniser, between, step_down, allowed)
 
 
 def nothing_said(language: Language | None, place: Shard, options: TranscribeOptions) -> Transcription:
@@ -93,13 +122,27 @@ def nothing_said(language: Language | None, place: Shard, options: TranscribeOpt
 
 
 def recognise(
-    part: Part, options: TranscribeOptions, recogniser: Recogniser, progress: Progress, finished: Finished
+    part: Part,
+    options: TranscribeOptions,
+    recogniser: Recogniser,
+    progress: Progress,
+    finished: Finished,
+    mixture: Mixture | None = None,
 ) -> PartTranscription:
-    """Decode all the speech of a part, in the language of the options. The segments are of all that is heard."""
+    """Decode all the speech of a part, in the language of the options. The segments are of all that is heard.
+
+    Passages of a `mixture` that are in another language are decoded in theirs.
+    """
     utterances: list[Utterance] = []
     segmenter = Segmenter(part.whole.start, part.whole.end)
     step_down = StepDown("Speech recognition", _at_once(part, options), recogniser.to_cpu)
-    for utterance in decode(part.read, part.packings, options, recogniser, progress, step_down):
+    mixed = MixedDecoder(part.read, options, recogniser, step_down)
+    spoken = (
+        mixed.decode(mixture, progress)
+        if mixture
+        else decode(part.read, part.packings, options, recogniser, progress, step_down)
+    )
+    for utterance in spoken:
         utterances.append(utterance)
         finished(within(segmenter.add(utterance), part.bounds))
     finished(within(segmenter.close(), part.bounds))
@@ -117,6 +160,7 @@ def recognise(
         *checks.echoes(utterances, part.speech, " ".join(filter(None, (options.prompt, options.hotwords)))),
         *quality.dropped_speech(stretch for stretch, _ in dropped),
         *step_down.caveats(),
+        *mixed.caveats,
     ]
     if not segments:
         warnings.append(checks.no_speech())

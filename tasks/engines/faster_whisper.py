@@ -17,6 +17,9 @@ FALLBACK_TEMPERATURES = (0.0, 0.2, 0.4, 0.6, 0.8, 1.0)
 MAX_CONTEXT_TOKENS = 223
 """Tokens of prompt that the decoder can see: half its 448 tokens, less the token that starts the prompt."""
 
+FRAME = 160
+"""Samples per frame of the spectrogram."""
+
 SEEK_SLACK = 2
 """Frames by which the seek of a segment may miss the start of its chunk: both are rounded. Chunks are longer."""
 
@@ -45,6 +48,12 @@ class FasterWhisper:
     def detect_language(self, samples: Samples) -> Mapping[str, float]:
         _, _, probabilities = self.model.detect_language(samples)
         return dict(probabilities)
+
+    def glance_language(self, samples: Samples) -> Mapping[str, float]:
+        # the encoder takes fewer frames than those of 30 s, its convolutions an even number
+        features = self.model.feature_extractor(samples)[..., : max(2, len(samples) // FRAME // 2 * 2)]
+        (languages,) = self.model.model.detect_language(self.model.encode(features))
+        return {token[2:-2]: probability for token, probability in languages}
 
     def decode(
         self, samples: Samples, chunks: Sequence[Chunk], options: DecodingOptions, batch_size: int

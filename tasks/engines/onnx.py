@@ -50,6 +50,8 @@ class OnnxRecogniser:
     def detect_language(self, samples: Samples) -> Mapping[str, float]:
         raise TranscriptionError("This model does not detect languages.")
 
+    glance_language = detect_language
+
     def decode(
         self, samples: Samples, chunks: Sequence[Chunk], options: DecodingOptions, batch_size: int
     ) -> Iterator[Piece]:

@@ -80,6 +80,9 @@ class Recogniser(Protocol):
     def detect_language(self, samples: Samples) -> Mapping[str, float]:
         """The probability of each language, from up to 30 s. Called only where the model's abilities have it."""
 
+    def glance_language(self, samples: Samples) -> Mapping[str, float]:
+        """The same from up to 10 s, at a cost that shrinks with their length, where the engine can."""
+
     def decode(
         self, samples: Samples, chunks: Sequence[Chunk], options: DecodingOptions, batch_size: int
     ) -> Iterator[Piece]:

@@ -13,7 +13,7 @@ from shared.transcript import Finished, Progress, Shard, Transcription
 from tasks.asr import checks
 from tasks.asr.decoding import TranscribeOptions
 from tasks.asr.language import Language, check_language
-from tasks.asr.part import SCAN_SHARE, WINDOW_S, listen, nothing_said, recognise, vote
+from tasks.asr.part import SCAN_SHARE, WINDOW_S, find_languages, listen, nothing_said, recognise
 from tasks.asr.vad import Read
 from tasks.engines.recogniser import Recogniser
 
@@ -40,25 +40,28 @@ def transcribe(
 
     All times of the result are of the recording, in order and within the part; `duration` is that of the part. With
     nothing said, the result has no segments, the warning `no_speech` and, unless a language was given, the language
-    "". Other warnings: `repetition_loop`, `text_on_silence`, `dropped_speech`, `language_uncertain`.
+    "". Other warnings: `repetition_loop`, `text_on_silence`, `dropped_speech`, `language_uncertain`, `languages_mixed`.
 
     Raises InvalidRequest when the model cannot do what is asked, TranscriptionError when the engine fails, OutOfMemory
     when there is no memory even for one piece at once on the CPU. What was done for want of memory is a warning.
     """
     code = check_language(options.language, options.task, options.model, recogniser)
-    language = Language(code, 1.0) if code else decided
+    known = Language(code, 1.0) if code else decided
     place = shard or Shard(offset, offset + duration, offset, offset + duration)
     part = listen(read, place, window_s, lambda share: progress(SCAN_SHARE * share))
     if not part.packings:
         progress(1.0)
-        return nothing_said(language, place, options)
-    language = language or vote([part], recogniser, lambda: progress(SCAN_SHARE))
+        return nothing_said(known, place, options)
+    language, mixture = known, None
+    if language is None or not code:
+        language, (mixture,) = find_languages([part], decided, options, recogniser, lambda: progress(SCAN_SHARE))
     transcription = recognise(
         part,
         replace(options, language=language.code),
         recogniser,
         lambda share: progress(SCAN_SHARE + (1 - SCAN_SHARE) * share),
         finished,
+        mixture,
     )
     progress(1.0)
     return Transcription(

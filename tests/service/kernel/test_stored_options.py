@@ -23,10 +23,10 @@ NEWER: dict[str, Any] = {"redact": ["names"], "style": {"case": "lower"}, "thres
 """Options of a release that does not exist yet."""
 
 HASHES: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
-    ({}, {"convert": "cf77a7ce8b37437b", "transcribe": "2e11de0615737c33", "store": "0d242bf6b86f83da"}),
+    ({}, {"convert": "cf77a7ce8b37437b", "transcribe": "78495ec94b4c7a65", "store": "df0e511783c8511e"}),
     (
         {"language": "de", "model": "base", "mode": "accurate", "diarization": True, "num_speakers": 2},
-        {"transcribe": "a733b7190ee46a6d", "diarize": "e73bce47953246e0", "store": "5b7f751cad4c237b"},
+        {"transcribe": "f05a556d76d6ad6c", "diarize": "e73bce47953246e0", "store": "e6ad65cca1a2cd6e"},
     ),
     (
         {
@@ -37,11 +37,11 @@ HASHES: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
             "task": "translate",
             "format": "srt",
         },
-        {"convert": "ee4d3403a7311443", "transcribe": "7807e3051356552a", "store": "5ef639ede3191514"},
+        {"convert": "ee4d3403a7311443", "transcribe": "f9a1229917cc2326", "store": "c65d3925d9b0308b"},
     ),
 )
-"""What the answers of stages are called, for a recording of SHA-256 ab...ab: as in release 0.1.0, but for merge, which
-answers differently, and what follows it."""
+"""What the answers of stages are called, for a recording of SHA-256 ab...ab: convert and diarize as in release 0.1.0,
+transcribe and merge since they answer differently."""
 
 
 @pytest.fixture(scope="module")

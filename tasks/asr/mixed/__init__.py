@@ -1,0 +1,1 @@
+"""Recordings in which another language is spoken than in most of them."""
