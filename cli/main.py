@@ -58,6 +58,7 @@ def _transcribe(server: Server, options: Namespace) -> Exit:
         "diarization": "true" if options.diarize or options.num_speakers else None,
         "model": options.model,
         "language": options.language,
+        "languages": options.languages,
         "num_speakers": str(options.num_speakers) if options.num_speakers else None,
     }
     request = Submission({name: value for name, value in fields.items() if value}, options.format, options.force)
@@ -139,6 +140,7 @@ def _parser() -> ArgumentParser:
     transcribe.add_argument("--num-speakers", type=_positive, metavar="N", help="so many speak; implies --diarize")
     transcribe.add_argument("--model", help="one that the server offers; `parley doctor` lists them")
     transcribe.add_argument("--language", help="code or English name; found out by default")
+    transcribe.add_argument("--languages", metavar="L,L", help="those that may be spoken, instead of --language")
     transcribe.add_argument("--force", action="store_true", help="replace transcripts that are there")
     transcribe.add_argument("-j", "--jobs", type=_positive, default=4, metavar="N", help="at once (default 4)")
     transcribe.add_argument("-q", "--quiet", action="store_true", help="say only what goes wrong")

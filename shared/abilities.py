@@ -5,6 +5,7 @@ Names that are nobody's here count as Whisper's; a worker that loads such a mode
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.errors import InvalidRequest
@@ -71,15 +72,20 @@ def is_english_only(model: str) -> bool:
     return abilities(model).languages == ENGLISH
 
 
-def check(model: str, task: str, language: str | None) -> None:
-    """Raises InvalidRequest when the model cannot do the task or does not know the language (a code)."""
+def check(model: str, task: str, language: str | None, possible: Iterable[str] = ()) -> None:
+    """Raises InvalidRequest when the model cannot do the task or does not know the language or a `possible` one.
+
+    Languages are codes.
+    """
     able = abilities(model)
     if task == "translate" and not able.translates:
         why = "it knows English only" if is_english_only(model) else "it was made to transcribe only"
         raise InvalidRequest(f"{model} cannot translate: {why}. large-v3 and small can.", parameter="task")
-    if language and language not in able.languages:
-        knows = "knows English only, not" if is_english_only(model) else "does not know"
-        raise InvalidRequest(f"{model} {knows} {LANGUAGES.get(language, language)}.", parameter="language")
+    asked = [("language", language)] if language else [("languages", code) for code in possible]
+    for parameter, code in asked:
+        if code not in able.languages:
+            knows = "knows English only, not" if is_english_only(model) else "does not know"
+            raise InvalidRequest(f"{model} {knows} {LANGUAGES.get(code, code)}.", parameter=parameter)
     if not language and len(able.languages) > 1 and not able.detects_language:
         raise InvalidRequest(f"{model} does not detect the language: name it.", parameter="language")
 

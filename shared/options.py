@@ -35,6 +35,9 @@ class JobOptions(BaseModel):
 
     model: str = Field("auto", description="Whisper model; auto is the server's default")
     language: str | None = Field(None, description="Language code such as en; none means detect")
+    languages: str | None = Field(
+        None, max_length=400, description="Codes of the languages that may be spoken, separated by commas"
+    )
     task: Literal["transcribe", "translate"] = Field("transcribe", description="translate gives English text")
     prompt: str | None = Field(None, max_length=2000, description="Text that sets spelling and style")
     hotwords: str | None = Field(None, max_length=2000, description="Names and terms likely to be spoken")
@@ -62,6 +65,17 @@ class JobOptions(BaseModel):
     def stored(self) -> dict[str, Any]:
         """The row: what is not as it would be anyway, so that a release without a new option reads most rows."""
         return self.model_dump(exclude_defaults=True) | self.model_dump(include=set(WRITTEN_ALWAYS))
+
+    @property
+    def possible_languages(self) -> tuple[str, ...]:
+        """The codes in `languages`; none are all that the model knows."""
+        return tuple(self.languages.split(",")) if self.languages else ()
+
+    @model_validator(mode="after")
+    def _one_way_to_name_a_language(self) -> JobOptions:
+        if self.language and self.languages:
+            raise ValueError("language excludes languages: name the one that is spoken, or those that may be")
+        return self
 
     @model_validator(mode="after")
     def _speakers_agree(self) -> JobOptions:

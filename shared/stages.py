@@ -51,7 +51,7 @@ STAGES: dict[str, StageRecord] = {
         queue="asr",
         weight=55,
         version=3,
-        options=("model", "language", "task", "prompt", "hotwords", "temperature", "mode"),
+        options=("model", "language", "languages", "task", "prompt", "hotwords", "temperature", "mode"),
         pace=_recognition_pace,
         writes_words=True,
     ),

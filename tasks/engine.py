@@ -102,6 +102,7 @@ class Models:
             temperature=work.options.temperature,
             mode=work.options.mode,
             batch_size=self.config.asr_batch_size,
+            languages=work.options.possible_languages,
         )
         recogniser = loading.recogniser(self.config, name)
         decided = _language_of_all(work, recogniser) if work.shard and not options.language else None
@@ -149,7 +150,9 @@ def _language_of_all(work: Recognition, recogniser: Recogniser) -> Language | No
     """The language that all shards are recognised in, found by the first worker that has one; None in silence."""
     agreed, detection = work.agree_on_language(None), None
     if agreed is None and (
-        detection := decide_language(work.reads, work.duration, recogniser, lambda: work.progress(0.0))
+        detection := decide_language(
+            work.reads, work.duration, recogniser, lambda: work.progress(0.0), work.options.possible_languages
+        )
     ):
         agreed = work.agree_on_language((detection.code, detection.probability))
     return Language(*agreed, caveats=detection.caveats if detection else ()) if agreed else None

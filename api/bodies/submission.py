@@ -41,6 +41,21 @@ def _language(value: str) -> str | None:
     return code
 
 
+def _languages(listed: str, language: str) -> dict[str, str]:
+    """The codes of a list, each once and in order of the alphabet; a list of one says which language it is."""
+    if _language(language):
+        raise InvalidRequest(
+            "languages excludes language: name the one that is spoken, or those that may be.", parameter="languages"
+        )
+    codes = {language_code(name) for name in listed.split(",") if name.strip()}
+    if None in codes or not codes:
+        raise InvalidRequest(
+            "languages must be a list, separated by commas, of those that GET /languages lists.", parameter="languages"
+        )
+    known = sorted(code for code in codes if code)
+    return {"language": known[0]} if len(known) == 1 else {"languages": ",".join(known)}
+
+
 def _seconds(value: str) -> float:
     try:
         seconds = float(value)
@@ -70,12 +85,18 @@ class Parameters(JobNotes, JobOptions):
     language: Annotated[str | None, BeforeValidator(_language), WithJsonSchema({"type": "string"})] = Field(
         "auto", validate_default=True, description="Code or English name; auto detects"
     )
+    languages: Annotated[str | None, WithJsonSchema({"type": "string"})] = Field(
+        None, description="Those that may be spoken, separated by commas"
+    )
     priority: Annotated[Priority, one_of(Priority)] = "normal"
 
     @model_validator(mode="before")
     @classmethod
     def _by_name(cls, fields: Mapping[str, object]) -> dict[str, object]:
-        return by_name({name: value for name, value in fields.items() if value is not None and str(value).strip()})
+        values = by_name({name: value for name, value in fields.items() if value is not None and str(value).strip()})
+        if "languages" in values:
+            values |= _languages(str(values.pop("languages")), str(values.get("language", "auto")))
+        return values
 
     @classmethod
     def __get_pydantic_json_schema__(cls, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:

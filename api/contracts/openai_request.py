@@ -44,7 +44,7 @@ def read(upload: Upload, task: Task, config: Settings) -> tuple[JobSpec, AnswerO
         "timestamp_granularity": "word" if options.words else "segment",
     }
     if isinstance(form, TranscriptionForm):
-        values |= {"language": _language(form), "hotwords": ", ".join(form.keywords)}
+        values |= {**_languages(form), "hotwords": ", ".join(form.keywords)}
     return parameters.parse(values, config), options
 
 
@@ -73,6 +73,6 @@ def _options(form: Form, task: Task) -> AnswerOptions:
     )
 
 
-def _language(form: TranscriptionForm) -> str:
-    """One possible language is certain; of several the recogniser finds out which it is."""
-    return form.language or (form.languages[0] if len(form.languages) == 1 else "auto")
+def _languages(form: TranscriptionForm) -> dict[str, str]:
+    """The language, where it is given, else those that are possible, of which the recogniser finds out which it is."""
+    return {"language": form.language} if form.language else {"languages": ",".join(form.languages)}

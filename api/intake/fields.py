@@ -13,7 +13,7 @@ from api.intake import body_limits
 from api.intake.form import MAX_FIELD_BYTES, MAX_FIELDS
 from shared.errors import InvalidRequest
 
-LISTS = frozenset({"tags"})
+LISTS = frozenset({"languages", "tags"})
 """Fields that JSON may give as a list of texts; elsewhere they are separated by commas."""
 
 

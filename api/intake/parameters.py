@@ -86,7 +86,7 @@ def invalid(error: ValidationError) -> InvalidRequest:
 def _check_model(options: JobOptions, config: Settings) -> None:
     if options.model != config.whisper_model and options.model not in config.allowed_models:
         raise ModelNotAllowed(f"This server does not offer the model {options.model[:100]!r}.", parameter="model")
-    abilities.check(options.model, options.task, options.language)
+    abilities.check(options.model, options.task, options.language, options.possible_languages)
     abilities.check_extras(
         options.model, prompt=options.prompt, hotwords=options.hotwords, temperature=options.temperature
     )

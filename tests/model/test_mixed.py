@@ -129,3 +129,12 @@ def test_a_language_that_is_given_is_not_doubted(base: FasterWhisper, french: Sa
     """Who says what is spoken has it recognised as that, and nothing is told."""
     result = recognise(np.concatenate([recording("jfk.wav"), french]), base, language="fr")
     assert (result.language, mixed(result)) == ("fr", [])
+
+
+def test_only_languages_that_may_be_spoken_are_found(base: FasterWhisper, french: Samples) -> None:
+    """Neither the vote nor a glance finds another one."""
+    jfk = recording("jfk.wav")
+    assert recognise(jfk, base, languages=("de", "fr")).language in {"de", "fr"}
+    result = recognise(np.concatenate([jfk, french]), base, languages=("de", "en"))
+    assert result.language == "en"
+    assert not any("'fr'" in warning.message for warning in result.warnings)

@@ -271,6 +271,8 @@ def test_fields_become_our_options(caller: Caller) -> None:
     assert (len(found["prompt"]), found["hotwords"], found["diarization"]) == (2000, "Parley, Whisper", False)
     other = options(caller, model="tiny", temperature="0.4", **{"languages[]": "fr"})
     assert (other["model"], other["language"], other["temperature"]) == ("tiny", "fr", 0.4)
+    several = options(caller, **{"languages[]": ["fr", "de"]})
+    assert (several["language"], several["languages"]) == (None, "de,fr")
 
 
 @pytest.mark.parametrize(

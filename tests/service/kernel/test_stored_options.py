@@ -23,10 +23,10 @@ NEWER: dict[str, Any] = {"redact": ["names"], "style": {"case": "lower"}, "thres
 """Options of a release that does not exist yet."""
 
 HASHES: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
-    ({}, {"convert": "cf77a7ce8b37437b", "transcribe": "78495ec94b4c7a65", "store": "df0e511783c8511e"}),
+    ({}, {"convert": "cf77a7ce8b37437b", "transcribe": "f6ad8e425d98c564", "store": "ae9341f52a58edbd"}),
     (
         {"language": "de", "model": "base", "mode": "accurate", "diarization": True, "num_speakers": 2},
-        {"transcribe": "f05a556d76d6ad6c", "diarize": "e73bce47953246e0", "store": "e6ad65cca1a2cd6e"},
+        {"transcribe": "ebc0ee54bbb4e3d2", "diarize": "e73bce47953246e0", "store": "9b3b235d3f72c2ea"},
     ),
     (
         {
@@ -37,7 +37,7 @@ HASHES: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
             "task": "translate",
             "format": "srt",
         },
-        {"convert": "ee4d3403a7311443", "transcribe": "f9a1229917cc2326", "store": "c65d3925d9b0308b"},
+        {"convert": "ee4d3403a7311443", "transcribe": "e8acc7c7a47faa9e", "store": "4e5920c546ce9d80"},
     ),
 )
 """What the answers of stages are called, for a recording of SHA-256 ab...ab: convert and diarize as in release 0.1.0,

@@ -235,6 +235,10 @@ def test_the_servers_defaults_fill_what_is_left_out() -> None:
     ("fields", "parameter"),
     [
         ({"language": "klingon"}, "language"),
+        ({"languages": "en,klingon"}, "languages"),
+        ({"languages": " , "}, "languages"),
+        ({"languages": "en,de", "language": "en"}, "languages"),
+        ({"languages": "en,de", "model": "tiny.en"}, "languages"),
         ({"lang": "de", "language": "de"}, "language"),
         ({"temperature": "2"}, "temperature"),
         ({"num_speakers": "0", "diarization": "true"}, "num_speakers"),
@@ -253,6 +257,18 @@ def test_a_wrong_value_is_named(fields: dict[str, str], parameter: str) -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse(fields, config())
     assert caught.value.detail["parameter"] == parameter
+
+
+@pytest.mark.parametrize("listed", ["de,en", "EN, German", "en,de,en,", "english,DE"])
+def test_a_list_of_languages_has_one_spelling(listed: str) -> None:
+    """Codes and names in any order are the same request, so its answer is found again."""
+    options = parse({"languages": listed, "language": "auto"}, config()).options
+    assert (options.language, options.languages, options.possible_languages) == (None, "de,en", ("de", "en"))
+
+
+def test_a_list_of_one_language_says_which_it_is() -> None:
+    """Then there is nothing to find out."""
+    assert parse({"languages": "German"}, config()).options == parse({"language": "de"}, config()).options
 
 
 def test_numbers_of_speakers_have_to_agree() -> None:
