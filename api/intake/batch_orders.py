@@ -22,6 +22,9 @@ COMMON = names(NewBatch) - {ITEMS}
 """Fields that hold for every item unless it has its own."""
 
 OF_AN_ITEM = names(BatchItem)
+LANGUAGE = frozenset({"language", "languages"})
+"""Of these an item has one: its own goes in place of the batch's, whichever that is."""
+
 OF_THE_BATCH = ("reference", "webhook_url")
 """Notes that the batch keeps for itself; `webhook_url` is not handed on to its items."""
 
@@ -62,7 +65,9 @@ def _item(place: int, item: object, common: Mapping[str, Any], config: Settings)
         if not isinstance(item, dict):
             raise InvalidRequest("must be an object.")
         own_names = frozenset({ALIASES.get(name, name) for name in item})
-        values = {**common, **by_name(fields.flatten(item, field_names=OF_AN_ITEM))}
+        own = by_name(fields.flatten(item, field_names=OF_AN_ITEM))
+        replaced = LANGUAGE if LANGUAGE & own.keys() else frozenset()
+        values = {name: value for name, value in common.items() if name not in replaced} | own
         named = [name for name in (by_url.URL, UPLOAD_ID) if values.get(name, "").strip()]
         if len(named) != 1:
             raise InvalidRequest("needs either url or upload_id.", parameter=named[0] if named else by_url.URL)
