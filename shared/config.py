@@ -142,8 +142,9 @@ class Settings(BaseSettings):
     shard_target_s: float = Field(
         600, ge=0, description="Longer recordings are recognised in parts of about this length, side by side; 0 = never"
     )
-    diarization_mode: Literal["fast", "exact"] = Field(
-        "fast", description="fast = embeddings from one pass over the file; exact = per chunk as stock pyannote"
+    diarization_clustering: Literal["windows", "pyannote"] = Field(
+        "windows",
+        description="How voices are told apart: windows = by 2 s of speech each; pyannote = as its config.yaml says",
     )
     engine: Literal["models", "sleeper"] = Field(
         "models", description="sleeper replaces the models by a pause; for load and fault tests only"

@@ -59,6 +59,7 @@ STAGES: dict[str, StageRecord] = {
         needs=("convert",),
         queue="diarize",
         weight=34,
+        version=2,
         options=("num_speakers", "min_speakers", "max_speakers"),
         is_optional=True,
         applies=lambda options: bool(options["diarization"]),

@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import ModelUnavailable
 from tasks.diarization import torchaudio_cpu
 
 if TYPE_CHECKING:
-    from tasks.diarization.pipeline import Diarizer
+    from tasks.diarization.pipeline import Clustering, Diarizer
 
 HUB = "pyannote/speaker-diarization-community-1"
 
@@ -58,13 +58,11 @@ def load_stock(folder: Path, *, token: str | None, hub: str = HUB) -> Any:
     return stock
 
 
-def load_pipeline(
-    folder: Path, *, mode: Literal["fast", "exact"], device: str, token: str | None, hub: str = HUB
-) -> Diarizer:
+def load_pipeline(folder: Path, *, clustering: Clustering, device: str, token: str | None, hub: str = HUB) -> Diarizer:
     """The pipeline that `tasks.stages.diarize` runs, on `device` ("cpu", "cuda", "cuda:1").
 
-    Other arguments and errors as `load_stock`; `mode` as `Diarizer`. Also raises ModelUnavailable when the embedding
-    model is no WeSpeaker ResNet, the only kind whose trunk can be shared.
+    Other arguments and errors as `load_stock`; `clustering` as `Diarizer`. Also raises ModelUnavailable when the
+    embedding model is no WeSpeaker ResNet, the only kind whose trunk can be shared.
     """
     stock = load_stock(folder, token=token, hub=hub)
 
@@ -75,7 +73,7 @@ def load_pipeline(
 
     if not isinstance(getattr(stock._embedding, "model_", None), BaseWeSpeakerResNet):
         raise ModelUnavailable(f"The diarization weights hold no WeSpeaker ResNet. {_REMEDY}")
-    pipeline = Diarizer(stock, mode)
+    pipeline = Diarizer(stock, clustering)
     pipeline.to(torch.device(device))
     if device == "cpu":
         pipeline.segmentation_batch_size = CPU_BATCH

@@ -10,7 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import ctranslate2
 
@@ -23,7 +23,7 @@ from tasks.engines.recogniser import Recogniser
 from tasks.engines.whisper import Engine, Whisper
 
 if TYPE_CHECKING:
-    from tasks.diarization.pipeline import Diarizer
+    from tasks.diarization.pipeline import Clustering, Diarizer
     from tasks.engines.onnx import OnnxRecogniser
 
 R = TypeVar("R", bound=Recogniser)
@@ -45,7 +45,7 @@ class _Pipeline:
     """How the diarization pipeline is to be loaded."""
 
     folder: Path
-    mode: Literal["fast", "exact"]
+    clustering: Clustering
     device: str
     token: str | None
 
@@ -184,14 +184,14 @@ def diarization(config: Settings) -> Diarizer:
     """
     token = config.hf_token.get_secret_value() if config.hf_token else None
     folder, where = config.model_dir / "diarization", diarization_device(config)
-    key = _Pipeline(folder, config.diarization_mode, where, token)
+    key = _Pipeline(folder, config.diarization_clustering, where, token)
     loaded = _diarizers.get(key)
     if loaded is None or loaded.device.type != where.partition(":")[0]:
         _diarizers.pop(key, None)  # it had to leave its card
         _make_room("The diarization pipeline", DIARIZATION_BYTES, where)
         from tasks.diarization.loading import load_pipeline  # imports torch
 
-        loaded = _diarizers[key] = load_pipeline(folder, mode=key.mode, device=where, token=token)
+        loaded = _diarizers[key] = load_pipeline(folder, clustering=key.clustering, device=where, token=token)
     return loaded
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,10 +36,10 @@ def diarize(
     progress : called between batches with a share that goes back only where the pipeline starts again; what it raises
         to stop the work gets out
 
-    Speakers are named as the pipeline names them. Silence has no turns. With more speakers asked for than voices can
-    be told apart, there are as many as can. When memory runs out segmentation starts again with less at once, then on
-    the CPU; what comes behind it starts again on the CPU at once. Raises OutOfMemory when that does not help either,
-    DiarizationError when the pipeline fails otherwise.
+    Speakers are named as the pipeline names them. Silence has no turns. Where fewer voices can be told apart than were
+    asked for, there are as many as can, with the warning `speakers_not_met`. When memory runs out segmentation starts
+    again with less at once, then on the CPU; what comes behind it starts again on the CPU at once. Raises OutOfMemory
+    when that does not help either, DiarizationError when the pipeline fails otherwise.
     """
     import torch
 
@@ -46,14 +47,15 @@ def diarize(
     watch.report(0.0)
     if len(waveform) == 0:
         watch.report(1.0)
-        return Diarization((), ())
+        return Diarization((), (), tuple(_not_met(options, 0)))
     file = {"waveform": torch.from_numpy(np.ascontiguousarray(waveform))[None], "sample_rate": SAMPLE_RATE}
     output, caveats = _run(pipeline, file, options, watch)
     duration = len(waveform) / SAMPLE_RATE
+    turns = _turns(output.speaker_diarization, duration)
     result = Diarization(
-        turns=_turns(output.speaker_diarization, duration),
+        turns=turns,
         exclusive=_turns(output.exclusive_speaker_diarization, duration),
-        warnings=tuple(caveats),
+        warnings=(*caveats, *_not_met(options, len({turn.speaker for turn in turns}))),
     )
     watch.report(1.0)
     return result
@@ -85,6 +87,16 @@ def _run(pipeline: Pipeline, file: dict[str, Any], options: DiarizeOptions, watc
                 watch.start_again()
     finally:
         pipeline.segmentation_batch_size = usual
+
+
+def _not_met(options: DiarizeOptions, count: int) -> Iterator[Caveat]:
+    """What to say of `count` speakers where others were asked for."""
+    least = options.num_speakers or options.min_speakers or 0
+    most = options.num_speakers or options.max_speakers or count
+    if least <= count <= most:
+        return
+    asked = f"{least}" if options.num_speakers else f"At least {least}" if count < least else f"At most {most}"
+    yield Caveat("speakers_not_met", f"{asked} speakers were asked for, but {count} could be told apart.")
 
 
 class _Watch:

@@ -63,10 +63,10 @@ from pathlib import Path
 from shared.errors import ModelUnavailable
 from tasks.diarization.loading import load_pipeline
 try:
-    load_pipeline(Path(sys.argv[1]), mode="fast", device="cpu", token="hf_other")
+    load_pipeline(Path(sys.argv[1]), clustering="windows", device="cpu", token="hf_other")
 except ModelUnavailable as error:
     print(error.message)
-print(load_pipeline(Path(sys.argv[1]), mode="fast", device="cpu", token="hf_good").mode)
+print(load_pipeline(Path(sys.argv[1]), clustering="windows", device="cpu", token="hf_good").klustering)
 """
     with hub(FOLDER, "hf_good") as endpoint:
         run = subprocess.run(
@@ -79,4 +79,4 @@ print(load_pipeline(Path(sys.argv[1]), mode="fast", device="cpu", token="hf_good
         )
     assert run.returncode == 0, run.stderr
     assert "cannot be loaded from the Hub (pyannote/speaker-diarization-community-1)" in run.stdout
-    assert run.stdout.splitlines()[-1] == "fast"
+    assert run.stdout.splitlines()[-1] == "AgglomerativeClustering"

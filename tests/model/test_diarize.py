@@ -31,12 +31,13 @@ def stock() -> Any:
 
 
 @pytest.fixture(scope="module")
-def fast() -> Any:
-    return load_pipeline(FOLDER, mode="fast", device="cpu", token=None)
+def pipeline() -> Any:
+    """As Parley runs it."""
+    return load_pipeline(FOLDER, clustering="windows", device="cpu", token=None)
 
 
 @pytest.fixture(scope="module")
-def sample(fast: Any) -> Path:
+def sample(pipeline: Any) -> Path:
     """pyannote's sample.wav; its reference lies beside it."""
     import pyannote.audio
 
@@ -67,10 +68,10 @@ def seconds(waveform: Waveform, start: float, end: float) -> Waveform:
     return waveform[int(start * SAMPLE_RATE) : int(end * SAMPLE_RATE)]
 
 
-def test_two_people_on_the_telephone(fast: Any, call: Waveform, reference: list[SpeakerTurn]) -> None:
+def test_two_people_on_the_telephone(pipeline: Any, call: Waveform, reference: list[SpeakerTurn]) -> None:
     """Two speakers, at most 10 % error, turns in order inside the recording, progress from 0 to 1 and never back."""
     shares: list[float] = []
-    result = diarize(call, DiarizeOptions(), fast, shares.append)
+    result = diarize(call, DiarizeOptions(), pipeline, shares.append)
     assert len(speakers(result)) == 2
     assert diarization_error_rate(reference, result.turns) <= 0.10
     assert list(result.turns) == sorted(result.turns, key=lambda turn: turn.start)
@@ -92,29 +93,58 @@ def segmented(pipeline: Any, start: float, end: float, call: bytes) -> tuple[dic
     return file, pipeline.get_segmentations(file)
 
 
-def test_exact_mode_gives_the_embeddings_of_the_stock_pipeline(stock: Any, call: Waveform) -> None:
-    """Running the trunk once per chunk changes no embedding, not even those of silent speakers."""
+def test_with_its_own_clustering_the_turns_are_those_of_stock_pyannote(stock: Any, call: Waveform) -> None:
+    """One trunk for all chunks hears the same voices, cosine above 0.9, and at most 3 % of the speech changes hands."""
     from tasks.diarization.pipeline import Diarizer
 
-    file, segmentation = segmented(stock, 6, 18, call.tobytes())
-    exclude = stock.embedding_exclude_overlap
-    ours = Diarizer(stock, "exact").get_embeddings(file, segmentation, exclude_overlap=exclude)
-    theirs = stock.get_embeddings(file, segmentation, exclude_overlap=exclude)
-    assert ours.shape == theirs.shape == (3, 3, 256)
-    np.testing.assert_allclose(ours, theirs, atol=1e-3)
+    talk = seconds(call, 6, 20)
+    steps: dict[str, Any] = {}
 
+    def hook(step: str, artefact: Any, **_: Any) -> None:
+        steps[step] = artefact
 
-def test_fast_mode_stays_close_to_the_exact_embeddings(stock: Any, call: Waveform) -> None:
-    """One trunk for all chunks hears the same voices: cosine above 0.9, far from another voice's."""
-    from tasks.diarization.pipeline import Diarizer
-
-    file, segmentation = segmented(stock, 6, 18, call.tobytes())
-    exact = Diarizer(stock, "exact").get_embeddings(file, segmentation, exclude_overlap=True)
-    fast = Diarizer(stock, "fast").get_embeddings(file, segmentation, exclude_overlap=True)
+    file, segmentation = segmented(stock, 6, 20, call.tobytes())
+    wanted = stock(file, num_speakers=2, hook=hook)
+    ours = Diarizer(stock, "pyannote")
+    theirs, chunks = steps["embeddings"], ours.embeddings(file, segmentation, lambda *_, **__: None).chunks
+    assert chunks.shape == theirs.shape == (5, 3, 256)
     talks = segmentation.data.sum(axis=1) > 0.2 * segmentation.data.shape[1]
-    assert talks.sum() >= 3
-    exact, fast = (e[talks] / np.linalg.norm(e[talks], axis=-1, keepdims=True) for e in (exact, fast))
-    assert (exact * fast).sum(axis=-1).min() > 0.9
+    assert talks.sum() >= 5
+    chunks, theirs = (e[talks] / np.linalg.norm(e[talks], axis=-1, keepdims=True) for e in (chunks, theirs))
+    assert (chunks * theirs).sum(axis=-1).min() > 0.9
+
+    turns = [SpeakerTurn(t.start, t.end, who) for t, _, who in wanted.speaker_diarization.itertracks(yield_label=True)]
+    assert len({turn.speaker for turn in turns}) == 2
+    assert diarization_error_rate(turns, diarize(talk, DiarizeOptions(num_speakers=2), ours, ignore).turns) <= 0.03
+
+
+def test_windows_are_pooled_as_pyannote_pools(stock: Any, call: Waveform) -> None:
+    """The embedding of each window is that of its frames by pyannote's own pooling, where one person speaks."""
+    import torch
+
+    from tasks.diarization.trunk import TrunkFrames
+    from tasks.diarization.windows import SHORT, STEP, Windows
+
+    model = stock._embedding.model_
+    waveform = torch.from_numpy(seconds(call, 6, 12).copy())[None]
+    alone = np.random.default_rng(2).uniform(size=model.num_frames(waveform.shape[1])).astype(np.float32)
+    alone[30:50] = 0.0
+    windows = Windows(model, alone, SHORT, STEP)
+    every = np.ones(len(alone), np.bool_)
+    with torch.inference_mode():
+        for frames, starts in [(TrunkFrames(model, waveform, every), range(0, 60, 10))]:
+            for start in starts:
+                windows.take(frames, start, start + 30, start + 10 if start < 50 else None)
+        whole = TrunkFrames(model, waveform, every).window(0, len(alone))
+        for index, embedding in enumerate(windows.embeddings):
+            low, high = max(0, index * STEP - SHORT // 2), index * STEP + SHORT // 2 + 1
+            weights = alone[low:high]
+            if weights.sum() < 4:
+                assert not embedding.any()
+                continue
+            wanted = model.forward_embedding(whole[..., low:high], weights=torch.from_numpy(weights)[None])[0].numpy()
+            np.testing.assert_allclose(embedding, wanted / np.linalg.norm(wanted), atol=2e-3)
+    assert windows.embeddings.any(axis=1).sum() > 15
 
 
 def test_frames_do_not_depend_on_how_the_recording_is_cut_into_blocks(stock: Any, call: Waveform) -> None:
@@ -137,58 +167,60 @@ def test_frames_do_not_depend_on_how_the_recording_is_cut_into_blocks(stock: Any
     assert not cut[..., 120:].any()
 
 
-def test_turns_are_rebuilt_as_the_stock_pipeline_does(stock: Any, fast: Any, call: Waveform) -> None:
+def test_chunks_vote_as_in_the_stock_pipeline(stock: Any, call: Waveform) -> None:
     """Adding chunk after chunk to the frames selects the same speakers as stacking all chunks first."""
     from pyannote.audio.pipelines import SpeakerDiarization
+
+    from tasks.diarization.votes import chunk_votes, loudest
 
     _, segmentation = segmented(stock, 0, 30, call.tobytes())
     count = stock.speaker_count(segmentation, stock._segmentation.model.receptive_field, warm_up=(0.0, 0.0))
     clusters = np.random.default_rng(7).integers(0, 4, segmentation.data.shape[::2])
     clusters[segmentation.data.sum(axis=1) == 0] = -2
     theirs = SpeakerDiarization.reconstruct(stock, segmentation, clusters, count)
-    ours = fast.reconstruct(segmentation, clusters, count)
-    np.testing.assert_array_equal(ours.data, theirs.data)
-    assert ours.data.any()
+    votes = chunk_votes(segmentation, clusters, 4, count)
+    np.testing.assert_array_equal(loudest(votes, count.data), theirs.data)
+    assert votes.any()
 
 
 @pytest.mark.parametrize("count", [1, 2, 3])
-def test_the_number_of_speakers_is_honoured(fast: Any, call: Waveform, count: int) -> None:
+def test_the_number_of_speakers_is_honoured(pipeline: Any, call: Waveform, count: int) -> None:
     """JobSpec for so many speakers, it finds so many."""
     talk = seconds(call, 8, 20)
-    assert len(speakers(diarize(talk, DiarizeOptions(num_speakers=count), fast, ignore))) == count
+    assert len(speakers(diarize(talk, DiarizeOptions(num_speakers=count), pipeline, ignore))) == count
 
 
-def test_bounds_on_the_number_of_speakers_are_honoured(fast: Any, call: Waveform) -> None:
+def test_bounds_on_the_number_of_speakers_are_honoured(pipeline: Any, call: Waveform) -> None:
     """A lower or an upper bound moves the count when the voices alone would say two."""
     talk = seconds(call, 8, 20)
-    assert len(speakers(diarize(talk, DiarizeOptions(min_speakers=3), fast, ignore))) >= 3
-    assert len(speakers(diarize(talk, DiarizeOptions(max_speakers=1), fast, ignore))) == 1
+    assert len(speakers(diarize(talk, DiarizeOptions(min_speakers=3), pipeline, ignore))) >= 3
+    assert len(speakers(diarize(talk, DiarizeOptions(max_speakers=1), pipeline, ignore))) == 1
 
 
-def test_more_speakers_than_voices_is_no_failure(fast: Any, call: Waveform) -> None:
+def test_more_speakers_than_voices_is_no_failure(pipeline: Any, call: Waveform) -> None:
     """Twenty speakers in two seconds of talk: as many as can be told apart."""
-    result = diarize(seconds(call, 10, 12), DiarizeOptions(num_speakers=20), fast, ignore)
+    result = diarize(seconds(call, 10, 12), DiarizeOptions(num_speakers=20), pipeline, ignore)
     assert 1 <= len(speakers(result)) <= 3
 
 
 @pytest.mark.parametrize("length", [0, 1, 399, 800, 8000])
-def test_very_short_recordings_have_few_turns_or_none(fast: Any, call: Waveform, length: int) -> None:
+def test_very_short_recordings_have_few_turns_or_none(pipeline: Any, call: Waveform, length: int) -> None:
     """From no sample to half a second, speech or silence: never a failure, never a turn past the end."""
     speech = seconds(call, 8.5, 10)[:length]
     for waveform in (np.zeros(length, np.float32), speech):
         for options in (DiarizeOptions(), DiarizeOptions(num_speakers=3)):
-            result = diarize(waveform, options, fast, ignore)
+            result = diarize(waveform, options, pipeline, ignore)
             assert all(turn.end <= length / SAMPLE_RATE for turn in result.turns)
             assert not result.turns or waveform is speech
 
 
-def test_silence_has_no_speakers(fast: Any) -> None:
+def test_silence_has_no_speakers(pipeline: Any) -> None:
     """Twelve seconds of nothing."""
-    assert diarize(np.zeros(12 * SAMPLE_RATE, np.float32), DiarizeOptions(), fast, ignore) == Diarization((), ())
+    assert diarize(np.zeros(12 * SAMPLE_RATE, np.float32), DiarizeOptions(), pipeline, ignore) == Diarization((), ())
 
 
 @pytest.mark.parametrize("share", [0.1, 0.5], ids=["segmentation", "embeddings"])
-def test_progress_stops_the_work_at_once(fast: Any, call: Waveform, share: float) -> None:
+def test_progress_stops_the_work_at_once(pipeline: Any, call: Waveform, share: float) -> None:
     """What progress raises gets out unharmed, nothing is reported after it, and the pipeline works on."""
     stop = Interrupted("cancelled")
     shares: list[float] = []
@@ -199,17 +231,17 @@ def test_progress_stops_the_work_at_once(fast: Any, call: Waveform, share: float
             raise stop
 
     with pytest.raises(Interrupted) as caught:
-        diarize(call, DiarizeOptions(), fast, cancel)
+        diarize(call, DiarizeOptions(), pipeline, cancel)
     assert caught.value is stop
     assert share <= shares[-1] < 0.8
     assert [done for done in shares if done >= share] == shares[-1:]
-    assert diarize(seconds(call, 10, 14), DiarizeOptions(), fast, ignore).turns
+    assert diarize(seconds(call, 10, 14), DiarizeOptions(), pipeline, ignore).turns
 
 
-def test_a_failing_pipeline_is_a_diarization_error(fast: Any, call: Waveform) -> None:
+def test_a_failing_pipeline_is_a_diarization_error(pipeline: Any, call: Waveform) -> None:
     """What pyannote refuses, here contradictory bounds, arrives as the stage's own error with its cause."""
     with pytest.raises(DiarizationError) as caught:
-        diarize(seconds(call, 10, 12), DiarizeOptions(min_speakers=3, max_speakers=2), fast, ignore)
+        diarize(seconds(call, 10, 12), DiarizeOptions(min_speakers=3, max_speakers=2), pipeline, ignore)
     assert isinstance(caught.value.__cause__, ValueError)
 
 
@@ -222,13 +254,9 @@ def test_clustering_part_of_a_long_recording_costs_no_accuracy(
     times = 2
     long = np.concatenate([call] * times)
     turns = [SpeakerTurn(t.start + 30 * n, t.end + 30 * n, t.speaker) for n in range(times) for t in reference]
-    _, segmentation = segmented(stock, 0, 30, call.tobytes())
-    anything = np.random.default_rng(3).normal(size=(*segmentation.data.shape[::2], 256))
-    error_rates, clustered = [], []
-    for limit in (1000, 20):
-        pipeline = Diarizer(stock, "fast", max_clustered=limit)
-        clustered.append(len(pipeline.clustering.filter_embeddings(anything, segmentation)[0]))
-        error_rates.append(diarization_error_rate(turns, diarize(long, DiarizeOptions(), pipeline, ignore).turns))
-    assert clustered[0] > clustered[1] == 20
+    error_rates = [
+        diarization_error_rate(turns, diarize(long, DiarizeOptions(), Diarizer(stock, "windows", limit), ignore).turns)
+        for limit in (1000, 20)
+    ]
     assert error_rates[0] <= 0.10
     assert error_rates[1] <= error_rates[0] + 0.005

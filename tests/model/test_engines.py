@@ -34,7 +34,7 @@ def test_recognition_never_imports_torch() -> None:
 
 
 def test_the_diarization_pipeline_is_loaded_once(config: Settings) -> None:
-    """The same settings give the same pipeline; another mode gives another."""
+    """The same settings give the same pipeline; another clustering gives another."""
     pipeline = loading.diarization(config)
     assert loading.diarization(config) is pipeline
-    assert loading.diarization(config.model_copy(update={"diarization_mode": "exact"})) is not pipeline
+    assert loading.diarization(config.model_copy(update={"diarization_clustering": "pyannote"})) is not pipeline

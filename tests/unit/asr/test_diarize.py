@@ -23,14 +23,14 @@ def renamed(turns: list[SpeakerTurn], **names: str) -> list[SpeakerTurn]:
 def test_missing_weights_say_what_to_do(tmp_path: Path) -> None:
     """Without local weights and without a token the error names both remedies."""
     with pytest.raises(ModelUnavailable, match=r"MODEL_DIR/diarization.*download_models.*HF_TOKEN") as caught:
-        load_pipeline(tmp_path, mode="fast", device="cpu", token=None)
+        load_pipeline(tmp_path, clustering="windows", device="cpu", token=None)
     assert str(tmp_path) not in caught.value.message
 
 
 def test_a_token_that_pyannote_would_drop_is_named(tmp_path: Path) -> None:
     """A token of another service is refused for what it is, and not shown."""
     with pytest.raises(ModelUnavailable, match='start with "hf_"') as caught:
-        load_pipeline(tmp_path, mode="fast", device="cpu", token="sk-secret")
+        load_pipeline(tmp_path, clustering="windows", device="cpu", token="sk-secret")
     assert "sk-secret" not in caught.value.message
 
 

@@ -1,0 +1,110 @@
+"""Embeddings of short windows of a recording, from the trunk's frames while they pass by.
+
+A chunk of 10 s hardly feels a turn of 2 s; a window of that length, every quarter of a second, does. The frames are
+there anyway, so that a window costs its pooling alone.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from shared.transcript import SAMPLE_RATE
+from tasks.diarization.trunk import FEATURE_WINDOW, FRAME_STEP, TrunkFrames
+
+Floats = npt.NDArray[np.float32]
+
+STEP = 3
+"""Trunk frames between two short windows, 0.24 s."""
+
+SHORT = 15
+"""Trunk frames under a short window, 1.2 s. It says who speaks in its middle."""
+
+LONG_STEP = 9
+"""Trunk frames between two long windows, 0.72 s."""
+
+LONG = 25
+"""Trunk frames under a long window, 2.0 s. Long windows say which voices there are."""
+
+LEAST = 4.0
+"""Trunk frames of one person alone, 0.32 s, below which a window has no embedding."""
+
+_FRAME_CENTRE = FEATURE_WINDOW // 2
+"""Samples from the start of a trunk frame's first feature to the middle of that."""
+
+
+class Windows:
+    """Embeddings of equally long windows round every `step`-th trunk frame, from the first on.
+
+    What comes out, in `embeddings`, is (windows, dimension) of length 1, or zeros where too little is said by one
+    person alone. It is float16: two bytes a number keep 8 h of short windows in 61 MB, and a cosine to 0.001.
+
+    model : as `TrunkFrames`
+    alone : (frames,) 0..1, how sure it is that exactly one person speaks: the weight of a frame
+    size, step : trunk frames under a window and between two
+    """
+
+    def __init__(self, model: Any, alone: Floats, size: int, step: int) -> None:
+        self._model = model
+        self._alone = alone
+        self._half = size // 2
+        self._step = step
+        count = -(-len(alone) // step)
+        self.embeddings: npt.NDArray[np.float16] = np.zeros((count, model.resnet.embed_dim), np.float16)
+        self._done = 0
+
+    def means(self, values: Floats) -> Floats:
+        """(windows,) means of `values`, one for each trunk frame, over the part of each window that is there."""
+        sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+        centres = np.arange(len(self.embeddings)) * self._step
+        low, high = np.maximum(0, centres - self._half), np.minimum(len(values), centres + self._half + 1)
+        means: Floats = ((sums[high] - sums[low]) / (high - low)).astype(np.float32)
+        return means
+
+    def at(self, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
+        """Indices of the windows whose middles are nearest to these times."""
+        frames = (seconds * SAMPLE_RATE - _FRAME_CENTRE) / FRAME_STEP
+        return np.clip(np.rint(frames / self._step), 0, len(self.embeddings) - 1).astype(np.intp)
+
+    def take(self, frames: TrunkFrames, start: int, stop: int, following: int | None) -> None:
+        """Embed the windows that end by `stop`, once some of them begin before `following`.
+
+        `following` is the trunk frame behind which everything is forgotten next; None when nothing comes any more.
+        """
+        if following is not None and self._done * self._step - self._half >= following:
+            return
+        count = len(self.embeddings)
+        if following is not None:
+            count = min(count, max(0, stop - self._half - 1) // self._step + 1)
+        first, self._done = self._done, max(self._done, count)
+        centres = np.arange(first, self._done) * self._step
+        if not len(centres):
+            return
+        low, high = max(start, int(centres[0]) - self._half), min(stop, int(centres[-1]) + self._half + 1)
+        high = min(high, len(self._alone))
+        near = np.abs(np.arange(low, high) - centres[:, None]) <= self._half
+        weights = np.where(near, self._alone[low:high], np.float32(0))
+        heard = weights.sum(axis=1) >= LEAST
+        if heard.any():
+            passing = frames.window(start, stop)[..., low - start : high - start]
+            embeddings = self._embed(passing, torch.from_numpy(weights[heard]).to(passing.device))
+            self.embeddings[first : self._done][heard] = embeddings.cpu().numpy()
+
+    def _embed(self, frames: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+        """(windows, dimension) float16 of length 1, for (1, channels, bands, frames) and (windows, frames).
+
+        Weighted mean and deviation as pyannote's pooling has them, but by products of matrices: all windows at once,
+        a third of the time.
+        """
+        features = frames.flatten(end_dim=-2)
+        total = weights.sum(dim=1, keepdim=True)
+        mean = weights @ features.T / total
+        variance = (weights @ features.square().T / total - mean.square()).clamp(min=0)
+        freedom = total - weights.square().sum(dim=1, keepdim=True) / total
+        deviation = (variance * total / (freedom + 1e-8)).sqrt()
+        embedded = self._model.resnet.seg_1(torch.cat([mean, deviation], dim=1))
+        unit: torch.Tensor = torch.nn.functional.normalize(embedded, dim=1).half()
+        return unit
