@@ -51,7 +51,9 @@ class JobOptions(BaseModel):
         "mix", description="split recognises each channel on its own: its speaker is spk_1 (left), spk_2, ..."
     )
     diarization: bool = Field(False, description="Say who spoke when")
-    num_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Exact number of speakers")
+    num_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(
+        None, description="Exact number of speakers; a warning `speakers_not_met` when the voices do not give it"
+    )
     min_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Minimum number of speakers")
     max_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(None, description="Maximum number of speakers")
     format: Format = Field("json", description="Default format of /result")

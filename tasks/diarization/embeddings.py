@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from pyannote.core import SlidingWindowFeature
 
 from shared.transcript import SAMPLE_RATE
@@ -53,15 +54,14 @@ def embed(
     sliding = segmentations.sliding_window
     width = model.num_frames(round(sliding.duration * SAMPLE_RATE))
     starts = [frame_at(sliding[index].start) for index in range(len(segmentations.data))]
-    active, speakers, alone = _activity(segmentations, shortest, starts, width)
     # Nobody is heard in the padding of the last chunk, so whoever speaks has frames of the recording to speak in.
     num_frames = model.num_frames(waveform.shape[1])
-    active[num_frames:] = False
-    alone[~active] = 0.0
-
+    active, speakers = _activity(segmentations, shortest, starts, width, num_frames)
     frames = TrunkFrames(model, waveform, active)
-    long = Windows(model, alone[:num_frames], windows.LONG, windows.LONG_STEP)
-    short = Windows(model, alone[:num_frames], windows.SHORT, windows.STEP)
+    long, short = (
+        Windows(model, solo_weights(segmentations, starts, width, active[:num_frames], size, step), step)
+        for size, step in ((windows.LONG, windows.LONG_STEP), (windows.SHORT, windows.STEP))
+    )
     with torch.inference_mode():
         silent = model.resnet.seg_1(torch.zeros(model.resnet.pool_out_dim, device=model.device))
         chunks = silent.repeat(len(starts), segmentations.data.shape[2], 1)
@@ -77,7 +77,7 @@ def embed(
             for each in (long, short):
                 each.take(frames, start, start + width, following)
             watch(index + 1)
-    return Embeddings(chunks.cpu().numpy(), long, short, long.means(speakers[:num_frames]))
+    return Embeddings(chunks.cpu().numpy(), long, short, _means(speakers, windows.LONG, windows.LONG_STEP))
 
 
 def solo_masks(segmentations: SlidingWindowFeature, shortest: int) -> Iterator[Floats]:
@@ -99,24 +99,57 @@ def shortest_solo(segmentations: SlidingWindowFeature, min_samples: int) -> int:
 
 
 def _activity(
-    segmentations: SlidingWindowFeature, shortest: int, starts: list[int], width: int
-) -> tuple[npt.NDArray[np.bool_], Floats, Floats]:
-    """Of each trunk frame: whether a chunk takes a voice from it, how many people speak, how sure it is that one does.
-
-    The last two are means over the chunks that hear it.
-    """
+    segmentations: SlidingWindowFeature, shortest: int, starts: list[int], width: int, num_frames: int
+) -> tuple[npt.NDArray[np.bool_], Floats]:
+    """Of each trunk frame, whether a chunk takes a voice from it, and how many people speak, on average over the
+    chunks that hear it. The first goes on to the end of the last chunk, the second ends with the recording."""
     active = np.zeros(starts[-1] + width, dtype=np.bool_)
-    hearing, speakers, alone = (np.zeros(len(active), dtype=np.float32) for _ in range(3))
+    hearing, speakers = (np.zeros(len(active), dtype=np.float32) for _ in range(2))
     every = zip(starts, solo_masks(segmentations, shortest), segmentations.data, strict=True)
     for start, masks, chunk in every:
         span = slice(start, start + width)
         active[span] |= _stretch(masks, width).any(axis=0)
-        count = _stretch(np.nan_to_num(chunk).sum(axis=1)[None], width)[0]
+        speakers[span] += _stretch(np.nan_to_num(chunk).sum(axis=1)[None], width)[0]
         hearing[span] += 1
-        speakers[span] += count
-        alone[span] += count == 1
-    hearing = np.maximum(hearing, 1)
-    return active, speakers / hearing, alone / hearing
+    active[num_frames:] = False
+    speakers /= np.maximum(hearing, 1)
+    return active, speakers[:num_frames]
+
+
+def solo_weights(
+    segmentations: SlidingWindowFeature,
+    starts: list[int],
+    width: int,
+    active: npt.NDArray[np.bool_],
+    size: int,
+    step: int,
+) -> Floats:
+    """(windows, size): 1 where, of all who speak in a window, whoever does most speaks alone.
+
+    As told in the chunk that has the window nearest to its middle. So a window in which the speaker changes sounds
+    like one of the two and not like a third. Frames outside of the recording have 0.
+    """
+    centres = np.arange(0, len(active), step)
+    weights = np.empty((len(centres), size), dtype=np.float32)
+    middles = np.asarray(starts) + width // 2
+    bounds = np.searchsorted(centres, (middles[1:] + middles[:-1]) / 2)
+    for chunk, own in enumerate(np.split(np.arange(len(centres)), bounds)):
+        masks = np.nan_to_num(segmentations.data[chunk]).astype(np.float32).T
+        alone = np.pad(_stretch(masks * (masks.sum(axis=0) == 1), width), ((0, 0), (size, size)))
+        firsts = centres[own] - size // 2 - starts[chunk] + size
+        heard = sliding_window_view(alone, size, axis=1)[:, firsts]
+        weights[own] = heard[heard.sum(axis=2).argmax(axis=0), np.arange(len(own))]
+    weights *= sliding_window_view(np.pad(active, size // 2), size)[centres]
+    return weights
+
+
+def _means(values: Floats, size: int, step: int) -> Floats:
+    """(windows,) means of `values`, one for each trunk frame, over the part of each window that is there."""
+    sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
+    centres = np.arange(0, len(values), step)
+    low, high = np.maximum(0, centres - size // 2), np.minimum(len(values), centres + size // 2 + 1)
+    means: Floats = ((sums[high] - sums[low]) / (high - low)).astype(np.float32)
+    return means
 
 
 def _stretch(masks: Floats, width: int) -> Floats:

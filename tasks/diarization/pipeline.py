@@ -17,7 +17,7 @@ from pyannote.audio.pipelines.speaker_diarization import DiarizeOutput
 from pyannote.core import Annotation, SlidingWindow, SlidingWindowFeature
 
 from shared.transcript import SAMPLE_RATE
-from tasks.diarization.clustering import MAX_CLUSTERED, SpeakerBounds, assign, find_voices
+from tasks.diarization.clustering import MAX_CLUSTERED, SpeakerBounds, assign, at_once, find_voices
 from tasks.diarization.embeddings import Embeddings, embed, shortest_solo
 from tasks.diarization.steps import SEGMENTATION
 from tasks.diarization.stock_clustering import BOUNDED, BoundedVBx
@@ -149,7 +149,7 @@ class Diarizer(SpeakerDiarization):  # type: ignore[misc]
             long[is_solo].astype(np.float32),
             LONG_STEP * FRAME_STEP / SAMPLE_RATE,
             embeddings.chunks[_solo_shares(segmentations) >= MIN_ACTIVE],
-            bounds,
+            bounds.raised(at_once(count.data, count.sliding_window.step)),
             self.max_clustered,
         )
         votes = chunk_votes(segmentations, assign(embeddings.chunks, voices, speaking), len(voices), count)

@@ -43,26 +43,17 @@ class Windows:
     person alone. It is float16: two bytes a number keep 8 h of short windows in 61 MB, and a cosine to 0.001.
 
     model : as `TrunkFrames`
-    alone : (frames,) 0..1, how sure it is that exactly one person speaks: the weight of a frame
-    size, step : trunk frames under a window and between two
+    weights : (windows, frames of one) what each frame of a window counts in its embedding, 0..1
+    step : trunk frames between two windows
     """
 
-    def __init__(self, model: Any, alone: Floats, size: int, step: int) -> None:
+    def __init__(self, model: Any, weights: Floats, step: int) -> None:
         self._model = model
-        self._alone = alone
-        self._half = size // 2
+        self._weights = weights
+        self._half = weights.shape[1] // 2
         self._step = step
-        count = -(-len(alone) // step)
-        self.embeddings: npt.NDArray[np.float16] = np.zeros((count, model.resnet.embed_dim), np.float16)
+        self.embeddings: npt.NDArray[np.float16] = np.zeros((len(weights), model.resnet.embed_dim), np.float16)
         self._done = 0
-
-    def means(self, values: Floats) -> Floats:
-        """(windows,) means of `values`, one for each trunk frame, over the part of each window that is there."""
-        sums = np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])
-        centres = np.arange(len(self.embeddings)) * self._step
-        low, high = np.maximum(0, centres - self._half), np.minimum(len(values), centres + self._half + 1)
-        means: Floats = ((sums[high] - sums[low]) / (high - low)).astype(np.float32)
-        return means
 
     def at(self, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
         """Indices of the windows whose middles are nearest to these times."""
@@ -80,18 +71,20 @@ class Windows:
         if following is not None:
             count = min(count, max(0, stop - self._half - 1) // self._step + 1)
         first, self._done = self._done, max(self._done, count)
-        centres = np.arange(first, self._done) * self._step
-        if not len(centres):
-            return
-        low, high = max(start, int(centres[0]) - self._half), min(stop, int(centres[-1]) + self._half + 1)
-        high = min(high, len(self._alone))
-        near = np.abs(np.arange(low, high) - centres[:, None]) <= self._half
-        weights = np.where(near, self._alone[low:high], np.float32(0))
+        weights = self._weights[first : self._done]
         heard = weights.sum(axis=1) >= LEAST
-        if heard.any():
-            passing = frames.window(start, stop)[..., low - start : high - start]
-            embeddings = self._embed(passing, torch.from_numpy(weights[heard]).to(passing.device))
-            self.embeddings[first : self._done][heard] = embeddings.cpu().numpy()
+        if not heard.any():
+            return
+        low = first * self._step - self._half
+        width = (self._done - first - 1) * self._step + weights.shape[1]
+        spread = np.zeros((len(weights), width), dtype=np.float32)
+        columns = np.arange(len(weights))[:, None] * self._step + np.arange(weights.shape[1])
+        np.put_along_axis(spread, columns, weights, axis=1)
+        # Beyond the recording's ends there is no weight.
+        inside = slice(max(0, start - low), min(width, stop - low))
+        passing = frames.window(start, stop)[..., max(0, low - start) : low - start + inside.stop]
+        embeddings = self._embed(passing, torch.from_numpy(spread[heard, inside]).to(passing.device))
+        self.embeddings[first : self._done][heard] = embeddings.cpu().numpy()
 
     def _embed(self, frames: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """(windows, dimension) float16 of length 1, for (1, channels, bands, frames) and (windows, frames).

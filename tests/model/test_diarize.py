@@ -118,35 +118,6 @@ def test_with_its_own_clustering_the_turns_are_those_of_stock_pyannote(stock: An
     assert diarization_error_rate(turns, diarize(talk, DiarizeOptions(num_speakers=2), ours, ignore).turns) <= 0.03
 
 
-def test_windows_are_pooled_as_pyannote_pools(stock: Any, call: Waveform) -> None:
-    """The embedding of each window is that of its frames by pyannote's own pooling, where one person speaks."""
-    import torch
-
-    from tasks.diarization.trunk import TrunkFrames
-    from tasks.diarization.windows import SHORT, STEP, Windows
-
-    model = stock._embedding.model_
-    waveform = torch.from_numpy(seconds(call, 6, 12).copy())[None]
-    alone = np.random.default_rng(2).uniform(size=model.num_frames(waveform.shape[1])).astype(np.float32)
-    alone[30:50] = 0.0
-    windows = Windows(model, alone, SHORT, STEP)
-    every = np.ones(len(alone), np.bool_)
-    with torch.inference_mode():
-        for frames, starts in [(TrunkFrames(model, waveform, every), range(0, 60, 10))]:
-            for start in starts:
-                windows.take(frames, start, start + 30, start + 10 if start < 50 else None)
-        whole = TrunkFrames(model, waveform, every).window(0, len(alone))
-        for index, embedding in enumerate(windows.embeddings):
-            low, high = max(0, index * STEP - SHORT // 2), index * STEP + SHORT // 2 + 1
-            weights = alone[low:high]
-            if weights.sum() < 4:
-                assert not embedding.any()
-                continue
-            wanted = model.forward_embedding(whole[..., low:high], weights=torch.from_numpy(weights)[None])[0].numpy()
-            np.testing.assert_allclose(embedding, wanted / np.linalg.norm(wanted), atol=2e-3)
-    assert windows.embeddings.any(axis=1).sum() > 15
-
-
 def test_frames_do_not_depend_on_how_the_recording_is_cut_into_blocks(stock: Any, call: Waveform) -> None:
     """Blocks of 4 s, with pauses left out, give the frames of one run over everything."""
     import torch
