@@ -75,8 +75,8 @@ def test_no_more_clusters_than_windows(count: int) -> None:
 
 
 def test_the_minimum_grows_with_the_speech() -> None:
-    """A fifth in a clip, 3 s in a minute, then with the square root: never less for a longer recording."""
-    assert [round(least_speech(seconds), 1) for seconds in (5, 15, 60, 240, 8 * 3600)] == [1.0, 3.0, 3.0, 6.0, 65.7]
+    """A fifth in a clip, 3 s in half a minute, then with the square root: never less for a longer recording."""
+    assert [round(least_speech(seconds), 1) for seconds in (5, 15, 30, 120, 8 * 3600)] == [1.0, 3.0, 3.0, 6.0, 93.0]
     lengths = [least_speech(seconds) for seconds in range(1, 5000)]
     assert lengths == sorted(lengths)
 
