@@ -126,6 +126,7 @@ class Conversion:
     """What convert found out while it decoded: the length counted in samples, never taken from a header.
 
     `shards` are the parts in which a long recording is recognised, in order and without gaps; none for a short one.
+    `warnings` are about the sound: what of it is missing, or was not as it should be.
     """
 
     duration: float
@@ -134,6 +135,7 @@ class Conversion:
     codec: str = ""
     channels: int = 1
     shards: tuple[Shard, ...] = ()
+    warnings: tuple[Caveat, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ from tasks import fetch, pcm
 from tasks.asr.shard_plan import plan
 from tasks.engine import Recognition, engine
 from tasks.stage import Output, Work, key_of, stage
-from tasks.stages.convert import ConvertLimits
+from tasks.stages.convert import ConvertLimits, about_sound
 from tasks.stages.convert import convert as decode
 from tasks.stages.download import download as get
 from tasks.stages.merge import merge as join
@@ -73,6 +73,8 @@ def transcribe(work: Work) -> Output:
             finished=work.finished,
         )
     )
+    warnings = (*about_sound(audio.meta, shard), *transcription.warnings)
+    transcription = replace(transcription, warnings=warnings)
     language = {"language": transcription.language, "language_probability": transcription.language_probability}
     return Output(to_json(transcription), ".json", language, audio_seconds=heard_seconds(shard) if shard else duration)
 

@@ -43,7 +43,7 @@ class ResultSpeaker(BaseModel):
 class ResultWarning(BaseModel):
     """Something to know before trusting the text."""
 
-    code: str = Field(examples=["dropped_speech", "speakers_not_met"])
+    code: str = Field(description="Stable; docs/formats.md lists them", examples=["dropped_speech", "speakers_not_met"])
     message: str
     start: float | None
     end: float | None

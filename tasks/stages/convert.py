@@ -10,13 +10,14 @@ import math
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from shared.errors import DecodeFailed, MediaTooLong, NoAudio, ParleyError, UnexpectedError, UnsupportedMedia
-from shared.transcript import Conversion, Progress
+from shared.transcript import Caveat, Conversion, Progress, Shard, Stretch
 from tasks.sandbox.confined import Child, Nonsense, Refusal, confined
 
 DECODER = Path(__file__).parents[1] / "sandbox" / "decoder" / "__main__.py"
@@ -39,11 +40,43 @@ class ConvertLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class Decoded:
+    """What the decoder says of a file that it has decoded.
+
+    opposed : where one channel was turned round, because it and another cancelled each other
+    """
+
+    duration: float
+    skipped_packets: int
+    container: str
+    codec: str
+    channels: int
+    opposed: tuple[Stretch, ...] = ()
+
+    @property
+    def conversion(self) -> Conversion:
+        """The answer of the stage."""
+        return Conversion(
+            self.duration,
+            self.skipped_packets,
+            self.container,
+            self.codec,
+            self.channels,
+            warnings=tuple(self._warnings()),
+        )
+
+    def _warnings(self) -> Iterator[Caveat]:
+        for place in self.opposed:
+            message = "Two channels cancelled each other out here, so one of them was turned round."
+            yield Caveat("channels_opposed", message, place.start, place.end)
+
+
+@dataclass(frozen=True, slots=True)
 class _Message:
     """One line of the decoder: exactly one field is set."""
 
     progress: float | None = None
-    conversion: Conversion | None = None
+    decoded: Decoded | None = None
     error: Refusal | None = None
 
 
@@ -67,6 +100,14 @@ def convert(
         raise
     progress(1.0)
     return answer
+
+
+def about_sound(meta: Mapping[str, Any], shard: Shard | None) -> tuple[Caveat, ...]:
+    """The warnings in a conversion's `meta` that a shard hands on: those that begin in it, the first shard also those
+    about the whole recording. Without shards all of them.
+    """
+    warnings = (Caveat(**warning) for warning in meta.get("warnings", ()))
+    return tuple(warning for warning in warnings if shard is None or shard.start <= (warning.start or 0.0) < shard.end)
 
 
 @contextmanager
@@ -101,7 +142,7 @@ def _follow(child: Child, timeout_s: float, progress: Progress) -> Conversion | 
                 raise REFUSALS.get(message.error.code, DecodeFailed)(message.error.message)
             else:
                 share = max(share, min(message.progress or 0.0, 1.0))
-                answer = message.conversion or answer
+                answer = message.decoded.conversion if message.decoded else answer
     except Nonsense as problem:
         raise DecodeFailed("The decoder gave an answer that makes no sense.") from problem
     except TimeoutError:

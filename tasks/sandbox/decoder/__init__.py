@@ -3,7 +3,7 @@
 tasks/stages/convert.py runs `__main__.py` as a program of its own, `python -I __main__.py JOB`, because FFmpeg's
 parsers are C and the bytes are a stranger's. The child gets two open files and no names, lowers its own limits, gives
 up every right that it can do without, and only then looks at the first byte. It answers on stdout with JSON lines:
-`{"progress": 0.4}` now and then, at last either `{"conversion": {...}}` or `{"error": {"code", "message"}}`.
+`{"progress": 0.4}` now and then, at last either `{"decoded": {...}}` or `{"error": {"code", "message"}}`.
 
 It imports nothing of Parley beside this folder, so that no setting and no secret is ever in its memory.
 docs/decisions/decoder.md says why it is built like this.

@@ -1,23 +1,13 @@
-"""The way from decoded frames to the WAV: one rate, one channel or each of them, gaps filled, cut off at the limit."""
+"""The WAV that grows out of decoded sound: gaps filled, cut off at the limit."""
 
 from __future__ import annotations
 
 import wave
-from collections.abc import Iterable, Iterator
 from typing import IO, Any
 
 SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
 WAV_HEADER_BYTES = 44
-
-MIN_SAMPLE_RATE, MAX_SAMPLE_RATE = 4_000, 384_000
-"""Hz. Telephones send 8 kHz, studios up to 384; one second at a claimed 1 Hz would resample to 16,000."""
-
-MAX_CHANNELS = 64
-"""What FFmpeg's resampler can hold (SWR_CH_MAX)."""
-
-MAX_SPLIT_CHANNELS = 8
-"""Channels that are kept apart at most: the tracks of common field recorders. Each costs as much as a recording."""
 
 MAX_WAV_BYTES = 2**32 - 1 - WAV_HEADER_BYTES
 """Samples that a WAV can hold: its sizes have 32 bits. Eight channels reach it after 4.6 hours."""
@@ -37,84 +27,6 @@ class Refused(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-
-
-class Mixdown:
-    """Decoded frames of any rate, layout and sample format in, 16 kHz signed 16-bit samples out.
-
-    `channels` is 1, or with `split` as many as the first frame has, interleaved. A later frame with another number of
-    channels is mixed and put on the first, so that nothing of it is lost.
-    """
-
-    def __init__(self, *, split: bool) -> None:
-        self._split = split
-        self._graph: Any = None
-        self._source: tuple[str, str, int] | None = None
-        self.channels = 0
-
-    def begin(self, frame: Any) -> int:
-        """Settle `channels` by the first frame. Raises Refused."""
-        self.channels = frame.layout.nb_channels if self._split else 1
-        if self.channels > MAX_SPLIT_CHANNELS:
-            raise Refused("unsupported_media", f"More than {MAX_SPLIT_CHANNELS} channels cannot be kept apart.")
-        return self.channels
-
-    def feed(self, frame: Any) -> Iterator[memoryview]:
-        """Samples that are ready. A frame unlike the one before starts a new filter graph. Raises Refused."""
-        source = (frame.format.name, frame.layout.name, frame.sample_rate)
-        if source != self._source:
-            yield from self.flush()
-            self._graph, self._source = _graph(frame, self.channels), source
-        yield from self._pass(frame)
-
-    def flush(self) -> Iterator[memoryview]:
-        """Samples that the resampler still holds."""
-        if self._graph is not None:
-            yield from self._pass(None)
-        self._graph = self._source = None
-
-    def _pass(self, frame: Any) -> Iterator[memoryview]:
-        self._graph.push(frame)
-        while True:
-            try:
-                mixed = self._graph.pull()
-            except (BlockingIOError, EOFError):  # it wants more, or has given all
-                return
-            yield memoryview(mixed.planes[0])[: mixed.samples * self.channels * BYTES_PER_SAMPLE]
-
-
-def _graph(frame: Any, target: int) -> Any:
-    """The FFmpeg filters from frames like this one to `target` channels at 16 kHz. Raises Refused."""
-    from av.filter import Graph  # after set_limits
-
-    channels = frame.layout.nb_channels
-    if not MIN_SAMPLE_RATE <= frame.sample_rate <= MAX_SAMPLE_RATE:
-        raise Refused("unsupported_media", f"A sample rate of {frame.sample_rate} Hz is not accepted.")
-    if channels > MAX_CHANNELS:
-        raise Refused("unsupported_media", f"More than {MAX_CHANNELS} channels are not accepted.")
-    graph = Graph()
-    filters = [
-        graph.add(
-            "abuffer",
-            sample_rate=str(frame.sample_rate),
-            sample_fmt=frame.format.name,
-            channel_layout=frame.layout.name,
-            time_base=f"1/{frame.sample_rate}",
-        )
-    ]
-    if channels == target > 1:
-        filters.append(graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16"))
-    else:
-        if channels > 2 and frame.layout.name == f"{channels} channels":
-            # As many microphones, not loudspeakers: FFmpeg would guess surround and drop what it takes for bass.
-            terms = "+".join(f"{1 / channels}*c{number}" for number in range(channels))
-            filters.append(graph.add("pan", f"mono|c0={terms}"))
-        filters.append(graph.add("aformat", sample_rates=str(SAMPLE_RATE), sample_fmts="s16", channel_layouts="mono"))
-        if target > 1:
-            filters.append(graph.add("pan", f"{target}c|c0=c0"))
-    filters.append(graph.add("abuffersink"))
-    graph.link_nodes(*filters).configure()
-    return graph
 
 
 class Recording:
@@ -138,11 +50,6 @@ class Recording:
         if self.duration > self._max_duration_s:
             raise Refused("media_too_long", f"The recording is longer than {self._max_duration_s:g} seconds.")
         self._wav.writeframesraw(pcm)
-
-    def write_all(self, blocks: Iterable[memoryview]) -> None:
-        """Append each of `blocks`. Raises Refused (media_too_long)."""
-        for pcm in blocks:
-            self.write(pcm)
 
     def write_silence(self, seconds: float) -> None:
         """Append silence, a second at a time so that memory stays flat. Raises Refused (media_too_long)."""
