@@ -60,6 +60,7 @@ def _transcribe(server: Server, options: Namespace) -> Exit:
         "language": options.language,
         "languages": options.languages,
         "num_speakers": str(options.num_speakers) if options.num_speakers else None,
+        "track": options.track,
     }
     request = Submission({name: value for name, value in fields.items() if value}, options.format, options.force)
     with Screen(quiet=options.quiet) as screen:
@@ -138,6 +139,7 @@ def _parser() -> ArgumentParser:
     transcribe.add_argument("-f", "--format", type=_formats, default=["json"], metavar="F,F", help=", ".join(SUFFIXES))
     transcribe.add_argument("--diarize", action="store_true", help="say who spoke when")
     transcribe.add_argument("--num-speakers", type=_positive, metavar="N", help="so many speak; implies --diarize")
+    transcribe.add_argument("--track", metavar="N", help="audio track of a video, from 1, or all; the first with sound")
     transcribe.add_argument("--model", help="one that the server offers; `parley doctor` lists them")
     transcribe.add_argument("--language", help="code or English name; found out by default")
     transcribe.add_argument("--languages", metavar="L,L", help="those that may be spoken, instead of --language")

@@ -218,6 +218,12 @@ class NoAudio(ParleyError):
     code, status = "no_audio", 422
 
 
+class NoSuchTrack(ParleyError):
+    """The recording has no audio track of that number."""
+
+    code, status = "no_such_track", 422
+
+
 class UnsupportedMedia(ParleyError):
     """The file is a playlist, an archive or another type that is not accepted."""
 

@@ -50,6 +50,9 @@ class JobOptions(BaseModel):
     channels: Literal["mix", "split"] = Field(
         "mix", description="split recognises each channel on its own: its speaker is spk_1 (left), spk_2, ..."
     )
+    track: Annotated[int, Field(ge=1, le=99)] | Literal["all"] | None = Field(
+        None, description="Number of an audio track, from 1, or all for their mix; none takes the first with sound"
+    )
     diarization: bool = Field(False, description="Say who spoke when")
     num_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(
         None, description="Exact number of speakers; a warning `speakers_not_met` when the voices do not give it"
@@ -79,6 +82,13 @@ class JobOptions(BaseModel):
             raise ValueError("language excludes languages: name the one that is spoken, or those that may be")
         return self
 
+    @field_validator("track", mode="before")
+    @classmethod
+    def _track(cls, value: object) -> object:
+        if value in (None, "all") or (str(value).isdecimal() and 1 <= int(str(value)) <= 99):
+            return value
+        raise ValueError("a number from 1 to 99, or all")
+
     @model_validator(mode="after")
     def _speakers_agree(self) -> JobOptions:
         if self.num_speakers and (self.min_speakers or self.max_speakers):
@@ -93,6 +103,8 @@ class JobOptions(BaseModel):
     def _channels_are_speakers(self) -> JobOptions:
         if self.channels == "split" and self.diarization:
             raise ValueError("channels=split excludes diarization: each channel is a speaker already")
+        if self.channels == "split" and self.track == "all":
+            raise ValueError("channels=split excludes track=all: channels of one track are kept apart")
         return self
 
 

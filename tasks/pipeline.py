@@ -47,7 +47,8 @@ def convert(work: Work) -> Output:
     source, target = work.folder / "source", work.folder / "audio.wav"
     work.storage.get_file(key_of(work.input("download")), source)
     limits = ConvertLimits(work.config.max_duration, work.config.decode_timeout_s, work.config.decode_memory_bytes)
-    recording = decode(source, target, limits, work.progress, split=work.claim.options.channels == "split")
+    options = work.claim.options
+    recording = decode(source, target, limits, work.progress, split=options.channels == "split", track=options.track)
     reads = [pcm.file_reader(target, channel=n, channels=recording.channels) for n in range(recording.channels)]
     shards = plan(reads, recording.duration, work.config.shard_target_s, lambda: work.progress(1.0))
     recording = replace(recording, shards=shards)

@@ -68,7 +68,7 @@ def _inlined(part: Any, definitions: Mapping[str, Any]) -> Any:
 
 def _without_null(schema: dict[str, Any]) -> dict[str, Any]:
     kinds = [kind for kind in schema.get("anyOf", ()) if kind != {"type": "null"}]
-    if len(kinds) != 1:
+    if not kinds:
         return schema
     about = {name: value for name, value in schema.items() if name != "anyOf" and (name, value) != ("default", None)}
-    return {**kinds[0], **about}
+    return {**kinds[0], **about} if len(kinds) == 1 else {"anyOf": kinds, **about}

@@ -16,17 +16,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.errors import DecodeFailed, MediaTooLong, NoAudio, ParleyError, UnexpectedError, UnsupportedMedia
+from shared.errors import (
+    DecodeFailed,
+    MediaTooLong,
+    NoAudio,
+    NoSuchTrack,
+    ParleyError,
+    UnexpectedError,
+    UnsupportedMedia,
+)
 from shared.transcript import Caveat, Conversion, Progress, Shard, Stretch
 from tasks.sandbox.confined import Child, Nonsense, Refusal, confined
 
 DECODER = Path(__file__).parents[1] / "sandbox" / "decoder" / "__main__.py"
 
+MAX_TRACKS = 99
+"""No more are numbered in a warning; an option names none beyond it."""
+
 TICK_S = 0.5
 """Progress is reported at least this often, so that a cancel is heard while the decoder is silent."""
 
 REFUSALS: dict[str, type[ParleyError]] = {
-    kind.code: kind for kind in (NoAudio, UnsupportedMedia, MediaTooLong, DecodeFailed, UnexpectedError)
+    kind.code: kind for kind in (NoAudio, NoSuchTrack, UnsupportedMedia, MediaTooLong, DecodeFailed, UnexpectedError)
 }
 
 
@@ -37,6 +48,27 @@ class ConvertLimits:
     max_duration_s: float
     timeout_s: float
     memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Tracks:
+    """A file's audio tracks, numbered from 1: how many, which were decoded, and which others are known to be silent."""
+
+    count: int
+    decoded: tuple[int, ...]
+    silent: tuple[int, ...]
+
+    def warning(self) -> Caveat | None:
+        """Names those that were not decoded."""
+        others = [number for number in range(1, min(self.count, MAX_TRACKS) + 1) if number not in self.decoded]
+        if not others or not self.decoded:
+            return None
+        names = ", ".join(f"{number} (silent)" if number in self.silent else str(number) for number in others)
+        return Caveat(
+            "other_tracks",
+            f"The recording has {self.count} audio tracks, and this is track {self.decoded[0]}. "
+            f"Not in it: {names}. The option track chooses another one, or all of them.",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,21 +83,24 @@ class Decoded:
     container: str
     codec: str
     channels: int
+    tracks: Tracks
     opposed: tuple[Stretch, ...] = ()
 
-    @property
-    def conversion(self) -> Conversion:
-        """The answer of the stage."""
+    def conversion(self, track: int | str | None) -> Conversion:
+        """The answer of the stage; `track` is the one that was asked for."""
         return Conversion(
             self.duration,
             self.skipped_packets,
             self.container,
             self.codec,
             self.channels,
-            warnings=tuple(self._warnings()),
+            warnings=tuple(self._warnings(track)),
         )
 
-    def _warnings(self) -> Iterator[Caveat]:
+    def _warnings(self, track: int | str | None) -> Iterator[Caveat]:
+        others = self.tracks.warning() if track is None else None
+        if others:
+            yield others
         for place in self.opposed:
             message = "Two channels cancelled each other out here, so one of them was turned round."
             yield Caveat("channels_opposed", message, place.start, place.end)
@@ -81,25 +116,33 @@ class _Message:
 
 
 def convert(
-    source: Path, target: Path, limits: ConvertLimits, progress: Progress, *, split: bool = False
+    source: Path,
+    target: Path,
+    limits: ConvertLimits,
+    progress: Progress,
+    *,
+    split: bool = False,
+    track: int | str | None = None,
 ) -> Conversion:
     """Decode `source` into `target`, plain PCM behind a header of 44 bytes. `target` exists only on success.
 
-    All channels are mixed to one, or with `split` kept apart, at most 8, interleaved.
+    All channels are mixed to one, or with `split` kept apart, at most 8, interleaved. `track` is a number from 1, "all"
+    for the mix of all tracks, or None for the first in which there is sound.
 
-    Raises NoAudio, UnsupportedMedia, MediaTooLong or DecodeFailed for the file, UnexpectedError for a full disk, and
-    whatever `progress` raises; the decoder has ended by then. Linux ties the decoder's life to the calling thread.
+    Raises NoAudio, NoSuchTrack, UnsupportedMedia, MediaTooLong or DecodeFailed for the file, UnexpectedError for a full
+    disk, and whatever `progress` raises; the decoder has ended by then. Linux ties the decoder's life to the calling
+    thread.
     """
     try:
-        with _decoder(source, target, limits, split=split) as child:
-            answer = _follow(child, limits.timeout_s, progress)
-            if answer is None:
+        with _decoder(source, target, limits, split=split, track=track) as child:
+            decoded = _follow(child, limits.timeout_s, progress)
+            if decoded is None:
                 raise _silent_end(child)
     except BaseException:
         target.unlink(missing_ok=True)
         raise
     progress(1.0)
-    return answer
+    return decoded.conversion(track)
 
 
 def about_sound(meta: Mapping[str, Any], shard: Shard | None) -> tuple[Caveat, ...]:
@@ -111,12 +154,14 @@ def about_sound(meta: Mapping[str, Any], shard: Shard | None) -> tuple[Caveat, .
 
 
 @contextmanager
-def _decoder(source: Path, target: Path, limits: ConvertLimits, *, split: bool) -> Iterator[Child]:
+def _decoder(
+    source: Path, target: Path, limits: ConvertLimits, *, split: bool, track: int | str | None
+) -> Iterator[Child]:
     """The running decoder, which gets two open files and no names."""
     with (
         tempfile.TemporaryDirectory(dir=target.parent, prefix="decoder-") as folder,
         source.open("rb") as source_file,
-        target.open("wb") as target_file,
+        target.open("w+b") as target_file,
     ):
         job = {
             "source_fd": source_file.fileno(),
@@ -125,15 +170,16 @@ def _decoder(source: Path, target: Path, limits: ConvertLimits, *, split: bool) 
             "cpu_s": math.ceil(limits.timeout_s) + 1,
             "memory_bytes": limits.memory_bytes,
             "split": split,
+            "track": track,
         }
         with confined(DECODER, job, Path(folder), fds=(source_file.fileno(), target_file.fileno())) as child:
             yield child
 
 
-def _follow(child: Child, timeout_s: float, progress: Progress) -> Conversion | None:
+def _follow(child: Child, timeout_s: float, progress: Progress) -> Decoded | None:
     """Hear the decoder until it ends; None when it ended without an answer. Raises what it answered."""
     share = 0.0
-    answer: Conversion | None = None
+    decoded: Decoded | None = None
     try:
         for message in child.messages(_Message, timeout_s=timeout_s, tick_s=TICK_S):
             if message is None:
@@ -142,12 +188,12 @@ def _follow(child: Child, timeout_s: float, progress: Progress) -> Conversion | 
                 raise REFUSALS.get(message.error.code, DecodeFailed)(message.error.message)
             else:
                 share = max(share, min(message.progress or 0.0, 1.0))
-                answer = message.decoded.conversion if message.decoded else answer
+                decoded = message.decoded or decoded
     except Nonsense as problem:
         raise DecodeFailed("The decoder gave an answer that makes no sense.") from problem
     except TimeoutError:
         raise DecodeFailed(f"Decoding the file took longer than {timeout_s:g} seconds.") from None
-    return answer
+    return decoded
 
 
 def _silent_end(child: Child) -> DecodeFailed:

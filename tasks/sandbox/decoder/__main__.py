@@ -11,13 +11,14 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 sys.path.append(str(Path(__file__).resolve().parents[3]))  # -I leaves our own folder out
 
 from tasks.sandbox.decoder.decoding import Decoding
 from tasks.sandbox.decoder.mixdown import MAX_SPLIT_CHANNELS
 from tasks.sandbox.decoder.pcm import BYTES_PER_SAMPLE, SAMPLE_RATE, WAV_HEADER_BYTES, Refused
+from tasks.sandbox.decoder.tracks import ALL
 from tasks.sandbox.lockdown import close_the_door, set_limits
 
 PROGRESS_INTERVAL_S = 0.2
@@ -35,6 +36,7 @@ class Job:
     cpu_s: int
     memory_bytes: int
     split: bool
+    track: int | str | None
 
 
 def _progress(size: int) -> Callable[[int], None]:
@@ -72,11 +74,13 @@ def main() -> None:
     set_limits(job.parent_pid, cpu_s=job.cpu_s, memory_bytes=job.memory_bytes, file_bytes=wav_bytes + (1 << 20))
     load_av()
     source = os.fdopen(job.source_fd, "rb", buffering=0)
-    target = os.fdopen(job.target_fd, "wb", buffering=WRITE_BUFFER_BYTES)
+    mode = "r+b" if job.track == ALL else "wb"  # tracks are mixed by reading what is there
+    target: IO[bytes] = os.fdopen(job.target_fd, mode, buffering=WRITE_BUFFER_BYTES)
     close_the_door()
     at_byte = _progress(os.fstat(source.fileno()).st_size)
     try:
-        tell(decoded=Decoding(source, target, job.max_duration_s, at_byte, split=job.split).run())
+        decoding = Decoding(source, target, job.max_duration_s, at_byte, split=job.split, track=job.track)
+        tell(decoded=decoding.run())
     except Refused as refused:
         tell(error={"code": refused.code, "message": refused.message})
     except MemoryError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable
 from typing import IO, Any
 
@@ -10,12 +11,14 @@ from tasks.sandbox.decoder.chained import Tail, next_link
 from tasks.sandbox.decoder.mixdown import Mixdown
 from tasks.sandbox.decoder.pcm import Recording, Refused, Timeline
 from tasks.sandbox.decoder.places import Places
+from tasks.sandbox.decoder.tracks import choose, select
 
 
 class Decoding:
-    """Decodes `source` into `target`. `run` raises Refused and MemoryError.
+    """Decodes `source` into `target`, which can be read if several tracks are mixed.
 
-    `at_byte` is called with the position in the source.
+    track : a number from 1, "all", or None for the first in which there is sound; of these `run` raises Refused
+    at_byte : called with the position in the source
     """
 
     def __init__(
@@ -26,33 +29,53 @@ class Decoding:
         at_byte: Callable[[int], None],
         *,
         split: bool,
+        track: int | str | None,
     ) -> None:
         self._source, self._target, self._max_duration_s = source, target, max_duration_s
         self._at_byte = at_byte
+        self._split, self._track = split, track
         self._mixdown = Mixdown(split=split)
         self._recording: Recording | None = None
         self._opposed = Places()
         self._skipped = 0
+        self._done_bytes, self._passes = 0, 1
 
     def run(self) -> dict[str, Any]:
-        """Decode; returns the fields of Decoded in tasks/stages/convert.py."""
+        """Decode; returns the fields of Decoded in tasks/stages/convert.py. Raises Refused and MemoryError."""
         container = media.open_media(self._source)
-        stream = media.audio_stream(container)
-        result = {"container": container.format.name, "codec": stream.codec_context.name}
+        numbers, silent = choose(self._source, container, self._track)
+        count = len(container.streams.audio)
+        result = {"container": container.format.name, "codec": container.streams.audio[numbers[0]].codec_context.name}
+        size = os.fstat(self._source.fileno()).st_size
+        for turn, number in enumerate(numbers):
+            self._done_bytes, self._passes = turn * size, len(numbers)
+            self._mixdown = Mixdown(split=self._split, gain=len(numbers) ** -0.5)
+            if self._recording is not None:
+                self._recording.begin_again()
+            self._decode_track(number)
+        tracks = {"count": count, "decoded": [n + 1 for n in numbers], "silent": [n + 1 for n in silent]}
+        return result | {"tracks": tracks} | self._close()
+
+    def _decode_track(self, number: int) -> None:
+        """Decode one track, counted from 0, through all links of a chain."""
         start = 0
         while True:
+            try:
+                self._source.seek(start)
+                container = media.open_media(Tail(self._source, start) if start else self._source)
+                stream = select(container, number)
+            except Refused:
+                if not start:
+                    raise
+                self._skipped += 1
+                break
             position = self._decode_link(container, stream, start)
             link = next_link(self._source, position + 1) if container.format.name == "ogg" else None
             if link is None:
                 break
             start = link
-            try:
-                container = media.open_media(Tail(self._source, start))
-                stream = media.audio_stream(container)
-            except Refused:
-                self._skipped += 1
-                break
-        return result | self._close()
+        if self._recording is not None:
+            self._write(self._mixdown.flush())
 
     def _decode_link(self, container: Any, stream: Any, start: int) -> int:
         """Decode a container that begins at byte `start`; the position of its last packet."""
@@ -69,12 +92,14 @@ class Decoding:
                 self._write(self._mixdown.feed(frame))
             if packet is not None and packet.pos is not None:
                 position = max(position, start + packet.pos)
-                self._at_byte(position)
+                self._at_byte((self._done_bytes + position) // self._passes)
         return position
 
     def _begin(self, frame: Any) -> Recording:
-        if self._recording is None:
-            self._recording = Recording(self._target, self._max_duration_s, self._mixdown.begin(frame))
+        if not self._mixdown.channels:
+            channels = self._mixdown.begin(frame)
+            self._recording = self._recording or Recording(self._target, self._max_duration_s, channels)
+        assert self._recording is not None
         return self._recording
 
     def _write(self, blocks: Iterable[memoryview]) -> None:
@@ -86,11 +111,10 @@ class Decoding:
                 self._opposed.add(began, self._recording.duration)
 
     def _close(self) -> dict[str, Any]:
-        self._write(self._mixdown.flush())
+        if self._recording is not None:
+            self._recording.close()
         if self._recording is None or not self._recording.samples:
             raise Refused("no_audio", "Nothing in the file can be decoded as sound.")
-        self._recording.close()
-        self._target.flush()
         return {
             "duration": self._recording.duration,
             "skipped_packets": self._skipped,

@@ -48,21 +48,14 @@ def _open_no_other(url: str, flags: int, options: dict[str, str]) -> NoReturn:
     raise Refused("unsupported_media", "The file refers to other files.")
 
 
-def audio_stream(container: Any) -> Any:
-    """The stream that a player would choose, or the first that can be decoded. Raises Refused (no_audio)."""
+def attend_to(container: Any, stream: Any) -> None:
+    """Let FFmpeg pass over all other streams, and decode this one without threads of its own."""
     import av
 
-    best = container.streams.best("audio")
-    for stream in (best, *container.streams.audio):
-        if stream is not None and stream.codec_context is not None and stream.codec_context.name in CODECS:
-            break
-    else:
-        raise Refused("no_audio", "The file holds no sound that can be decoded.")
     for other in container.streams:
         if other is not stream:
             other.discard = av.stream.Discard.all
     stream.codec_context.thread_count = 1
-    return stream
 
 
 def packets(container: Any, stream: Any) -> Iterator[Any]:

@@ -32,12 +32,12 @@ class Mixdown:
     `channels` is 1, or with `split` as many as the first frame has, interleaved. A later frame with another number of
     channels is mixed and put on the first, so that nothing of it is lost.
 
-    What an ordinary mix would lose is put back (rescue.py); `is_opposed` says so of the samples last given out, and
-    `held_s` how many seconds of sound wait for what follows them.
+    Sound is multiplied by `gain`. What an ordinary mix would lose is put back (rescue.py); `is_opposed` says so of the
+    samples last given out, and `held_s` how many seconds of sound wait for what follows them.
     """
 
-    def __init__(self, *, split: bool) -> None:
-        self._split = split
+    def __init__(self, *, split: bool, gain: float = 1.0) -> None:
+        self._split, self._gain = split, gain
         self._graphs: list[Any] = []
         self._rescue: Rescue | None = None
         self._source: tuple[str, str, int] | None = None
@@ -79,10 +79,10 @@ class Mixdown:
 
     def _begin_source(self, frame: Any) -> None:
         _check(frame)
-        self._graphs = [_graph(frame, _mixing(frame, self.channels))]
+        self._graphs = [_graph(frame, [*_mixing(frame, self.channels), *self._volume()])]
         names = [channel.name for channel in frame.layout.channels]
         plain = self.channels > 1 or _is_ambisonic(frame)
-        rescue = None if plain else Rescue.of(names, is_labelled=_is_labelled(frame))
+        rescue = None if plain else Rescue.of(names, is_labelled=_is_labelled(frame), gain=self._gain)
         if rescue is not None:
             apart: Filter = ("aformat", {"sample_rates": str(SAMPLE_RATE), "sample_fmts": "flt"})
             high: Filter = ("highpass", {"f": str(SPEECH_HZ), "p": "2"})
@@ -90,6 +90,11 @@ class Mixdown:
             speech = [*_naming(frame), apart, high, high, high, flat, apart]
             self._graphs += [_graph(frame, [apart]), _graph(frame, speech)]
         self._rescue = rescue
+
+    def _volume(self) -> list[Filter]:
+        if self._gain == 1:
+            return []
+        return [("volume", {"volume": str(self._gain)}), ("aformat", {"sample_fmts": "s16"})]
 
     def _pass(self, frame: Any) -> Iterator[memoryview]:
         mix, *others = self._graphs

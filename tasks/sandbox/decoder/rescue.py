@@ -120,8 +120,8 @@ class Rescue:
         self._loudest = 0.0
 
     @classmethod
-    def of(cls, names: Sequence[str], *, is_labelled: bool) -> Rescue | None:
-        """For channels of these names; None where nothing can be lost."""
+    def of(cls, names: Sequence[str], *, is_labelled: bool, gain: float) -> Rescue | None:
+        """For channels of these names, whose mix was multiplied by `gain`; None where nothing can be lost."""
         count = len(names)
         weights = [FFMPEG_WEIGHTS.get(name, 0.0) if is_labelled else 1.0 for name in names]
         left_out = [number for number, weight in enumerate(weights) if not weight]
@@ -129,7 +129,7 @@ class Rescue:
         pairs = [(i, j) for i in heard for j in heard if i < j] if count <= MAX_CHANNELS else []
         if not pairs and not left_out:
             return None
-        total = sum(weights) or 1.0
+        total = (sum(weights) or 1.0) / gain
         return cls([(weight or 0.7071) / total for weight in weights], pairs, left_out)
 
     @property

@@ -177,6 +177,7 @@ def test_fields_become_options() -> None:
             "lang": "German",
             "diarization": "true",
             "num_speakers": "2",
+            "track": "3",
             "response_format": "srt",
             "temperature": "0.2",
             "model": "base",
@@ -187,6 +188,7 @@ def test_fields_become_options() -> None:
     )
     options = asked.options
     assert (options.language, options.diarization, options.num_speakers, options.format) == ("de", True, 2, "srt")
+    assert options.track == 3
     assert (options.temperature, options.model, options.timestamp_granularity) == (0.2, "base", "word")
     assert asked.priority == "batch"
 
@@ -243,6 +245,8 @@ def test_the_servers_defaults_fill_what_is_left_out() -> None:
         ({"temperature": "2"}, "temperature"),
         ({"num_speakers": "0", "diarization": "true"}, "num_speakers"),
         ({"diarization": "perhaps"}, "diarization"),
+        ({"track": "0"}, "track"),
+        ({"track": "second"}, "track"),
         ({"format": "docx"}, "format"),
         ({"priority": "now"}, "priority"),
         ({"wait": "-1"}, "wait"),
