@@ -90,6 +90,7 @@ class Quality:
     speech_seconds : in which voice activity detection hears somebody; with several channels, on each of them
     dropped : stretches of speech for which there are no words; `dropped_seconds` is the speech in them
     loops : stretches in which the recogniser repeats itself
+    damaged : stretches of which sound is missing in the recording
     low_confidence : stretches whose words have a mean confidence below a half
     overlap_seconds : in which several speakers talk at once; None where speakers are not told apart
     uncertain_words : words with a confidence below a half, out of `words`
@@ -105,6 +106,7 @@ class Quality:
     words: int
     uncertain_words: int
     mean_confidence: float | None
+    damaged: tuple[Stretch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -77,6 +77,7 @@ class ResultQuality(BaseModel):
     dropped: list[ResultStretch] = Field(description="Somebody speaks for 1 s or more, and there are no words")
     loops: list[ResultStretch] = Field(description="The recogniser repeats itself")
     low_confidence: list[ResultStretch] = Field(description="Segments with a confidence below 0.5")
+    damaged: list[ResultStretch] = Field(description="Sound is missing in the recording")
 
 
 class Result(BaseModel):

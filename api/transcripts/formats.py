@@ -99,6 +99,7 @@ def _quality(quality: Quality) -> dict[str, Any]:
         "dropped": [_stretch(stretch) for stretch in quality.dropped],
         "loops": [_stretch(stretch) for stretch in quality.loops],
         "low_confidence": [_stretch(stretch) for stretch in quality.low_confidence],
+        "damaged": [_stretch(stretch) for stretch in quality.damaged],
     }
 
 

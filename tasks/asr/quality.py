@@ -85,11 +85,7 @@ def assess(transcription: Transcription, segments: Sequence[Segment], turns: Seq
         speech_seconds=transcription.speech_seconds,
         dropped_seconds=transcription.dropped_seconds + sum(stretch.end - stretch.start for stretch in silent),
         dropped=tuple(sorted((*transcription.dropped, *silent), key=lambda stretch: stretch.start)),
-        loops=_joined(
-            Stretch(warning.start, warning.end)
-            for warning in transcription.warnings
-            if warning.code == "repetition_loop" and warning.start is not None and warning.end is not None
-        ),
+        loops=_warned("repetition_loop", transcription),
         low_confidence=_joined(
             Stretch(s.start, s.end) for s in segments if s.text.strip() and s.confidence < UNCERTAIN
         ),
@@ -97,6 +93,16 @@ def assess(transcription: Transcription, segments: Sequence[Segment], turns: Seq
         words=count,
         uncertain_words=sum(confidence < UNCERTAIN for confidence in confidences),
         mean_confidence=sum(confidences) / len(confidences) if confidences else None,
+        damaged=_warned("damaged_recording", transcription),
+    )
+
+
+def _warned(code: str, transcription: Transcription) -> tuple[Stretch, ...]:
+    """The places of a transcription's warnings of this code."""
+    return _joined(
+        Stretch(warning.start, warning.end)
+        for warning in transcription.warnings
+        if warning.code == code and warning.start is not None and warning.end is not None
     )
 
 

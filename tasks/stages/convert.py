@@ -25,7 +25,7 @@ from shared.errors import (
     UnexpectedError,
     UnsupportedMedia,
 )
-from shared.transcript import Caveat, Conversion, Progress, Shard, Stretch
+from shared.transcript import Caveat, Conversion, Progress, Shard
 from tasks.sandbox.confined import Child, Nonsense, Refusal, confined
 
 DECODER = Path(__file__).parents[1] / "sandbox" / "decoder" / "__main__.py"
@@ -48,6 +48,15 @@ class ConvertLimits:
     max_duration_s: float
     timeout_s: float
     memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """A stretch of the WAV, and how many seconds of sound are lost in it."""
+
+    start: float
+    end: float
+    lost: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +85,8 @@ class Decoded:
     """What the decoder says of a file that it has decoded.
 
     opposed : where one channel was turned round, because it and another cancelled each other
+    damaged : where sound could not be decoded; there is silence in its place, except at the end
+    missing : seconds that the file lacks at its end; 0 if it lacks some, nobody knows how many, None if it lacks none
     """
 
     duration: float
@@ -84,7 +95,9 @@ class Decoded:
     codec: str
     channels: int
     tracks: Tracks
-    opposed: tuple[Stretch, ...] = ()
+    opposed: tuple[Place, ...] = ()
+    damaged: tuple[Place, ...] = ()
+    missing: float | None = None
 
     def conversion(self, track: int | str | None) -> Conversion:
         """The answer of the stage; `track` is the one that was asked for."""
@@ -104,6 +117,16 @@ class Decoded:
         for place in self.opposed:
             message = "Two channels cancelled each other out here, so one of them was turned round."
             yield Caveat("channels_opposed", message, place.start, place.end)
+        for place in self.damaged:
+            message = f"The recording is damaged here: {place.lost:.1f} s of it could not be decoded."
+            yield Caveat("damaged_recording", message, place.start, place.end)
+        if self.missing is not None:
+            end = "before its time: it may have been cut off"
+            if self.missing:
+                end = f"{self.missing:.1f} s before it says that it does: it may have been cut off"
+            yield Caveat(
+                "damaged_recording", f"The recording ends {end}.", max(0.0, self.duration - 0.1), self.duration
+            )
 
 
 @dataclass(frozen=True, slots=True)

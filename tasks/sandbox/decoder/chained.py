@@ -7,12 +7,14 @@ of its own. Pages are described in RFC 3533, section 6.
 from __future__ import annotations
 
 import io
+import os
 from typing import IO
 
 CAPTURE_PATTERN = b"OggS"
 FIRST_PAGE_FLAG = 0x02
 PAGE_HEADER_BYTES = 6  # up to and including the flags; a search must not cut one in two
 SEARCH_BYTES = 1 << 20
+MAX_PAGE_BYTES = 27 + 255 + 255 * 255
 
 
 def next_link(source: IO[bytes], offset: int) -> int | None:
@@ -29,6 +31,31 @@ def next_link(source: IO[bytes], offset: int) -> int | None:
         offset += len(window) - len(keep)
         window = keep
     return None
+
+
+def begins_link(source_fd: int, start: int, end: int) -> bool:
+    """Whether a page that starts a new stream begins between two bytes of a file; its position stays where it is."""
+    while start < end:
+        window = os.pread(source_fd, min(SEARCH_BYTES, end - start + PAGE_HEADER_BYTES - 1), start)
+        at = -1
+        while (at := window.find(CAPTURE_PATTERN, at + 1)) >= 0 and at + PAGE_HEADER_BYTES <= len(window):
+            if window[at + 5] & FIRST_PAGE_FLAG:
+                return start + at < end + 1
+        if len(window) < PAGE_HEADER_BYTES:
+            break
+        start += len(window) - (PAGE_HEADER_BYTES - 1)
+    return False
+
+
+def is_cut(source_fd: int, size: int) -> bool:
+    """Whether the last page of an Ogg file of `size` bytes is not all there."""
+    start = max(0, size - MAX_PAGE_BYTES)
+    window = os.pread(source_fd, size - start, start)
+    at = window.rfind(CAPTURE_PATTERN)
+    if at < 0 or at + 27 > len(window):
+        return at >= 0
+    segments = window[at + 27 : at + 27 + window[at + 26]]
+    return len(segments) < window[at + 26] or at + 27 + len(segments) + sum(segments) > len(window)
 
 
 class Tail(io.RawIOBase):

@@ -8,10 +8,15 @@ from typing import IO, Any
 
 from tasks.sandbox.decoder import media
 from tasks.sandbox.decoder.chained import Tail, next_link
+from tasks.sandbox.decoder.claims import Claim
 from tasks.sandbox.decoder.mixdown import Mixdown
-from tasks.sandbox.decoder.pcm import Recording, Refused, Timeline
+from tasks.sandbox.decoder.pcm import Recording, Refused
 from tasks.sandbox.decoder.places import Places
+from tasks.sandbox.decoder.timeline import Timeline
 from tasks.sandbox.decoder.tracks import choose, select
+
+MIN_TAIL_S = 1.0
+"""Seconds that undecodable bytes behind the last packet would last, from which on they are no odd tag."""
 
 
 class Decoding:
@@ -36,7 +41,9 @@ class Decoding:
         self._split, self._track = split, track
         self._mixdown = Mixdown(split=split)
         self._recording: Recording | None = None
-        self._opposed = Places()
+        self._opposed, self._damaged = Places(), Places()
+        self._missing: float | None = None
+        self._complaints = media.Complaints()
         self._skipped = 0
         self._done_bytes, self._passes = 0, 1
 
@@ -79,20 +86,33 @@ class Decoding:
 
     def _decode_link(self, container: Any, stream: Any, start: int) -> int:
         """Decode a container that begins at byte `start`; the position of its last packet."""
-        timeline, position = Timeline(container), start
+        source_fd = self._source.fileno()
+        timeline, claim, position = Timeline(container, source_fd, start), Claim(container, stream, source_fd), start
+        self._complaints.taken()
         for packet in media.packets(container, stream):
             frames = media.frames(packet)
             self._skipped += frames is None
+            is_good = bool(frames) and not packet.is_corrupt and not self._complaints.taken()
+            timeline.see(packet, is_good=is_good or frames == [])
+            claim.see(packet)
             for frame in frames or ():
                 recording = self._begin(frame)
                 gap = timeline.gap(frame, recording.duration + self._mixdown.held_s)
-                if gap:
+                if gap.seconds and (not gap.is_loss or recording.has_room(gap.seconds + self._mixdown.held_s)):
                     self._write(self._mixdown.flush())
-                    recording.write_silence(gap)
+                    if gap.is_loss:
+                        self._damaged.add(recording.duration, recording.duration + gap.seconds, gap.seconds)
+                    recording.write_silence(gap.seconds)
                 self._write(self._mixdown.feed(frame))
             if packet is not None and packet.pos is not None:
                 position = max(position, start + packet.pos)
                 self._at_byte((self._done_bytes + position) // self._passes)
+        if self._recording is not None:
+            decoded = self._recording.duration + self._mixdown.held_s
+            tail = timeline.tail(os.fstat(source_fd).st_size)
+            if tail >= MIN_TAIL_S:
+                self._damaged.add(decoded, decoded, tail)
+            self._missing = None if start or tail >= MIN_TAIL_S else claim.missing(decoded)
         return position
 
     def _begin(self, frame: Any) -> Recording:
@@ -120,4 +140,6 @@ class Decoding:
             "skipped_packets": self._skipped,
             "channels": self._mixdown.channels,
             "opposed": self._opposed.as_fields(),
+            "damaged": self._damaged.as_fields(),
+            "missing": self._missing,
         }

@@ -90,3 +90,21 @@ def frames(packet: Any) -> list[Any] | None:
         raise
     except av.FFmpegError:
         return None
+
+
+class Complaints:
+    """What FFmpeg complains of while it reads: it finds its way behind damage in silence, but for its log."""
+
+    def __init__(self) -> None:
+        from av import logging
+
+        logging.set_level(logging.ERROR)
+        logging.set_skip_repeated(False)
+        self._capture = logging.Capture(local=False)
+        self._logs: list[Any] = self._capture.__enter__()
+
+    def taken(self) -> bool:
+        """Whether there were any since the last call."""
+        some = bool(self._logs)
+        self._logs.clear()
+        return some

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from array import array
-from typing import IO, Any
+from typing import IO
 
 SAMPLE_RATE = 16_000
 BYTES_PER_SAMPLE = 2
@@ -12,13 +12,6 @@ WAV_HEADER_BYTES = 44
 
 MAX_WAV_BYTES = 2**32 - 1 - WAV_HEADER_BYTES
 """Samples that a WAV can hold: its sizes have 32 bits. Eight channels reach it after 4.6 hours."""
-
-TIMED_CONTAINERS = ("mov", "matroska", "asf", "flv", "mpeg", "mpegts")
-"""Containers whose packets carry a clock of their own; in the others FFmpeg derives times from byte counts."""
-
-MIN_GAP_S, MAX_GAP_S, MAX_LEAD_S = 0.1, 3600.0, 1.0
-"""A clock that jumps forward by MIN..MAX is a pause that was not recorded and becomes silence. A larger jump, or one
-back by more than MAX_LEAD_S, is a clock set anew. Below MIN lie the rounding of containers and codec delay."""
 
 
 class Refused(Exception):
@@ -46,6 +39,10 @@ class Recording:
     def duration(self) -> float:
         """Seconds written so far, counted in samples."""
         return self.samples / SAMPLE_RATE
+
+    def has_room(self, seconds: float) -> bool:
+        """Whether so much more is within the limit."""
+        return self.duration + seconds < self._max_duration_s
 
     def write(self, pcm: bytes | memoryview) -> None:
         """Append samples, or after `begin_again` add them to those that are there. Raises Refused (media_too_long)."""
@@ -92,22 +89,3 @@ class Recording:
         form = struct.pack("<HHIIHH", 1, self._channels, SAMPLE_RATE, rate, self._frame_bytes, 8 * BYTES_PER_SAMPLE)
         parts = (b"RIFF", 36 + size, b"WAVEfmt ", len(form), form, b"data", size)
         self._file.write(b"".join(part if isinstance(part, bytes) else struct.pack("<I", part) for part in parts))
-
-
-class Timeline:
-    """Compares the container's clock with the samples written, so that times match what a player shows."""
-
-    def __init__(self, container: Any) -> None:
-        timed = container.format.name.split(",")[0] in TIMED_CONTAINERS and container.start_time is not None
-        self._origin_s = container.start_time / 1e6 if timed else None
-
-    def gap(self, frame: Any, duration: float) -> float:
-        """Seconds of silence that belong before `frame` when `duration` seconds are written, mostly 0."""
-        if self._origin_s is None or frame.time is None:
-            return 0.0
-        gap: float = frame.time - self._origin_s - duration
-        if MIN_GAP_S < gap <= MAX_GAP_S:
-            return gap
-        if gap > MAX_GAP_S or gap < -MAX_LEAD_S:
-            self._origin_s = frame.time - duration
-        return 0.0

@@ -10,21 +10,24 @@ MAX_PLACES = 100
 
 
 class Places:
-    """Stretches in seconds, added in order of time, or for another track once more from the beginning. They grow
-    together where little lies between them.
+    """Stretches of a recording, added in order of time, or for another track once more from the beginning, and of what
+    is lost in each how many seconds. They grow together where little lies between them.
     """
 
     def __init__(self) -> None:
-        self.stretches: list[list[float]] = []
+        self._stretches: list[tuple[float, float, float]] = []
 
-    def add(self, start: float, end: float) -> None:
+    def add(self, start: float, end: float, lost: float = 0.0) -> None:
         """Note `start` to `end`."""
-        last = self.stretches[-1] if self.stretches else None
-        if last is not None and (last[0] <= start < last[1] + JOIN_S or len(self.stretches) == MAX_PLACES):
-            last[1] = max(last[1], end)
+        last = self._stretches[-1] if self._stretches else None
+        if last is not None and (last[0] <= start < last[1] + JOIN_S or len(self._stretches) == MAX_PLACES):
+            self._stretches[-1] = (last[0], max(last[1], end), last[2] + lost)
         else:
-            self.stretches.append([start, end])
+            self._stretches.append((start, end, lost))
 
     def as_fields(self) -> list[dict[str, float]]:
         """As the parent reads them, to the millisecond."""
-        return [{"start": round(start, 3), "end": round(end, 3)} for start, end in sorted(self.stretches)]
+        return [
+            {"start": round(start, 3), "end": round(end, 3), "lost": round(lost, 3)}
+            for start, end, lost in sorted(self._stretches)
+        ]

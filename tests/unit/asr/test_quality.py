@@ -116,9 +116,10 @@ def test_the_report_counts() -> None:
     loop = Caveat("repetition_loop", "again and again", 3.0, 5.0)
     more = Caveat("repetition_loop", "compressible", 4.0, 6.0)
     noise = Caveat("text_on_silence", "nobody", 1.0, 2.0)
+    damage = Caveat("damaged_recording", "zeros", 7.0, 8.0)
     given = replace(
         shard(said(0, 0.9, 0.4, 0.8), said(10, 0.3, 0.2)),
-        warnings=(noise, loop, more),
+        warnings=(noise, loop, more, damage),
         speech_seconds=9.5,
         dropped_seconds=2.5,
         dropped=(Stretch(20.0, 23.0),),
@@ -129,6 +130,7 @@ def test_the_report_counts() -> None:
     assert quality.mean_confidence == pytest.approx(0.52)
     assert (quality.low_confidence, quality.loops) == ((Stretch(10, 11.8),), (Stretch(3.0, 6.0),))
     assert (quality.speech_seconds, quality.dropped_seconds, quality.dropped) == (9.5, 2.5, (Stretch(20.0, 23.0),))
+    assert quality.damaged == (Stretch(7.0, 8.0),)
     assert quality.overlap_seconds is None
 
 

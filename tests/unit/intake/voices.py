@@ -38,6 +38,7 @@ def write_channels(
         return path
     with av.open(str(path), "w", format=muxer) as container:
         stream = container.add_stream(codec, rate=RATE, layout=layout)
+        stream.codec_context.options = {"strict": "experimental"}
         resampler = av.AudioResampler(
             stream.format.name, layout, RATE, frame_size=stream.codec_context.frame_size or 4096
         )
