@@ -124,9 +124,9 @@ class Decoded:
             end = "before its time: it may have been cut off"
             if self.missing:
                 end = f"{self.missing:.1f} s before it says that it does: it may have been cut off"
-            yield Caveat(
-                "damaged_recording", f"The recording ends {end}.", max(0.0, self.duration - 0.1), self.duration
-            )
+            duration = round(self.duration, 3)
+            start = max(0.0, round(duration - 0.1, 3))
+            yield Caveat("damaged_recording", f"The recording ends {end}.", start, duration)
 
 
 @dataclass(frozen=True, slots=True)

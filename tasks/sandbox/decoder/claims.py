@@ -10,12 +10,18 @@ from tasks.sandbox.decoder.chained import is_cut
 
 BY_TRACK = ("mov", "avi")
 BY_FILE = ("flac", "wv", "tta", "ape", "aiff", "w64")
-BY_ONLY_TRACK = ("matroska", "asf", "flv")
+BY_ONLY_TRACK = ("matroska", "flv")
 """Containers with a length for each track; with one, of sound; with one of the longest track. FFmpeg estimates that of
 all others from the size of the file."""
 
 MIN_MISSING_S, MIN_MISSING_SHARE = 0.5, 0.005
 """What has to be missing before it is spoken of: encoders round, and pad their last packet."""
+
+WHOLE_PACKETS = ("asf", "flv")
+"""Containers in which a last packet that cannot be decoded is one that is not all there, and not a tag behind it."""
+
+PLACEHOLDER = 4
+"""An AVI that was never finished claims many times what it has."""
 
 MAX_HEADER_BYTES = 1 << 16
 UNFINISHED_BYTES = 0x7FFF0000
@@ -49,11 +55,12 @@ class Claim:
         elif self._name == "matroska":
             self._seconds = _clock_time(stream.metadata.get("DURATION", ""))
 
-    def see(self, packet: Any) -> None:
+    def see(self, packet: Any, *, is_decoded: bool) -> None:
         """A packet; None for a place that could not be read."""
         if packet is not None and packet.pos is not None and packet.size:
             self._first = packet.pos if self._first is None else self._first
-            self._is_cut = bool(packet.is_corrupt) and self._name not in PLAIN_SOUND
+            is_torn = packet.is_corrupt or (self._name in WHOLE_PACKETS and not is_decoded)
+            self._is_cut = bool(is_torn) and self._name not in PLAIN_SOUND
 
     def missing(self, decoded: float) -> float | None:
         """Seconds that were promised beyond the `decoded` ones: None if none are, 0 if it is unknown how many."""
@@ -64,6 +71,8 @@ class Claim:
             seconds = frames * MP3_FRAME_SAMPLES[self._rate >= 32_000] / self._rate
         if self._name == "wav":
             seconds = self._wav_share() * decoded
+        if self._name == "avi" and seconds > PLACEHOLDER * decoded:
+            seconds = 0.0
         lacking = seconds - decoded
         if lacking > max(MIN_MISSING_S, MIN_MISSING_SHARE * seconds):
             return lacking

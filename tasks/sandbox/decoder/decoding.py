@@ -94,7 +94,7 @@ class Decoding:
             self._skipped += frames is None
             is_good = bool(frames) and not packet.is_corrupt and not self._complaints.taken()
             timeline.see(packet, is_good=is_good or frames == [])
-            claim.see(packet)
+            claim.see(packet, is_decoded=frames is not None)
             for frame in frames or ():
                 recording = self._begin(frame)
                 gap = timeline.gap(frame, recording.duration + self._mixdown.held_s)
@@ -112,7 +112,8 @@ class Decoding:
             tail = timeline.tail(os.fstat(source_fd).st_size)
             if tail >= MIN_TAIL_S:
                 self._damaged.add(decoded, decoded, tail)
-            self._missing = None if start or tail >= MIN_TAIL_S else claim.missing(decoded)
+            elif not start:
+                self._missing = claim.missing(decoded)
         return position
 
     def _begin(self, frame: Any) -> Recording:

@@ -27,7 +27,13 @@ def voice(seconds: float, *, pitch: float = 120, seed: int = 0, rate: int = RATE
 
 
 def write_channels(
-    path: Path, channels: list[Samples], layout: str, *, codec: str = "pcm_s16le", muxer: str = "wav"
+    path: Path,
+    channels: list[Samples],
+    layout: str,
+    *,
+    codec: str = "pcm_s16le",
+    muxer: str = "wav",
+    options: dict[str, str] | None = None,
 ) -> Path:
     """A file of these channels at 48 kHz; with `layout` "" they are as many microphones without names."""
     samples = (np.clip(np.stack(channels, axis=1), -1, 1) * 32_767).astype(np.int16)
@@ -36,7 +42,7 @@ def write_channels(
             file.setparams((len(channels), 2, RATE, 0, "NONE", ""))
             file.writeframes(samples.tobytes())
         return path
-    with av.open(str(path), "w", format=muxer) as container:
+    with av.open(str(path), "w", format=muxer, options=options or {}) as container:
         stream = container.add_stream(codec, rate=RATE, layout=layout)
         stream.codec_context.options = {"strict": "experimental"}
         resampler = av.AudioResampler(
