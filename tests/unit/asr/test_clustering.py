@@ -6,7 +6,16 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 
-from tasks.diarization.clustering import SpeakerBounds, assign, cluster, find_voices, least_speech, spread, unit
+from tasks.diarization.clustering import (
+    SpeakerBounds,
+    assign,
+    at_once,
+    cluster,
+    find_voices,
+    least_speech,
+    spread,
+    unit,
+)
 
 Floats = npt.NDArray[np.float32]
 DIMENSION = 64
@@ -79,6 +88,22 @@ def test_the_minimum_grows_with_the_speech() -> None:
     assert [round(least_speech(seconds), 1) for seconds in (5, 15, 30, 120, 8 * 3600)] == [1.0, 3.0, 3.0, 6.0, 93.0]
     lengths = [least_speech(seconds) for seconds in range(1, 5000)]
     assert lengths == sorted(lengths)
+
+
+@pytest.mark.parametrize(
+    ("together_s", "expected"), [(0.0, 1), (2.9, 1), (3.1, 2), (30.0, 2)], ids=["never", "hardly", "enough", "always"]
+)
+def test_those_who_speak_at_once_are_as_many_voices(together_s: float, expected: int) -> None:
+    """In half a minute of speech, 3 s of two people at once make two voices, and less makes none."""
+    speakers = np.repeat([2, 1, 0], [round(100 * together_s), round(100 * (30 - together_s)), 1000])
+    assert at_once(speakers[:, None], 0.01) == expected
+
+
+def test_voices_that_are_heard_raise_only_what_may_be() -> None:
+    """A lower bound moves up to what is heard at once, and never above the upper bound."""
+    assert SpeakerBounds().raised(2) == SpeakerBounds(2)
+    assert SpeakerBounds(3).raised(2) == SpeakerBounds(3)
+    assert SpeakerBounds(1, 1).raised(2) == SpeakerBounds(1, 1)
 
 
 @pytest.mark.parametrize(("count", "limit"), [(0, 5), (5, 5), (6, 5), (10_000, 4096)])

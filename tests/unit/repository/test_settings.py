@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.config import Settings
+
 ROOT = Path(__file__).resolve().parents[3]
 SECRETS = {
     "REDIS_URL": "redis://:hidden-one@localhost/0",
@@ -46,3 +48,14 @@ def test_missing_and_wrong_settings_are_named_and_no_secret_is(command: tuple[st
         "  LEASE_S: Input should be a valid number, unable to parse string as a number",
     ]
     assert "Traceback" not in said and "hidden" not in said + started.stdout
+
+
+def test_settings_that_are_gone_or_unknown_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An .env of an older release, here with DIARIZATION_MODE, stops no process."""
+    for name, value in {
+        "DATABASE_URL": "postgresql://x/y",
+        "REDIS_URL": "redis://x/0",
+        "DIARIZATION_MODE": "exact",
+    }.items():
+        monkeypatch.setenv(name, value)
+    assert Settings().diarization_clustering == "windows"
