@@ -62,12 +62,13 @@ class Timeline:
         self._longest_s = container.duration / 1e6 + SLACK_S if bounded else float("inf")
         self._is_ogg = name == "ogg"
         self._source_fd, self._start = source_fd, start
-        self._is_hurt = False
+        self._is_hurt, self._is_good = False, True
         self._position = start
         self._bytes = _ByteClock(source_fd) if name in BYTE_CLOCKS else None
 
     def see(self, packet: Any, *, is_good: bool) -> None:
         """A packet, or None for a place that could not be read; `is_good` if nothing about it was complained of."""
+        self._is_good = is_good
         self._is_hurt |= not is_good
         if packet is None or packet.pos is None:
             return
@@ -82,8 +83,7 @@ class Timeline:
         """What belongs before `frame` when `written` seconds are there."""
         seconds = self._bytes.gap(frame, written) if self._bytes is not None else self._by_clock(frame, written)
         if seconds <= MIN_GAP_S:
-            if seconds > -MIN_GAP_S and self._bytes is None and seconds < MIN_GAP_S / 4:
-                self._is_hurt = False
+            self._is_hurt &= not self._is_good  # what was complained of before cost no time
             return Gap(0.0, is_loss=False)
         is_loss = self._is_hurt or self._is_seamless or self._bytes is not None
         self._is_hurt = False
