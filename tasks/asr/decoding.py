@@ -58,8 +58,10 @@ def decode(
     recogniser: Recogniser,
     progress: Progress,
     step_down: StepDown,
+    *,
+    repairs: bool = True,
 ) -> Iterator[Utterance]:
-    """What is said in the packed speech, window after window."""
+    """What is said in the packed speech, window after window; with `repairs`, doubtful chunks are decoded again."""
     how = DecodingOptions(
         options.language or "",
         options.task,
@@ -73,7 +75,7 @@ def decode(
     for packing in packings:
         if how.sequential:
             packing = Packing(close_gaps(packing.spans, MAX_INNER_SILENCE_S))
-        work = partial(_behind, packing.samples(read), packing, how, recogniser)
+        work = partial(_behind, packing.samples(read), packing, how, recogniser, repairs and recogniser.seeks)
         for piece in _guarded(step_down.keep(work)):
             position = max(position, min(before + piece.end, total))
             progress(min(1.0, position / total))
@@ -87,6 +89,7 @@ def _behind(
     packing: Packing,
     how: DecodingOptions,
     recogniser: Recogniser,
+    repairs: bool,
     batch_size: int,
     last: Piece | None,
 ) -> Iterator[Piece]:
@@ -102,7 +105,7 @@ def _behind(
         return
     for batch in batches(chunks, batch_size):
         pieces = recogniser.decode(samples, batch, how, batch_size)
-        yield from repaired(pieces, batch, partial(_alone, samples, how, recogniser)) if recogniser.seeks else pieces
+        yield from repaired(pieces, batch, partial(_alone, samples, how, recogniser)) if repairs else pieces
 
 
 def _alone(samples: Samples, how: DecodingOptions, recogniser: Recogniser, chunk: Chunk) -> list[Piece]:

@@ -92,9 +92,9 @@ def codes(result: Transcription) -> list[str]:
 def test_batches_that_do_not_fit_give_the_same_words(config: Settings, talk: Samples) -> None:
     """First less at once, then, when one piece is too much, off the card, behind what was done: every word comes once,
     and the finished transcript says what happened."""
-    model = Cramped(config, "tiny.en", 2, 2, 0)
+    model = Cramped(config, "tiny.en", 1, 1, 0)
     result, shares = recognise(talk, model, TranscribeOptions("tiny.en"))
-    assert model.tried == [3, 2, 1, 1, 1]
+    assert model.tried == [1, 2, 1, 1, 1, 1]  # the first batch is small; two do not fit, then one does not, then it may
     usual, _ = recognise(talk, loading.whisper(config, "tiny.en"), TranscribeOptions("tiny.en"))
     assert (words(result), usual.warnings) == (words(usual), ())
     assert shares == sorted(shares)
@@ -197,7 +197,8 @@ def test_segmentation_that_does_not_fit_gives_the_same_turns(pipeline: Any, talk
     assert [after for before, after in pairwise(shares) if after < before] == [0.0]
     assert pipeline.segmentation_batch_size == CPU_BATCH
 
-    (warning,) = merge([Transcription("en", 1.0, 16.0, "tiny.en", ())], result).warnings
+    warnings = merge([Transcription("en", 1.0, 16.0, "tiny.en", ())], result).warnings
+    (warning,) = (warning for warning in warnings if warning.code != "dropped_speech")  # nothing was recognised
     assert (warning.code, "2 instead of 8" in warning.message) == ("smaller_batches", True)
 
 

@@ -90,8 +90,11 @@ class MixedDecoder:
     def _in_its_language(self, passage: Passage, progress: Progress) -> tuple[Utterance, ...] | None:
         """What is said in the passage; None where its language is unlikely, or it is too short to matter."""
         main = self._options.language or ""
-        in_main = tuple(self._decode(passage.speech, main, lambda share: progress(share / 2)))
-        in_own = tuple(self._decode(passage.speech, passage.language, lambda share: progress((1 + share) / 2)))
+        # repairs make sense of any language: they are for the one that is chosen
+        in_main = tuple(self._decode(passage.speech, main, lambda share: progress(share / 3), repairs=False))
+        in_own = tuple(
+            self._decode(passage.speech, passage.language, lambda share: progress((1 + share) / 3), repairs=False)
+        )
         if _likelihood(in_own) <= _likelihood(in_main):
             return None
         is_long = passage.speech.duration >= MIN_PASSAGE_S
@@ -99,11 +102,15 @@ class MixedDecoder:
         message = f"{passage.language!r} is spoken here, and {main!r} in most of the recording. It {told}."
         spans = passage.speech.spans
         self.caveats.append(Caveat("languages_mixed", message, spans[0].start, spans[-1].end))
-        return in_own if is_long else None
+        if not is_long:
+            return None
+        return tuple(self._decode(passage.speech, passage.language, lambda share: progress((2 + share) / 3)))
 
-    def _decode(self, speech: Packing, language: str, progress: Progress) -> Iterator[Utterance]:
+    def _decode(
+        self, speech: Packing, language: str, progress: Progress, *, repairs: bool = True
+    ) -> Iterator[Utterance]:
         options = replace(self._options, language=language)
-        return decode(self._read, [speech], options, self._recogniser, progress, self._step_down)
+        return decode(self._read, [speech], options, self._recogniser, progress, self._step_down, repairs=repairs)
 
 
 def _counts(passage: Passage, main: str) -> bool:
