@@ -8,9 +8,9 @@ Decoded alone, a chunk gets Whisper's own retries at rising temperatures and goe
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from itertools import pairwise
+from dataclasses import replace
 
-from tasks.asr.checks import MAX_COMPRESSION_RATIO
+from tasks.asr.checks import MAX_COMPRESSION_RATIO, MIN_REPEATED_WORDS, repeats
 from tasks.engines.recogniser import Chunk, Piece
 
 MIN_LOGPROB = -0.8
@@ -41,7 +41,8 @@ def batches(chunks: Sequence[Chunk], size: int) -> Iterator[Sequence[Chunk]]:
 
 
 def repaired(pieces: Iterable[Piece], chunks: Sequence[Chunk], decode_alone: DecodeAlone) -> Iterator[Piece]:
-    """The pieces of the chunks, in order; those of a doubtful chunk are the better ones of two decodings."""
+    """The pieces of the chunks, in order. Those of a doubtful chunk are the better ones of two decodings, with those
+    of the gaps that both leave."""
     waiting = list(chunks)
     current: list[Piece] = []
     for piece in pieces:
@@ -58,7 +59,48 @@ def _better(chunk: Chunk, first: list[Piece], decode_alone: DecodeAlone) -> list
     if not doubtful(chunk, first):
         return first
     second = decode_alone(chunk)
-    return second if is_better(second, first) else first
+    return list(_filled(chunk, second if is_better(second, first) else first, decode_alone))
+
+
+def _filled(chunk: Chunk, pieces: Sequence[Piece], decode_alone: DecodeAlone) -> Iterator[Piece]:
+    """The pieces, cut where a gap is, with what is said in the gap."""
+    gaps = [gap for gap in _gaps(chunk, pieces) if gap[1] - gap[0] > MAX_GAP_S]
+    for piece in pieces:
+        rest = piece
+        while gaps and rest.words and gaps[0][0] < rest.words[-1].end:
+            before, rest = _cut(rest, gaps[0][1])
+            if before.words:
+                yield before
+            yield from _said_in(gaps.pop(0), decode_alone)
+        yield rest
+    for gap in gaps:
+        yield from _said_in(gap, decode_alone)
+
+
+def _said_in(gap: Chunk, decode_alone: DecodeAlone) -> list[Piece]:
+    pieces = decode_alone(gap)
+    return pieces if _spoken(pieces) and not _loops(pieces) else []
+
+
+def _cut(piece: Piece, time: float) -> tuple[Piece, Piece]:
+    """The words of a piece that begin before a time, and the others."""
+    parts = [word for word in piece.words if word.start < time], [word for word in piece.words if word.start >= time]
+    before, after = (
+        replace(piece, start=words[0].start, end=words[-1].end, text="".join(w.text for w in words), words=tuple(words))
+        if words
+        else replace(piece, text="", words=())
+        for words in parts
+    )
+    return before, after
+
+
+def _gaps(chunk: Chunk, pieces: Sequence[Piece]) -> list[Chunk]:
+    """The times before, between and after the words; none where words have no times."""
+    words = [word for piece in pieces for word in piece.words]
+    if not words:
+        return []
+    edges = [chunk[0], *(time for word in words for time in (word.start, word.end)), chunk[1]]
+    return list(zip(edges[::2], edges[1::2], strict=True))
 
 
 def doubtful(chunk: Chunk, pieces: Sequence[Piece]) -> bool:
@@ -67,20 +109,26 @@ def doubtful(chunk: Chunk, pieces: Sequence[Piece]) -> bool:
         return True
     if _compression_ratio(pieces) > MAX_COMPRESSION_RATIO or _logprob(pieces) < MIN_LOGPROB:
         return True
-    words = [word for piece in pieces for word in piece.words]
-    edges = [chunk[0], *(time for word in words for time in (word.start, word.end)), chunk[1]]
-    silences = [end - start for start, end in pairwise(edges)][::2]
-    return bool(words) and max(silences) > MAX_GAP_S
+    return any(end - start > MAX_GAP_S for start, end in _gaps(chunk, pieces))
 
 
 def is_better(second: Sequence[Piece], first: Sequence[Piece]) -> bool:
-    """Whether a second decoding goes in place of the first: it does not repeat itself, and the first does, is less
-    likely, or has fewer words."""
-    if not _spoken(second) or _compression_ratio(second) > MAX_COMPRESSION_RATIO:
+    """Whether a second decoding goes in place of the first: it is in no loop, and the first is, is less likely, or has
+    fewer words."""
+    if not _spoken(second) or _loops(second):
         return False
-    if not _spoken(first) or _compression_ratio(first) > MAX_COMPRESSION_RATIO:
+    if not _spoken(first) or _loops(first):
         return True
     return _logprob(second) > _logprob(first) + LIKELIER or _count(second) > _count(first)
+
+
+def _loops(pieces: Sequence[Piece]) -> bool:
+    """Whether one phrase comes again and again. Text that zlib shrinks so far may be that, or people who use the same
+    words in turn."""
+    if _compression_ratio(pieces) <= MAX_COMPRESSION_RATIO:
+        return False
+    words = [word for piece in pieces for word in ([w.text for w in piece.words] or piece.text.split())]
+    return len(words) < MIN_REPEATED_WORDS or bool(repeats(words))
 
 
 def _spoken(pieces: Sequence[Piece]) -> bool:
