@@ -35,17 +35,21 @@ IMAGES = [("Dockerfile", "api"), *(("Dockerfile.worker", name) for name in ("asr
 WITHOUT_TORCH = {"api", "asr"}
 
 WITHOUT = """
-import importlib.machinery, sys
+import importlib.machinery, re, sys
 class Present(importlib.machinery.PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
         return None if name.partition(".")[0] in ABSENT else super().find_spec(name, path, target)
-ABSENT = set(sys.argv[1].split(","))
+    @classmethod
+    def find_distributions(cls, context):
+        found = super().find_distributions(context)
+        return (one for one in found if re.sub("[-_.]+", "-", one.metadata["Name"] or "").lower() not in PACKAGES)
+ABSENT, PACKAGES = set(sys.argv[1].split(",")), set(sys.argv[3].split(","))
 sys.meta_path[sys.meta_path.index(importlib.machinery.PathFinder)] = Present
 sys.path.insert(0, "")
 exec(sys.argv[2])
 """
-"""Runs a program as if some modules were not installed: also who only looks whether one is there finds none."""
+"""Runs a program as if some packages were not installed: also who only looks for a module or a version finds none."""
 
 
 @pytest.mark.parametrize(("dockerfile", "target"), IMAGES)
@@ -53,11 +57,13 @@ def test_an_image_has_what_its_processes_import(tmp_path: Path, dockerfile: str,
     """With only the files of the image, and only the packages of its sets, its programs can be loaded; torch is not
     among those of the gateway, nor of the workers that need none."""
     copy(dockerfile, target, tmp_path)
-    absent = absent_modules(package_names(requirements(dockerfile, target)))
+    packages = package_names(requirements(dockerfile, target))
+    absent = absent_modules(packages)
+    uninstalled = {canonicalize_name(package.name) for package in metadata.distributions()} - packages
     assert ("torch" in absent) == (target in WITHOUT_TORCH)
     addresses = {"DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
     said = subprocess.run(
-        (sys.executable, "-c", WITHOUT, ",".join(sorted(absent)), PROGRAMS[target]),
+        (sys.executable, "-c", WITHOUT, ",".join(sorted(absent)), PROGRAMS[target], ",".join(sorted(uninstalled))),
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"]} | addresses,
         capture_output=True,
