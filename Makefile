@@ -10,7 +10,7 @@ ARGS   ?=
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test test-fresh test-containers test-kubernetes check soak evaluate caddy clean venv-local venv-dev
+.PHONY: help demo run test unit test-fresh test-containers test-kubernetes check soak evaluate caddy clean venv-local venv-dev
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ run: venv-local ## Start everything on this machine; PORT, API_KEY and PARLEY_HO
 test: venv-dev ## Run all tests, which takes 10 GB of disk, or T=tests/unit/transcripts/test_merge.py
 	@$(VENV) -m scripts.download_models --model base --model tiny.en
 	@$(THREADS) $(VENV) -m scripts.run_tests $(T)
+
+unit: venv-dev ## Run the tests that need no servers, models or jails, in less than a minute
+	@$(THREADS) $(VENV) -m scripts.run_tests --quick
 
 test-containers: venv-dev ## Run docker-compose.yml for real, in a container engine of the tests' own; needs root
 	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider --timeout=2400 $(or $(T),tests/containers)

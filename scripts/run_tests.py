@@ -1,4 +1,5 @@
-"""`make test`: all tests, folder by folder in two lanes side by side, or what it is given, in one process.
+"""`make test`: all tests, folder by folder in two lanes side by side, or what it is given, in one process. `make unit`
+gives `--quick`.
 
 Most of the tests wait most of the time, for leases to run out and processes to start, so two of them share a machine of
 two cores well. Those of one folder run one after another. Their servers and recordings take 10 GB of disk.
@@ -37,6 +38,9 @@ FOLDERS = (
 )
 """One lane takes from the front, where the tests wait, and one from the back, where they compute, until they meet."""
 
+QUICK = tuple(f"tests/unit/{room}" for room in ("engines", "asr", "evaluate", "repository", "process", "transcripts"))
+"""Tests that start no servers, load no models and decode nothing in a jail: less than a minute."""
+
 BY_THEMSELVES = ("tests/containers", "tests/kubernetes", "tests/fresh")
 """They need root and a machine that lets them run an engine; `make test-containers`, `make test-kubernetes`,
 `make test-fresh`."""
@@ -48,14 +52,15 @@ INTERRUPTED = 2
 
 def main(arguments: list[str]) -> int:
     """The status of pytest, the worst of all folders."""
-    if lack := lack_of_disk():
+    is_quick = arguments == ["--quick"]
+    if not is_quick and (lack := lack_of_disk()):
         print(lack, file=sys.stderr, flush=True)
         if not arguments:
             return 1
-    if arguments:
+    if arguments and not is_quick:
         os.execv(sys.executable, (*PYTEST, *arguments))  # noqa: S606 - there is no shell to be wished for
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the tests, which stop what they have started
-    folders = deque(FOLDERS)
+    folders = deque(QUICK if is_quick else FOLDERS)
     with ThreadPoolExecutor(2) as lanes:
         front, back = lanes.submit(run_lane, folders, folders.popleft), lanes.submit(run_lane, folders, folders.pop)
     results = front.result() + back.result()
