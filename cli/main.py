@@ -22,7 +22,7 @@ from cli.transcribe import Run, Submission, exit_code
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 EPILOG = """\
-PARLEY_URL and PARLEY_API_KEY say which server, and as whom.
+PARLEY_URL names the server, PARLEY_API_KEY is the API key.
 Exit codes: 0 all done, 1 something failed, 2 wrong usage, 3 server unreachable or key refused, 130 interrupted."""
 
 
@@ -116,12 +116,12 @@ def _task(value: str) -> str:
 
 def _parser() -> ArgumentParser:
     shared = ArgumentParser(add_help=False)
-    shared.add_argument("--url", help=f"the server (PARLEY_URL, default {DEFAULT_URL})")
-    shared.add_argument("--api-key", metavar="KEY", help="visible to others in `ps`; better PARLEY_API_KEY")
-    shared.add_argument("--json", action="store_true", help="machine-readable output, a JSON object per line")
+    shared.add_argument("--url", help=f"address of the server (PARLEY_URL, default {DEFAULT_URL})")
+    shared.add_argument("--api-key", metavar="KEY", help="other users can see it in `ps`; prefer PARLEY_API_KEY")
+    shared.add_argument("--json", action="store_true", help="print one JSON object per line")
     parser = ArgumentParser(
         "parley",
-        description="Recordings to transcripts that say who spoke when.",
+        description="Turn recordings into transcripts that say who spoke when.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -135,45 +135,57 @@ def _parser() -> ArgumentParser:
 
     transcribe = command("transcribe", _transcribe, "transcribe files, folders and URLs, and write the transcripts")
     transcribe.add_argument("recordings", nargs="+", metavar="FILE|FOLDER|URL")
-    transcribe.add_argument("-o", "--output", type=Path, metavar="DIR", help="write here, not beside the recording")
+    transcribe.add_argument(
+        "-o", "--output", type=Path, metavar="DIR", help="write the transcripts here instead of beside the recordings"
+    )
     transcribe.add_argument("-f", "--format", type=_formats, default=["json"], metavar="F,F", help=", ".join(SUFFIXES))
     transcribe.add_argument("--diarize", action="store_true", help="say who spoke when")
-    transcribe.add_argument("--num-speakers", type=_positive, metavar="N", help="so many speak; implies --diarize")
-    transcribe.add_argument("--track", metavar="N", help="audio track of a video, from 1, or all; the first with sound")
-    transcribe.add_argument("--model", help="one that the server offers; `parley doctor` lists them")
-    transcribe.add_argument("--language", help="code or English name; found out by default")
-    transcribe.add_argument("--languages", metavar="L,L", help="those that may be spoken, instead of --language")
-    transcribe.add_argument("--force", action="store_true", help="replace transcripts that are there")
-    transcribe.add_argument("-j", "--jobs", type=_positive, default=4, metavar="N", help="at once (default 4)")
-    transcribe.add_argument("-q", "--quiet", action="store_true", help="say only what goes wrong")
+    transcribe.add_argument(
+        "--num-speakers", type=_positive, metavar="N", help="exact number of speakers; implies --diarize"
+    )
+    transcribe.add_argument(
+        "--track", metavar="N", help="audio track of a video: 1, 2, ..., or all; default the first with sound"
+    )
+    transcribe.add_argument("--model", help="a model that the server offers; `parley doctor` lists them")
+    transcribe.add_argument("--language", help="code or English name; detected by default")
+    transcribe.add_argument(
+        "--languages", metavar="L,L", help="languages that may be spoken, separated by commas; replaces --language"
+    )
+    transcribe.add_argument("--force", action="store_true", help="replace existing transcripts")
+    transcribe.add_argument(
+        "-j", "--jobs", type=_positive, default=4, metavar="N", help="number of recordings at the same time (default 4)"
+    )
+    transcribe.add_argument("-q", "--quiet", action="store_true", help="print errors only")
 
     for name, run, does in (
-        ("status", tasks.status, "where tasks stand"),
+        ("status", tasks.status, "show the status of tasks"),
         ("cancel", tasks.cancel, "stop tasks"),
-        ("delete", tasks.delete, "erase tasks with all that belongs to them"),
+        ("delete", tasks.delete, "erase tasks, their recordings and their transcripts"),
     ):
         command(name, run, does).add_argument("tasks", nargs="+", type=_task, metavar="TASK")
 
     result = command("result", tasks.result, "print a transcript")
     result.add_argument("task", type=_task, metavar="TASK")
     result.add_argument("-f", "--format", choices=list(SUFFIXES), default="json")
-    result.add_argument("-o", "--output", metavar="FILE", help="write it here")
-    result.add_argument("--force", action="store_true", help="replace the file")
+    result.add_argument("-o", "--output", metavar="FILE", help="write to this file instead of the screen")
+    result.add_argument("--force", action="store_true", help="replace an existing file")
 
-    history = command("history", tasks.history, "the tasks of this key, newest first")
-    history.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="how many (default 20)")
+    history = command("history", tasks.history, "list the tasks of this API key, newest first")
+    history.add_argument("-n", "--limit", type=_positive, default=20, metavar="N", help="number of tasks (default 20)")
     history.add_argument("--status", choices=["queued", "processing", "cancelling", "done", "error", "cancelled"])
     history.add_argument(
-        "-q", metavar="WORDS", help="with these words in the transcript, as '\"train delay\" -freight'"
+        "-q", metavar="WORDS", help="only transcripts with these words, such as '\"train delay\" -freight'"
     )
-    history.add_argument("--tag", action="append", help="with this tag; of several, with all of them")
-    history.add_argument("--reference", help="with this reference")
-    history.add_argument("--language", help="in this language")
-    history.add_argument("--since", metavar="TIME", help="created then or later: 2026-03-01, or 2026-03-01T08:00:00Z")
-    history.add_argument("--until", metavar="TIME", help="created before then")
+    history.add_argument("--tag", action="append", help="only tasks with this tag; repeat it for several")
+    history.add_argument("--reference", help="only tasks with this reference")
+    history.add_argument("--language", help="only transcripts in this language")
+    history.add_argument(
+        "--since", metavar="TIME", help="only tasks created at this time or later: 2026-03-01, or 2026-03-01T08:00:00Z"
+    )
+    history.add_argument("--until", metavar="TIME", help="only tasks created before this time")
 
-    command("watch", tasks.watch, "follow a task, with its text as it is recognised").add_argument(
+    command("watch", tasks.watch, "follow a task and print its text as it is recognised").add_argument(
         "task", type=_task, metavar="TASK"
     )
-    command("doctor", doctor.doctor, "check server, key and machine, and say what to do")
+    command("doctor", doctor.doctor, "check the server, the API key and this machine, and say what to fix")
     return parser
