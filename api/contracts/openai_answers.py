@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from math import log
+from math import ceil, log
 from string import ascii_uppercase
 from typing import Any
 
@@ -15,6 +15,9 @@ from shared.transcript import Segment, Transcript, Word
 
 FRAMES_PER_S = 100
 """Whisper counts `seek` in frames of its spectrogram, 10 ms each."""
+
+AUDIO_TOKENS_PER_S = 10
+"""As OpenAI counts the audio of gpt-4o-transcribe."""
 
 LEAST_PROBABILITY = 1e-10
 """In place of 0, which has no logarithm."""
@@ -111,8 +114,24 @@ def text(transcript: Transcript, options: AnswerOptions) -> str:
 
 
 def usage(transcript: Transcript) -> dict[str, Any]:
-    """What the request is counted as: seconds of audio."""
+    """What a request that is not streamed is counted as: seconds of audio."""
     return {"type": "duration", "seconds": _rounded(transcript.duration)}
+
+
+def token_usage(transcript: Transcript) -> dict[str, Any]:
+    """The same at the end of a stream, for which OpenAI's clients know tokens only, in whole numbers.
+
+    A tenth of a second of audio is one, and so is a word of the text.
+    """
+    heard = ceil(transcript.duration * AUDIO_TOKENS_PER_S)
+    written = sum(1 for _ in words_of(transcript))
+    return {
+        "type": "tokens",
+        "input_tokens": heard,
+        "input_token_details": {"audio_tokens": heard, "text_tokens": 0},
+        "output_tokens": written,
+        "total_tokens": heard + written,
+    }
 
 
 def logprobs(words: Iterable[Word]) -> list[dict[str, Any]]:

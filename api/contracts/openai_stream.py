@@ -55,7 +55,7 @@ def _ending(transcript: Transcript, text: str, options: AnswerOptions) -> list[s
         "type": "transcript.text.done",
         "text": transcript.text,
         "languages": [{"code": transcript.language}],
-        "usage": openai_answers.usage(transcript),
+        "usage": openai_answers.token_usage(transcript),
     }
     if options.logprobs:
         last["logprobs"] = openai_answers.logprobs(openai_answers.words_of(transcript))

@@ -6,20 +6,17 @@ import json
 import math
 import os
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
-from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import session
 from shared.errors import NoAudio
 from shared.kernel import leases
 from shared.kernel.events import publish
-from shared.storage import Storage
+from tests.service.contracts.openai_calls import TRANSCRIPTIONS, TRANSLATIONS, ask, error, events
 from tests.service.gateway import (
     NOTHING,
     PATIENCE_S,
@@ -28,66 +25,15 @@ from tests.service.gateway import (
     Gateway,
     eventually,
     finish,
-    gateway_on,
     hand_in,
     work_on,
 )
-
-TRANSCRIPTIONS = "/v1/audio/transcriptions"
-TRANSLATIONS = "/v1/audio/translations"
-
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
-
-
-@pytest.fixture
-def known(gateway: Gateway, caller: Caller) -> bytes:
-    """A recording whose transcript is known: as it is, with speakers, and in English."""
-    content = os.urandom(64)
-    for fields in ({}, {"diarization": "true"}, {"task": "translate"}):
-        finish_rest(caller.task(content, **fields), gateway, caller)
-    return content
-
-
-def finish_rest(task_id: uuid.UUID, gateway: Gateway, caller: Caller) -> None:
-    """Do the stages that are not done: fewer than all when the recording is known."""
-    for stage in caller.http.get(f"/tasks/{task_id}").json()["stages"]:
-        if stage["state"] in ("waiting", "queued"):
-            hand_in(work_on(task_id, stage["name"]), gateway.storage)
-
-
-def ask(caller: Caller, content: bytes, url: str = TRANSCRIPTIONS, /, **fields: Any) -> httpx.Response:
-    return caller.http.post(url, files={"file": ("call.wav", content)}, data=fields)
 
 
 def options(caller: Caller, **fields: Any) -> dict[str, Any]:
     """What a form asks for, in our words. The request itself is left waiting and given up."""
     task_id = caller.give_up(TRANSCRIPTIONS, files={"file": os.urandom(9)}, data=fields)
     return dict(caller.http.get(f"/tasks/{task_id}").json()["options"])
-
-
-def error(answer: httpx.Response) -> tuple[int, str | None, str | None]:
-    """Status, code and parameter of an error, whose shape is checked."""
-    body = answer.json()
-    assert set(body) == {"error"} and set(body["error"]) == {"message", "type", "param", "code"}
-    return answer.status_code, body["error"]["code"], body["error"]["param"]
-
-
-def events(answer: httpx.Response) -> list[dict[str, Any]]:
-    """The data events of a stream, without the end mark, which has to be there."""
-    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
-    assert lines.pop() == "[DONE]"
-    return [json.loads(line) for line in lines]
 
 
 # ---- formats

@@ -1,0 +1,31 @@
+"""Requests to OpenAI's audio API as a plain HTTP client makes them, and what comes back."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+
+from tests.service.gateway import Caller
+
+TRANSCRIPTIONS = "/v1/audio/transcriptions"
+TRANSLATIONS = "/v1/audio/translations"
+
+
+def ask(caller: Caller, content: bytes, url: str = TRANSCRIPTIONS, /, **fields: Any) -> httpx.Response:
+    return caller.http.post(url, files={"file": ("call.wav", content)}, data=fields)
+
+
+def error(answer: httpx.Response) -> tuple[int, str | None, str | None]:
+    """Status, code and parameter of an error, whose shape is checked."""
+    body = answer.json()
+    assert set(body) == {"error"} and set(body["error"]) == {"message", "type", "param", "code"}
+    return answer.status_code, body["error"]["code"], body["error"]["param"]
+
+
+def events(answer: httpx.Response) -> list[dict[str, Any]]:
+    """The data events of a stream, without the end mark, which has to be there."""
+    lines = [line.removeprefix("data: ") for line in answer.text.splitlines() if line.startswith("data: ")]
+    assert lines.pop() == "[DONE]"
+    return [json.loads(line) for line in lines]
