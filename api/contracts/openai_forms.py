@@ -95,9 +95,11 @@ class TranscriptionForm(_Form):
     @field_validator("timestamp_granularities")
     @classmethod
     def _are_shown(cls, granularities: list[Granularity], form: ValidationInfo) -> list[Granularity]:
-        if granularities and form.data["response_format"] != "verbose_json":
+        # `segment` is the default, which some clients send with every format
+        if "word" in granularities and form.data["response_format"] != "verbose_json":
             raise InvalidRequest(
-                "timestamp_granularities needs response_format=verbose_json.", parameter="timestamp_granularities"
+                "timestamp_granularities[]=word needs response_format=verbose_json.",
+                parameter="timestamp_granularities",
             )
         return granularities
 

@@ -84,6 +84,16 @@ def test_verbose_json_has_segments_unless_only_words_are_asked_for(caller: Calle
     assert {"segments", "words"} <= set(both.json())
 
 
+@pytest.mark.parametrize("name", ["json", "text", "srt", "vtt", "diarized_json"])
+def test_segments_may_be_asked_for_with_every_format(caller: Caller, known: bytes, name: str) -> None:
+    """timestamp_granularities[]=segment, the default, changes no answer; words are in verbose_json only."""
+    plain = ask(caller, known, response_format=name)
+    asked = ask(caller, known, response_format=name, **{"timestamp_granularities[]": "segment"})
+    assert (asked.status_code, asked.text) == (200, plain.text)
+    words = ask(caller, known, response_format=name, **{"timestamp_granularities[]": ["word", "segment"]})
+    assert error(words) == (400, "invalid_request", "timestamp_granularities")
+
+
 def test_diarized_json_names_speakers_by_letters(caller: Caller, known: bytes) -> None:
     """Speakers are A and B in the order in which they begin; nobody has to ask for diarization besides."""
     body = ask(caller, known, model="gpt-4o-transcribe-diarize", response_format="diarized_json").json()
