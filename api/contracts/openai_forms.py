@@ -19,7 +19,7 @@ Included = Literal["logprobs"]
 Strategy = Literal["auto", "server_vad"]
 
 STREAMED = ("json", "text", "diarized_json")
-"""Formats that make sense piece by piece."""
+"""Formats that make sense piece by piece. With any other `stream` is ignored, as OpenAI does for whisper-1."""
 
 STRATEGY_TYPE = "chunking_strategy[type]"
 STRATEGY_PARTS = frozenset(
@@ -89,7 +89,9 @@ class TranscriptionForm(_Form):
     known_speaker_names: Voices = Field(default_factory=list, alias="known_speaker_names[]")
     known_speaker_references: Voices = Field(default_factory=list, alias="known_speaker_references[]")
     chunking_strategy: Annotated[Strategy, one_of(Strategy), BeforeValidator(_strategy)] = "auto"
-    stream: Annotated[bool, one_of(Literal["true", "false"]), BeforeValidator(str.lower)] = False
+    stream: Annotated[bool, one_of(Literal["true", "false"]), BeforeValidator(str.lower)] = Field(
+        False, description="Only with json, text and diarized_json; ignored with the others"
+    )
     temperature: Temperature = 0
 
     @field_validator("timestamp_granularities")
@@ -102,15 +104,6 @@ class TranscriptionForm(_Form):
                 parameter="timestamp_granularities",
             )
         return granularities
-
-    @field_validator("stream")
-    @classmethod
-    def _can_be_streamed(cls, stream: bool, form: ValidationInfo) -> bool:
-        if stream and form.data["response_format"] not in STREAMED:
-            raise InvalidRequest(
-                f"stream needs response_format to be one of {', '.join(STREAMED)}.", parameter="stream"
-            )
-        return stream
 
 
 Form = TranslationForm | TranscriptionForm

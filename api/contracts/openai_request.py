@@ -5,7 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from api.contracts.openai_forms import FORMS, STRATEGY_PARTS, STRATEGY_TYPE, Form, Task, TranscriptionForm, list_names
+from api.contracts.openai_forms import (
+    FORMS,
+    STRATEGY_PARTS,
+    STRATEGY_TYPE,
+    STREAMED,
+    Form,
+    Task,
+    TranscriptionForm,
+    list_names,
+)
 from api.intake import parameters
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
@@ -69,7 +78,7 @@ def _options(form: Form, task: Task) -> AnswerOptions:
         segments="segment" in form.timestamp_granularities or not form.timestamp_granularities,
         words="word" in form.timestamp_granularities,
         logprobs=bool(form.include),
-        stream=form.stream,
+        stream=form.stream and form.response_format in STREAMED,
     )
 
 
