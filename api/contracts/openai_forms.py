@@ -64,6 +64,7 @@ class _Form(BaseModel):
 
     model: str | None = Field(None, description="One of GET /v1/models")
     prompt: str | None = Field(None, description="Text that sets spelling and style")
+    language: str | None = Field(None, description="Language that is spoken, as a code such as en; none means detect")
 
 
 class TranslationForm(_Form):
@@ -77,7 +78,6 @@ class TranscriptionForm(_Form):
     """Fields of POST /v1/audio/transcriptions, beside the file."""
 
     response_format: Annotated[TranscriptionFormat, one_of(TranscriptionFormat)] = "json"
-    language: str | None = Field(None, description="Code such as en; none means detect")
     languages: list[str] = Field(default_factory=list, alias="languages[]", description="Possible languages")
     keywords: list[str] = Field(
         default_factory=list, alias="keywords[]", description="Names and terms likely to be spoken"

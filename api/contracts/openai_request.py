@@ -52,8 +52,12 @@ def read(upload: Upload, task: Task, config: Settings) -> tuple[JobSpec, AnswerO
         "diarization": options.format == "diarized_json",
         "timestamp_granularity": "word" if options.words else "segment",
     }
+    if form.language:
+        values["language"] = form.language
     if isinstance(form, TranscriptionForm):
-        values |= {**_languages(form), "hotwords": ", ".join(form.keywords)}
+        values["hotwords"] = ", ".join(form.keywords)
+        if not form.language:
+            values["languages"] = ",".join(form.languages)
     return parameters.parse(values, config), options
 
 
@@ -80,8 +84,3 @@ def _options(form: Form, task: Task) -> AnswerOptions:
         logprobs=bool(form.include),
         stream=form.stream and form.response_format in STREAMED,
     )
-
-
-def _languages(form: TranscriptionForm) -> dict[str, str]:
-    """The language, where it is given, else those that are possible, of which the recogniser finds out which it is."""
-    return {"language": form.language} if form.language else {"languages": ",".join(form.languages)}

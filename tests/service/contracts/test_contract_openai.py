@@ -30,9 +30,9 @@ from tests.service.gateway import (
 )
 
 
-def options(caller: Caller, **fields: Any) -> dict[str, Any]:
+def options(caller: Caller, url: str = TRANSCRIPTIONS, /, **fields: Any) -> dict[str, Any]:
     """What a form asks for, in our words. The request itself is left waiting and given up."""
-    task_id = caller.give_up(TRANSCRIPTIONS, files={"file": os.urandom(9)}, data=fields)
+    task_id = caller.give_up(url, files={"file": os.urandom(9)}, data=fields)
     return dict(caller.http.get(f"/tasks/{task_id}").json()["options"])
 
 
@@ -236,6 +236,13 @@ def test_fields_become_our_options(caller: Caller) -> None:
     assert (other["model"], other["language"], other["temperature"]) == ("tiny", "fr", 0.4)
     several = options(caller, **{"languages[]": ["fr", "de"]})
     assert (several["language"], several["languages"]) == (None, "de,fr")
+
+
+def test_a_translation_may_be_told_what_is_spoken(caller: Caller) -> None:
+    """`language`, which go-openai sends, is the language of the recording; one that there is not is refused."""
+    found = options(caller, TRANSLATIONS, language="German")
+    assert (found["task"], found["language"]) == ("translate", "de")
+    assert error(ask(caller, b"RIFF", TRANSLATIONS, language="klingon")) == (400, "invalid_request", "language")
 
 
 @pytest.mark.parametrize(
