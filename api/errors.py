@@ -32,7 +32,7 @@ def install(app: FastAPI) -> None:
     """Answer every foreseen failure. Unforeseen ones end in api/middleware.py."""
     app.add_exception_handler(ParleyError, _on_parley_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(HTTPException, on_http_exception)
 
 
 def response(error: ParleyError, request_id: str, headers: dict[str, str] | None = None) -> JSONResponse:
@@ -91,21 +91,27 @@ def _on_validation_error(request: Request, error: Exception) -> JSONResponse:
     return response(InvalidRequest(f"{name}: {message}", parameter=name), request.state.request_id)
 
 
-def _on_http_exception(request: Request, error: Exception) -> JSONResponse:
+def on_http_exception(request: Request, error: Exception) -> JSONResponse:
+    """The answer to a path or method that there is not."""
+    problem, headers = http_problem(request, error)
+    return response(problem, request.state.request_id, headers)
+
+
+def http_problem(request: Request, error: Exception) -> tuple[ParleyError, dict[str, str]]:
+    """What the router or FastAPI itself refused, as one of our errors, and headers that belong to it."""
     assert isinstance(error, HTTPException)
-    problem: ParleyError
     headers = dict(error.headers or {})
     match error.status_code:
         case 404:
-            problem = NotFound("There is no such path.")
+            return NotFound(f"There is no path {request.url.path[:100]}."), headers
         case 405:
-            problem = MethodNotAllowed(f"{request.method} is not possible here.")
-            headers["Allow"] = ", ".join(_methods(request))
+            message = f"{request.method} is not possible at {request.url.path[:100]}."
+            return MethodNotAllowed(message), headers | {"Allow": ", ".join(_methods(request))}
         case status if status < 500:
-            problem = InvalidRequest(str(error.detail))
+            return InvalidRequest(str(error.detail)), headers
         case _:
-            problem = UnexpectedError("Something went wrong; the log has the details under this request id.")
-    return response(problem, request.state.request_id, headers)
+            message = "Something went wrong; the log has the details under this request id."
+            return UnexpectedError(message), headers
 
 
 def _methods(request: Request) -> list[str]:

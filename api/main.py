@@ -10,7 +10,7 @@ from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 
 from api import VERSION, errors, startup
-from api.contracts import asr, clips, jobs, links, openai, whisper_service
+from api.contracts import asr, clips, jobs, links, openai, openai_errors, whisper_service
 from api.intake.body_limits import BodyLimit
 from api.middleware import RequestContext
 from api.routes import (
@@ -101,6 +101,7 @@ def create_app() -> FastAPI:
     for contract in (openai, asr, whisper_service, links, jobs, clips):  # links before jobs: /jobs/all is not an id
         app.include_router(contract.router)
     errors.install(app)
+    openai_errors.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(RequestContext)  # around all the others
     return app

@@ -47,11 +47,11 @@ def _strategy(value: str) -> str:
     return "auto" if value.lstrip().startswith("{") else value  # an object may also come as JSON
 
 
-def _refused(_: object) -> None:
+def _refused(_: object, field: ValidationInfo) -> None:
     raise InvalidRequest(
-        "This server does not recognise known voices. Leave known_speaker_names and known_speaker_references out: "
-        "speakers are A, B and so on, in the order in which they begin to speak.",
-        parameter="known_speaker_names",
+        f"This server does not recognise known voices. Leave {field.field_name} out: speakers are A, B and so on, in "
+        "the order in which they begin to speak.",
+        parameter=field.field_name,
     )
 
 
