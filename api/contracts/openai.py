@@ -20,6 +20,9 @@ router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 
 OWNER = "parley"
 
+CREATED = 1_663_718_400
+"""2022-09-21, when Whisper was published. Clients show it as a date; of single models it is not known."""
+
 
 @router.post(
     "/v1/audio/transcriptions",
@@ -103,5 +106,4 @@ def _names(config: Settings) -> dict[str, None]:
 
 
 def _model(name: str) -> dict[str, Any]:
-    """`created` is not known of any model; clients need a number."""
-    return {"id": name, "object": "model", "created": 0, "owned_by": OWNER}
+    return {"id": name, "object": "model", "created": CREATED, "owned_by": OWNER}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -79,6 +80,7 @@ def test_a_stream_counts_tokens(caller: Caller, known: bytes) -> None:
 
 
 def test_models_are_what_the_sdk_expects(caller: Caller) -> None:
-    """Each entry of the list is a model with an owner and a time."""
+    """Each entry of the list is a model with an owner and a time that is no 1970."""
     listed = caller.http.get("/v1/models").json()["data"]
     assert [unknown(Model.model_validate(entry, strict=True)) for entry in listed] == [set()] * len(listed)
+    assert all(datetime.fromtimestamp(entry["created"], UTC).year >= 2022 for entry in listed)
