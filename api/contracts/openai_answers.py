@@ -30,7 +30,7 @@ def json_body(transcript: Transcript, options: AnswerOptions) -> dict[str, Any]:
         body["languages"] = [{"code": transcript.language}]
         body["usage"] = usage(transcript)
     if options.logprobs:
-        body["logprobs"] = logprobs(words_of(transcript))
+        body["logprobs"] = logprobs(confidences(words_of(transcript)))
     return body
 
 
@@ -84,18 +84,24 @@ def diarized_body(transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def diarized_segments(transcript: Transcript) -> Iterator[dict[str, Any]]:
-    """Segments with their speakers, which are also the events of a stream."""
+def diarized_segments(transcript: Transcript, ids: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+    """Segments with their speakers, which are also the events of a stream, in which they have `ids`."""
     letters = speaker_letters(transcript)
-    for segment in transcript.segments:
+    names = ids or [segment_id(segment.id) for segment in transcript.segments]
+    for name, segment in zip(names, transcript.segments, strict=True):
         yield {
             "type": "transcript.text.segment",
-            "id": f"seg_{segment.id}",
+            "id": name,
             "start": _rounded(segment.start),
             "end": _rounded(segment.end),
             "text": segment.text,
             "speaker": letters.get(segment.speaker, UNKNOWN),
         }
+
+
+def segment_id(number: int) -> str:
+    """The id of a diarized segment."""
+    return f"seg_{number}"
 
 
 UNKNOWN = "unknown"
@@ -134,11 +140,16 @@ def token_usage(transcript: Transcript) -> dict[str, Any]:
     }
 
 
-def logprobs(words: Iterable[Word]) -> list[dict[str, Any]]:
-    """OpenAI gives these per token; here each word is one, since words are what has a confidence."""
+def logprobs(words: Iterable[tuple[str, float]]) -> list[dict[str, Any]]:
+    """Of words with their confidence. OpenAI gives these per token; here each word is one."""
     return [
-        {"token": word.text, "logprob": _logprob(word.confidence), "bytes": list(word.text.encode())} for word in words
+        {"token": text, "logprob": _logprob(confidence), "bytes": list(text.encode())} for text, confidence in words
     ]
+
+
+def confidences(words: Iterable[Word]) -> Iterator[tuple[str, float]]:
+    """Each word's text and confidence."""
+    return ((word.text, word.confidence) for word in words)
 
 
 def words_of(transcript: Transcript) -> Iterator[Word]:

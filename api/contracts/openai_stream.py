@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Iterator
+from itertools import count
 from typing import Any
 
 from anyio import to_thread
@@ -28,29 +29,60 @@ HEADERS = {"X-Accel-Buffering": "no"}
 
 async def events(contract: ContractRequest, job_id: uuid.UUID, options: AnswerOptions) -> AsyncIterator[str]:
     """The answer's body. When the client leaves, it ends and the job goes on."""
-    text = ""
+    told = _Told(options)
     try:
         async for news in follow(job_id, contract.caller.id, after=0, heartbeat_s=HEARTBEAT_S, stays=True):
             yield HEARTBEAT  # also the first of all bytes, with which the headers go out
             for segment in news.segments if news else ():
-                if piece := _piece(text, segment.segment["text"]):
-                    text += piece
-                    yield _delta(piece)
+                if text := segment.segment["text"].strip():
+                    yield _data(told.delta(f" {text}" if told.text else text, segment.words))
         transcript = (await to_thread.run_sync(contract.fetch, job_id)).transcript
     except ParleyError as error:
         yield _data(openai_errors.body(error))
         return
-    for event in _ending(transcript, text, options):
-        yield event
+    for event in _ending(transcript, told, options):
+        yield _data(event)
+    yield "data: [DONE]\n\n"
 
 
-def _ending(transcript: Transcript, text: str, options: AnswerOptions) -> list[str]:
+class _Told:
+    """What a stream has told: its text, and the id of the segment that begins at a place in it."""
+
+    def __init__(self, options: AnswerOptions) -> None:
+        self.text = ""
+        self._options = options
+        self._ids: dict[int, str] = {}
+
+    def delta(self, piece: str, words: Iterable[tuple[str, float]]) -> dict[str, Any]:
+        """The event for what is heard next, with the words in it and their confidence."""
+        event: dict[str, Any] = {"type": "transcript.text.delta", "delta": piece}
+        if self._options.logprobs:
+            event["logprobs"] = openai_answers.logprobs(words)
+        if self._options.format == "diarized_json":
+            start = len(self.text) + len(piece) - len(piece.lstrip())
+            self._ids[start] = event["segment_id"] = openai_answers.segment_id(len(self._ids))
+        self.text += piece
+        return event
+
+    def segment_ids(self, places: Iterable[int]) -> list[str]:
+        """The ids of the segments that begin at these places, each once; new ones where no delta began."""
+        new = count(len(self._ids))
+        return [self._ids.pop(place, "") or openai_answers.segment_id(next(new)) for place in places]
+
+
+def _ending(transcript: Transcript, told: _Told, options: AnswerOptions) -> Iterator[dict[str, Any]]:
     """What is left to be said when the transcript is there: all of it, if it was known before."""
     # speech recognition that had to begin anew may have heard otherwise: then the last event alone has the whole text
-    rest = transcript.text.removeprefix(text) if transcript.text.startswith(text) else ""
-    ending = [_delta(rest)] if rest else []
+    goes_on = transcript.text.startswith(told.text)
+    places = _places(transcript)
+    if goes_on:
+        for start, segment in zip(places, transcript.segments, strict=True):
+            if piece := transcript.text[len(told.text) : start + len(segment.text.strip())]:
+                yield told.delta(piece, openai_answers.confidences(segment.words))
     if options.format == "diarized_json":
-        ending += [_data(event) for event in openai_answers.diarized_segments(transcript)]
+        yield from openai_answers.diarized_segments(
+            transcript, told.segment_ids(places if goes_on else [-1] * len(places))
+        )
     last = {
         "type": "transcript.text.done",
         "text": transcript.text,
@@ -58,18 +90,19 @@ def _ending(transcript: Transcript, text: str, options: AnswerOptions) -> list[s
         "usage": openai_answers.token_usage(transcript),
     }
     if options.logprobs:
-        last["logprobs"] = openai_answers.logprobs(openai_answers.words_of(transcript))
-    return [*ending, _data(last), "data: [DONE]\n\n"]
+        words = openai_answers.words_of(transcript)
+        last["logprobs"] = openai_answers.logprobs(openai_answers.confidences(words))
+    yield last
 
 
-def _piece(before: str, text: str) -> str:
-    """A segment's text as it goes on from what was heard."""
-    text = text.strip()
-    return f" {text}" if before and text else text
-
-
-def _delta(text: str) -> str:
-    return _data({"type": "transcript.text.delta", "delta": text})
+def _places(transcript: Transcript) -> list[int]:
+    """Where in the text each segment begins."""
+    places, end = list[int](), 0
+    for segment in transcript.segments:
+        text = segment.text.strip()
+        places.append(end + 1 if end and text else end)
+        end = places[-1] + len(text)
+    return places
 
 
 def _data(event: dict[str, Any]) -> str:

@@ -34,7 +34,7 @@ KEPT = timedelta(hours=1)
 """How long after a job's end its segments can still be followed. Later the transcript has them anyway."""
 
 MAX_SEGMENTS = 2000
-"""Segments read in one look: about 0.5 MB. Whoever is behind gets the rest from the next look."""
+"""Segments read in one look: about 2 MB with their words. Whoever is behind gets the rest from the next look."""
 
 
 # ---- telling
@@ -90,7 +90,17 @@ def _show(session: Session, claim: Claim, next_one: int | None) -> None:
 
 
 def _data(segment: Segment) -> dict[str, Any]:
-    return {"start": segment.start, "end": segment.end, "text": segment.text.replace("\0", "")}  # jsonb knows no NUL
+    words = [[_text(word.text), word.confidence] for word in segment.words]
+    return {
+        "start": segment.start,
+        "end": segment.end,
+        "text": _text(segment.text),
+        **({"words": words} if words else {}),
+    }
+
+
+def _text(text: str) -> str:
+    return text.replace("\0", "")  # jsonb knows no NUL
 
 
 def sweep(session: Session) -> None:
@@ -122,10 +132,15 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class SegmentEvent:
-    """A finished segment. `id` grows within a job, in the order in which readers can see the segments."""
+    """A finished segment. `id` grows within a job, in the order in which readers can see the segments.
+
+    segment : start, end and text
+    words : text and confidence of each word; none where the model gave none, or an older release published it
+    """
 
     id: int
     segment: Mapping[str, Any]
+    words: Sequence[tuple[str, float]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,5 +206,6 @@ def _segments_after(session: Session, after: Mapping[uuid.UUID, int]) -> dict[uu
             .limit(MAX_SEGMENTS)
         )
         for job_id, number, segment in rows:
-            segments.setdefault(job_id, []).append(SegmentEvent(number, segment))
+            words = tuple((text, confidence) for text, confidence in segment.pop("words", ()))
+            segments.setdefault(job_id, []).append(SegmentEvent(number, segment, words))
     return segments

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import uuid
 from collections.abc import Iterator
 
 import pytest
@@ -11,7 +10,8 @@ import pytest
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, gateway_on, hand_in, work_on
+from tests.service.contracts.openai_calls import finish_rest
+from tests.service.gateway import Caller, Gateway, gateway_on
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +34,3 @@ def known(gateway: Gateway, caller: Caller) -> bytes:
     for fields in ({}, {"diarization": "true"}, {"task": "translate"}):
         finish_rest(caller.task(content, **fields), gateway, caller)
     return content
-
-
-def finish_rest(task_id: uuid.UUID, gateway: Gateway, caller: Caller) -> None:
-    """Do the stages that are not done: fewer than all when the recording is known."""
-    for stage in caller.http.get(f"/tasks/{task_id}").json()["stages"]:
-        if stage["state"] in ("waiting", "queued"):
-            hand_in(work_on(task_id, stage["name"]), gateway.storage)

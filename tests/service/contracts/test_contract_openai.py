@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 import pytest
 
-from shared.db import session
-from shared.errors import NoAudio
-from shared.kernel import leases
-from shared.kernel.events import publish
-from tests.service.contracts.openai_calls import TRANSCRIPTIONS, TRANSLATIONS, ask, error, events
+from tests.service.contracts.openai_calls import TRANSCRIPTIONS, TRANSLATIONS, ask, error
 from tests.service.gateway import (
     NOTHING,
     PATIENCE_S,
@@ -25,8 +19,6 @@ from tests.service.gateway import (
     Gateway,
     eventually,
     finish,
-    hand_in,
-    work_on,
 )
 
 
@@ -120,65 +112,6 @@ def test_a_translation_is_english(caller: Caller, known: bytes) -> None:
     assert (body["task"], body["language"]) == ("translate", "english")
     refused = ask(caller, known, TRANSLATIONS, response_format="diarized_json")
     assert error(refused) == (400, "invalid_request", "response_format")
-
-
-# ---- streams
-
-
-def test_a_stream_ends_with_the_whole_text(caller: Caller, known: bytes) -> None:
-    """The deltas together are the text of the last event."""
-    answer = ask(caller, known, stream="true")
-    assert answer.headers["content-type"].startswith("text/event-stream")
-    *deltas, done = events(answer)
-    assert {event["type"] for event in deltas} == {"transcript.text.delta"}
-    assert "".join(event["delta"] for event in deltas) == done["text"] == "Hello there. Good day."
-    assert done["type"] == "transcript.text.done"
-
-
-@pytest.mark.parametrize("name", ["verbose_json", "srt", "vtt"])
-def test_a_format_that_has_no_stream_comes_whole(caller: Caller, known: bytes, name: str) -> None:
-    """`stream` is ignored where OpenAI ignores it."""
-    streamed = ask(caller, known, stream="true", response_format=name)
-    assert (streamed.status_code, streamed.text) == (200, ask(caller, known, response_format=name).text)
-
-
-def test_a_diarized_stream_has_segments_with_speakers(caller: Caller, known: bytes) -> None:
-    """Each segment comes as an event with its speaker before the end."""
-    found = events(ask(caller, known, stream="true", response_format="diarized_json"))
-    segments = [event for event in found if event["type"] == "transcript.text.segment"]
-    assert [(event["speaker"], event["start"]) for event in segments] == [("A", 0.0), ("B", 1.2)]
-
-
-def test_a_stream_tells_what_is_heard_at_once(gateway: Gateway, caller: Caller) -> None:
-    """Segments come as deltas before the task is done, and none of them comes again at its end."""
-    with caller.http.stream("POST", TRANSCRIPTIONS, files={"file": b"new"}, data={"stream": "true"}) as answer:
-        task_id = uuid.UUID(answer.headers["x-task-id"])
-        hand_in(work_on(task_id, "convert"), gateway.storage)
-        claim = work_on(task_id, "transcribe")
-        with session() as work:
-            publish(work, claim, TRANSCRIPT.segments[:1])
-        found = (json.loads(line.removeprefix("data: ")) for line in answer.iter_lines() if line.startswith("data: {"))
-        first = next(found)
-        assert caller.status(task_id) == "processing"
-        hand_in(claim, gateway.storage)
-        for stage in ("merge", "store"):
-            hand_in(work_on(task_id, stage), gateway.storage)
-        assert [first, next(found)] == [
-            {"type": "transcript.text.delta", "delta": "Hello there."},
-            {"type": "transcript.text.delta", "delta": " Good day."},
-        ]
-        assert next(found)["text"] == "Hello there. Good day."
-
-
-def test_a_stream_tells_of_a_failure_as_an_event(gateway: Gateway, caller: Caller) -> None:
-    """A task that fails while the stream is open ends it with OpenAI's error object."""
-    with ThreadPoolExecutor() as pool:
-        asked = pool.submit(ask, caller, b"noise", stream="true")
-        task_id = eventually(caller.newest, "the task")
-        with session() as work:
-            leases.fail(work, work_on(task_id, "convert"), NoAudio("Nothing can be heard."), max_attempts=1)
-        lines = [line for line in asked.result().text.splitlines() if line.startswith("data: ")]
-    assert json.loads(lines[-1].removeprefix("data: "))["error"]["code"] == "no_audio"
 
 
 # ---- the job

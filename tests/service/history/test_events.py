@@ -30,7 +30,7 @@ from shared.models import Event, Job
 from shared.options import JobOptions
 from shared.repair import repair
 from shared.storage import Storage
-from shared.transcript import Segment, Shard
+from shared.transcript import Segment, Shard, Word
 from tests.service.gateway import PATIENCE_S, SUMMARY, Caller, Gateway, eventually, finish, gateway_on, hand_in, work_on
 
 STREAMS = 1000
@@ -137,9 +137,13 @@ def test_a_stream_goes_on_where_it_broke_off(gateway: Gateway, caller: Caller) -
 
 
 def test_server_sent_events_have_their_form(gateway: Gateway, caller: Caller) -> None:
-    """Without an Accept header the answer is text/event-stream: id, event and data, and a blank line behind each."""
+    """Without an Accept header the answer is text/event-stream: id, event and data, and a blank line behind each.
+
+    Words are not told, and a null character ends nothing.
+    """
     claim = at_transcribe(caller, gateway.storage)
-    publish(claim, [Segment(0, 0.0, 1.0, "Zwei\nZeilen, ä.", 0.9)])
+    words = (Word(0.0, 0.4, "Zwei\n", 0.9), Word(0.4, 1.0, "Zeilen,\0 ä.", 0.9))
+    publish(claim, [Segment(0, 0.0, 1.0, "Zwei\nZeilen,\0 ä.", 0.9, words=words)])
     complete_from(claim, gateway.storage)
     answer = caller.http.get(f"/tasks/{claim.job_id}/events")
     assert answer.headers["content-type"] == "text/event-stream; charset=utf-8"
