@@ -74,6 +74,20 @@ async def until_ended(
         return None
 
 
+async def until_probed(job_id: uuid.UUID, owner_id: uuid.UUID, timeout_s: float) -> JobState | None:
+    """Wait until a job's recording was looked into; its terminal state, or None while it goes on or after `timeout_s`.
+
+    Raises NotFound when the owner has no such job or deletes it meanwhile.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_s):
+            with _poller.waiter(job_id, owner_id, after=0, stays=True) as waiter:
+                while not (standing := (await waiter.next()).standing).is_probed:
+                    pass
+                return standing.state if standing.has_ended else None
+    return None
+
+
 async def follow(
     job_id: uuid.UUID, owner_id: uuid.UUID, *, after: int, heartbeat_s: float, stays: bool = False
 ) -> AsyncIterator[News | None]:

@@ -73,6 +73,9 @@ STAGES: dict[str, StageRecord] = {
 SOURCE = "download"
 """The stage whose answer is the recording as it was sent or fetched: born done for an upload."""
 
+PROBE = "convert"
+"""The stage that first looks into a recording: one that is none, or has no sound, fails there."""
+
 FINAL = "store"
 """The stage whose completion makes the job done."""
 

@@ -86,6 +86,7 @@ async def _answer(contract: ContractRequestDep, task: Task) -> Response:
     )
     headers = {"X-Task-Id": str(job.id)}
     if options.stream:
+        await openai_stream.check(contract, job.id)
         body = openai_stream.events(contract, job.id, options)
         return StreamingResponse(body, media_type="text/event-stream", headers=headers | openai_stream.HEADERS)
     transcript = (await contract.finished(job.id)).transcript

@@ -13,9 +13,13 @@ from anyio import to_thread
 from api.contracts import openai_answers, openai_errors
 from api.contracts.contract_request import ContractRequest
 from api.contracts.openai_request import AnswerOptions
-from api.waiting import follow
+from api.waiting import follow, until_probed
 from shared.errors import ParleyError
+from shared.states import JobState
 from shared.transcript import Transcript
+
+PROBE_S = 5.0
+"""How long the headers of a stream wait at most."""
 
 HEARTBEAT_S = 10.0
 """Proxies commonly end a connection that is silent for 30 to 60 s."""
@@ -25,6 +29,16 @@ HEARTBEAT = ": ping\n\n"
 
 HEADERS = {"X-Accel-Buffering": "no"}
 """nginx would hold the events back."""
+
+
+async def check(contract: ContractRequest, job_id: uuid.UUID) -> None:
+    """Hold the headers back until the recording was looked into, so that one without sound is an error of its own.
+
+    Raises the error that ended the job within PROBE_S. Later ones are events.
+    """
+    state = await until_probed(job_id, contract.caller.id, PROBE_S)
+    if state not in (None, JobState.DONE):
+        await to_thread.run_sync(contract.fetch, job_id)
 
 
 async def events(contract: ContractRequest, job_id: uuid.UUID, options: AnswerOptions) -> AsyncIterator[str]:

@@ -21,7 +21,7 @@ from shared.kernel.jobs import lock
 from shared.kernel.leases import holds
 from shared.kernel.shards import SHARDED
 from shared.models import Event, Job, Stage
-from shared.stages import shows_words
+from shared.stages import PROBE, shows_words
 from shared.states import SETTLED, TERMINAL, JobState
 from shared.transcript import Segment
 
@@ -116,7 +116,7 @@ def sweep(session: Session) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a job stands. `progress` is percent."""
+    """Where a job stands. `progress` is percent; `is_probed` once the recording was found to have sound, or not."""
 
     owner_id: uuid.UUID
     state: JobState
@@ -124,6 +124,7 @@ class Standing:
     stage_detail: str | None = None
     error_code: str | None = None
     error_message: str | None = None
+    is_probed: bool = False
 
     @property
     def has_ended(self) -> bool:
@@ -168,6 +169,7 @@ def look(session: Session, job_ids: frozenset[uuid.UUID], after: Mapping[uuid.UU
             None if row.state in TERMINAL else detail(stages.get(row.id, ())),
             row.error_code,
             row.error_message,
+            row.state in TERMINAL or _is_probed(stages.get(row.id, ())),
         )
         for row in jobs
     }
@@ -180,6 +182,10 @@ class _Step:
     name: str
     state: str
     progress: float
+
+
+def _is_probed(steps: Sequence[_Step]) -> bool:
+    return any(step.name == PROBE and step.state in SETTLED for step in steps)
 
 
 def _stages(session: Session, job_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[_Step]]:

@@ -74,15 +74,18 @@ def test_text_and_subtitles_are_strings(client: OpenAI, clip: Path) -> None:
 
 
 def test_a_diarized_stream_says_who_spoke(client: OpenAI) -> None:
-    """Deltas, then segments of the speakers A and B, then the whole text."""
+    """Deltas, each of which begins a segment, then segments of the speakers A and B, then the whole text."""
     stream = client.audio.transcriptions.create(
         file=sample_call(), model=MODEL, response_format="diarized_json", chunking_strategy="auto", stream=True
     )
     *events, done = stream
     assert isinstance(done, TranscriptionTextDoneEvent)
-    deltas = [event.delta for event in events if isinstance(event, TranscriptionTextDeltaEvent)]
-    assert "".join(deltas) == done.text
-    assert {event.speaker for event in events if isinstance(event, TranscriptionTextSegmentEvent)} == {"A", "B"}
+    assert done.usage is not None and done.usage.type == "tokens" and done.usage.output_tokens > 0
+    deltas = [event for event in events if isinstance(event, TranscriptionTextDeltaEvent)]
+    assert "".join(event.delta for event in deltas) == done.text
+    segments = [event for event in events if isinstance(event, TranscriptionTextSegmentEvent)]
+    assert {segment.speaker for segment in segments} == {"A", "B"}
+    assert {event.segment_id for event in deltas} <= {segment.id for segment in segments}
     known = client.audio.transcriptions.create(file=sample_call(), model=MODEL, response_format="diarized_json")
     assert isinstance(known, TranscriptionDiarized)
     assert known.text == done.text
@@ -106,6 +109,23 @@ def test_the_async_client_works_alike(stack: Stack, clip: Path) -> None:
     streamed, plain = asyncio.run(both())
     assert word_error_rate(SPOKEN, streamed) <= 0.10
     assert word_error_rate(SPOKEN, plain) <= 0.10
+
+
+def test_a_stream_has_the_log_probabilities_of_its_words(client: OpenAI, clip: Path) -> None:
+    """Those of the deltas, one after another, are those of the end."""
+    stream = client.audio.transcriptions.create(
+        file=clip, model=MODEL, prompt="Washington", include=["logprobs"], stream=True
+    )
+    *events, done = stream
+    assert isinstance(done, TranscriptionTextDoneEvent)
+    told = [
+        entry.logprob
+        for event in events
+        if isinstance(event, TranscriptionTextDeltaEvent)
+        for entry in event.logprobs or ()
+    ]
+    assert len(told) > 15
+    assert told == [entry.logprob for entry in done.logprobs or ()]
 
 
 def test_a_translation_is_text(client: OpenAI, clip: Path) -> None:
@@ -134,8 +154,11 @@ def test_errors_are_the_sdks_own(stack: Stack, client: OpenAI, clip: Path) -> No
     with pytest.raises(openai.BadRequestError) as failed:
         client.audio.transcriptions.create(file=("noise.mp3", b"no sound at all"), model=MODEL)
     assert failed.value.code in ("no_audio", "unsupported_media")
-    with pytest.raises(openai.APIError, match=NOTHING_HEARD):
-        list(client.audio.transcriptions.create(file=("noise.mp3", b"no sound either"), model=MODEL, stream=True))
+    with pytest.raises(openai.BadRequestError, match=NOTHING_HEARD) as streamed:
+        client.audio.transcriptions.create(file=("noise.mp3", b"no sound either"), model=MODEL, stream=True)
+    assert streamed.value.param == failed.value.param == "file"
+    with pytest.raises(openai.NotFoundError, match="/v1/audio/speech"):
+        client.audio.speech.create(input="Hello", model="tts-1", voice="alloy")
 
 
 def test_a_client_that_hangs_up_finds_its_transcript_later(stack: Stack, http: httpx.Client, clip: Path) -> None:

@@ -10,12 +10,13 @@ from typing import Any
 
 import pytest
 
+from shared import claims
 from shared.db import session
 from shared.errors import NoAudio
 from shared.kernel import leases
 from shared.kernel.events import publish
 from shared.transcript import Segment, Word
-from tests.service.contracts.openai_calls import TRANSCRIPTIONS, ask, events, finish_rest
+from tests.service.contracts.openai_calls import TRANSCRIPTIONS, ask, error, events, finish_rest
 from tests.service.gateway import TRANSCRIPT, Caller, Gateway, eventually, hand_in, work_on
 
 
@@ -64,15 +65,46 @@ def test_a_stream_tells_what_is_heard_at_once(gateway: Gateway, caller: Caller) 
         assert next(found)["text"] == "Hello there. Good day."
 
 
-def test_a_stream_tells_of_a_failure_as_an_event(gateway: Gateway, caller: Caller) -> None:
-    """A task that fails while the stream is open ends it with OpenAI's error object."""
+def test_a_stream_without_sound_is_an_error_of_its_own(gateway: Gateway, caller: Caller) -> None:
+    """Whatever ends a task while its recording is looked into is the status, as without a stream."""
     with ThreadPoolExecutor() as pool:
         asked = pool.submit(ask, caller, b"noise", stream="true")
         task_id = eventually(caller.newest, "the task")
-        with session() as work:
-            leases.fail(work, work_on(task_id, "convert"), NoAudio("Nothing can be heard."), max_attempts=1)
-        lines = [line for line in asked.result().text.splitlines() if line.startswith("data: ")]
+        fail(work_on(task_id, "convert"))
+        answer = asked.result()
+    assert error(answer) == (400, "no_audio", "file")
+    assert answer.headers["x-should-retry"] == "false"
+
+
+def test_a_stream_tells_of_a_later_failure_as_an_event(gateway: Gateway, caller: Caller) -> None:
+    """A task that fails while the stream is open ends it with OpenAI's error object."""
+    with caller.http.stream("POST", TRANSCRIPTIONS, files={"file": b"new"}, data={"stream": "true"}) as answer:
+        assert answer.status_code == 200
+        task_id = uuid.UUID(answer.headers["x-task-id"])
+        hand_in(work_on(task_id, "convert"), gateway.storage)
+        fail(work_on(task_id, "transcribe"))
+        lines = [line for line in answer.iter_lines() if line.startswith("data: ")]
     assert json.loads(lines[-1].removeprefix("data: "))["error"]["code"] == "no_audio"
+
+
+def test_a_stream_begins_when_the_recording_was_looked_into(gateway: Gateway, caller: Caller) -> None:
+    """Its headers come before anything is recognised, and at once when the probe is over."""
+    with ThreadPoolExecutor() as pool:
+        started = pool.submit(headers_of, caller, b"sound")
+        task_id = eventually(caller.newest, "the task")
+        hand_in(work_on(task_id, "convert"), gateway.storage)
+        assert started.result() == (200, str(task_id))
+    assert caller.status(task_id) == "processing"
+
+
+def headers_of(caller: Caller, content: bytes) -> tuple[int, str]:
+    with caller.http.stream("POST", TRANSCRIPTIONS, files={"file": content}, data={"stream": "true"}) as answer:
+        return answer.status_code, answer.headers["x-task-id"]
+
+
+def fail(claim: claims.Claim) -> None:
+    with session() as work:
+        leases.fail(work, claim, NoAudio("Nothing can be heard."), max_attempts=1)
 
 
 def test_each_delta_has_the_log_probabilities_of_its_words(gateway: Gateway, caller: Caller, known: bytes) -> None:
