@@ -70,6 +70,13 @@ class Settings(BaseSettings):
     contract_wait_s: float = Field(
         3600, gt=0, description="Longest time that a call of another API that answers with the transcript is held open"
     )
+    contract_headers_s: float = Field(
+        50,
+        gt=0,
+        le=60,
+        description="OpenAI's API sends the headers of an answer after so long, then white space every 10 s until it "
+        "is there; shorter than proxies and clients wait",
+    )
     openai_models: str = Field(
         "whisper-1=auto,gpt-transcribe=auto,gpt-4o-transcribe=auto,gpt-4o-mini-transcribe=auto,"
         "gpt-4o-mini-transcribe-2025-12-15=auto,gpt-4o-transcribe-diarize=auto",

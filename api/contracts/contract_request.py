@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import uuid
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
@@ -146,9 +147,10 @@ class ContractRequest:
         with db.session() as work:
             limits.admit(work, self.caller, self.idempotency_key, limits.announced_bytes(self.request))
 
-    async def until_ended(self, job_id: uuid.UUID) -> bool:
+    async def until_ended(self, job_id: uuid.UUID, timeout_s: float = math.inf) -> bool:
         """Wait for the job's end, `CONTRACT_WAIT_S` at most; whether it has come. Also over when the client leaves."""
-        waiting = asyncio.ensure_future(until_ended(job_id, self.caller.id, self.config.contract_wait_s, stays=True))
+        timeout_s = min(timeout_s, self.config.contract_wait_s)
+        waiting = asyncio.ensure_future(until_ended(job_id, self.caller.id, timeout_s, stays=True))
         leaving = asyncio.ensure_future(self._client_leaves())
         try:
             await asyncio.wait({waiting, leaving}, return_when=asyncio.FIRST_COMPLETED)
@@ -160,12 +162,16 @@ class ContractRequest:
     async def finished(self, job_id: uuid.UUID) -> Finished:
         """The job when it is done, waited for. Raises the error that ended it, and NotReady when it takes too long."""
         if not await self.until_ended(job_id):
-            raise NotReady(
-                f"The recording takes longer than {self.config.contract_wait_s:g} s. The task goes on: ask for its "
-                f"result at /result/{job_id}.",
-                task_id=str(job_id),
-            )
+            raise self.overdue(job_id)
         return await to_thread.run_sync(self.fetch, job_id)
+
+    def overdue(self, job_id: uuid.UUID) -> NotReady:
+        """What is said of a job that goes on after `CONTRACT_WAIT_S`."""
+        return NotReady(
+            f"The recording takes longer than {self.config.contract_wait_s:g} s. The task goes on: ask for its "
+            f"result at /result/{job_id}.",
+            task_id=str(job_id),
+        )
 
     def fetch(self, job_id: uuid.UUID) -> Finished:
         """The job and its transcript, as corrected. Raises NotFound, NotReady, and the error that ended the job."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from fastapi import APIRouter, Response
-from fastapi.responses import JSONResponse, StreamingResponse
+from fastapi.responses import StreamingResponse
 
 from api.bodies.schemas import file_form
-from api.contracts import openai_answers, openai_forms, openai_request, openai_stream
+from api.contracts import openai_forms, openai_request, openai_stream, openai_waiting
 from api.contracts.contract_request import WAITING, ContractRequestDep
 from api.contracts.openai_errors import OpenAIRoute, responses
 from api.contracts.openai_forms import FORMS, Task, TranscriptionForm, TranslationForm
@@ -34,6 +34,9 @@ CREATED = 1_663_718_400
 async def transcriptions(contract: ContractRequestDep) -> Response:
     """Waits for the transcript, or streams it with stream=true. If the client goes away the task goes on.
 
+    What takes longer than 50 s is begun without the transcript: status 200, then white space every 10 s, and at last
+    the body; an error then has status 200 and OpenAI's error object as its body.
+
     curl -H "Authorization: Bearer $API_KEY" -F file=@meeting.mp3 -F model=whisper-1 $URL/v1/audio/transcriptions
     """
     return await _answer(contract, "transcribe")
@@ -47,7 +50,7 @@ async def transcriptions(contract: ContractRequestDep) -> Response:
     responses={200: {"content": {"text/plain": {}}}, **responses(*WAITING)},
 )
 async def translations(contract: ContractRequestDep) -> Response:
-    """The same with English text, whatever is spoken.
+    """The same with English text, whatever is spoken; only streams there are none.
 
     curl -H "Authorization: Bearer $API_KEY" -F file=@rede.mp3 -F model=whisper-1 $URL/v1/audio/translations
     """
@@ -89,17 +92,7 @@ async def _answer(contract: ContractRequestDep, task: Task) -> Response:
         await openai_stream.check(contract, job.id)
         body = openai_stream.events(contract, job.id, options)
         return StreamingResponse(body, media_type="text/event-stream", headers=headers | openai_stream.HEADERS)
-    transcript = (await contract.finished(job.id)).transcript
-    match options.format:
-        case "json":
-            return JSONResponse(openai_answers.json_body(transcript, options), headers=headers)
-        case "verbose_json":
-            return JSONResponse(openai_answers.verbose_body(transcript, options), headers=headers)
-        case "diarized_json":
-            return JSONResponse(openai_answers.diarized_body(transcript), headers=headers)
-        case _:
-            # text/plain also for subtitles, as OpenAI answers
-            return Response(openai_answers.text(transcript, options), media_type="text/plain", headers=headers)
+    return await openai_waiting.answer(contract, job.id, options, headers)
 
 
 def _names(config: Settings) -> dict[str, None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import ceil, log
@@ -21,6 +22,25 @@ AUDIO_TOKENS_PER_S = 10
 
 LEAST_PROBABILITY = 1e-10
 """In place of 0, which has no logarithm."""
+
+
+def body(transcript: Transcript, options: AnswerOptions) -> str:
+    """The answer in the format that was asked for."""
+    match options.format:
+        case "json":
+            return _json(json_body(transcript, options))
+        case "verbose_json":
+            return _json(verbose_body(transcript, options))
+        case "diarized_json":
+            return _json(diarized_body(transcript))
+        case "text":
+            return transcript.text + "\n"
+        case subtitles:
+            return formats.render(transcript, subtitles)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
 
 
 def json_body(transcript: Transcript, options: AnswerOptions) -> dict[str, Any]:
@@ -112,11 +132,6 @@ def speaker_letters(transcript: Transcript) -> Mapping[str | None, str]:
     """Our speakers' names in OpenAI's: A to Z, then AA, AB and so on, in the order of their first words."""
     speakers = dict.fromkeys(segment.speaker for segment in transcript.segments if segment.speaker)
     return {speaker: _letters(place) for place, speaker in enumerate(speakers)}
-
-
-def text(transcript: Transcript, options: AnswerOptions) -> str:
-    """The answer to the formats that are not JSON."""
-    return transcript.text + "\n" if options.format == "text" else formats.render(transcript, options.format)
 
 
 def usage(transcript: Transcript) -> dict[str, Any]:

@@ -1,0 +1,117 @@
+"""Answers of OpenAI's audio API that take longer than clients and proxies wait for headers, on a real gateway."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from scripts.local.stack import Stack
+from shared.config import Settings
+from shared.db import session
+from shared.errors import NoAudio
+from shared.kernel import leases
+from shared.storage import Storage
+from tests.service.contracts.openai_calls import TRANSCRIPTIONS, TRANSLATIONS, ask
+from tests.service.gateway import Caller, Gateway, finish, gateway_on, work_on
+
+HEADERS_S = 0.5
+SPACE_S = 10
+
+
+@pytest.fixture(scope="module")
+def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    home, storage = tmp_path_factory.mktemp("gateway"), Storage(environment)
+    with gateway_on(servers, home, storage, CONTRACT_HEADERS_S=str(HEADERS_S)) as running:
+        yield running
+
+
+@contextmanager
+def late(caller: Caller, content: bytes, url: str = TRANSCRIPTIONS, /, **fields: str) -> Iterator[httpx.Response]:
+    """An answer whose headers are there, while its task waits for a worker."""
+    with caller.http.stream("POST", url, files={"file": ("call.wav", content)}, data=fields) as answer:
+        assert answer.status_code == 200
+        assert caller.status(task_of(answer)) == "queued"
+        yield answer
+
+
+def task_of(answer: httpx.Response) -> uuid.UUID:
+    return uuid.UUID(answer.headers["x-task-id"])
+
+
+@pytest.mark.parametrize("name", ["json", "verbose_json", "diarized_json", "text", "srt", "vtt"])
+def test_a_late_answer_is_the_same_answer(gateway: Gateway, caller: Caller, name: str) -> None:
+    """Headers come before the task is done; behind white space the body is what an early answer has."""
+    content = os.urandom(64)
+    with late(caller, content, response_format=name) as answer:
+        finish(task_of(answer), gateway.storage, diarization=name == "diarized_json")
+        body = answer.read().decode()
+    early = ask(caller, content, response_format=name)
+    assert answer.headers["content-type"] == early.headers["content-type"]
+    assert "content-length" not in answer.headers
+    if name.endswith("json"):
+        assert body[0] == " " and answer.json() == early.json()
+    else:
+        first = "WEBVTT\n" if name == "vtt" else "\n"
+        assert body.startswith(first)
+        assert body.removeprefix(first).lstrip() == early.text.removeprefix(first).lstrip()
+
+
+def test_white_space_keeps_the_connection_alive(gateway: Gateway, caller: Caller) -> None:
+    """While the task goes on a byte comes every ten seconds, and the JSON behind them is whole."""
+    with late(caller, b"long", TRANSLATIONS) as answer:
+        began = time.monotonic()
+        pieces = answer.iter_raw()
+        first, second = next(pieces), next(pieces)
+        waited_s = time.monotonic() - began
+        finish(task_of(answer), gateway.storage)
+        rest = b"".join(pieces)
+    assert (first, second) == (b" ", b" ")
+    assert 0.5 * SPACE_S < waited_s < 3 * SPACE_S
+    assert json.loads(first + second + rest) == {"text": "Hello there. Good day."}
+
+
+@pytest.mark.parametrize("name", ["json", "text", "vtt"])
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        (lambda _, task_id: fail(task_id), "no_audio"),
+        (lambda caller, task_id: caller.http.post(f"/tasks/{task_id}/cancel"), "cancelled"),
+        (lambda caller, task_id: caller.http.delete(f"/tasks/{task_id}"), "not_found"),
+    ],
+    ids=["failed", "cancelled", "deleted"],
+)
+def test_a_late_error_is_openais_object(
+    caller: Caller, name: str, end: Callable[[Caller, uuid.UUID], object], code: str
+) -> None:
+    """Its status can no longer be told; its body is the error, behind the white space."""
+    with late(caller, os.urandom(64), response_format=name) as answer:
+        end(caller, task_of(answer))
+        body = answer.read().decode()
+    error = json.loads(body.removeprefix("WEBVTT"))["error"]
+    assert (set(error), error["code"]) == ({"message", "type", "param", "code"}, code)
+
+
+def fail(task_id: uuid.UUID) -> None:
+    with session() as work:
+        leases.fail(work, work_on(task_id, "convert"), NoAudio("Nothing can be heard."), max_attempts=1)
+
+
+@pytest.mark.parametrize(("headers_s", "status"), [("0.5", 200), ("5", 504)])
+def test_the_wait_has_an_end(
+    servers: Stack, environment: Settings, tmp_path: Path, headers_s: str, status: int
+) -> None:
+    """After CONTRACT_WAIT_S the error says where the result will be: as the status before the headers, else below."""
+    limits = {"CONTRACT_HEADERS_S": headers_s, "CONTRACT_WAIT_S": "2"}
+    with gateway_on(servers, tmp_path, Storage(environment), **limits) as hasty, hasty.caller().http as http:
+        answer = http.post(TRANSCRIPTIONS, files={"file": b"new"})
+    assert answer.status_code == status
+    assert answer.json()["error"]["code"] == "not_ready"
+    assert "/result/" in answer.json()["error"]["message"]
