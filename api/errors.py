@@ -120,5 +120,9 @@ def _methods(request: Request) -> list[str]:
     return [
         method
         for method in METHODS
-        if any(route.matches(scope | {"method": method})[0] is Match.FULL for route in request.app.routes)
+        # HEAD is possible with everything that can be read: api/middleware.py
+        if any(
+            route.matches(scope | {"method": "GET" if method == "HEAD" else method})[0] is Match.FULL
+            for route in request.app.routes
+        )
     ]

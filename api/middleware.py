@@ -1,10 +1,11 @@
-"""Around every request: its id, its log line, safe headers, and an answer when something unforeseen is raised."""
+"""Around every request: its id, its log line, safe headers, an answer when something unforeseen is raised, and HEAD."""
 
 from __future__ import annotations
 
 import re
 import time
 
+import anyio
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -77,6 +78,32 @@ class RequestContext:
                         seconds=seconds,
                     )
                 log.info("request", status=status, duration_ms=round(seconds * 1000, 1), **_about(scope))
+
+
+class Head:
+    """Answer HEAD as GET is answered, without its body. A stream ends behind its headers."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] != "HEAD":
+            await self._app(scope, receive, send)
+            return
+        as_get = {**scope, "method": "GET"}
+        with anyio.CancelScope() as work:
+
+            async def send_head(message: Message) -> None:
+                if message["type"] == "http.response.start":
+                    await send(message)
+                    await send({"type": "http.response.body", "body": b""})
+                elif message.get("more_body"):
+                    work.cancel()
+
+            try:
+                await self._app(as_get, receive, send_head)
+            finally:  # what the router has found is also for those around
+                scope.update({name: as_get[name] for name in ("route", "path_params") if name in as_get})
 
 
 def _request_id(headers: Headers) -> str:

@@ -145,8 +145,8 @@ def test_every_failure_has_the_same_body(gateway: Gateway, caller: Caller) -> No
         answer = caller.http.request(method, path)
         assert problem(answer) == (status, code)
         assert answer.json()["request_id"] == answer.headers["X-Request-Id"]
-    assert caller.http.put("/history").headers["Allow"] == "GET"
-    assert caller.http.put("/jobs").headers["Allow"] == "GET, POST"  # two routes, in two modules
+    assert caller.http.put("/history").headers["Allow"] == "GET, HEAD"
+    assert caller.http.put("/jobs").headers["Allow"] == "GET, HEAD, POST"  # two routes, in two modules
 
 
 def test_an_unforeseen_failure_tells_nothing(gateway: Gateway, caller: Caller) -> None:
@@ -198,3 +198,43 @@ def test_private_answers_are_not_kept(gateway: Gateway, caller: Caller) -> None:
     ):
         assert answer.headers["Cache-Control"] == "no-store"
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+
+
+# ---- other ways to ask
+
+
+def test_head_is_get_without_a_body(gateway: Gateway, caller: Caller) -> None:
+    """Every path that can be read answers HEAD with GET's status and type, at once and without a body; also streams."""
+    task_id, log = caller.task(), gateway.log()
+    readable = [call for call in calls(gateway) if call.method == "GET"]
+    assert len(readable) > 30
+    keys = {True: gateway.caller("admin").http, False: caller.http}
+    for path, needs_admin in (
+        *((call.address(task_id), call.needs_admin) for call in readable),
+        (f"/tasks/{uuid.uuid4()}", False),
+        ("/", False),
+        ("/docs", False),
+        ("/openapi.json", False),
+        ("/transcribe", False),
+    ):
+        head = keys[needs_admin].head(path)
+        assert head.content == b"", path
+        assert head.headers["X-Request-Id"], path
+        if path == f"/tasks/{task_id}/events":
+            assert (head.status_code, head.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
+            continue
+        read = keys[needs_admin].get(path)
+        assert (head.status_code, head.headers["Content-Type"]) == (read.status_code, read.headers["Content-Type"]), (
+            path
+        )
+    assert httpx.head(f"{gateway.url}/history", timeout=30).status_code == 401
+    assert "unexpected_error" not in gateway.log()[len(log) :]
+
+
+def test_head_is_logged_as_what_it_is(gateway: Gateway, caller: Caller) -> None:
+    """The line has the method that was sent, the task, and no error."""
+    task_id = caller.task()
+    caller.http.head(f"/tasks/{task_id}/events", headers={"X-Request-Id": "a-head"})
+    eventually(lambda: "a-head" in gateway.log(), "the line, which is written after the answer")
+    line = next(line for line in map(json.loads, gateway.log().splitlines()) if line.get("request_id") == "a-head")
+    assert (line["event"], line["method"], line["status"], line["job_id"]) == ("request", "HEAD", 200, str(task_id))
