@@ -12,7 +12,7 @@ from fastapi_offline import FastAPIOffline
 from api import VERSION, errors, startup
 from api.contracts import asr, clips, jobs, links, openai, openai_errors, whisper_service
 from api.intake.body_limits import BodyLimit
-from api.middleware import Head, RequestContext
+from api.middleware import EmptyParameters, Head, RequestContext
 from api.routes import (
     admin,
     batches,
@@ -103,6 +103,7 @@ def create_app() -> FastAPI:
     errors.install(app)
     openai_errors.install(app)
     app.add_middleware(BodyLimit)
+    app.add_middleware(EmptyParameters)
     app.add_middleware(Head)
     app.add_middleware(RequestContext)  # around all the others
     return app

@@ -1,9 +1,13 @@
-"""Around every request: its id, its log line, safe headers, an answer when something unforeseen is raised, and HEAD."""
+"""Around every request: its id, its log line, safe headers, an answer when something unforeseen is raised.
+
+And two manners of asking: HEAD, and parameters of a query that are empty.
+"""
 
 from __future__ import annotations
 
 import re
 import time
+from urllib.parse import unquote_to_bytes
 
 import anyio
 import structlog
@@ -18,6 +22,9 @@ from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import REQUEST_SECONDS, REQUESTS
 
 log = get_logger(__name__)
+
+MEANT_EMPTY = frozenset({b"by"})
+"""Parameters whose empty value says something: usage by nothing is a single sum."""
 
 MAX_REQUEST_ID_CHARS = 128
 NOT_IN_REQUEST_ID = re.compile(r"[^A-Za-z0-9._:-]")
@@ -104,6 +111,24 @@ class Head:
                 await self._app(as_get, receive, send_head)
             finally:  # what the router has found is also for those around
                 scope.update({name: as_get[name] for name in ("route", "path_params") if name in as_get})
+
+
+class EmptyParameters:
+    """Leave out what is empty in a query, as fields of a form are: `?encode&format=` asks for the defaults."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http":
+            pairs = scope["query_string"].split(b"&")
+            scope["query_string"] = b"&".join(pair for pair in pairs if not _is_empty(pair))
+        await self._app(scope, receive, send)
+
+
+def _is_empty(pair: bytes) -> bool:
+    name, _, value = pair.partition(b"=")
+    return name not in MEANT_EMPTY and not unquote_to_bytes(value.replace(b"+", b" ")).strip()
 
 
 def _request_id(headers: Headers) -> str:

@@ -1,8 +1,8 @@
-"""Fields that take one of a few texts."""
+"""Fields that take one of a few texts, and those that take true or false."""
 
 from __future__ import annotations
 
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
 from pydantic import BeforeValidator, ValidationInfo
 
@@ -19,3 +19,12 @@ def one_of(choices: Any) -> BeforeValidator:
         return value
 
     return BeforeValidator(check)
+
+
+def trimmed(value: object) -> object:
+    """A text without the spaces around it."""
+    return value.strip() if isinstance(value, str) else value
+
+
+Switch = Annotated[bool, BeforeValidator(trimmed)]
+"""A parameter of a query that is true or false."""

@@ -21,13 +21,16 @@ from pydantic import (
 from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
-from api.bodies.choices import one_of
+from api.bodies.choices import one_of, trimmed
 from shared.errors import InvalidRequest
 from shared.languages import language_code
 from shared.options import JobNotes, JobOptions, Priority, Tags, WebhookUrl
 
 ALIASES: Mapping[str, str] = {"lang": "language", "response_format": "format"}
 """Other names of a field."""
+
+FREE_TEXT = frozenset({"prompt", "hotwords", "reference"})
+"""Fields in which spaces at the ends are kept. In all others ` true ` is true."""
 
 _YES, _NO = ("true", "1", "yes", "on"), ("false", "0", "no", "off")
 
@@ -93,7 +96,13 @@ class Parameters(JobNotes, JobOptions):
     @model_validator(mode="before")
     @classmethod
     def _by_name(cls, fields: Mapping[str, object]) -> dict[str, object]:
-        values = by_name({name: value for name, value in fields.items() if value is not None and str(value).strip()})
+        values = by_name(
+            {
+                name: value if name in FREE_TEXT else trimmed(value)
+                for name, value in fields.items()
+                if value is not None and str(value).strip()
+            }
+        )
         if "languages" in values:
             values |= _languages(str(values.pop("languages")), str(values.get("language", "auto")))
         return values

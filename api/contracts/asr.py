@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Query, Response
 
+from api.bodies.choices import Switch
 from api.bodies.schemas import file_form
 from api.contracts.contract_request import WAITING, ContractRequest, ContractRequestDep, Finished
 from api.contracts.openai_answers import verbose_segment
@@ -40,7 +41,7 @@ HEADER_OF_RAW_PCM = struct.pack(
 )
 """encode=false means signed 16-bit mono samples at 16 kHz and nothing before them."""
 
-Encode = Annotated[bool, Query(description="false: the file holds bare 16-bit mono samples at 16 kHz")]
+Encode = Annotated[Switch, Query(description="false: the file holds bare 16-bit mono samples at 16 kHz")]
 Speakers = Annotated[int | None, Query(ge=1, le=50, description="Only with diarize=true")]
 
 
@@ -57,9 +58,9 @@ async def asr(
     task: Annotated[Literal["transcribe", "translate"], Query()] = "transcribe",
     language: Annotated[str, Query(description="Code such as en; empty means detect")] = "",
     initial_prompt: Annotated[str, Query(max_length=2000)] = "",
-    vad_filter: Annotated[bool, Query(description="Silence is left out in any case")] = False,
-    word_timestamps: Annotated[bool, Query(description="Put words into json")] = False,
-    diarize: Annotated[bool, Query(description="Say who spoke when")] = False,
+    vad_filter: Annotated[Switch, Query(description="Silence is left out in any case")] = False,
+    word_timestamps: Annotated[Switch, Query(description="Put words into json")] = False,
+    diarize: Annotated[Switch, Query(description="Say who spoke when")] = False,
     min_speakers: Speakers = None,
     max_speakers: Speakers = None,
     output: Output = "txt",

@@ -13,6 +13,7 @@ from pydantic import BaseModel, Field
 from uuid_utils.compat import uuid7
 
 from api import deletion
+from api.bodies.choices import Switch
 from api.bodies.schemas import file_form
 from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
@@ -28,7 +29,7 @@ router = APIRouter(prefix="/api", tags=["clips"])
 
 USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
 
-Diarize = Annotated[bool, Query(description="Say who spoke when; false is faster")]
+Diarize = Annotated[Switch, Query(description="Say who spoke when; false is faster")]
 
 
 class ClipUploaded(BaseModel):

@@ -41,7 +41,7 @@ def read(upload: Upload, task: Task, config: Settings) -> tuple[JobSpec, AnswerO
     """Check the whole form. Raises InvalidRequest and ModelNotAllowed."""
     form = _form(upload, FORMS[task])
     options = _options(form, task)
-    model = (form.model or "auto").strip()
+    model = form.model or "auto"
     values = {
         "task": task,
         "model": config.openai_aliases.get(model, model),
@@ -63,13 +63,16 @@ def read(upload: Upload, task: Task, config: Settings) -> tuple[JobSpec, AnswerO
 
 def _form(upload: Upload, model: type[Form]) -> Form:
     """The fields that are not empty, lists under their names without brackets, and a strategy in parts as one."""
-    values: dict[str, Any] = {name: value for name, value in upload.fields.items() if value.strip()}
+    values: dict[str, Any] = {
+        name: value if name == "prompt" else value.strip() for name, value in upload.fields.items() if value.strip()
+    }
     parts = {name: values.pop(name) for name in STRATEGY_PARTS & values.keys()}
     if STRATEGY_TYPE in parts:
         values.setdefault("chunking_strategy", parts[STRATEGY_TYPE])
     for name in list_names(model):
-        if texts := [*upload.lists.get(name, ()), *upload.lists.get(f"{name}[]", ())]:
-            values[name] = texts
+        texts = [*upload.lists.get(name, ()), *upload.lists.get(f"{name}[]", ())]
+        if filled := [text.strip() for text in texts if text.strip()]:
+            values[name] = filled
     return model.model_validate(values)
 
 

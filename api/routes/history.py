@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.bodies import views
+from api.bodies.choices import Switch
 from api.bodies.tasks import History
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep
 from api.errors import responses
@@ -64,7 +65,7 @@ def exported(
     caller: DetachedCallerDep,
     filters: FiltersDep,
     format: Annotated[Literal["csv", "ndjson"], Query(description="A table, or a JSON object per line")] = "csv",
-    text: Annotated[bool, Query(description="With the transcripts' text")] = False,
+    text: Annotated[Switch, Query(description="With the transcripts' text")] = False,
 ) -> StreamingResponse:
     """All that the filters of GET /history let through, newest first, in one answer of any length.
 

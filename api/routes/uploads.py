@@ -14,6 +14,7 @@ from uuid_utils.compat import uuid7
 
 from api import deletion, limits
 from api.bodies import upload_views, views
+from api.bodies.choices import Switch
 from api.bodies.schemas import BYTES, described, request_body
 from api.bodies.uploads import NewUpload, ReceivedPart, UploadDetail, UploadInfo, UploadReceipt, Uploads
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, SettingsDep, StorageDep, SubmitterDep
@@ -58,7 +59,7 @@ LOOK_AGAIN_S = 0.5
 
 PageSize = Annotated[int, Query(alias="limit", ge=1, le=1000, description="Parts per answer")]
 FirstPart = Annotated[int, Query(ge=1, le=MAX_PARTS, description="`next_part` of the answer before")]
-OnlyMissing = Annotated[bool, Query(description="Only parts that are still to be sent")]
+OnlyMissing = Annotated[Switch, Query(description="Only parts that are still to be sent")]
 
 
 @router.post(

@@ -18,7 +18,7 @@ from shared.db import session
 from shared.models import Job
 from shared.options import JobOptions
 from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_on
+from tests.service.gateway import TRANSCRIPT, Caller, Gateway, eventually, finish, gateway_on
 
 
 @pytest.fixture(scope="module")
@@ -238,3 +238,18 @@ def test_head_is_logged_as_what_it_is(gateway: Gateway, caller: Caller) -> None:
     eventually(lambda: "a-head" in gateway.log(), "the line, which is written after the answer")
     line = next(line for line in map(json.loads, gateway.log().splitlines()) if line.get("request_id") == "a-head")
     assert (line["event"], line["method"], line["status"], line["job_id"]) == ("request", "HEAD", 200, str(task_id))
+
+
+def test_an_empty_parameter_counts_as_left_out(gateway: Gateway, caller: Caller) -> None:
+    """In every query, whatever the parameter's type; only for `by` it means something."""
+    task_id = caller.task()
+    finish(task_id, gateway.storage)
+    plain = caller.http.get(f"/result/{task_id}")
+    for query in ("format=", "format", "format=%20&max_lines=&version=", "response_format=&timestamp_granularity=+"):
+        answer = caller.http.get(f"/result/{task_id}?{query}")
+        assert (answer.status_code, answer.text) == (200, plain.text), query
+    for path in ("/history?limit=&status=&batch_id=&since=", "/uploads?state=&limit=", "/webhooks/deliveries?state="):
+        assert caller.http.get(path).status_code == 200, path
+    assert caller.http.get("/history/export?text=%20true%20&format=ndjson").json()["text"] == TRANSCRIPT.text
+    assert caller.http.get("/usage?by=").json()["items"][0]["day"] is None
+    assert problem(caller.http.get("/history?status=%20over")) == (422, "invalid_request")

@@ -71,6 +71,23 @@ def test_the_query_says_what_is_asked_for(gateway: Gateway, caller: Caller) -> N
     assert [segment["speaker"] for segment in answer.json()["segments"]] == ["spk_1", "spk_2"]
 
 
+@pytest.mark.parametrize(
+    "query",
+    [
+        "task=transcribe&encode&output=json",
+        "encode=&task=&output=json&language=&initial_prompt=&diarize=&min_speakers=&vad_filter=&word_timestamps",
+        "&&output=json&encode=%20&language=+&",
+        "encode=%20true%20&output=json&diarize=%20False+&word_timestamps=+0",
+    ],
+)
+def test_an_empty_option_means_its_default(gateway: Gateway, caller: Caller, query: str) -> None:
+    """A name without a value, an empty value and one of spaces; a boolean may have spaces around it."""
+    content = known(caller, gateway)
+    answer = caller.http.post(f"/asr?{query}", files={"audio_file": ("film.mp4", content)})
+    assert answer.status_code == 200, answer.text
+    assert answer.json() == ask(caller, content, output="json").json()
+
+
 def test_a_language_is_detected(gateway: Gateway, caller: Caller) -> None:
     """The answer of a task over the same recording: name, code and probability."""
     content = known(caller, gateway)
@@ -90,10 +107,11 @@ def test_bare_samples_get_the_header_that_they_lack(gateway: Gateway, caller: Ca
 
 
 @pytest.mark.parametrize(
-    ("query", "status"), [({"output": "docx"}, 422), ({"language": "klingon"}, 422), ({"max_speakers": "0"}, 422)]
+    "query",
+    [{"output": "docx"}, {"encode": "perhaps"}, {"language": "klingon"}, {"max_speakers": "0"}],
 )
-def test_what_is_wrong_is_refused(gateway: Gateway, caller: Caller, query: dict[str, str], status: int) -> None:
-    """An unknown output, language or bound is an error, and nothing is left of the recording."""
-    assert ask(caller, b"RIFF", **query).status_code == status
+def test_what_is_wrong_is_refused(gateway: Gateway, caller: Caller, query: dict[str, str]) -> None:
+    """An unknown output, boolean, language or bound is an error, and nothing is left of the recording."""
+    assert ask(caller, b"RIFF", **query).status_code == 422
     assert gateway.left_behind(caller) == NOTHING
     assert httpx.post(f"{gateway.url}/asr", files={"audio_file": b"RIFF"}, timeout=PATIENCE_S).status_code == 401

@@ -171,6 +171,14 @@ def test_fields_become_our_options(caller: Caller) -> None:
     assert (several["language"], several["languages"]) == (None, "de,fr")
 
 
+def test_spaces_and_empty_fields_change_nothing(caller: Caller, known: bytes) -> None:
+    """Spaces around a value are none of it, and what is empty counts as left out, in lists as well."""
+    plain = {"response_format": " json ", "stream": " False ", "model": " whisper-1 ", "temperature": " 0 "}
+    lists = {"timestamp_granularities[]": ["", " segment "], "include[]": "", "languages[]": " "}
+    answer = ask(caller, known, **plain, **lists, language="")
+    assert (answer.status_code, answer.json()) == (200, ask(caller, known).json())
+
+
 def test_a_translation_may_be_told_what_is_spoken(caller: Caller) -> None:
     """`language`, which go-openai sends, is the language of the recording; one that there is not is refused."""
     found = options(caller, TRANSLATIONS, language="German")

@@ -193,6 +193,28 @@ def test_fields_become_options() -> None:
     assert asked.priority == "batch"
 
 
+def test_spaces_around_a_value_are_none_of_it() -> None:
+    """In every field but free text, whose spaces are the sender's."""
+    asked = parse(
+        {
+            "diarization": " true ",
+            "max_speakers": " 3",
+            "format": "srt\n",
+            "model": " base ",
+            "task": " translate",
+            "temperature": " 0.2 ",
+            "track": " 2 ",
+            "priority": " batch ",
+            "prompt": " Kennedy ",
+        },
+        config(),
+    )
+    options = asked.options
+    assert (options.diarization, options.max_speakers, options.format, options.model) == (True, 3, "srt", "base")
+    assert (options.task, options.temperature, options.track, asked.priority) == ("translate", 0.2, 2, "batch")
+    assert options.prompt == " Kennedy "
+
+
 @pytest.mark.parametrize("body", [Parameters, Submission, UrlSubmission, UploadSubmission, BatchItem, NewBatch])
 def test_openapi_lists_the_fields_that_are_read(body: type[Parameters]) -> None:
     """A body's schema has every name that a request may use, and no other."""
