@@ -7,6 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
 
+from api.bodies.model_names import own_name
 from api.bodies.schemas import file_form
 from api.contracts import openai_forms, openai_request, openai_stream, openai_waiting
 from api.contracts.contract_request import WAITING, ContractRequestDep
@@ -69,14 +70,15 @@ def models(caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
 
 
 @router.get(
-    "/v1/models/{model}",
+    "/v1/models/{model:path}",  # names of the Hub have a slash
     response_model=None,
     summary="One model, as OpenAI's API shows it",
     responses=responses(Unauthorized, Forbidden, ModelNotAllowed, DatabaseUnavailable),
 )
 def model(model: str, caller: CallerDep, config: SettingsDep) -> dict[str, Any]:
-    """404 `model_not_found` for one that this server does not offer."""
-    if model not in _names(config):
+    """404 `model_not_found` for one that this server does not offer; also by its name on the Hugging Face Hub."""
+    names = _names(config)
+    if own_name(model, names) not in names:
         raise ModelNotAllowed(f"This server does not offer the model {model[:100]!r}.", parameter="model")
     return _model(model)
 

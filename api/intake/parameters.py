@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
+from api.bodies.model_names import own_name
 from api.bodies.submission import Parameters, Submission
 from shared import abilities
 from shared.config import Settings
@@ -50,6 +51,8 @@ def spec(body: Parameters, config: Settings) -> JobSpec:
     values.setdefault("mode", config.asr_mode)
     if body.model == "auto":
         values["model"] = config.whisper_model
+    else:
+        values["model"] = own_name(body.model, (config.whisper_model, *config.allowed_models))
     options = JobOptions.model_validate(values)
     notes = JobNotes.model_validate(body.model_dump(include=set(JobNotes.model_fields)))
     _check_model(options, config)

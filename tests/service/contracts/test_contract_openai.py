@@ -165,6 +165,7 @@ def test_fields_become_our_options(caller: Caller) -> None:
     )
     assert (found["model"], found["language"], found["temperature"]) == (default, "de", None)
     assert (len(found["prompt"]), found["hotwords"], found["diarization"]) == (2000, "Parley, Whisper", False)
+    assert options(caller, model="Systran/faster-whisper-base")["model"] == "base"
     other = options(caller, model="tiny", temperature="0.4", **{"languages[]": "fr"})
     assert (other["model"], other["language"], other["temperature"]) == ("tiny", "fr", 0.4)
     several = options(caller, **{"languages[]": ["fr", "de"]})
@@ -230,4 +231,7 @@ def test_models_are_openais_names_and_ours(caller: Caller) -> None:
     assert listed["object"] == "list"
     names = [entry["id"] for entry in listed["data"]]
     assert {"whisper-1", "gpt-4o-transcribe", "base", "tiny.en"} <= set(names)
+    for hub_name in ("Systran/faster-whisper-base", "openai%2Fwhisper-base"):
+        assert caller.http.get(f"/v1/models/{hub_name}").json()["id"] == hub_name.replace("%2F", "/")
+    assert error(caller.http.get("/v1/models/openai/whisper-2")) == (404, "model_not_found", "model")
     assert caller.http.get("/v1/models/whisper-1").json() == listed["data"][names.index("whisper-1")]
