@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
+from starlette.middleware.cors import CORSMiddleware
 
 from api import VERSION, errors, startup
 from api.contracts import asr, clips, jobs, links, openai, openai_errors, whisper_service
@@ -105,7 +106,12 @@ def create_app() -> FastAPI:
     app.add_middleware(BodyLimit)
     app.add_middleware(EmptyParameters)
     app.add_middleware(Head)
-    app.add_middleware(RequestContext)  # around all the others
+    app.add_middleware(RequestContext)
+    if origins := settings().allowed_origins:  # around all the others, so that a page may read every error
+        # keys come in headers, never in cookies
+        app.add_middleware(
+            CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
+        )
     return app
 
 

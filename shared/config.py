@@ -45,6 +45,12 @@ class Settings(BaseSettings):
     api_key: SecretStr | None = Field(
         None, description="First API key (all scopes); another value here makes the one before invalid"
     )
+    cors_origins: str = Field(
+        "",
+        pattern=r"^(\*|(\s*https?://[^\s/,*?#]+\s*(,|$))*)$",
+        description="Web pages that may call the API, as https://app.example or * for all, by commas; empty = none but "
+        "its own",
+    )
     max_upload_bytes: int = Field(
         5 * 1024**3, gt=0, le=10_000 * 5 * 1024**2, description="Largest upload accepted in one request, in bytes"
     )
@@ -229,6 +235,11 @@ class Settings(BaseSettings):
         """`openai_models` as a dict from OpenAI's names to ours."""
         pairs = (pair.partition("=") for pair in self.openai_models.split(",") if pair.strip())
         return {name.strip(): model.strip() or "auto" for name, _, model in pairs}
+
+    @property
+    def allowed_origins(self) -> tuple[str, ...]:
+        """`cors_origins` as a tuple, written as browsers do."""
+        return tuple(origin.strip().lower() for origin in self.cors_origins.split(",") if origin.strip())
 
     @property
     def allowed_models(self) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -253,3 +254,46 @@ def test_an_empty_parameter_counts_as_left_out(gateway: Gateway, caller: Caller)
     assert caller.http.get("/history/export?text=%20true%20&format=ndjson").json()["text"] == TRANSCRIPT.text
     assert caller.http.get("/usage?by=").json()["items"][0]["day"] is None
     assert problem(caller.http.get("/history?status=%20over")) == (422, "invalid_request")
+
+
+# ---- pages of other origins
+
+PAGE = "https://app.example"
+PREFLIGHT = {
+    "Origin": PAGE,
+    "Access-Control-Request-Method": "DELETE",
+    "Access-Control-Request-Headers": "authorization, idempotency-key",
+}
+
+
+def test_no_page_may_call_unless_it_is_listed(gateway: Gateway, caller: Caller) -> None:
+    """By default no answer allows any origin, nor does a preflight."""
+    for answer in (
+        caller.http.get("/history", headers={"Origin": PAGE}),
+        caller.http.options("/tasks/1", headers=PREFLIGHT),
+    ):
+        assert not [name for name in answer.headers if name.lower().startswith("access-control")]
+
+
+def test_listed_pages_may_call(servers: Stack, environment: Settings, tmp_path: Path) -> None:
+    """They may send every method and header and read every answer, also errors; other pages still may not."""
+    origins = f"{PAGE}, http://localhost:3000"
+    with gateway_on(servers, tmp_path, Storage(environment), CORS_ORIGINS=origins) as open_gateway:
+        http = open_gateway.caller().http
+        preflight = httpx.options(f"{open_gateway.url}/tasks/1", headers=PREFLIGHT, timeout=30)
+        assert preflight.status_code == 200
+        assert "DELETE" in preflight.headers["Access-Control-Allow-Methods"]
+        assert preflight.headers["Access-Control-Allow-Headers"] == PREFLIGHT["Access-Control-Request-Headers"]
+        for origin, path, status in (
+            (PAGE, "/history", 200),
+            ("http://localhost:3000", "/nowhere", 404),
+            (PAGE, "/v1/nowhere", 404),
+        ):
+            answer = http.get(path, headers={"Origin": origin})
+            assert answer.status_code == status
+            assert answer.headers["Access-Control-Allow-Origin"] == origin
+            assert answer.headers["Access-Control-Expose-Headers"] == "*"
+            assert "Access-Control-Allow-Credentials" not in answer.headers
+        for stranger in ("https://evil.example", f"{PAGE}.evil.example", "http://app.example", "null"):
+            assert "Access-Control-Allow-Origin" not in http.get("/history", headers={"Origin": stranger}).headers
+        http.close()

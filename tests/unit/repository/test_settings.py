@@ -8,10 +8,12 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from shared.config import Settings
 
 ROOT = Path(__file__).resolve().parents[3]
+ADDRESSES = {"database_url": "postgresql://x/y", "redis_url": "redis://x/0"}
 SECRETS = {
     "REDIS_URL": "redis://:hidden-one@localhost/0",
     "API_KEY": "hidden-two",
@@ -59,3 +61,24 @@ def test_settings_that_are_gone_or_unknown_are_ignored(monkeypatch: pytest.Monke
     }.items():
         monkeypatch.setenv(name, value)
     assert Settings().diarization_clustering == "windows"
+
+
+@pytest.mark.parametrize(
+    ("value", "origins"),
+    [
+        ("", ()),
+        ("*", ("*",)),
+        ("https://App.example", ("https://app.example",)),
+        (" http://localhost:3000 ,https://app.example,", ("http://localhost:3000", "https://app.example")),
+    ],
+)
+def test_origins_are_read_as_browsers_send_them(value: str, origins: tuple[str, ...]) -> None:
+    """A list of schemes and hosts, all of them, or none."""
+    assert Settings.model_validate({**ADDRESSES, "cors_origins": value}).allowed_origins == origins
+
+
+@pytest.mark.parametrize("value", ["app.example", "https://app.example/", "https://*.example", "*,https://a.b", "true"])
+def test_what_is_no_origin_is_refused(value: str) -> None:
+    """It would allow nobody, and no browser would say why."""
+    with pytest.raises(ValidationError, match="cors_origins"):
+        Settings.model_validate({**ADDRESSES, "cors_origins": value})
