@@ -147,7 +147,7 @@ def _parser() -> ArgumentParser:
         "--track", metavar="N", help="audio track of a video: 1, 2, ..., or all; default the first with sound"
     )
     transcribe.add_argument("--model", help="a model that the server offers; `parley doctor` lists them")
-    transcribe.add_argument("--language", help="code or English name; detected by default")
+    transcribe.add_argument("--language", help="code, tag such as pt-BR, or name; detected by default")
     transcribe.add_argument(
         "--languages", metavar="L,L", help="languages that may be spoken, separated by commas; replaces --language"
     )
@@ -178,7 +178,7 @@ def _parser() -> ArgumentParser:
     )
     history.add_argument("--tag", action="append", help="only tasks with this tag; repeat it for several")
     history.add_argument("--reference", help="only tasks with this reference")
-    history.add_argument("--language", help="only transcripts in this language")
+    history.add_argument("--language", help="only transcripts in this language: code, tag or name")
     history.add_argument(
         "--since", metavar="TIME", help="only tasks created at this time or later: 2026-03-01, or 2026-03-01T08:00:00Z"
     )

@@ -1,6 +1,7 @@
 """The languages that Whisper knows, for the gateway, which does not import it.
 
-Codes are Whisper's own: `jw` is Javanese (ISO 639-1 says jv), `yue` came with large-v3.
+Codes are Whisper's own: `jw` is Javanese (ISO 639-1 says jv), `yue` came with large-v3. Other spellings of them, as
+people and programs write languages, are in api/languages.py.
 """
 
 from __future__ import annotations
@@ -110,11 +111,3 @@ LANGUAGES: Mapping[str, str] = {
     "zh": "Chinese",
 }
 """English name by code."""
-
-_CODES = {name.lower(): code for code, name in LANGUAGES.items()}
-
-
-def language_code(language: str) -> str | None:
-    """The code of a language given by code or English name, in any case; None when there is no such language."""
-    name = language.strip().lower()
-    return name if name in LANGUAGES else _CODES.get(name)

@@ -22,8 +22,8 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from api.bodies.choices import one_of, trimmed
+from api.languages import hint, language_code
 from shared.errors import InvalidRequest
-from shared.languages import language_code
 from shared.options import JobNotes, JobOptions, Priority, Tags, WebhookUrl
 
 ALIASES: Mapping[str, str] = {"lang": "language", "response_format": "format"}
@@ -40,7 +40,9 @@ def _language(value: str) -> str | None:
         return None
     code = language_code(value)
     if code is None:
-        raise InvalidRequest("language must be auto or one of those that GET /languages lists.", parameter="language")
+        raise InvalidRequest(
+            f"language must be auto or one of those that GET /languages lists.{hint(value)}", parameter="language"
+        )
     return code
 
 
@@ -50,12 +52,14 @@ def _languages(listed: str, language: str) -> dict[str, str]:
         raise InvalidRequest(
             "languages excludes language: name the one that is spoken, or those that may be.", parameter="languages"
         )
-    codes = {language_code(name) for name in listed.split(",") if name.strip()}
-    if None in codes or not codes:
+    codes = {name: language_code(name) for name in listed.split(",") if name.strip()}
+    strange = next((name for name, code in codes.items() if code is None), "")
+    if strange or not codes:
         raise InvalidRequest(
-            "languages must be a list, separated by commas, of those that GET /languages lists.", parameter="languages"
+            f"languages must be a list, separated by commas, of those that GET /languages lists.{hint(strange)}",
+            parameter="languages",
         )
-    known = sorted(code for code in codes if code)
+    known = sorted({code for code in codes.values() if code})
     return {"language": known[0]} if len(known) == 1 else {"languages": ",".join(known)}
 
 
@@ -86,7 +90,7 @@ class Parameters(JobNotes, JobOptions):
         default_factory=tuple, description="Labels to find the task by, separated by commas"
     )
     language: Annotated[str | None, BeforeValidator(_language), WithJsonSchema({"type": "string"})] = Field(
-        "auto", validate_default=True, description="Code or English name; auto detects"
+        "auto", validate_default=True, description="Code, tag such as pt-BR, or name; auto detects"
     )
     languages: Annotated[str | None, WithJsonSchema({"type": "string"})] = Field(
         None, description="Those that may be spoken, separated by commas"

@@ -56,7 +56,7 @@ async def asr(
     contract: ContractRequestDep,
     encode: Encode = True,
     task: Annotated[Literal["transcribe", "translate"], Query()] = "transcribe",
-    language: Annotated[str, Query(description="Code such as en; empty means detect")] = "",
+    language: Annotated[str, Query(description="Code, tag or name; empty means detect")] = "",
     initial_prompt: Annotated[str, Query(max_length=2000)] = "",
     vad_filter: Annotated[Switch, Query(description="Silence is left out in any case")] = False,
     word_timestamps: Annotated[Switch, Query(description="Put words into json")] = False,

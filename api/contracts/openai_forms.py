@@ -64,7 +64,7 @@ class _Form(BaseModel):
 
     model: str | None = Field(None, description="One of GET /v1/models")
     prompt: str | None = Field(None, description="Text that sets spelling and style")
-    language: str | None = Field(None, description="Language that is spoken, as a code such as en; none means detect")
+    language: str | None = Field(None, description="Language that is spoken, as a code, tag or name; none means detect")
 
 
 class TranslationForm(_Form):

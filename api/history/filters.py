@@ -9,8 +9,8 @@ from typing import Annotated
 from fastapi import Depends, Query, Request
 
 from api.history.search import Filters
+from api.languages import hint, language_code
 from shared.errors import InvalidRequest
-from shared.languages import language_code
 from shared.states import JobState
 
 Limit = Annotated[int, Query(ge=1, le=100, description="Entries per page")]
@@ -23,7 +23,7 @@ def _filters(
     request: Request,
     status: Annotated[JobState | None, Query(description="Only tasks in this state")] = None,
     language: Annotated[
-        str | None, Query(max_length=64, description="Only in this language: a code or an English name")
+        str | None, Query(max_length=64, description="Only in this language: a code, tag or name")
     ] = None,
     model: Annotated[str | None, Query(max_length=255, description="Only transcripts that this model has made")] = None,
     tag: Annotated[
@@ -79,7 +79,9 @@ def _language(value: str | None) -> str | None:
         return None
     code = language_code(value)
     if code is None:
-        raise InvalidRequest("language must be one of those that GET /languages lists.", parameter="language")
+        raise InvalidRequest(
+            f"language must be one of those that GET /languages lists.{hint(value)}", parameter="language"
+        )
     return code
 
 

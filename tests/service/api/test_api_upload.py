@@ -102,7 +102,12 @@ def test_an_upload_becomes_a_job(gateway: Gateway, caller: Caller, size: int) ->
 
 def test_fields_may_come_before_or_after_the_file(caller: Caller) -> None:
     """The order of the form's parts does not matter."""
-    body = form_part("lang", b"fr") + form_part("file", os.urandom(9), "a.mp3") + form_part("format", b"srt") + FORM_END
+    body = (
+        form_part("lang", "Français".encode())
+        + form_part("file", os.urandom(9), "a.mp3")
+        + form_part("format", b"srt")
+        + FORM_END
+    )
     answer = caller.http.post("/transcribe", content=body, headers={"Content-Type": MULTIPART})
     job = job_of(uuid.UUID(answer.json()["task_id"]))
     assert job is not None

@@ -64,7 +64,13 @@ def test_the_query_says_what_is_asked_for(gateway: Gateway, caller: Caller) -> N
     """Language, task, prompt and the bounds of speakers become options of the task, so that the known one is found."""
     asked = {"language": "de", "task": "translate", "diarization": "true", "max_speakers": "3", "prompt": "Namen"}
     content = known(caller, gateway, **asked)
-    query = {"language": "de", "task": "translate", "diarize": "true", "max_speakers": "3", "initial_prompt": "Namen"}
+    query = {
+        "language": "de_AT",
+        "task": "translate",
+        "diarize": "true",
+        "max_speakers": "3",
+        "initial_prompt": "Namen",
+    }
     answer = ask(caller, content, output="json", **query)
     task = caller.http.get(f"/tasks/{answer.headers['x-task-id']}").json()
     assert task["cached"] is True

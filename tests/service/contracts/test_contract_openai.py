@@ -155,7 +155,7 @@ def test_fields_become_our_options(caller: Caller) -> None:
         caller,
         **{
             "model": "gpt-4o-transcribe",
-            "language": "de",
+            "language": "de-DE",
             "prompt": "x" * 5000,
             "temperature": "0",
             "keywords[]": ["Parley", "Whisper"],
@@ -168,7 +168,7 @@ def test_fields_become_our_options(caller: Caller) -> None:
     assert options(caller, model="Systran/faster-whisper-base")["model"] == "base"
     other = options(caller, model="tiny", temperature="0.4", **{"languages[]": "fr"})
     assert (other["model"], other["language"], other["temperature"]) == ("tiny", "fr", 0.4)
-    several = options(caller, **{"languages[]": ["fr", "de"]})
+    several = options(caller, **{"languages[]": ["fr-CA", "Deutsch"]})
     assert (several["language"], several["languages"]) == (None, "de,fr")
 
 

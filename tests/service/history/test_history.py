@@ -76,7 +76,9 @@ def test_each_filter_finds_its_own(caller: Caller) -> None:
     assert found(caller) == [waiting, german, call]
     assert found(caller, status="done") == [german, call]
     assert found(caller, status="queued") == [waiting]
-    assert found(caller, language="de") == found(caller, language="German") == [german]
+    assert (
+        found(caller, language="de") == found(caller, language="German") == found(caller, language="de-AT") == [german]
+    )
     assert found(caller, model="large-v3") == [german]
     assert found(caller, tag="call") == [german, call]
     assert found(caller, tag="urgent") == [waiting, call]
