@@ -186,7 +186,7 @@ def _rttm(transcript: Transcript, options: FormatOptions) -> str:
 
 def _token(name: str) -> str:
     """`name` as one field, which `<NA>`, RTTM's word for nothing, is not."""
-    return clean(name).replace(" ", "_").replace("<NA>", "_NA_") or "_"
+    return re.sub(r"\s", "_", clean(name)).replace("<NA>", "_NA_") or "_"
 
 
 def _srt(transcript: Transcript, options: FormatOptions) -> str:

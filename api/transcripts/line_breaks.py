@@ -1,4 +1,8 @@
-"""Text in pieces that stay on one line: where a line may end, with and without spaces, and how wide it is."""
+"""Text in pieces that stay on one line: where a line may end, with and without spaces, and how wide it is.
+
+Chinese and Japanese follow JIS X 4051 (kinsoku): closing marks, small kana, and signs that belong to what is before
+them begin no line; opening marks and signs of money end none; numbers stay whole. No-break spaces are kept.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +14,32 @@ from dataclasses import dataclass, replace
 from shared.transcript import Segment, Word
 
 _NEVER_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
+NO_BREAK_SPACES = "\u00a0\u2007\u202f"
+_SPACES = re.compile(r"\s+")
+_BREAKABLE = re.compile(f"[^\\S{NO_BREAK_SPACES}]")
 UNSPACED = re.compile(
-    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff"
-    "\uf900-\ufaff\uff01-\uff65\U00020000-\U0003ffff]"
+    "[\u0e00-\u0fff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff"
+    "\uf900-\ufaff\uff01-\uff9f\U00020000-\U0003ffff]"
 )  # Thai, Lao, Tibetan, Myanmar, Khmer, kana, Han and their punctuation
-_STARTS_NO_LINE = {"Pe", "Pf", "Po", "Pd", "Mn", "Mc", "Me", "Lm", "Cf"}
-_ENDS_NO_LINE = {"Ps", "Pi"}
-_LEADING_VOWELS = frozenset("เแโใไເແໂໃໄ")  # written before the consonant they belong to
+_FULL_WIDTH = re.compile("[\uff10-\uff19\uff21-\uff3a\uff41-\uff5a]")  # digits and Latin letters, written as words are
+_SYLLABLE = re.compile("[\u0f40-\u0fbc]")  # Tibetan, between two of its dots
+_STARTS_NO_LINE = {"Pe", "Pf", "Po", "Pd", "Mn", "Mc", "Me", "Lm", "Cf", "Zs"}
+_ENDS_NO_LINE = {"Ps", "Pi", "Sc", "Zs"}
+_NEVER_FIRST = frozenset(
+    "ぁぃぅぇぉっゃゅょゎゕゖァィゥェォッャュョヮヵヶㇰㇱㇲㇳㇴㇵㇶㇷㇸㇹㇺㇻㇼㇽㇾㇿｧｨｩｪｫｬｭｮｯ"  # small kana
+    "゛゜～〜℃°‰¢"  # signs behind a letter or a number
+    "ะาำๅະາຳຽ"  # vowels behind their consonant
+)
+_NEVER_LAST = frozenset("เแโใไເແໂໃໄ№＃\u1039\u17d2\u2060")
+"""Vowels before their consonant, signs before a number, what joins two letters, and the word joiner."""
+
+_FINAL_CONSONANT = re.compile("[\u1000-\u1021]\u1037?\u103a")
+"""The end of a Burmese syllable; its sign comes behind the letter."""
+
+_STAY_TOGETHER = re.compile(
+    r"\S* (?:[?!;:»›)\]}‼⁇⁈⁉][^\w\s]*)|\S*\d [%‰€£$¥]\W*|\S*(?<!\d)\d{1,3} \d{3}\W*|[«‹([{] \S+"
+)
+"""Two words with a space between that stay together, as French writes marks, amounts, groups of digits and quotes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +54,13 @@ class Unit:
 
 
 def clean(text: str) -> str:
-    """`text` on one line: control characters and runs of white space become one space, none at the ends."""
-    return " ".join(_NEVER_SHOWN.sub(" ", text).split())
+    """`text` on one line: control characters and runs of white space become one space, none at the ends. It is a
+    no-break one where all of the run was."""
+    return _SPACES.sub(_one_space, _NEVER_SHOWN.sub(" ", text)).strip()
+
+
+def _one_space(run: re.Match[str]) -> str:
+    return " " if _BREAKABLE.search(run[0]) else run[0][0]
 
 
 def units_of(segment: Segment, room: int) -> list[Unit]:
@@ -41,27 +69,44 @@ def units_of(segment: Segment, room: int) -> list[Unit]:
     Parts of a word share its time by their length, and so do the words of a segment that has only text.
     """
     units: list[Unit] = []
-    space = True
+    gap = " "  # the white space before the next part
     for word in segment.words or (Word(segment.start, segment.end, segment.text, segment.confidence),):
-        text = _NEVER_SHOWN.sub(" ", word.text)
-        space = space or text[:1].isspace()
-        for part in _parts(replace(word, text=text.strip()), space):
+        text = _SPACES.sub(_one_space, _NEVER_SHOWN.sub(" ", word.text))
+        gap = _wider(gap, text[: len(text) - len(text.lstrip())])
+        for inner_gap, part in _parts(replace(word, text=text.strip())):
+            gap = inner_gap or gap
             last = units[-1] if units else None
-            if last and not part.space and not may_break(last.text[-1], part.text[0]):
-                units[-1] = _unit(last.start, part.end, last.text + part.text, last.space)
+            if last and _is_whole(last.text, gap, part.text, room):
+                units[-1] = _unit(last.start, part.end, last.text + gap + part.text, last.space)
             else:
-                units.append(part)
-            space = False
-        space = space or text[-1:].isspace()
+                units.append(_unit(part.start, part.end, part.text, gap != ""))
+            if len(units) > 1 and not units[-1].space and _FINAL_CONSONANT.match(units[-1].text):
+                final = units.pop()
+                units[-1] = _unit(units[-1].start, final.end, units[-1].text + final.text, units[-1].space)
+            gap = ""
+        gap = _wider(gap, text[len(text.rstrip()) :])
     return [piece for unit in units for piece in ([unit] if unit.width <= room else _broken(unit, room))]
+
+
+def _wider(gap: str, other: str) -> str:
+    """Two runs of white space that follow each other, as one."""
+    return _SPACES.sub(_one_space, gap + other)
+
+
+def _is_whole(before: str, gap: str, after: str, room: int) -> bool:
+    """Whether no line ends between these two, which `gap` parts. What is wider than a line is cut at its spaces."""
+    if not gap:
+        return not may_break(before[-1], after[0])
+    is_whole = gap in NO_BREAK_SPACES or _STAY_TOGETHER.fullmatch(f"{before.split()[-1]} {after}")
+    return bool(is_whole) and width(before) + 1 + width(after) <= room
 
 
 def _unit(start: float, end: float, text: str, space: bool) -> Unit:
     return Unit(start, end, text, space, width(text))
 
 
-def _parts(word: Word, space: bool) -> Iterator[Unit]:
-    """`word` cut at white space and between the characters of scripts without spaces."""
+def _parts(word: Word) -> Iterator[tuple[str, Unit]]:
+    """`word` cut at white space, which is before each part, and between the characters of scripts without spaces."""
     per_character = (word.end - word.start) / max(1, len(word.text))
     for run in re.finditer(r"\S+", word.text):
         text, offset = run.group(), run.start()
@@ -69,16 +114,25 @@ def _parts(word: Word, space: bool) -> Iterator[Unit]:
         for first, last in zip([0, *inner], [*inner, len(text)], strict=True):
             start = word.start + per_character * (offset + first)
             end = word.end if offset + last == len(word.text) else word.start + per_character * (offset + last)
-            yield _unit(start, end, text[first:last], space if offset + first == 0 else first == 0)
+            gap = word.text[offset - 1] if offset and not first else ""
+            yield gap, _unit(start, end, text[first:last], gap != "")
 
 
 def may_break(before: str, after: str) -> bool:
     """Whether a line may end between these two characters, with no space between them."""
-    if not (UNSPACED.match(before) or UNSPACED.match(after)):
+    if not (_is_unspaced(before) or _is_unspaced(after)):
         return False
-    if unicodedata.category(after) in _STARTS_NO_LINE:
+    if after in _NEVER_FIRST or unicodedata.category(after) in _STARTS_NO_LINE:
         return False
-    return unicodedata.category(before) not in _ENDS_NO_LINE and before not in _LEADING_VOWELS
+    if before in _NEVER_LAST or unicodedata.category(before) in _ENDS_NO_LINE:
+        return False
+    if before in "，．：／" and _FULL_WIDTH.match(after):  # inside a number
+        return False
+    return not (_SYLLABLE.match(before) and _SYLLABLE.match(after))
+
+
+def _is_unspaced(letter: str) -> bool:
+    return bool(UNSPACED.match(letter)) and not _FULL_WIDTH.match(letter)
 
 
 def _broken(unit: Unit, room: int) -> Iterator[Unit]:

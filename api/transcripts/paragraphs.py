@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from api.transcripts.line_breaks import clean
+from shared.text.sentences import ends_sentence
 from shared.transcript import Segment
 
 LONG_PAUSE_S = 2.0
@@ -23,7 +24,6 @@ not words, as they mean the same in every language."""
 TOO_MUCH_S = 3 * ENOUGH_S
 """Where no sentence ever ends, as in unpunctuated text, a paragraph ends with the segment that reaches this."""
 
-_SENTENCE_END = re.compile(r"[.!?…‼⁇⁈⁉。｡．！？؟۔।॥။។៕።፧።։᠃]+[\"'”’»)\]」』）]*$")  # noqa: RUF001
 _UNSPACED_END = re.compile("[\u3000-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\uff01-\uff65\U00020000-\U0003ffff]$")
 """Chinese and Japanese: no space between sentences. Thai, Lao and Khmer have none between words, but there they do."""
 
@@ -59,7 +59,7 @@ def _ends(run: Sequence[Segment], following: Segment) -> bool:
     if last.speaker != following.speaker:
         return True
     pause_s, length_s = following.start - last.end, last.end - run[0].start
-    if _SENTENCE_END.search(clean(last.text)):
+    if ends_sentence(clean(last.text), following.text):
         return pause_s >= LONG_PAUSE_S or length_s >= ENOUGH_S
     return pause_s >= 2 * LONG_PAUSE_S or length_s >= TOO_MUCH_S
 

@@ -14,6 +14,7 @@ from itertools import accumulate
 
 from api.transcripts.line_breaks import UNSPACED, Unit, clean, units_of, width
 from api.transcripts.on_screen import LONG_PAUSE_S, PAUSE_S, Cue, CuePart, Draft, Limits, on_screen
+from shared.text.sentences import ends_clause, ends_sentence, goes_on
 from shared.transcript import Segment, Transcript
 
 MIN_LABEL_COLUMNS = 7
@@ -27,9 +28,6 @@ DASH = "- "
 
 UNKNOWN_SPEAKER = "unknown"
 """Shown instead of a speaker where the transcript has speakers and a segment has none."""
-
-_SENTENCE_END = re.compile(r"[.!?…。！？।؟][\"'”’»)\]」』）]*$")  # noqa: RUF001
-_CLAUSE_END = re.compile(r"[,;:،、，；：—–][\"'”’»)\]」』）]*$")  # noqa: RUF001
 
 Span = tuple[float, float]
 
@@ -164,7 +162,7 @@ def _passages(segments: Sequence[Segment]) -> Iterator[list[Segment]]:
 def _goes_on(before: Segment, after: Segment) -> bool:
     """Whether a sentence runs over both. Scripts without spaces often lack full stops too: there a segment is one."""
     text = before.text.strip()
-    ended = not text or _SENTENCE_END.search(text) or UNSPACED.match(text[-1])
+    ended = not text or ends_sentence(text, after.text) or UNSPACED.match(text[-1])
     return before.speaker == after.speaker and after.start - before.end < PAUSE_S and not ended
 
 
@@ -194,11 +192,14 @@ def _cut(units: list[Unit], limit: int, max_lines: int, max_cue_s: float, indent
 
 
 def _rank(units: list[Unit], count: int) -> int:
-    """How good a cut after `count` units is."""
+    """How good a cut after `count` units is. The worst is behind an abbreviation; in scripts without spaces one is as
+    good as a comma."""
     before, after = units[count - 1], units[count]
-    if _SENTENCE_END.search(before.text) or after.start - before.end >= PAUSE_S:
+    if goes_on(before.text, after.text):
+        return -1
+    if ends_sentence(before.text, after.text) or after.start - before.end >= PAUSE_S:
         return 3
-    if _CLAUSE_END.search(before.text):
+    if ends_clause(before.text) or (after.space and UNSPACED.match(before.text[-1]) and UNSPACED.match(after.text[0])):
         return 2
     return int(after.space)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import exp
 
+from shared.text.sentences import ends_sentence
 from shared.transcript import Segment, Word
 
 PAUSE_S = 1.0
@@ -18,9 +18,8 @@ MAX_SEGMENT_S = 30.0
 MS = 3
 """Decimals kept of a time: milliseconds. Whisper's own resolution is 20 ms."""
 
-SENTENCE_END = re.compile(r"[.?!…。？！؟۔।]+[\"'”’»)\]」』]*$")  # noqa: RUF001
-ABBREVIATION = re.compile(r"\W*((\w\.)+|(mr|mrs|ms|dr|prof|st|sr|jr|vs|nr|ca|bzw|sra)\.)", re.IGNORECASE)
-"""Words whose full stop does not end a sentence: initials and common titles of the languages that write them so."""
+LAST_WORDS = 3
+"""Read at the end of a sentence: French puts a space before `?` and `»`, which may then be words of their own."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +65,7 @@ class Segmenter:
         if utterance.words:
             self._last = None
             self._words += utterance.words
-            ends = (i for i in range(len(self._words) - 1, 0, -1) if _ends(self._words[i - 1], self._words[i]))
+            ends = (i for i in range(len(self._words) - 1, 0, -1) if _is_end(self._words, i))
             cut = next(ends, 0)
             pieces += sentences(self._words[:cut])
             del self._words[:cut]
@@ -123,16 +122,19 @@ def sentences(words: Sequence[Word]) -> Iterator[Segment]:
     """`words` in segments, all numbered 0, of at most `MAX_SEGMENT_S` where there is more than one word."""
     first = 0
     for last in range(len(words)):
-        if last + 1 == len(words) or _ends(words[last], words[last + 1]):
+        if last + 1 == len(words) or _is_end(words, last + 1):
             yield from _short_enough(words[first : last + 1])
             first = last + 1
 
 
-def _ends(word: Word, following: Word) -> bool:
-    if following.start - word.end >= PAUSE_S:
+def _is_end(words: Sequence[Word], place: int) -> bool:
+    """Whether a segment ends before the word at `place`."""
+    if words[place].start - words[place - 1].end >= PAUSE_S:
         return True
-    text, after = word.text.strip(), following.text.strip()
-    return bool(SENTENCE_END.search(text)) and not ABBREVIATION.fullmatch(text) and not after[:1].islower()
+    first = place - 1
+    while first > max(0, place - LAST_WORDS) and words[first].start - words[first - 1].end < PAUSE_S:
+        first -= 1
+    return ends_sentence("".join(word.text for word in words[first:place]), words[place].text)
 
 
 def _short_enough(words: Sequence[Word]) -> Iterator[Segment]:

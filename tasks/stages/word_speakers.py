@@ -6,12 +6,12 @@ from where it was: "And I'm | Sheila". A change inside a sentence moves to a nea
 
 from __future__ import annotations
 
-import re
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import pairwise
 
+from shared.text.sentences import ends_clause, has_full_stop
 from shared.transcript import Segment, SpeakerTurn, Word
 
 NEAREST_TURN_S = 1.0
@@ -30,12 +30,6 @@ INTERJECTION_WORDS = 3
 
 PAUSE_S = 0.3
 """Silence between two words at which speakers may change. Whisper's word ends are late, so real pauses are longer."""
-
-_CLAUSE_END = re.compile(r"[,;:?!…،؛؟۔।、，；：。？！።፣፥։՝၊။—–][\"'”’»)\]」』）]*$")  # noqa: RUF001
-"""Commas and the like, and the ends of sentences that go on in small letters."""
-
-_FULL_STOP = re.compile(r"\.[\"'”’»)\]]*$")  # noqa: RUF001
-"""In the middle of a segment it may be that of an abbreviation: nothing moves there, and what is there stays."""
 
 _NONE, _PAUSE, _CLAUSE, _SENTENCE = range(4)
 """How good a place is for a change of speaker: in the middle of a phrase, ..., between two sentences."""
@@ -150,11 +144,12 @@ def _place(words: Sequence[Word], starts: set[int], low: int, change: int, high:
         before, after = words[place - 1], words[place]
         if place in starts:
             return _SENTENCE
-        if _CLAUSE_END.search(before.text.rstrip()):
+        if ends_clause(before.text):
             return _CLAUSE
         return _PAUSE if after.start - before.end >= PAUSE_S else _NONE
 
-    if quality(change) > _NONE or _FULL_STOP.search(words[change - 1].text.rstrip()):
+    # a full stop inside a segment may be an abbreviation's: nothing moves there, and what is there stays
+    if quality(change) > _NONE or has_full_stop(words[change - 1].text):
         return change
     earlier = range(max(low + 1, change - REACH_WORDS), change)
     later = range(change + 1, min(high, change + REACH_WORDS + 1))

@@ -46,7 +46,23 @@ def test_a_change_of_speaker_ends_a_paragraph() -> None:
     ]
 
 
-@pytest.mark.parametrize("sentence", ["It is so.", "真的吗？", "是。", "क्या हाल है।", "هل هذا صحيح؟", "ነው።", "Really?”"])  # noqa: RUF001
+@pytest.mark.parametrize(
+    "sentence",
+    [
+        "It is so.",
+        "真的吗？",
+        "是。",
+        "क्या हाल है।",
+        "هل هذا صحيح؟",
+        "ነው።",
+        "ہے۔",
+        "Սա է։",
+        "აქ.",
+        "သည်။",
+        "Oui ! »",
+        "Really?”",
+    ],
+)
 def test_a_monologue_is_cut_at_sentences(sentence: str) -> None:
     """Without any pause, every half minute the next sentence begins a paragraph, in any script."""
     shown = list(paragraphs(talk(sentence, 15)))
@@ -63,18 +79,18 @@ def test_text_without_sentences_is_cut_all_the_same(words: str) -> None:
 def test_sentences_are_joined_as_their_script_does() -> None:
     """With a space, but in Chinese and Japanese without."""
     assert texts(said("你好。", 0, 1), said("再见。", 1, 2)) == ["你好。再见。"]
-    assert texts(said("ですか？", 0, 1), said("Yes.", 1, 2), said("はい。", 2, 3)) == ["ですか？Yes. はい。"]  # noqa: RUF001
+    assert texts(said("ですか？", 0, 1), said("Yes.", 1, 2), said("はい。", 2, 3)) == ["ですか？Yes. はい。"]
     assert texts(said("สวัสดี", 0, 1), said("ลาก่อน", 1, 2)) == ["สวัสดี ลาก่อน"]
     assert texts(said("안녕.", 0, 1), said("네.", 1, 2)) == ["안녕. 네."]
 
 
 def test_text_follows_a_correction() -> None:
     """Paragraphs come from the segments as they are now: a word put right may end a sentence."""
-    spoken = transcript_of(said("One", 0, 1), said("two.", 1 + LONG_PAUSE_S, 4))
+    spoken = transcript_of(said("One", 0, 1), said("Two.", 1 + LONG_PAUSE_S, 4))
     first, second = spoken.segments
-    assert render(spoken, "text") == "One two.\n"
+    assert render(spoken, "text") == "One Two.\n"
     corrected = replace(spoken, segments=(replace(first, text="One!"), second))
-    assert render(corrected, "text") == "One!\n\ntwo.\n"
+    assert render(corrected, "text") == "One!\n\nTwo.\n"
 
 
 def test_the_same_paragraphs_are_in_json() -> None:

@@ -1,0 +1,1 @@
+"""What holds for written text in all its languages."""
