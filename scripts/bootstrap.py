@@ -9,6 +9,7 @@ PyPI's, any other the one for CPUs if pip's own sources or TORCH_CPU_INDEX have 
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -46,9 +47,21 @@ def main() -> None:
         )
     name = sys.argv[1]
     request = accelerator_request()
-    stamps = read_stamps()
-    if stamps.get(name) == fingerprint(name) and request in (None, stamps.get("accelerator")):
+    if is_installed(name, request):
         return
+    with (ROOT / ".venv.lock").open("w") as file:  # beside .venv, which may be removed and made again
+        fcntl.flock(file, fcntl.LOCK_EX)
+        if not is_installed(name, request):  # now, after another process has perhaps done it
+            bring_up_to_date(name, request)
+
+
+def is_installed(name: str, request: str | None) -> bool:
+    stamps = read_stamps()
+    return stamps.get(name) == fingerprint(name) and request in (None, stamps.get("accelerator"))
+
+
+def bring_up_to_date(name: str, request: str | None) -> None:
+    stamps = read_stamps()
     if not PYTHON.exists() or not has_pip():
         make_environment()
         stamps = {}

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,6 +112,17 @@ def test_without_a_card_the_build_for_cpus_comes_from_pytorchs_index(project: Pr
         questions = len(project.pypi.paths) + len(pytorch.paths)
         assert project.bootstrap(TORCH_CPU_INDEX=pytorch.url).stdout == ""
         assert len(project.pypi.paths) + len(pytorch.paths) == questions
+
+
+def test_two_at_once_install_one_after_the_other(project: Project) -> None:
+    """`make check` and `make demo` in a fresh checkout: neither breaks the environment that the other one makes."""
+    shutil.rmtree(project.folder / ".venv")
+    with index([TORCH_CPU, AUDIO_CPU]) as pytorch, ThreadPoolExecutor() as both:
+        runs = [both.submit(project.bootstrap, TORCH_CPU_INDEX=pytorch.url) for _ in range(2)]
+        results = [run.result() for run in runs]
+    assert [result.returncode for result in results] == [0, 0], [r.stdout + r.stderr for r in results]
+    assert project.installed() == {"torch": "2.13.0+cpu", "torchaudio": "2.11.0"}
+    assert sum("Installing" in result.stdout for result in results) == 1
 
 
 @pytest.mark.parametrize("manner", ["silent", "stalling", "dead", "without it"])
