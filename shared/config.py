@@ -150,8 +150,7 @@ class Settings(BaseSettings):
     )
     compute_type: str = Field("auto", description="CTranslate2 type; auto = int8 on CPU, float16 on CUDA")
     cpu_threads: int = Field(0, ge=0, description="Threads per model process; 0 = all cores")
-    asr_mode: Literal["batched", "accurate"] = Field("batched", description="Default decoder; accurate = sequential")
-    asr_batch_size: int = Field(8, gt=0, description="Windows decoded together in batched mode")
+    asr_batch_size: int = Field(8, gt=0, description="Pieces of 30 s decoded together")
     shard_target_s: float = Field(
         600, ge=0, description="Longer recordings are recognised in parts of about this length, side by side; 0 = never"
     )

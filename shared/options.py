@@ -45,7 +45,7 @@ class JobOptions(BaseModel):
         None, description="Sampling temperature; none starts at 0 and rises when decoding fails"
     )
     mode: Literal["batched", "accurate"] = Field(
-        "batched", description="accurate decodes one 30 s step after another, with retries"
+        "batched", deprecated=True, description="No effect: what looks wrong is decoded again with either"
     )
     channels: Literal["mix", "split"] = Field(
         "mix", description="split recognises each channel on its own: its speaker is spk_1 (left), spk_2, ..."

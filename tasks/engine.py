@@ -100,7 +100,6 @@ class Models:
             prompt=work.options.prompt,
             hotwords=work.options.hotwords,
             temperature=work.options.temperature,
-            mode=work.options.mode,
             batch_size=self.config.asr_batch_size,
             languages=work.options.possible_languages,
         )

@@ -48,7 +48,7 @@ def spec(body: Parameters, config: Settings) -> JobSpec:
     Raises ModelNotAllowed and InvalidRequest, and InvalidUrl and BlockedAddress for `webhook_url`.
     """
     values = body.model_dump(include=set(JobOptions.model_fields), exclude_unset=True)
-    values.setdefault("mode", config.asr_mode)
+    values.pop("mode", None)  # both are the same now, so that they share their answers
     if body.model == "auto":
         values["model"] = config.whisper_model
     else:

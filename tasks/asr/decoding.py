@@ -12,14 +12,10 @@ from shared.transcript import SAMPLE_RATE, Progress
 from tasks.asr.packing import Packing
 from tasks.asr.repair import batches, repaired
 from tasks.asr.segments import Utterance
-from tasks.asr.vad import Read, Samples, Span, close_gaps
+from tasks.asr.vad import Read, Samples, Span
 from tasks.engines.recogniser import Chunk, DecodingOptions, Piece, Recogniser
 from tasks.engines.speech_errors import engine_errors
 from tasks.engines.step_down import StepDown
-
-MAX_INNER_SILENCE_S = 1.2
-"""Longest silence left inside the audio of accurate mode. With the padding of speech that is a pause of 2 s, as in
-faster-whisper's default; in batches every pause longer than the padding is taken out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,9 +25,8 @@ class TranscribeOptions:
     language : code such as "en", or None to detect it
     languages : codes of those that may be spoken; none are all that the model knows
     prompt, hotwords : shown to the decoder before every 30 s step; of the two together the last 223 tokens count
-    temperature : of sampling; None starts at 0 and rises where decoding fails (in accurate mode)
-    mode : "batched" decodes `batch_size` steps together, "accurate" one after another, with retries. A temperature
-        above 0 is always decoded as in accurate mode, because batches cannot sample
+    temperature : of sampling; None starts at 0 and rises where a piece is decoded again
+    batch_size : pieces decoded together; with a temperature above 0 it is 1, because batches cannot sample
     """
 
     model: str
@@ -40,15 +35,14 @@ class TranscribeOptions:
     prompt: str | None = None
     hotwords: str | None = None
     temperature: float | None = None
-    mode: Literal["batched", "accurate"] = "batched"
     batch_size: int = 8
     word_timestamps: bool = True
     languages: tuple[str, ...] = ()
 
     @property
-    def sequential(self) -> bool:
-        """Whether steps are decoded one after another, whatever `batch_size` is."""
-        return self.mode == "accurate" or bool(self.temperature)
+    def one_by_one(self) -> bool:
+        """Whether each chunk is decoded alone, whatever `batch_size` is."""
+        return bool(self.temperature)
 
 
 def decode(
@@ -67,15 +61,18 @@ def decode(
         options.task,
         context(options, recogniser),
         options.temperature,
-        options.sequential and recogniser.seeks,
-        options.word_timestamps,
+        word_timestamps=options.word_timestamps,
     )
+    alone = options.one_by_one and recogniser.seeks
     total = sum(packing.duration for packing in packings)
     before = position = 0.0
     for packing in packings:
-        if how.sequential:
-            packing = Packing(close_gaps(packing.spans, MAX_INNER_SILENCE_S))
-        work = partial(_behind, packing.samples(read), packing, how, recogniser, repairs and recogniser.seeks)
+        samples = packing.samples(read)
+        work = (
+            partial(_one_by_one, samples, packing, how, recogniser)
+            if alone
+            else partial(_in_batches, samples, packing, how, recogniser, repairs and recogniser.seeks)
+        )
         for piece in _guarded(step_down.keep(work)):
             position = max(position, min(before + piece.end, total))
             progress(min(1.0, position / total))
@@ -84,7 +81,7 @@ def decode(
         before += packing.duration
 
 
-def _behind(
+def _in_batches(
     samples: Samples,
     packing: Packing,
     how: DecodingOptions,
@@ -94,18 +91,23 @@ def _behind(
     last: Piece | None,
 ) -> Iterator[Piece]:
     """The pieces of the packed audio behind `last`."""
-    if how.sequential:
-        chunks = [(last.end if last else 0.0, packing.duration)]
-    else:
-        lengths = [chunk.duration for chunk in packing.chunks()]
-        bounds = zip(accumulate(lengths, initial=0.0), accumulate(lengths), strict=False)
-        chunks = [(start, end) for start, end in bounds if last is None or start > last.chunk_start]
-    if how.sequential:
-        yield from recogniser.decode(samples, chunks, how, batch_size)
-        return
-    for batch in batches(chunks, batch_size):
+    for batch in batches(_chunks_behind(packing, last), batch_size):
         pieces = recogniser.decode(samples, batch, how, batch_size)
         yield from repaired(pieces, batch, partial(_alone, samples, how, recogniser)) if repairs else pieces
+
+
+def _one_by_one(
+    samples: Samples, packing: Packing, how: DecodingOptions, recogniser: Recogniser, _: int, last: Piece | None
+) -> Iterator[Piece]:
+    """The same, each chunk decoded alone."""
+    for chunk in _chunks_behind(packing, last):
+        yield from _alone(samples, how, recogniser, chunk)
+
+
+def _chunks_behind(packing: Packing, last: Piece | None) -> list[Chunk]:
+    lengths = [chunk.duration for chunk in packing.chunks()]
+    bounds = zip(accumulate(lengths, initial=0.0), accumulate(lengths), strict=False)
+    return [(start, end) for start, end in bounds if last is None or start > last.chunk_start]
 
 
 def _alone(samples: Samples, how: DecodingOptions, recogniser: Recogniser, chunk: Chunk) -> list[Piece]:

@@ -21,8 +21,7 @@ from tasks.engines.recogniser import Recogniser
 from tasks.engines.step_down import StepDown
 
 WINDOW_S = 600.0
-"""Seconds of audio held at once: 38 MB of samples. The accurate mode needs 550 MB more while it makes the spectrogram,
-in one go; batches make theirs 30 s at a time. A window ends in a pause, and every ten minutes that costs nothing."""
+"""Seconds of audio held at once: 38 MB of samples. A window ends in a pause; every ten minutes that costs nothing."""
 
 SCAN_SHARE = 0.02
 """Part of the progress that finding speech takes: 0.04 s of 2 s for 30 s of audio with base on one core."""
@@ -174,6 +173,6 @@ def recognise(
 
 def _at_once(part: Part, options: TranscribeOptions) -> int:
     """Effective batch size. Only going below this saves memory."""
-    if options.sequential:
+    if options.one_by_one:
         return 1
     return min(options.batch_size, max((len(packing.chunks()) for packing in part.packings), default=1))

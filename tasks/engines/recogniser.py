@@ -25,7 +25,7 @@ class DecodingOptions:
     language : a code of the engine's `languages`
     context : text that sets spelling and style, shown to the decoder before each chunk; None for none
     temperature : of sampling; None starts at 0 and rises where decoding fails, for engines that can
-    sequential : one step after another, with retries, rather than several chunks at once
+    sequential : step after step through one chunk, with retries, rather than several chunks at once
     """
 
     language: str
@@ -75,7 +75,7 @@ class Recogniser(Protocol):
 
     @property
     def seeks(self) -> bool:
-        """Whether it finds its own way through audio of any length, with retries: `sequential` decoding."""
+        """Whether it finds its own way through a chunk, step after step with retries: `sequential` decoding."""
 
     def detect_language(self, samples: Samples) -> Mapping[str, float]:
         """The probability of each language, from up to 30 s. Called only where the model's abilities have it."""
@@ -88,7 +88,7 @@ class Recogniser(Protocol):
     ) -> Iterator[Piece]:
         """What is said in the chunks, in order, at most `batch_size` of them at once.
 
-        A chunk is at most 30 s. With `sequential` there is one of any length, and the engine takes its own steps in it.
+        A chunk is at most 30 s. With `sequential` there is one, and the engine takes its own steps in it.
         """
 
     def context(self, text: str) -> str:

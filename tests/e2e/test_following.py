@@ -29,7 +29,7 @@ def six_times(recording: Path) -> bytes:
 def test_a_recording_can_be_read_while_it_is_recognised(http: httpx.Client) -> None:
     """The segments on the stream are the words of the result, and the first of them come before the work is done."""
     files = {"file": ("calls.wav", six_times(sample_call()))}
-    sent = http.post("/transcribe", files=files, data={"model": "base", "mode": "accurate", "language": "en"})
+    sent = http.post("/transcribe", files=files, data={"model": "base", "language": "en"})
     task_id = sent.json()["task_id"]
     lines = {"Accept": "application/x-ndjson"}
     with http.stream("GET", f"/tasks/{task_id}/events", headers=lines, timeout=TIMEOUT_S) as answer:

@@ -36,7 +36,7 @@ def test_gateways_restart_under_a_client_that_polls(trial: Trial) -> None:
 def test_a_recogniser_that_is_deleted_by_force_loses_no_job(trial: Trial) -> None:
     """Its pod goes without a word in mid-job; the one that takes its place ends the job."""
     delete = "kubectl -n parley delete pod --grace-period=0 --force -l app.kubernetes.io/name=worker-asr"
-    task_id, began = trial.client.begin(long_call(), delete, mode="accurate")
+    task_id, began = trial.client.begin(long_call(), delete, prompt="force")
     trial.client.done(task_id)
     assert trial.client.ask(f"began {task_id}") > began
     trial.cluster.rolled_out()

@@ -14,7 +14,7 @@ from tasks.asr.language import Language
 from tasks.asr.vad import Samples
 from tasks.engines.faster_whisper import FasterWhisper
 from tasks.stages.transcribe import transcribe
-from tests.model.test_transcribe import JFK, LIBRIVOX, Mode, ignore, reader, recording
+from tests.model.test_transcribe import JFK, LIBRIVOX, ignore, reader, recording
 
 FRENCH = fixture("french.txt").read_text().strip()
 
@@ -37,8 +37,8 @@ def french() -> Samples:
     return np.tile(np.concatenate([recording("french.wav"), np.zeros(SAMPLE_RATE // 2, np.float32)]), 4)
 
 
-def recognise(samples: Samples, model: FasterWhisper, mode: Mode = "batched", **more: object) -> Transcription:
-    options = TranscribeOptions("base", mode=mode, **more)  # type: ignore[arg-type]
+def recognise(samples: Samples, model: FasterWhisper, **more: object) -> Transcription:
+    options = TranscribeOptions("base", **more)  # type: ignore[arg-type]
     return transcribe(reader(samples), len(samples) / SAMPLE_RATE, options, model, ignore)
 
 
@@ -54,9 +54,8 @@ def mixed(result: Transcription) -> list[tuple[float, float]]:
     ]
 
 
-@pytest.mark.parametrize("mode", ["batched", "accurate"])
 def test_each_passage_is_recognised_in_its_language(
-    mode: Mode, base: FasterWhisper, english: Samples, english_text: str, french: Samples
+    base: FasterWhisper, english: Samples, english_text: str, french: Samples
 ) -> None:
     """French between English is French text, told of with its place; progress and segments come in order."""
     samples = np.concatenate([english, french, recording("jfk.wav")])
@@ -66,7 +65,7 @@ def test_each_passage_is_recognised_in_its_language(
     result = transcribe(
         reader(samples),
         len(samples) / SAMPLE_RATE,
-        TranscribeOptions("base", mode=mode),
+        TranscribeOptions("base"),
         base,
         shares.append,
         finished=finished.extend,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import pytest
@@ -104,19 +104,19 @@ def test_batches_that_do_not_fit_give_the_same_words(config: Settings, talk: Sam
     assert "1 instead of 3" in told["smaller_batches"]
 
 
-@pytest.mark.parametrize("mode", ["batched", "accurate"])
+@pytest.mark.parametrize("temperature", [None, 0.1])
 def test_one_piece_that_does_not_fit_is_not_tried_again_where_it_is(
-    mode: Literal["batched", "accurate"], config: Settings, talk: Samples
+    temperature: float | None, config: Settings, talk: Samples
 ) -> None:
     """Where no more than one piece is decoded at once, the card is left at the first failure and no batch is blamed."""
     model, clip = Cramped(config, "tiny.en", 0), talk[: 5 * SAMPLE_RATE]
-    result, _ = recognise(clip, model, TranscribeOptions("tiny.en", mode=mode))
+    result, _ = recognise(clip, model, TranscribeOptions("tiny.en", temperature=temperature))
     assert (model.tried, codes(result)) == ([1, 1], ["moved_to_cpu"])
     assert len(words(result)) > 5
 
     stuck = Cramped(config, "tiny.en", 0, has_fallback=False)
     with pytest.raises(OutOfMemory):
-        recognise(clip, stuck, TranscribeOptions("tiny.en", mode=mode))
+        recognise(clip, stuck, TranscribeOptions("tiny.en", temperature=temperature))
     assert stuck.tried == [1]
 
 

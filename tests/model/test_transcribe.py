@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal
 
 import numpy as np
 import pytest
@@ -20,8 +19,6 @@ from tasks.stages.transcribe import transcribe
 
 JFK = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
 LIBRIVOX = ("0870", "0880", "0890", "0920", "0930")
-MODES = ("batched", "accurate")
-Mode = Literal["batched", "accurate"]
 
 
 @pytest.fixture(scope="module")
@@ -85,30 +82,27 @@ def telephone(samples: Samples) -> Samples:
 # ---- what is recognised
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_telephone_line_loses_no_speech(mode: Mode, tiny: FasterWhisper, talk: Samples, talk_text: str) -> None:
+def test_a_telephone_line_loses_no_speech(tiny: FasterWhisper, talk: Samples, talk_text: str) -> None:
     """On such a line the detector of speech stays below a half nearly everywhere: four words in five were lost."""
-    result = recognise(telephone(talk), tiny, TranscribeOptions("tiny.en", mode=mode))
+    result = recognise(telephone(talk), tiny, TranscribeOptions("tiny.en"))
     assert word_error_rate(talk_text, text(result)) < 0.25
     assert result.dropped == ()
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_quiet_voice_beside_a_loud_one_is_heard(mode: Mode, tiny: FasterWhisper, talk_text: str) -> None:
+def test_a_quiet_voice_beside_a_loud_one_is_heard(tiny: FasterWhisper, talk_text: str) -> None:
     """Every second sentence is 26 dB softer than its neighbours."""
     pause = np.zeros(SAMPLE_RATE // 2, np.float32)
     readings = [recording(f"librivox-{name}.wav") for name in LIBRIVOX]
     softened = [reading / np.float32(20 if index % 2 else 1) for index, reading in enumerate(readings)]
     samples = np.concatenate([part for reading in softened for part in (reading, pause)])
-    result = recognise(samples, tiny, TranscribeOptions("tiny.en", mode=mode))
+    result = recognise(samples, tiny, TranscribeOptions("tiny.en"))
     assert word_error_rate(talk_text.removesuffix(JFK), text(result)) < 0.15
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_the_speech_is_recognised(mode: Mode, base: FasterWhisper, jfk: Samples) -> None:
+def test_the_speech_is_recognised(base: FasterWhisper, jfk: Samples) -> None:
     """At most one word in ten is wrong, the language is found, and every word has a time and a confidence."""
     shares: list[float] = []
-    options = TranscribeOptions("base", mode=mode)
+    options = TranscribeOptions("base")
     result = transcribe(reader(jfk), len(jfk) / SAMPLE_RATE, options, base, shares.append)
     assert word_error_rate(JFK, text(result)) <= 0.10
     assert (result.language, result.model, result.duration) == ("en", "base", 11.0)
@@ -172,8 +166,7 @@ def test_a_scrap_of_sound_is_no_crash(base: FasterWhisper, jfk: Samples) -> None
 # ---- windows and parts
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_windows_neither_lose_nor_double_words(mode: Mode, base: FasterWhisper, talk: Samples, talk_text: str) -> None:
+def test_windows_neither_lose_nor_double_words(base: FasterWhisper, talk: Samples, talk_text: str) -> None:
     """Two and a half minutes are recognised, and given out, 50 s at a time, and progress moves with them; never more
     samples are asked for."""
     samples = np.tile(talk, 4)
@@ -185,7 +178,7 @@ def test_windows_neither_lose_nor_double_words(mode: Mode, base: FasterWhisper, 
         return given
 
     duration = len(samples) / SAMPLE_RATE
-    options = TranscribeOptions("base", "en", mode=mode)
+    options = TranscribeOptions("base", "en")
     given_out: list[Sequence[Segment]] = []
     shares: list[float] = []
     result = transcribe(read, duration, options, base, shares.append, finished=given_out.append, window_s=50)
@@ -210,10 +203,9 @@ def test_a_part_is_told_in_the_recordings_times(tiny: FasterWhisper, jfk: Sample
 # ---- stopping and failing
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_cancelling_stops_between_segments(mode: Mode, tiny: FasterWhisper, talk: Samples) -> None:
+def test_cancelling_stops_between_segments(tiny: FasterWhisper, talk: Samples) -> None:
     """What progress raises gets out at once: after it nothing more is decoded, and the next call is not disturbed."""
-    options = TranscribeOptions("tiny.en", mode=mode, batch_size=1)
+    options = TranscribeOptions("tiny.en", batch_size=1)
     heard: list[float] = []
 
     def stop(share: float) -> None:
@@ -254,22 +246,20 @@ def test_an_error_of_the_reader_is_not_the_engines(tiny: FasterWhisper) -> None:
 
 
 @pytest.mark.parametrize("option", ["prompt", "hotwords"])
-@pytest.mark.parametrize("mode", MODES)
-def test_prompt_and_hotwords_set_the_style(mode: Mode, option: str, tiny: FasterWhisper, jfk: Samples) -> None:
-    """Both are read in both modes: after words without capitals the sentence begins with a small letter."""
+def test_prompt_and_hotwords_set_the_style(option: str, tiny: FasterWhisper, jfk: Samples) -> None:
+    """Both are read: after words without capitals the sentence begins with a small letter."""
     style = "and so my fellow amerikans i ask you to do it for your kuntry and then what you can do"
     prompt, hotwords = (style if option == name else None for name in ("prompt", "hotwords"))
-    plain = text(recognise(jfk, tiny, TranscribeOptions("tiny.en", mode=mode)))
-    styled = text(recognise(jfk, tiny, TranscribeOptions("tiny.en", mode=mode, prompt=prompt, hotwords=hotwords)))
+    plain = text(recognise(jfk, tiny, TranscribeOptions("tiny.en")))
+    styled = text(recognise(jfk, tiny, TranscribeOptions("tiny.en", prompt=prompt, hotwords=hotwords)))
     assert (plain[:6], styled[:6]) == ("And so", "and so")
     assert word_error_rate(JFK, styled) <= 0.2
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_a_prompt_of_any_length_is_accepted(mode: Mode, tiny: FasterWhisper, jfk: Samples) -> None:
+def test_a_prompt_of_any_length_is_accepted(tiny: FasterWhisper, jfk: Samples) -> None:
     """A prompt and hotwords far beyond what the decoder can see leave room for the text."""
     prompt = " ".join(f"word{i}" for i in range(2000)) + ". " + JFK + "."
-    result = recognise(jfk, tiny, TranscribeOptions("tiny.en", mode=mode, prompt=prompt))
+    result = recognise(jfk, tiny, TranscribeOptions("tiny.en", prompt=prompt))
     assert word_error_rate(JFK, text(result)) <= 0.2
 
 
@@ -283,10 +273,9 @@ def test_the_end_of_a_long_prompt_counts(tiny: FasterWhisper) -> None:
     assert context(TranscribeOptions("tiny.en", prompt="  "), tiny) is None
 
 
-@pytest.mark.parametrize("mode", MODES)
-def test_translation_gives_english(mode: Mode, base: FasterWhisper) -> None:
+def test_translation_gives_english(base: FasterWhisper) -> None:
     """French speech comes out in English words; the language stays French."""
-    result = recognise(recording("french.wav"), base, TranscribeOptions("base", "fr", "translate", mode=mode))
+    result = recognise(recording("french.wav"), base, TranscribeOptions("base", "fr", "translate"))
     assert result.language == "fr"
     assert {"old", "judge"} <= {word.strip(".,").removesuffix("s") for word in text(result).lower().split()}
 
@@ -296,6 +285,15 @@ def test_a_temperature_is_sampled_at(tiny: FasterWhisper, jfk: Samples) -> None:
     cold, hot = (recognise(jfk, tiny, TranscribeOptions("tiny.en", temperature=t)) for t in (0.0, 1.0))
     assert cold == recognise(jfk, tiny, TranscribeOptions("tiny.en", temperature=0.0))
     assert [s.words for s in hot.segments] != [s.words for s in cold.segments]
+
+
+def test_a_temperature_holds_for_all_of_a_recording(tiny: FasterWhisper, talk: Samples, talk_text: str) -> None:
+    """Each piece is sampled alone: none is lost, none comes twice, and progress moves with them."""
+    shares: list[float] = []
+    options = TranscribeOptions("tiny.en", temperature=0.1)
+    result = transcribe(reader(talk), len(talk) / SAMPLE_RATE, options, tiny, shares.append, window_s=20)
+    assert word_error_rate(talk_text, text(result)) <= 0.15
+    assert (shares, shares[-1], len(set(shares)) > 3) == (sorted(shares), 1.0, True)
 
 
 @pytest.mark.parametrize("language", ["en-US", "EN", " en "])

@@ -78,7 +78,7 @@ def test_the_catalogue_says_what_the_workers_have(rig: Rig) -> None:
     rig.stack.start_process("worker-all")
     eventually(models_are([True, False], [False, False]), "a worker without a loaded model", PATIENCE_S)
 
-    assert submit(http, wait=str(PATIENCE_S), mode="accurate").status_code == 200
+    assert submit(http, wait=str(PATIENCE_S)).status_code == 200
     eventually(models_are([True, False], [True, False]), "its model is loaded", PATIENCE_S)
     assert doctor(rig)["said"] == f"{NAME} (loaded); default {NAME}; not installed: {ABSENT}"
 

@@ -249,10 +249,14 @@ def test_auto_and_nothing_mean_detect(fields: dict[str, str]) -> None:
     assert parse(fields, config()).options.language is None
 
 
-def test_the_servers_defaults_fill_what_is_left_out() -> None:
-    """The operator's model and decoder are used when a request names none."""
-    options = parse({}, config(whisper_model="small", asr_mode="accurate")).options
-    assert (options.model, options.mode) == ("small", "accurate")
+def test_the_servers_model_is_used_when_a_request_names_none() -> None:
+    assert parse({}, config(whisper_model="small")).options.model == "small"
+
+
+@pytest.mark.parametrize("mode", ["batched", "accurate"])
+def test_both_modes_are_one(mode: str) -> None:
+    """Clients of 0.1 name one; as both decode alike, they share their answers."""
+    assert parse({"mode": mode}, config()).options == parse({}, config()).options
 
 
 @pytest.mark.parametrize(
