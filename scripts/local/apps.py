@@ -15,6 +15,7 @@ from scripts.local.supervisor import Command
 
 ROOT = Path(__file__).resolve().parents[2]
 PROBE_TIMEOUT_S = 2
+MOST_PROCESSES = 256
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class App:
     """Nobody waits for it at start, so it leaves the processor to the others until they are up."""
 
 
-def worker(name: str, queues: str, concurrency: int, threads: int) -> App:
+def worker(name: str, queues: str, concurrency: int | str, threads: int | str) -> App:
     """A Celery worker process. `threads` bounds the OpenMP threads of each of its `concurrency` children."""
     line = f"celery -A tasks.app worker -Q {queues} -c {concurrency} -n {name}@%h -l INFO"
     return App(
@@ -40,6 +41,7 @@ def worker(name: str, queues: str, concurrency: int, threads: int) -> App:
         # Idle OpenMP threads spin by default; with two models on the same cores that costs more than it wins.
         env={
             "OMP_NUM_THREADS": str(threads),
+            "CPU_THREADS": str(threads),
             "OMP_WAIT_POLICY": "PASSIVE",
             "KMP_BLOCKTIME": "0",
             "METRICS_PORT": f"{{worker-{name}}}",
@@ -49,6 +51,22 @@ def worker(name: str, queues: str, concurrency: int, threads: int) -> App:
 
 
 CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def shares(environ: Mapping[str, str]) -> dict[str, str]:
+    """Processes and threads of the workers of models, by their names in braces: the cores are shared out evenly.
+
+    Raises ValueError for a number of processes that is none.
+    """
+    places: dict[str, str] = {}
+    for stage in ("asr", "diarize"):
+        name = f"{stage.upper()}_CONCURRENCY"
+        text = environ.get(name) or "1"
+        if not text.isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
+            raise ValueError(f"{name} is a number from 1 to {MOST_PROCESSES}, not {text}")
+        places |= {f"{stage}_concurrency": text, f"{stage}_threads": str(max(1, CORES // int(text)))}
+    return places
+
 
 API = App(
     "api",
@@ -69,8 +87,8 @@ API = App(
 )
 WORKERS = (
     worker("io", "io,cpu", concurrency=2, threads=1),
-    worker("asr", "asr", concurrency=1, threads=CORES),
-    worker("diarize", "diarize", concurrency=1, threads=CORES),
+    worker("asr", "asr", concurrency="{asr_concurrency}", threads="{asr_threads}"),
+    worker("diarize", "diarize", concurrency="{diarize_concurrency}", threads="{diarize_threads}"),
 )
 BEAT = App(
     "beat", ("celery", "-q", "-A", "tasks.app", "beat", "-s", "{schedule}", "--pidfile=", "-l", "INFO"), is_helper=True

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from scripts.local import processes
-from scripts.local.apps import APPS, ROOT, App, command
+from scripts.local.apps import APPS, ROOT, App, command, shares
 from scripts.local.home import LOOPBACK, Home, Secrets, require_free
 from scripts.local.seaweedfs import SeaweedFS
 from scripts.local.servers import Postgres, Server, Valkey
@@ -94,7 +94,8 @@ class Stack:
         return self.env["API_KEY"]
 
     def start(self) -> None:
-        """Returns when the gateway answers. Raises HomeInUse, PortTaken or StartFailed, with nothing left running."""
+        """Returns when the gateway answers. Raises HomeInUse, PortTaken, StartFailed or ValueError, and leaves nothing
+        running."""
         self.home.acquire()
         try:
             for name in processes.end_stale(self.home.pids, self.home.path):
@@ -239,6 +240,7 @@ class Stack:
             "proxies": self._environ.get("TRUSTED_PROXIES") or "",
             "flower_port": str(self._ports["flower"]),
             "schedule": str(self.home.data / "beat-schedule"),
+            **shares(self._environ),
         }
         urgent = [app for app in self._apps if not app.is_helper]
         helpers = [app for app in self._apps if app.is_helper]

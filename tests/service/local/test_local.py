@@ -21,6 +21,7 @@ import redis
 
 from scripts.bench.soak.truth import bare_environment
 from scripts.local import processes
+from scripts.local.apps import WORKERS, shares
 from scripts.local.home import Home, HomeInUse, PortTaken
 from scripts.local.stack import Stack
 from scripts.local.supervisor import Command, StartFailed, Supervisor
@@ -294,3 +295,22 @@ def test_what_a_killed_supervisor_left_is_ended_at_the_next_start(tmp_path: Path
     assert processes.members(left.pid) == []
     assert not home.pids.exists()
     home.release()
+
+
+def test_processes_of_models_share_the_cores(tmp_path: Path) -> None:
+    """ASR_CONCURRENCY is how many recognise side by side; together they have as many threads as there are cores."""
+    workers = tuple(app for app in WORKERS if app.name == "worker-asr")
+    settings = {"ASR_CONCURRENCY": "2", "PRELOAD_MODELS": "false"}
+    with Stack(tmp_path / "home", apps=workers, environ=bare_environment() | settings) as stack:
+        pid = stack.pid("worker-asr")
+        assert pid is not None
+        eventually(lambda: len(psutil.Process(pid).children()) == 2, "two processes of the pool")
+        environment = psutil.Process(pid).environ()
+    share = str(max(1, len(os.sched_getaffinity(0)) // 2))
+    assert (environment["CPU_THREADS"], environment["OMP_NUM_THREADS"]) == (share, share)
+
+
+@pytest.mark.parametrize("number", ["0", "x", "-1", "1.5", "257"])
+def test_a_number_of_processes_that_is_none_is_refused(number: str) -> None:
+    with pytest.raises(ValueError, match="DIARIZE_CONCURRENCY is a number from 1 to 256, not"):
+        shares({"DIARIZE_CONCURRENCY": number})
