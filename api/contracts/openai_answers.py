@@ -32,7 +32,7 @@ def body(transcript: Transcript, options: AnswerOptions) -> str:
         case "verbose_json":
             return _json(verbose_body(transcript, options))
         case "diarized_json":
-            return _json(diarized_body(transcript))
+            return _json(diarized_body(transcript, options))
         case "text":
             return transcript.text + "\n"
         case subtitles:
@@ -93,30 +93,42 @@ def verbose_segment(segment: Segment, temperature: float) -> dict[str, Any]:
     }
 
 
-def diarized_body(transcript: Transcript) -> dict[str, Any]:
-    """The answer to response_format=diarized_json."""
-    return {
+def diarized_body(transcript: Transcript, options: AnswerOptions) -> dict[str, Any]:
+    """The answer to response_format=diarized_json. With words it is also what WhisperX's servers answer."""
+    segments = list(diarized_segments(transcript, words=options.words))
+    body: dict[str, Any] = {
         "task": "transcribe",
         "duration": _rounded(transcript.duration),
         "text": transcript.text,
-        "segments": list(diarized_segments(transcript)),
-        "usage": usage(transcript),
+        "segments": segments,
     }
+    if options.words:
+        body["word_segments"] = [word for segment in segments for word in segment["words"]]
+    body["usage"] = usage(transcript)
+    return body
 
 
-def diarized_segments(transcript: Transcript, ids: Sequence[str] = ()) -> Iterator[dict[str, Any]]:
+def diarized_segments(
+    transcript: Transcript, ids: Sequence[str] = (), *, words: bool = False
+) -> Iterator[dict[str, Any]]:
     """Segments with their speakers, which are also the events of a stream, in which they have `ids`."""
     letters = speaker_letters(transcript)
     names = ids or [segment_id(segment.id) for segment in transcript.segments]
     for name, segment in zip(names, transcript.segments, strict=True):
-        yield {
+        speaker = letters.get(segment.speaker, UNKNOWN)
+        body: dict[str, Any] = {
             "type": "transcript.text.segment",
             "id": name,
             "start": _rounded(segment.start),
             "end": _rounded(segment.end),
             "text": segment.text,
-            "speaker": letters.get(segment.speaker, UNKNOWN),
+            "speaker": speaker,
         }
+        if words:
+            body["words"] = [
+                {**_word(word), "score": _rounded(word.confidence), "speaker": speaker} for word in segment.words
+            ]
+        yield body
 
 
 def segment_id(number: int) -> str:

@@ -21,6 +21,9 @@ Strategy = Literal["auto", "server_vad"]
 STREAMED = ("json", "text", "diarized_json")
 """Formats that make sense piece by piece. With any other `stream` is ignored, as OpenAI does for whisper-1."""
 
+WITH_WORDS = ("verbose_json", "diarized_json")
+"""Formats that have room for words. OpenAI's diarized_json has none; servers of WhisperX put them there."""
+
 STRATEGY_TYPE = "chunking_strategy[type]"
 STRATEGY_PARTS = frozenset(
     {
@@ -98,9 +101,9 @@ class TranscriptionForm(_Form):
     @classmethod
     def _are_shown(cls, granularities: list[Granularity], form: ValidationInfo) -> list[Granularity]:
         # `segment` is the default, which some clients send with every format
-        if "word" in granularities and form.data["response_format"] != "verbose_json":
+        if "word" in granularities and form.data["response_format"] not in WITH_WORDS:
             raise InvalidRequest(
-                "timestamp_granularities[]=word needs response_format=verbose_json.",
+                "timestamp_granularities[]=word needs response_format=verbose_json or diarized_json.",
                 parameter="timestamp_granularities",
             )
         return granularities

@@ -94,9 +94,8 @@ def _ending(transcript: Transcript, told: _Told, options: AnswerOptions) -> Iter
             if piece := transcript.text[len(told.text) : start + len(segment.text.strip())]:
                 yield told.delta(piece, openai_answers.confidences(segment.words))
     if options.format == "diarized_json":
-        yield from openai_answers.diarized_segments(
-            transcript, told.segment_ids(places if goes_on else [-1] * len(places))
-        )
+        ids = told.segment_ids(places if goes_on else [-1] * len(places))
+        yield from openai_answers.diarized_segments(transcript, ids, words=options.words)
     last = {
         "type": "transcript.text.done",
         "text": transcript.text,

@@ -78,12 +78,13 @@ def test_verbose_json_has_segments_unless_only_words_are_asked_for(caller: Calle
 
 @pytest.mark.parametrize("name", ["json", "text", "srt", "vtt", "diarized_json"])
 def test_segments_may_be_asked_for_with_every_format(caller: Caller, known: bytes, name: str) -> None:
-    """timestamp_granularities[]=segment, the default, changes no answer; words are in verbose_json only."""
+    """timestamp_granularities[]=segment, the default, changes no answer; words need a format that has them."""
     plain = ask(caller, known, response_format=name)
     asked = ask(caller, known, response_format=name, **{"timestamp_granularities[]": "segment"})
     assert (asked.status_code, asked.text) == (200, plain.text)
     words = ask(caller, known, response_format=name, **{"timestamp_granularities[]": ["word", "segment"]})
-    assert error(words) == (400, "invalid_request", "timestamp_granularities")
+    if name != "diarized_json":
+        assert error(words) == (400, "invalid_request", "timestamp_granularities")
 
 
 def test_diarized_json_names_speakers_by_letters(caller: Caller, known: bytes) -> None:
@@ -94,6 +95,26 @@ def test_diarized_json_names_speakers_by_letters(caller: Caller, known: bytes) -
         ("B", "transcript.text.segment", "seg_1"),
     ]
     assert (body["task"], body["duration"], body["text"]) == ("transcribe", 2.0, "Hello there. Good day.")
+
+
+@pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
+@pytest.mark.parametrize("granularities", [["word"], ["word", "segment"]])
+def test_diarized_json_has_words_as_whisperx_does(
+    caller: Caller, known: bytes, name: str, granularities: list[str]
+) -> None:
+    """With the granularity `word` segments have words with score and speaker, which `word_segments` lists again."""
+    plain = ask(caller, known, response_format="diarized_json").json()
+    asked = ask(caller, known, response_format="diarized_json", **{name: granularities}).json()
+    words = [segment.pop("words") for segment in asked["segments"]]
+    assert words == [
+        [
+            {"word": "Hello", "start": 0.0, "end": 0.4, "score": 0.9, "speaker": "A"},
+            {"word": "there.", "start": 0.5, "end": 1.0, "score": 0.8, "speaker": "A"},
+        ],
+        [{"word": "Good day.", "start": 1.2, "end": 2.0, "score": 0.7, "speaker": "B"}],
+    ]
+    assert asked.pop("word_segments") == words[0] + words[1]
+    assert asked == plain
 
 
 def test_text_and_subtitles_are_plain_text(caller: Caller, known: bytes) -> None:

@@ -44,6 +44,15 @@ def test_a_diarized_stream_has_segments_with_speakers(caller: Caller, known: byt
     assert [(event["speaker"], event["start"]) for event in segments] == [("A", 0.0), ("B", 1.2)]
 
 
+def test_segments_of_a_stream_have_words_where_they_are_asked_for(caller: Caller, known: bytes) -> None:
+    """With the granularity `word` each segment's event has its words."""
+    words = {"timestamp_granularities[]": "word"}
+    found = events(ask(caller, known, stream="true", response_format="diarized_json", **words))
+    spoken = [event["words"] for event in found if event["type"] == "transcript.text.segment"]
+    assert [[word["word"] for word in segment] for segment in spoken] == [["Hello", "there."], ["Good day."]]
+    assert [{word["speaker"] for word in segment} for segment in spoken] == [{"A"}, {"B"}]
+
+
 def test_a_stream_tells_what_is_heard_at_once(gateway: Gateway, caller: Caller) -> None:
     """Segments come as deltas before the task is done, and none of them comes again at its end."""
     with caller.http.stream("POST", TRANSCRIPTIONS, files={"file": b"new"}, data={"stream": "true"}) as answer:

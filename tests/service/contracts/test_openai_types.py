@@ -29,6 +29,7 @@ EVENTS: dict[str, type[BaseModel]] = {
 }
 LOGPROBS = {"include[]": "logprobs"}
 GRANULARITIES = {"timestamp_granularities[]": ["word", "segment"]}
+WHISPERX = {"words", "word_segments"}
 
 
 def unknown(value: object) -> set[str]:
@@ -46,6 +47,7 @@ def unknown(value: object) -> set[str]:
         (TRANSCRIPTIONS, {"response_format": "verbose_json"}, TranscriptionVerbose, {"task"}),
         (TRANSCRIPTIONS, {"response_format": "verbose_json", **GRANULARITIES}, TranscriptionVerbose, {"task"}),
         (TRANSCRIPTIONS, {"response_format": "diarized_json"}, TranscriptionDiarized, set()),
+        (TRANSCRIPTIONS, {"response_format": "diarized_json", **GRANULARITIES}, TranscriptionDiarized, WHISPERX),
         (TRANSLATIONS, {}, Translation, set()),
         (TRANSLATIONS, {"response_format": "verbose_json"}, TranslationVerbose, {"task"}),
     ],
@@ -53,7 +55,7 @@ def unknown(value: object) -> set[str]:
 def test_an_answer_is_what_the_sdk_expects(
     caller: Caller, known: bytes, url: str, fields: dict[str, Any], kind: type[BaseModel], more: set[str]
 ) -> None:
-    """Every field has the SDK's type, an integer is no float, and only `task`, which OpenAI sends, is unknown to it."""
+    """Every field has the SDK's type, an integer is no float; unknown are OpenAI's own `task` and WhisperX's words."""
     read = kind.model_validate_json(ask(caller, known, url, **fields).text, strict=True)
     assert unknown(read) == more
 
