@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 from api import deletion
 from api.bodies.choices import Switch
 from api.bodies.schemas import file_form
-from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep
+from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, numbered_speaker
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from api.intake import arrival, assembly, by_upload, ingest, submission
@@ -166,9 +166,8 @@ def _submit(contract: ContractRequest, clip_id: uuid.UUID, diarize: bool) -> Job
 
 
 def _segment(segment: Segment) -> ClipSegment:
-    number = (segment.speaker or "").removeprefix("spk_")
     return ClipSegment(
-        speaker=f"SPEAKER_{number:0>2}" if number else None,
+        speaker=numbered_speaker(segment.speaker) if segment.speaker else None,
         start=segment.start,
         end=segment.end,
         text=segment.text.strip(),

@@ -6,7 +6,7 @@ import asyncio
 import math
 import uuid
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Annotated, TypeVar
 
@@ -117,8 +117,11 @@ class ContractRequest:
         repeatable: Collection[str] = (),
         file_field: str = FILE,
         preamble: bytes = b"",
+        filename: str | None = None,
     ) -> tuple[Job, T]:
         """Store the form's file and make it a job. `read` says what the fields ask for, in our words and in its own.
+
+        `filename` is the recording's where the form's is not.
 
         Raises what `read` raises, and the errors in SUBMITTING.
         """
@@ -137,8 +140,9 @@ class ContractRequest:
         )
         arrived = await arrival.store(self.request, self.storage, self.caller.id, job_id, receive, read)
         spec, options = arrived.result
+        source = replace(arrived.source, filename=filename) if filename else arrived.source
         order = submission.Order(
-            job_id, self.caller.id, arrived.source, spec, self.request.state.request_id, self.idempotency_key
+            job_id, self.caller.id, source, spec, self.request.state.request_id, self.idempotency_key
         )
         return await ingest.in_thread(submission.place, order, arrived.writer, self.storage), options
 
@@ -195,6 +199,12 @@ def failure(job: Job) -> ParleyError | None:
     if job.state == JobState.ERROR:
         return stored(job.error_code, job.error_message, status=job.state)
     return Cancelled("The task was cancelled.", status=job.state) if job.state == JobState.CANCELLED else None
+
+
+def numbered_speaker(speaker: str) -> str:
+    """A speaker as WhisperX calls them, SPEAKER_01 and so on; one whom a correction has named keeps the name."""
+    number = speaker.removeprefix("spk_")
+    return f"SPEAKER_{number:0>2}" if speaker != number and number.isdecimal() else speaker
 
 
 async def _contract_request(

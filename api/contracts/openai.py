@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import AsyncIterator
 from typing import Any
 
 from fastapi import APIRouter, Response
@@ -9,13 +11,15 @@ from fastapi.responses import StreamingResponse
 
 from api.bodies.model_names import own_name
 from api.bodies.schemas import file_form
-from api.contracts import openai_forms, openai_request, openai_stream, openai_waiting
+from api.contracts import late_answers, openai_answers, openai_errors, openai_forms, openai_request, openai_stream
 from api.contracts.contract_request import WAITING, ContractRequestDep
+from api.contracts.late_answers import LateAnswer
 from api.contracts.openai_errors import OpenAIRoute, responses
 from api.contracts.openai_forms import FORMS, Task, TranscriptionForm, TranslationForm
+from api.contracts.openai_request import AnswerOptions
 from api.dependencies import CallerDep, SettingsDep
 from shared.config import Settings
-from shared.errors import DatabaseUnavailable, Forbidden, ModelNotAllowed, Unauthorized
+from shared.errors import DatabaseUnavailable, Forbidden, ModelNotAllowed, ParleyError, Unauthorized
 
 router = APIRouter(tags=["OpenAI"], route_class=OpenAIRoute)
 
@@ -94,7 +98,24 @@ async def _answer(contract: ContractRequestDep, task: Task) -> Response:
         await openai_stream.check(contract, job.id)
         body = openai_stream.events(contract, job.id, options)
         return StreamingResponse(body, media_type="text/event-stream", headers=headers | openai_stream.HEADERS)
-    return await openai_waiting.answer(contract, job.id, options, headers)
+    # text/plain also for subtitles, as OpenAI answers
+    media_type = "application/json" if options.format.endswith("json") else "text/plain"
+    if result := await late_answers.until_headers(contract, job.id):
+        return Response(openai_answers.body(result.transcript, options), media_type=media_type, headers=headers)
+    body = _late(late_answers.LateAnswer(contract, job.id, options.format), options)
+    return StreamingResponse(body, media_type=media_type, headers=headers | late_answers.HEADERS)
+
+
+async def _late(answer: LateAnswer, options: AnswerOptions) -> AsyncIterator[str]:
+    """The body. An error is OpenAI's object, whatever the format."""
+    try:
+        async for space in answer.white_space():
+            yield space
+        transcript = (await answer.finished()).transcript
+    except ParleyError as error:
+        yield json.dumps(openai_errors.body(error), ensure_ascii=False)
+    else:
+        yield answer.rest(openai_answers.body(transcript, options))
 
 
 def _names(config: Settings) -> dict[str, None]:

@@ -73,6 +73,18 @@ def test_a_clip_is_uploaded_and_transcribed(gateway: Gateway, caller: Caller) ->
     assert again.json() == answer.json()
 
 
+def test_a_speaker_with_a_name_has_it(gateway: Gateway, caller: Caller) -> None:
+    """When a request is repeated, whoever was named by a correction is called so."""
+    clip_id = upload(caller)
+    transcribe(gateway, caller, clip_id)
+    caller.http.headers["Idempotency-Key"] = "clip"
+    answer = caller.http.post("/api/transcribe", params={"clip_id": clip_id})
+    named = {"version": 0, "speakers": {"spk_1": "Ann"}}
+    caller.http.patch(f"/tasks/{answer.headers['x-task-id']}", json=named).raise_for_status()
+    again = caller.http.post("/api/transcribe", params={"clip_id": clip_id}).json()["segments"]
+    assert [segment["speaker"] for segment in again] == ["Ann", "SPEAKER_02"]
+
+
 def test_speakers_can_be_left_out(gateway: Gateway, caller: Caller) -> None:
     """diarize=false spares the work; what it must be else is true or false."""
     clip_id = upload(caller)
