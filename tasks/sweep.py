@@ -14,7 +14,8 @@ from tasks.app import app, ring
 log = get_logger(__name__)
 
 
-@app.task(name="parley.sweep")
+# Flower keeps 10,000 tasks: a sweep every five seconds would drive the jobs out of its list in half a day
+@app.task(name="parley.sweep", send_events=False)
 def sweep() -> None:
     """Safe to run at any time, twice at once too."""
     try:
