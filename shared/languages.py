@@ -111,3 +111,6 @@ LANGUAGES: Mapping[str, str] = {
     "zh": "Chinese",
 }
 """English name by code."""
+
+CHINESE = frozenset({"zh", "yue"})
+"""Languages whose text may be in one of several scripts."""

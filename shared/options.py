@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 
 Format = Literal["json", "text", "srt", "vtt", "tsv", "rttm"]
 Priority = Literal["interactive", "normal", "batch"]
+Script = Literal["Hans", "Hant", "Hant-HK"]
+"""Of Chinese text: simplified, traditional as in Taiwan, traditional as in Hong Kong."""
 
 PRIORITIES: dict[str, int] = {"interactive": 0, "normal": 1, "batch": 2}
 """Smaller goes first."""
@@ -37,6 +39,9 @@ class JobOptions(BaseModel):
     language: str | None = Field(None, description="Language code such as en; none means detect")
     languages: str | None = Field(
         None, max_length=400, description="Codes of the languages that may be spoken, separated by commas"
+    )
+    script: Script | None = Field(
+        None, description="Script of Chinese text: Hans, Hant (as in Taiwan) or Hant-HK; none leaves it as recognised"
     )
     task: Literal["transcribe", "translate"] = Field("transcribe", description="translate gives English text")
     prompt: str | None = Field(None, max_length=2000, description="Text that sets spelling and style")

@@ -24,7 +24,8 @@ class StageRecord:
     is_optional : its death costs the job a part of its answer, but not the answer
     applies : whether a job with these options has it
     pace : for a stage whose remaining time is forecast, what decides how fast it is, beside the device
-    writes_words : it makes or changes words; followers see those of the last such stage of a job, never earlier ones
+    writes_words : it makes or changes words; followers see those of the last such stage of a job, never earlier ones.
+        `script` does not: followers see segments in that script already
     """
 
     needs: tuple[str, ...]
@@ -41,6 +42,10 @@ class StageRecord:
 def _recognition_pace(options: Options) -> tuple[str, ...]:
     split = ("split",) if options.get("channels") == "split" else ()  # as slow as all channels one after another
     return (*split, options["model"], options["mode"])
+
+
+def _has_script(options: Options) -> bool:
+    return bool(options.get("script")) and options.get("task") != "translate"  # which gives English
 
 
 STAGES: dict[str, StageRecord] = {
@@ -66,7 +71,8 @@ STAGES: dict[str, StageRecord] = {
         pace=lambda _: ("diarize",),
     ),
     "merge": StageRecord(needs=("transcribe", "diarize"), queue="cpu", weight=2, version=3),
-    "store": StageRecord(needs=("merge",), queue="io", weight=2),
+    "script": StageRecord(needs=("merge",), queue="cpu", weight=1, options=("script",), applies=_has_script),
+    "store": StageRecord(needs=("merge", "script"), queue="io", weight=2),
 }
 """By name, each behind those that it needs."""
 

@@ -175,7 +175,10 @@ class Diarization:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The finished answer: words, segments and speakers of one recording. Old ones have no `quality`."""
+    """The finished answer: words, segments and speakers of one recording. Old ones have no `quality`.
+
+    script : that its Chinese text was put into; None where none was asked for, or nothing is Chinese
+    """
 
     language: str
     language_probability: float
@@ -186,6 +189,7 @@ class Transcript:
     turns: tuple[SpeakerTurn, ...] = ()
     warnings: tuple[Caveat, ...] = field(default=())
     quality: Quality | None = None
+    script: str | None = None
 
     @property
     def text(self) -> str:

@@ -1,6 +1,6 @@
 """The way of a recording, one task per stage. Start reading here.
 
-download -> convert -> transcribe -+-> merge -> store
+download -> convert -> transcribe -+-> merge -> script -> store
                    \\-> diarize ----+
 
 The order is data (shared/stages.py), what all stages share is in stage.py, the work itself in stages/.
@@ -17,7 +17,7 @@ from functools import partial
 from shared.intake import sources
 from shared.kernel.shards import heard_seconds, planned
 from shared.stages import STAGES
-from shared.transcript import Caveat, Diarization, Transcript, Transcription, to_json
+from shared.transcript import Caveat, Diarization, Finished, Transcript, Transcription, to_json
 from tasks import fetch, pcm
 from tasks.asr.shard_plan import plan
 from tasks.engine import Recognition, engine
@@ -26,10 +26,19 @@ from tasks.stages.convert import ConvertLimits, about_sound
 from tasks.stages.convert import convert as decode
 from tasks.stages.download import download as get
 from tasks.stages.merge import merge as join
+from tasks.stages.script import in_script, rewrite
 
 
 def _no_speakers(cause: str | None) -> Caveat:
     return Caveat("diarization_failed", f"Speakers could not be told apart ({cause}); the words are complete.")
+
+
+def _finished(work: Work) -> Finished:
+    """Tells followers of segments in the script in which the transcript will be."""
+    options = work.claim.options
+    if not STAGES["script"].applies(options.model_dump()):
+        return work.finished
+    return lambda segments: work.finished(in_script(segments, options.script or ""))
 
 
 @stage("download")
@@ -71,7 +80,7 @@ def transcribe(work: Work) -> Output:
             options=work.claim.options,
             agree_on_language=work.agree_on_language,
             progress=work.progress,
-            finished=work.finished,
+            finished=_finished(work),
         )
     )
     warnings = (*about_sound(audio.meta, shard), *transcription.warnings)
@@ -99,6 +108,14 @@ def merge(work: Work) -> Output:
     if turns and not turns.key:
         transcript = replace(transcript, warnings=(*transcript.warnings, _no_speakers(turns.error_code)))
     return Output(to_json(transcript), ".json")
+
+
+@stage("script")
+def script(work: Work) -> Output:
+    """Transcript -> the same one, its Chinese text in the script that was asked for."""
+    return Output(
+        to_json(rewrite(work.load(Transcript, work.input("merge")), work.claim.options.script or "")), ".json"
+    )
 
 
 @stage("store")

@@ -88,6 +88,9 @@ class Result(BaseModel):
     version: int = Field(description="Which version of the transcript this is; 0 is the original", examples=[0])
     language: str = Field(examples=["en"])
     language_probability: float
+    script: str | None = Field(
+        description="That Chinese text was put into; null if none was asked for", examples=["Hant"]
+    )
     duration: float
     model: str
     segments: list[ResultSegment]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     BaseModel,
@@ -22,9 +22,9 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from api.bodies.choices import one_of, trimmed
-from api.languages import hint, language_code
+from api.languages import hint, language_code, spoken
 from shared.errors import InvalidRequest
-from shared.options import JobNotes, JobOptions, Priority, Tags, WebhookUrl
+from shared.options import JobNotes, JobOptions, Priority, Script, Tags, WebhookUrl
 
 ALIASES: Mapping[str, str] = {"lang": "language", "response_format": "format"}
 """Other names of a field."""
@@ -63,6 +63,22 @@ def _languages(listed: str, language: str) -> dict[str, str]:
     return {"language": known[0]} if len(known) == 1 else {"languages": ",".join(known)}
 
 
+def _scripts(values: Mapping[str, object]) -> dict[str, str]:
+    """The script that languages such as zh-TW name. Two of them leave the text as it is recognised."""
+    names = str(values.get("languages") or values.get("language") or "").split(",")
+    scripts = {reading.script for reading in map(spoken, names) if reading and reading.script}
+    if "script" in values:
+        if scripts and values["script"] not in scripts:
+            raise InvalidRequest("script is another one than that of the language.", parameter="script")
+        return {}
+    return {"script": scripts.pop()} if len(scripts) == 1 else {}
+
+
+def _script(value: object) -> object:
+    """In any case, as subtags are written."""
+    return next((name for name in get_args(Script) if name.lower() == str(value).lower().replace("_", "-")), value)
+
+
 def _seconds(value: str) -> float:
     try:
         seconds = float(value)
@@ -95,6 +111,9 @@ class Parameters(JobNotes, JobOptions):
     languages: Annotated[str | None, WithJsonSchema({"type": "string"})] = Field(
         None, description="Those that may be spoken, separated by commas"
     )
+    script: Annotated[Script | None, one_of(Script), WithJsonSchema({"type": "string", "enum": get_args(Script)})] = (
+        Field(None, description="Script of Chinese text; zh-TW, zh-Hans and so on as language say it, too")
+    )
     priority: Annotated[Priority, one_of(Priority)] = "normal"
 
     @model_validator(mode="before")
@@ -107,6 +126,9 @@ class Parameters(JobNotes, JobOptions):
                 if value is not None and str(value).strip()
             }
         )
+        if "script" in values:
+            values["script"] = _script(values["script"])
+        values |= _scripts(values)
         if "languages" in values:
             values |= _languages(str(values.pop("languages")), str(values.get("language", "auto")))
         return values

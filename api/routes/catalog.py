@@ -22,5 +22,5 @@ def models(caller: CallerDep, work: SessionDep, config: SettingsDep) -> Models:
 
 @router.get("/languages", response_model=Languages, summary="Available languages")
 def languages(caller: CallerDep) -> Languages:
-    """By code; `language` takes the code or the name."""
+    """By code. `language` takes these codes and names, and others: docs/api.md#languages."""
     return catalog.languages()

@@ -67,6 +67,7 @@ def as_dict(transcript: Transcript, *, words: bool) -> dict[str, Any]:
     return {
         "language": transcript.language,
         "language_probability": _rounded(transcript.language_probability),
+        "script": transcript.script,
         "duration": _rounded(transcript.duration),
         "model": transcript.model,
         "segments": [_segment(segment, words) for segment in transcript.segments],

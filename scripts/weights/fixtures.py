@@ -147,6 +147,13 @@ _ALL = (
         46,
     ),
     _fixture(
+        "chinese.wav",
+        AUDIOEVAL,
+        f"{_AUDIOEVAL}/zh/pangrama.wav",
+        "b7d55e74f50d39226624506eef308be97553af66cee6334b4df1fba675ce2cc6",
+        263_192,
+    ),
+    _fixture(
         "italian.wav",
         AUDIOEVAL,
         f"{_AUDIOEVAL}/it/pangrama.wav",

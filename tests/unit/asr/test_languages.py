@@ -14,7 +14,7 @@ from langcodes import Language
 from api import VERSION
 from api.bodies.submission import Submission
 from api.intake.parameters import read
-from api.languages import hint, language_code
+from api.languages import hint, language_code, spoken
 from shared.errors import InvalidRequest
 from shared.languages import LANGUAGES
 
@@ -70,6 +70,31 @@ def test_a_language_goes_by_what_people_write(code: str, spellings: str) -> None
     """Regions, scripts, variants, old codes, parts of a wider language, and names in any language."""
     for spelling in spellings.split(" "):
         assert language_code(spelling.replace("|", " ")) == code, spelling
+
+
+@pytest.mark.parametrize(
+    ("script", "spellings"),
+    [
+        (None, "zh cmn zho yue Mandarin 中文 國語 zh-Latn zh-US zh-guoyu en-TW de-Hant Chinese|(foreign)"),
+        ("Hans", "zh-CN zh_SG zh-Hans zh-hans-hk zh-cmn-Hans cmn-Hans-CN zh-MY zh-CHS zh_CN.UTF-8 yue-Hans yue-CN"),
+        (
+            "Hans",
+            "Simplified|Chinese Chinese|(Simplified) Chinese|(China) 简体中文 中文\uff08中国\uff09 chinois|simplifié",
+        ),
+        ("Hant", "zh-TW zh_TW ZH-HANT zh-Hant-TW zh-Hant-CN cmn-Hant zh-CHT zh_TW.Big5 zho-TW Chinese|(Taiwan)"),
+        (
+            "Hant",
+            "Traditional|Chinese Chinese,|Traditional 繁體中文 正體中文 中文|(繁體) Chinese|-|Taiwan chino|tradicional",
+        ),
+        ("Hant-HK", "zh-HK zh-MO zh-Hant-HK yue-HK yue-Hant zh-yue-HK Chinese|(Hong|Kong) 中文\uff08香港\uff09"),
+        ("Hant-HK", "Chinese|(Traditional,|Hong|Kong) Chinese|(Traditional)|(Macau) Cantonese|(Traditional)"),
+    ],
+)
+def test_a_tag_or_name_of_chinese_says_its_script(script: str | None, spellings: str) -> None:
+    """By subtag, by where it is spoken, or in words; plain Chinese and other languages have none."""
+    for spelling in spellings.split(" "):
+        reading = spoken(spelling.replace("|", " "))
+        assert reading is not None and reading.script == script, spelling
 
 
 @pytest.mark.parametrize(
