@@ -23,6 +23,7 @@ FOLDERS = (
     "tests/service/callers",
     "tests/service/workers",
     "tests/service/kernel",
+    "tests/service/languages",
     "tests/service/api",
     "tests/service/contracts",
     "tests/service/history",
@@ -38,7 +39,9 @@ FOLDERS = (
 )
 """One lane takes from the front, where the tests wait, and one from the back, where they compute, until they meet."""
 
-QUICK = tuple(f"tests/unit/{room}" for room in ("engines", "asr", "evaluate", "repository", "process", "transcripts"))
+QUICK = tuple(
+    f"tests/unit/{room}" for room in ("engines", "asr", "evaluate", "repository", "process", "text", "transcripts")
+)
 """Tests that start no servers, load no models and decode nothing in a jail: less than a minute."""
 
 BY_THEMSELVES = ("tests/containers", "tests/kubernetes", "tests/fresh")

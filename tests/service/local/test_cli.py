@@ -82,10 +82,18 @@ class User:
 
     def history(self) -> list[dict[str, Any]]:
         """What the gateway says of this user's tasks."""
-        headers = {"Authorization": f"Bearer {self.env['PARLEY_API_KEY']}"}
-        answer = httpx.get(f"{self.env['PARLEY_URL']}/history", headers=headers, timeout=PATIENCE_S, trust_env=False)
-        items: list[dict[str, Any]] = answer.raise_for_status().json()["items"]
+        items: list[dict[str, Any]] = self._ask("/history")["items"]
         return items
+
+    def options(self, task_id: str) -> dict[str, Any]:
+        """What a task of this user's asks for."""
+        options: dict[str, Any] = self._ask(f"/tasks/{task_id}")["options"]
+        return options
+
+    def _ask(self, path: str) -> dict[str, Any]:
+        headers = {"Authorization": f"Bearer {self.env['PARLEY_API_KEY']}"}
+        answer = httpx.get(self.env["PARLEY_URL"] + path, headers=headers, timeout=PATIENCE_S, trust_env=False)
+        return dict(answer.raise_for_status().json())
 
 
 @pytest.fixture
@@ -114,6 +122,26 @@ def recording(path: Path, seconds: float = 0.25) -> Path:
 
 def names(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.mark.parametrize(
+    ("spelling", "language", "script"),
+    [("de_AT", "de", None), ("Français", "fr", None), ("jpn", "ja", None), ("zh-TW", "zh", "Hant")],
+)
+def test_languages_are_written_in_any_way(user: User, spelling: str, language: str, script: str | None) -> None:
+    """For transcribe, alone and in a list, and for the history; a slip is answered with what was meant."""
+    recording(user.home / "a.wav")
+    for option, value in (("--language", spelling), ("--languages", f"{spelling},English")):
+        code, _, err = user.run("transcribe", "a.wav", "-f", "json", option, value, "--force")
+        assert code == 0, err
+    listed, alone = (user.options(item["task_id"]) for item in user.history())
+    assert (alone["language"], alone["script"]) == (language, script)
+    assert (listed["languages"], listed["script"]) == (",".join(sorted({language, "en"})), script)
+    code, _, err = user.run("history", "--language", spelling)
+    assert code == 0, err
+    for command in (("transcribe", "a.wav", "--force"), ("history",)):
+        code, _, err = user.run(*command, "--language", "germn")
+        assert (code, "Did you mean German?" in err) == (1, True), err
 
 
 def test_files_and_folders_become_transcripts_once(user: User) -> None:
