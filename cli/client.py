@@ -161,7 +161,7 @@ class Server:
                 ) as response:
                     if not response.is_success:
                         response.read()
-                        raise _refusal(response)
+                        raise refusal(response)
                     self._was_there = True
                     for line in response.iter_lines():
                         away_since = None
@@ -209,9 +209,9 @@ class Server:
                 self._was_there = True
                 if response.is_success or response.status_code in takes:
                     return response
-                after_s = _retry_after_s(response)
+                after_s = retry_after_s(response)
                 if response.status_code not in BUSY or time.monotonic() + max(after_s, pause_s) > deadline:
-                    raise _refusal(response)
+                    raise refusal(response)
                 pause_s = max(after_s, pause_s)
             self._pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -248,7 +248,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _retry_after_s(response: httpx.Response) -> float:
+def retry_after_s(response: httpx.Response) -> float:
     header = response.headers.get("Retry-After", "")
     return float(header) if header.isdecimal() else 0.0
 
@@ -263,7 +263,7 @@ def _body(response: httpx.Response) -> dict[str, Any]:
     return body
 
 
-def _refusal(response: httpx.Response) -> Refused:
+def refusal(response: httpx.Response) -> Refused:
     """The server's own words where it has any; a proxy in front of it has none."""
     try:
         body = response.json()

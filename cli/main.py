@@ -18,6 +18,7 @@ from cli.failures import Exit, Failure, Refused, UsageError
 from cli.recordings import SUFFIXES
 from cli.screen import Screen, complain
 from cli.transcribe import Run, Submission, exit_code
+from cli.wyoming import bridge
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 
@@ -187,5 +188,6 @@ def _parser() -> ArgumentParser:
     command("watch", tasks.watch, "follow a task and print its text as it is recognised").add_argument(
         "task", type=_task, metavar="TASK"
     )
+    bridge.add_arguments(command("wyoming", bridge.wyoming, bridge.DOES))
     command("doctor", doctor.doctor, "check the server, the API key and this machine, and say what to fix")
     return parser
