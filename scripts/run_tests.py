@@ -30,6 +30,7 @@ FOLDERS = (
     "tests/service/uploads",
     "tests/service/webhooks",
     "tests/service/local",
+    "tests/service/wyoming",
     "tests/e2e",
     "tests/browser",
     "tests/supply",
