@@ -16,11 +16,18 @@ SUFFIXES = {"json": ".json", "text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv"
 """Formats and the endings of their files."""
 
 MEDIA = frozenset(
-    (".3gp", ".aac", ".aif", ".aiff", ".amr", ".avi", ".caf", ".flac", ".flv", ".m4a", ".m4b", ".m4v", ".mka", ".mkv",
-     ".mov", ".mp2", ".mp3", ".mp4", ".mpeg", ".mpg", ".mts", ".oga", ".ogg", ".ogv", ".opus", ".ts", ".wav", ".weba",
-     ".webm", ".wma", ".wmv")
+    (".3g2", ".3ga", ".3gp", ".3gpp", ".3gpp2", ".8svx", ".aa3", ".aac", ".ac3", ".adts", ".aif", ".aifc",
+     ".aiff", ".amr", ".ape", ".asf", ".au", ".avi", ".avr", ".awb", ".bwf", ".caf", ".dff", ".divx", ".dsf",
+     ".dss", ".dts", ".dtshd", ".dv", ".dvr-ms", ".eac3", ".ec3", ".f4a", ".f4v", ".flac", ".flv", ".gsm",
+     ".gxf", ".ircam", ".ivr", ".latm", ".lbc", ".loas", ".m2a", ".m2p", ".m2t", ".m2ts", ".m4a", ".m4b",
+     ".m4r", ".m4v", ".mka", ".mkv", ".mlp", ".mov", ".mp2", ".mp3", ".mp4", ".mpc", ".mpeg", ".mpg", ".mpga",
+     ".mts", ".mxf", ".nist", ".nut", ".oga", ".ogg", ".ogv", ".ogx", ".oma", ".opus", ".pvf", ".qcp", ".qt",
+     ".qta", ".ra", ".rf64", ".rm", ".rmvb", ".sf", ".shn", ".snd", ".sox", ".sph", ".spx", ".tak", ".thd",
+     ".ts", ".tta", ".vob", ".voc", ".w64", ".wav", ".wave", ".weba", ".webm", ".wma", ".wmv", ".wtv", ".wv",
+     ".xwma")
 )  # fmt: skip
-"""Endings by which recordings are found in a folder. A file that is named itself may have any."""
+"""Endings by which recordings are found in a folder, those of tasks/sandbox/decoder/accepted.py. A file that is named
+itself may have any."""
 
 MAX_NAME = 100
 """Characters of a name made from a URL; file systems allow 255 bytes."""

@@ -6,6 +6,7 @@ of its own. Pages are described in RFC 3533, section 6.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from typing import IO
@@ -61,7 +62,7 @@ def is_cut(source_fd: int, size: int) -> bool:
 class Tail(io.RawIOBase):
     """`source` from byte `start` on, as if it began there."""
 
-    def __init__(self, source: IO[bytes], start: int) -> None:
+    def __init__(self, source: IO[bytes] | Tail, start: int) -> None:
         self._source = source
         self._start = start
         source.seek(start)
@@ -79,8 +80,15 @@ class Tail(io.RawIOBase):
         return self._source.read(size)
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
-        """Move to `offset`, counted from `start` when `whence` says from the beginning."""
-        return self._source.seek(offset + (self._start if whence == io.SEEK_SET else 0), whence) - self._start
+        """Move to `offset`, counted from `start` when `whence` says from the beginning.
+
+        For a place before the file, to which the tables of a damaged one may point, it answers as FFmpeg's own files
+        do, with the negative error: an exception would end the whole decoding.
+        """
+        try:
+            return self._source.seek(offset + (self._start if whence == io.SEEK_SET else 0), whence) - self._start
+        except OSError as problem:
+            return -(problem.errno or errno.EINVAL)
 
     def tell(self) -> int:
         """The position, counted from `start`."""

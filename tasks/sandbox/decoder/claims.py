@@ -33,7 +33,9 @@ MP3_LENGTH = re.compile(rb"(?:Xing|Info)...[\1\3\5\7\x09\x0b\x0d\x0f](....)", re
 MP3_FRAME_SAMPLES = {False: 576, True: 1152}
 """Below and from 32 kHz on."""
 
-PLAIN_SOUND = ("wav", "w64", "caf", "au", "aiff")
+PLAIN_SOUND = (
+    "wav", "w64", "caf", "au", "aiff", "avr", "ircam", "nistsphere", "pvf", "sox", "voc",
+)  # fmt: skip
 """Containers without packets of their own: the last one that FFmpeg makes is seldom full."""
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import IO, Any, NoReturn
 
-from tasks.sandbox.decoder.accepted import CODECS, CONTAINERS, NOT_MEDIA
+from tasks.sandbox.decoder.accepted import CODECS, CONTAINERS, NOT_MEDIA, UNDECODABLE
 from tasks.sandbox.decoder.chained import Tail
 from tasks.sandbox.decoder.pcm import Refused
+
+HEAD_BYTES = 1024
+"""A whole header of SPHERE, the longest that is looked into here."""
 
 PROBE_BYTES, PROBE_US = 20_000_000, 30_000_000
 """How far to look for the sound of a file whose video starts first: 20 MB, 30 s. FFmpeg's own 5 MB miss some."""
@@ -20,11 +24,14 @@ def open_media(source: IO[bytes] | Tail) -> Any:
     """An av container over `source`. Raises Refused: unsupported_media for a known non-recording, else no_audio."""
     import av  # after set_limits
 
-    head = source.read(512)
+    head = source.read(HEAD_BYTES)
     source.seek(0)
     for offset, magic, name in NOT_MEDIA:
         if head[offset:].startswith(magic):
             raise Refused("unsupported_media", f"The file is a {name}, not a recording.")
+    for pattern, name in UNDECODABLE:
+        if re.match(pattern, head, re.DOTALL):
+            raise Refused("unsupported_media", f"A {name} cannot be decoded here. Convert it to WAV first.")
     options = {
         "format_whitelist": ",".join(CONTAINERS),
         "codec_whitelist": ",".join(CODECS),
@@ -35,7 +42,7 @@ def open_media(source: IO[bytes] | Tail) -> Any:
         "analyzeduration": str(PROBE_US),
     }
     try:
-        return av.open(source, options=options, metadata_errors="replace", io_open=_open_no_other)
+        return av.open(Tail(source, 0), options=options, metadata_errors="replace", io_open=_open_no_other)
     except MemoryError:
         raise
     except av.ArgumentError:  # what FFmpeg answers for a format that it knows and the whitelist does not

@@ -12,13 +12,13 @@ from typing import Any
 
 from tasks.sandbox.decoder.chained import begins_link
 
-PAUSING_CONTAINERS = ("mov", "matroska", "asf", "flv", "mpeg", "mpegts")
+PAUSING_CONTAINERS = ("mov", "matroska", "asf", "flv", "mpeg", "mpegts", "mxf", "nut", "rm", "wtv")
 """Containers whose packets carry a clock of their own, and in which a gap may be a pause that was not recorded."""
 
 SEAMLESS_CONTAINERS = ("ogg", "flac")
 """Containers whose packets are counted in samples from the first to the last: a gap is a loss."""
 
-BYTE_CLOCKS = ("mp3", "aac", "ac3", "eac3", "amr", "amrnb", "amrwb", "dts")
+BYTE_CLOCKS = ("mp3", "aac", "loas", "ac3", "eac3", "truehd", "mlp", "amr", "amrnb", "amrwb", "gsm", "dts")
 """Streams of packets and nothing else."""
 
 BOUNDED_CONTAINERS = ("mov", "matroska", "ogg", "flac")

@@ -57,8 +57,20 @@ KINDS = (
     Kind("caf", "caf", "pcm_s16be", 44_100),
     Kind("ac3", "ac3", "ac3", 48_000),
     Kind("au", "au", "pcm_s16be", 44_100),
+    Kind("loas", "latm", "aac", 44_100),
+    Kind("eac3", "eac3", "eac3", 48_000),
+    Kind("wv", "wv", "wavpack", 44_100),
+    Kind("tta", "tta", "tta", 44_100),
+    Kind("voc", "voc", "pcm_s16le", 44_100),
+    Kind("sf", "ircam", "pcm_s16le", 44_100),
+    Kind("sox", "sox", "pcm_s32le", 44_100),
+    Kind("nut", "nut", "mp2", 44_100, video="mpeg4"),
+    Kind("mxf", "mxf", "pcm_s16le", 48_000, video="mpeg2video"),
+    Kind("wtv", "wtv", "mp2", 48_000, video="mpeg2video"),
+    Kind("rm", "rm", "real_144", 8_000),
+    Kind("ac3.rm", "rm", "ac3", 48_000),
 )
-"""Every container that convert accepts and FFmpeg can write; APE and AMR-WB have a reader only."""
+"""Every container that convert accepts and PyAV can write; tests/unit/files has others."""
 
 KIND = {kind.suffix: kind for kind in KINDS}
 

@@ -35,7 +35,7 @@ CLEAN = {"no_audio", "unsupported_media", "decode_failed"}
 
 TELEPHONE = Kind("flac", "flac", "flac", 8_000)
 
-HEADER_LAST = {"m4a", "alac.m4a", "mp4", "mov", "3gp"}
+HEADER_LAST = {"m4a", "alac.m4a", "mp4", "mov", "3gp", "wtv"}
 """Kinds whose index is written at the end, so that nothing can be found in half a file."""
 
 
