@@ -1,9 +1,10 @@
-"""Answers of OpenAI's audio API that take longer than clients and proxies wait for headers, on a real gateway."""
+"""Answers of OpenAI's API and of /asr that take longer than clients and proxies wait for headers, on a real gateway."""
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,7 +21,7 @@ from shared.errors import NoAudio
 from shared.kernel import leases
 from shared.storage import Storage
 from tests.service.contracts.openai_calls import TRANSCRIPTIONS, TRANSLATIONS, ask
-from tests.service.gateway import Caller, Gateway, finish, gateway_on, work_on
+from tests.service.gateway import PATIENCE_S, Caller, Gateway, eventually, finish, gateway_on, work_on
 
 HEADERS_S = 0.5
 SPACE_S = 10
@@ -37,6 +38,16 @@ def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.Temp
 def late(caller: Caller, content: bytes, url: str = TRANSCRIPTIONS, /, **fields: str) -> Iterator[httpx.Response]:
     """An answer whose headers are there, while its task waits for a worker."""
     with caller.http.stream("POST", url, files={"file": ("call.wav", content)}, data=fields) as answer:
+        assert answer.status_code == 200
+        assert caller.status(task_of(answer)) == "queued"
+        yield answer
+
+
+@contextmanager
+def late_asr(caller: Caller, content: bytes, path: str = "/asr", **query: str) -> Iterator[httpx.Response]:
+    """The same of whisper-asr-webservice's API."""
+    files = {"audio_file": ("film.mp4", content)}
+    with caller.http.stream("POST", path, files=files, params=query) as answer:
         assert answer.status_code == 200
         assert caller.status(task_of(answer)) == "queued"
         yield answer
@@ -78,8 +89,30 @@ def test_white_space_keeps_the_connection_alive(gateway: Gateway, caller: Caller
     assert json.loads(first + second + rest) == {"text": "Hello there. Good day."}
 
 
-@pytest.mark.parametrize("name", ["json", "text", "vtt"])
-@pytest.mark.parametrize(
+@pytest.mark.parametrize("name", ["json", "txt", "srt", "vtt", "tsv"])
+def test_a_late_answer_of_asr_is_the_same_answer(gateway: Gateway, caller: Caller, name: str) -> None:
+    """Behind white space, of which a table has none; the headers are those of an early one but for the length."""
+    content = os.urandom(64)
+    with late_asr(caller, content, output=name) as answer:
+        finish(task_of(answer), gateway.storage)
+        body = answer.read().decode()
+    early = caller.http.post("/asr", files={"audio_file": ("film.mp4", content)}, params={"output": name})
+    opening = {"json": " ", "vtt": "WEBVTT\n", "tsv": ""}.get(name, "\n")
+    assert body.startswith(opening)
+    assert body.removeprefix(opening).lstrip() == early.text.removeprefix(opening).lstrip()
+    for header in ("content-type", "content-disposition", "asr-engine"):
+        assert answer.headers[header] == early.headers[header]
+
+
+def test_a_late_language_is_the_same_language(gateway: Gateway, caller: Caller) -> None:
+    """/detect-language sends its headers and white space as /asr does."""
+    with late_asr(caller, os.urandom(64), "/detect-language") as answer:
+        finish(task_of(answer), gateway.storage)
+        body = answer.read().decode()
+    assert body[0] == " " and json.loads(body)["language_code"] == "en"
+
+
+ENDS = pytest.mark.parametrize(
     ("end", "code"),
     [
         (lambda _, task_id: fail(task_id), "no_audio"),
@@ -88,6 +121,40 @@ def test_white_space_keeps_the_connection_alive(gateway: Gateway, caller: Caller
     ],
     ids=["failed", "cancelled", "deleted"],
 )
+
+
+@ENDS
+@pytest.mark.parametrize("name", ["json", "srt", "tsv"])
+def test_a_late_error_of_asr_breaks_the_answer_off(
+    gateway: Gateway, caller: Caller, name: str, end: Callable[[Caller, uuid.UUID], object], code: str
+) -> None:
+    """No client takes it for subtitles or an empty transcript: the end of the body is missing. The log has the code."""
+    with late_asr(caller, os.urandom(64), output=name) as answer, pytest.raises(httpx.RemoteProtocolError):
+        end(caller, task_of(answer))
+        answer.read()
+    told = [line for line in gateway.log().splitlines() if answer.headers["x-request-id"] in line]
+    assert any("answer_broken_off" in line and code in line for line in told)
+    assert not any("unexpected_error" in line for line in told)
+
+
+def test_a_client_of_http_1_0_gets_the_status(gateway: Gateway, caller: Caller) -> None:
+    """It could not tell a body that breaks off from one that ends, so its headers wait for the task."""
+    before = caller.newest()
+    with socket.create_connection((httpx.URL(gateway.url).host, httpx.URL(gateway.url).port or 80)) as connection:
+        request = caller.http.build_request("POST", "/asr", files={"audio_file": os.urandom(64)})
+        lines = ["POST /asr HTTP/1.0", *(": ".join(one) for one in request.headers.items())]
+        connection.sendall("\r\n".join((*lines, "", "")).encode() + request.read())
+        task_id = eventually(lambda: (last := caller.newest()) != before and last, "the task is there")
+        connection.settimeout(4 * HEADERS_S)
+        with pytest.raises(TimeoutError):
+            connection.recv(1)
+        fail(task_id)
+        connection.settimeout(PATIENCE_S)
+        assert connection.recv(12).split()[1] == b"422"
+
+
+@ENDS
+@pytest.mark.parametrize("name", ["json", "text", "vtt"])
 def test_a_late_error_is_openais_object(
     caller: Caller, name: str, end: Callable[[Caller, uuid.UUID], object], code: str
 ) -> None:
