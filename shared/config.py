@@ -80,8 +80,8 @@ class Settings(BaseSettings):
         50,
         gt=0,
         le=60,
-        description="OpenAI's API sends the headers of an answer after so long, then white space every 10 s until it "
-        "is there; shorter than proxies and clients wait",
+        description="OpenAI's API and /asr send the headers of an answer after so long, then white space every 10 s "
+        "until it is there; shorter than proxies and clients wait",
     )
     openai_models: str = Field(
         "whisper-1=auto,gpt-transcribe=auto,gpt-4o-transcribe=auto,gpt-4o-mini-transcribe=auto,"

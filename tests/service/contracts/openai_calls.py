@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
 
-from tests.service.gateway import Caller, Gateway, hand_in, work_on
+from shared.db import session
+from shared.kernel.events import publish
+from shared.transcript import Segment
+from tests.service.gateway import TRANSCRIPT, Caller, Gateway, eventually, hand_in, work_on
 
 TRANSCRIPTIONS = "/v1/audio/transcriptions"
 TRANSLATIONS = "/v1/audio/translations"
@@ -37,3 +41,26 @@ def finish_rest(task_id: uuid.UUID, gateway: Gateway, caller: Caller) -> None:
     for stage in caller.http.get(f"/tasks/{task_id}").json()["stages"]:
         if stage["state"] in ("waiting", "queued"):
             hand_in(work_on(task_id, stage["name"]), gateway.storage)
+
+
+def streamed(
+    gateway: Gateway,
+    caller: Caller,
+    content: bytes,
+    segments: tuple[Segment, ...] = TRANSCRIPT.segments,
+    /,
+    **fields: Any,
+) -> list[dict[str, Any]]:
+    """The events of a stream. Of a recording that is not known the segments are told while it is recognised."""
+    with ThreadPoolExecutor() as pool:
+        before = caller.newest()
+        asked = pool.submit(ask, caller, content, stream="true", **fields)
+        task_id = eventually(lambda: (last := caller.newest()) != before and last, "the task is there")
+        if caller.status(task_id) != "done":
+            hand_in(work_on(task_id, "convert"), gateway.storage)
+            claim = work_on(task_id, "transcribe")
+            with session() as work:
+                publish(work, claim, segments)
+            hand_in(claim, gateway.storage)
+            finish_rest(task_id, gateway, caller)
+        return events(asked.result())

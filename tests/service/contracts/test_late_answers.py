@@ -8,11 +8,15 @@ import socket
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import httpx
 import pytest
+from openai import OpenAI
+from openai.types.audio import Transcription, TranscriptionVerbose
 
 from scripts.local.stack import Stack
 from shared.config import Settings
@@ -21,7 +25,7 @@ from shared.errors import NoAudio
 from shared.kernel import leases
 from shared.storage import Storage
 from tests.service.contracts.openai_calls import TRANSCRIPTIONS, TRANSLATIONS, ask
-from tests.service.gateway import PATIENCE_S, Caller, Gateway, eventually, finish, gateway_on, work_on
+from tests.service.gateway import PATIENCE_S, TRANSCRIPT, Caller, Gateway, eventually, finish, gateway_on, work_on
 
 HEADERS_S = 0.5
 SPACE_S = 10
@@ -73,6 +77,28 @@ def test_a_late_answer_is_the_same_answer(gateway: Gateway, caller: Caller, name
         first = "WEBVTT\n" if name == "vtt" else "\n"
         assert body.startswith(first)
         assert body.removeprefix(first).lstrip() == early.text.removeprefix(first).lstrip()
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"), [("json", Transcription), ("verbose_json", TranscriptionVerbose), ("vtt", str)]
+)
+def test_the_sdk_reads_a_late_answer(
+    gateway: Gateway, caller: Caller, name: Literal["json", "verbose_json", "vtt"], kind: type
+) -> None:
+    """White space before it is nothing to OpenAI's SDK, which has another type for each format."""
+    with (
+        OpenAI(base_url=f"{gateway.url}/v1", api_key=caller.key, max_retries=0) as client,
+        ThreadPoolExecutor() as pool,
+    ):
+        asked = pool.submit(
+            client.audio.transcriptions.create, file=os.urandom(64), model="whisper-1", response_format=name
+        )
+        task_id = eventually(caller.newest, "the task is there")
+        time.sleep(2 * HEADERS_S)
+        finish(task_id, gateway.storage)
+        answer = asked.result()
+    assert isinstance(answer, kind)
+    assert TRANSCRIPT.segments[0].text.strip() in (answer if isinstance(answer, str) else answer.text)
 
 
 def test_white_space_keeps_the_connection_alive(gateway: Gateway, caller: Caller) -> None:

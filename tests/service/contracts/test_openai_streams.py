@@ -6,7 +6,6 @@ import json
 import math
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import pytest
 
@@ -16,7 +15,7 @@ from shared.errors import NoAudio
 from shared.kernel import leases
 from shared.kernel.events import publish
 from shared.transcript import Segment, Word
-from tests.service.contracts.openai_calls import TRANSCRIPTIONS, ask, error, events, finish_rest
+from tests.service.contracts.openai_calls import TRANSCRIPTIONS, ask, error, events, streamed
 from tests.service.gateway import TRANSCRIPT, Caller, Gateway, eventually, hand_in, work_on
 
 
@@ -156,26 +155,3 @@ def test_segments_of_another_text_have_other_ids(gateway: Gateway, caller: Calle
     found = streamed(gateway, caller, b"again", (other,), response_format="diarized_json")
     assert [event["segment_id"] for event in found if "delta" in event] == ["seg_0"]
     assert [event["id"] for event in found if "speaker" in event] == ["seg_1", "seg_2"]
-
-
-def streamed(
-    gateway: Gateway,
-    caller: Caller,
-    content: bytes,
-    segments: tuple[Segment, ...] = TRANSCRIPT.segments,
-    /,
-    **fields: Any,
-) -> list[dict[str, Any]]:
-    """The events of a stream. Of a recording that is not known the segments are told while it is recognised."""
-    with ThreadPoolExecutor() as pool:
-        before = caller.newest()
-        asked = pool.submit(ask, caller, content, stream="true", **fields)
-        task_id = eventually(lambda: (last := caller.newest()) != before and last, "the task is there")
-        if caller.status(task_id) != "done":
-            hand_in(work_on(task_id, "convert"), gateway.storage)
-            claim = work_on(task_id, "transcribe")
-            with session() as work:
-                publish(work, claim, segments)
-            hand_in(claim, gateway.storage)
-            finish_rest(task_id, gateway, caller)
-        return events(asked.result())
