@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -29,6 +29,9 @@ MEDIA = frozenset(
 """Endings by which recordings are found in a folder, those of tasks/sandbox/decoder/accepted.py. A file that is named
 itself may have any."""
 
+NAMED = 5
+"""Files that are passed over are named up to this many; of more, the endings are counted."""
+
 MAX_NAME = 100
 """Characters of a name made from a URL; file systems allow 255 bytes."""
 
@@ -49,20 +52,36 @@ class Recording:
         return self.stem.with_name(self.stem.name + SUFFIXES[format])
 
 
-def find(sources: Iterable[str], folder: Path | None) -> list[Recording]:
-    """The recordings that files, folders (with all below them) and URLs stand for, each once.
+def find(sources: Iterable[str], folder: Path | None) -> tuple[list[Recording], list[Path]]:
+    """The recordings that files, folders (with all below them) and URLs stand for, each once, and the files that are
+    passed over: those in folders whose names are not of recordings, except the recordings' own transcripts.
 
     Transcripts go beside the recording, or into `folder`, where those of a folder keep their place in it. Raises
     UsageError for what is not there, and for two recordings that would have the same transcript.
     """
     by_source: dict[str, Recording] = {}
+    others: list[Path] = []
     for item in sources:
-        for recording in _url(item, folder) if "://" in item else _path(item, folder):
+        for recording in _url(item, folder) if "://" in item else _path(item, folder, others):
             source = recording.source
             by_source.setdefault(str(source.resolve()) if isinstance(source, Path) else source, recording)
     if not by_source:
-        raise UsageError("There is no recording in what was given.")
-    return _distinct(list(by_source.values()))
+        raise UsageError(f"There is no recording in what was given. {passed_over(others)}".strip())
+    found = _distinct(list(by_source.values()))
+    transcripts = {_absolute(stem.with_name(stem.name + end)) for stem in _stems(found) for end in SUFFIXES.values()}
+    return found, [path for path in dict.fromkeys(others) if _absolute(path) not in transcripts]
+
+
+def passed_over(paths: Sequence[Path]) -> str:
+    """What is said about files of a folder that were not taken for recordings; empty where there are none."""
+    if not paths:
+        return ""
+    if len(paths) <= NAMED:
+        names = ", ".join(str(path) for path in paths)
+    else:
+        by_suffix = Counter(path.suffix.lower() or "without a suffix" for path in paths)
+        names = ", ".join(f"{count} {suffix}" for suffix, count in sorted(by_suffix.items()))
+    return f"Passed over, as no names of recordings: {names}. A file that is named itself is sent."
 
 
 def _url(url: str, folder: Path | None) -> Iterator[Recording]:
@@ -75,10 +94,14 @@ def _url(url: str, folder: Path | None) -> Iterator[Recording]:
     yield Recording(url, (folder or Path()) / ("-".join(words)[:MAX_NAME] or "recording"))
 
 
-def _path(name: str, folder: Path | None) -> Iterator[Recording]:
+def _path(name: str, folder: Path | None, others: list[Path]) -> Iterator[Recording]:
+    """`others` is told of the files that are passed over."""
     path = Path(name)
     if path.is_dir():
-        for below in _media(path):
+        for below in _files(path):
+            if below.suffix.lower() not in MEDIA:
+                others.append(below)
+                continue
             home = folder / below.parent.relative_to(path) if folder else below.parent
             yield Recording(below, home / below.stem)
     elif path.is_file():
@@ -87,12 +110,25 @@ def _path(name: str, folder: Path | None) -> Iterator[Recording]:
         raise UsageError(f"There is no file {name}.")
 
 
-def _media(folder: Path) -> list[Path]:
+def _files(folder: Path) -> list[Path]:
     paths: list[Path] = []
     for here, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        paths += [Path(here, n) for n in files if not n.startswith(".") and Path(n).suffix.lower() in MEDIA]
+        paths += [Path(here, name) for name in files if not name.startswith(".")]
     return sorted(paths)
+
+
+def _absolute(path: Path) -> Path:
+    return path.parent.resolve() / path.name
+
+
+def _stems(found: Iterable[Recording]) -> Iterator[Path]:
+    """Of transcripts of this run, and of earlier ones, when there was another or no recording of the same name."""
+    for recording in found:
+        yield recording.stem
+        if isinstance(recording.source, Path):
+            yield recording.source.with_suffix("")
+            yield recording.source
 
 
 def _distinct(recordings: list[Recording]) -> list[Recording]:

@@ -36,12 +36,16 @@ def request_key(server: str, api_key: str | None, recording: str, fields: Mappin
     return "parley-cli-" + hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
+def state_folder() -> Path:
+    """What this program keeps for its user: $XDG_STATE_HOME/parley."""
+    return Path(os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state") / "parley"
+
+
 class Memory:
     """The tasks of requests, one small file for each, below $XDG_STATE_HOME/parley/tasks."""
 
     def __init__(self) -> None:
-        home = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
-        self._folder = Path(home) / "parley" / "tasks"
+        self._folder = state_folder() / "tasks"
 
     def get(self, key: str) -> str | None:
         """The task of a request, if there was one."""

@@ -188,7 +188,7 @@ class Run:
         """Returns when the task is done. Raises Failure with the error that ended it."""
         poll_s = FIRST_POLL_S
         while (now := server.status(task_id))["status"] not in ENDED:
-            row.step(now["stage_detail"] or now["status"], now["progress"])
+            row.step(now["stage_detail"] or now["status"], now["progress"], now["eta_seconds"])
             self._pause(poll_s)
             poll_s = min(SLOWER * poll_s, LONGEST_POLL_S)
         if now["status"] == "cancelled":

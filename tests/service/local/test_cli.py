@@ -6,24 +6,20 @@ import functools
 import http.server
 import json
 import os
+import re
 import shutil
 import signal
-import subprocess
-import sys
 import threading
-import wave
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
+from rich.cells import cell_len
 
-from scripts.local.apps import API, ROOT, worker
+from scripts.local.apps import API, worker
 from tests.faults.rig import Rig, eventually, long_recording, start
+from tests.service.local.user import PATIENCE_S, User, names, new_user, recording
 
-PATIENCE_S = 30
 MAX_UPLOAD_BYTES = 16 * 1024**2
 
 
@@ -53,75 +49,9 @@ def rig(tmp_path_factory: pytest.TempPathFactory, site: tuple[Path, str]) -> Ite
         yield running
 
 
-@dataclass(frozen=True)
-class User:
-    """Somebody with a key of their own and a home folder, who types commands."""
-
-    home: Path
-    env: dict[str, str]
-
-    def start(self, *arguments: object, **env: str) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            (sys.executable, "-m", "cli", *map(str, arguments)),
-            cwd=self.home,
-            env={**self.env, **env},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    def run(self, *arguments: object, **env: str) -> tuple[int, str, str]:
-        """Exit code, stdout and stderr of a command that ended."""
-        program = self.start(*arguments, **env)
-        try:
-            out, err = program.communicate(timeout=PATIENCE_S)
-        finally:
-            program.kill()
-        return program.returncode, out, err
-
-    def history(self) -> list[dict[str, Any]]:
-        """What the gateway says of this user's tasks."""
-        items: list[dict[str, Any]] = self._ask("/history")["items"]
-        return items
-
-    def options(self, task_id: str) -> dict[str, Any]:
-        """What a task of this user's asks for."""
-        options: dict[str, Any] = self._ask(f"/tasks/{task_id}")["options"]
-        return options
-
-    def _ask(self, path: str) -> dict[str, Any]:
-        headers = {"Authorization": f"Bearer {self.env['PARLEY_API_KEY']}"}
-        answer = httpx.get(self.env["PARLEY_URL"] + path, headers=headers, timeout=PATIENCE_S, trust_env=False)
-        return dict(answer.raise_for_status().json())
-
-
 @pytest.fixture
 def user(rig: Rig, tmp_path: Path) -> User:
-    answer = rig.caller.http.post("/admin/keys", json={"name": "somebody"})
-    env = {
-        "PATH": os.environ["PATH"],
-        "PYTHONPATH": str(ROOT),
-        "XDG_STATE_HOME": str(tmp_path / ".state"),
-        "PARLEY_URL": rig.stack.url,
-        "PARLEY_API_KEY": answer.json()["key"],
-    }
-    return User(tmp_path, env)
-
-
-def recording(path: Path, seconds: float = 0.25) -> Path:
-    """A WAV unlike every other."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with wave.open(str(path), "wb") as file:
-        file.setnchannels(1)
-        file.setsampwidth(2)
-        file.setframerate(16_000)
-        file.writeframes(os.urandom(2 * round(seconds * 16_000)))
-    return path
-
-
-def names(folder: Path) -> list[str]:
-    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+    return new_user(rig, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -150,9 +80,11 @@ def test_files_and_folders_become_transcripts_once(user: User) -> None:
     recording(user.home / "b.wav")
     recording(user.home / "calls" / "monday" / "c.wav")
     (user.home / "calls" / "notes.md").write_text("not a recording")
+    (user.home / "calls" / "monday" / "c.srt").write_text("a transcript of another time")
     command = ("transcribe", "a.wav", "b.wav", "calls", "-o", "out", "-f", "srt,json", "--diarize")
     code, _, err = user.run(*command)
     assert code == 0, err
+    assert "Passed over, as no names of recordings: calls/notes.md." in err
     written = names(user.home / "out")
     assert written == ["a.json", "a.srt", "b.json", "b.srt", "monday/c.json", "monday/c.srt"]
     transcript = json.loads((user.home / "out" / "a.json").read_text())
@@ -262,6 +194,32 @@ def test_an_interrupted_run_is_picked_up(user: User) -> None:
     assert (code, "erased" in out, user.history()) == (0, True, [])
     code, _, err = user.run("status", task)
     assert (code, "not_found" in err) == (1, True)
+
+
+@pytest.mark.parametrize("columns", [34, 120])
+def test_bars_in_a_terminal_have_clocks_and_fit(user: User, columns: int) -> None:
+    """In a narrow and a wide window, transcribe and watch draw lines with the time gone and the time left, none wider
+    than the window; at its end watch says what became of the task."""
+    (user.home / "long.mka").write_bytes(long_recording())
+    clocks = r"(\d+)% (.* )?\d:\d\d +(\d+|-):(\d\d|--) left$"
+    with user.at_terminal(columns, "transcribe", "long.mka") as window:
+        window.lines(r"convert|\d:\d\d +\S+ left")
+        eventually(lambda: bool(user.history()), "the task is there", PATIENCE_S)
+        (task,) = (item["task_id"] for item in user.history())
+        with user.at_terminal(columns, "watch", task) as other:
+            other.lines(r"\d:\d\d +\S+ left")
+            assert user.run("cancel", task)[0] == 0
+            watched = other.lines()
+            assert other.program.wait(PATIENCE_S) == 1
+        sent = window.lines()
+        assert window.program.wait(PATIENCE_S) == 1
+    assert f"{task}  cancelled" in watched[-1]
+    assert "long.mka: failed: cancelled" in "".join(sent)
+    for lines in (sent, watched):
+        bars = [line for line in lines if " left" in line]
+        assert bars
+        assert not [line for line in bars if not re.search(clocks, line) or cell_len(line) > columns]
+        assert all(("━" in line) == (columns == 120) for line in bars)
 
 
 def test_a_finished_task_is_shown(user: User) -> None:

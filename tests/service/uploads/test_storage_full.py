@@ -21,7 +21,7 @@ import httpx
 import pytest
 from botocore.config import Config
 
-from cli.doctor import ADVICE
+from cli.commands.doctor import ADVICE
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.errors import StorageFull, StorageRefused

@@ -14,10 +14,12 @@ from rich.console import Console
 from rich.markup import escape
 
 from cli import VERSION
-from cli.client import Server, is_loopback
+from cli.arguments import Commands
+from cli.client import Server
+from cli.commands.findings import Finding
+from cli.commands.machine import on_this_machine
+from cli.connection import is_loopback
 from cli.failures import Exit, Failure, NotAccepted, Unreachable
-from cli.findings import Finding
-from cli.machine import on_this_machine
 
 COLOURS = {"ok": "green", "note": "yellow", "fail": "red"}
 
@@ -28,6 +30,11 @@ ADVICE = {
     "storage full": "Free space on the disk of the S3 server, or delete tasks; until then no recording is taken.",
     "workers": "Start workers; tasks wait until one is there. `make run` starts all of them.",
 }
+
+
+def add(commands: Commands) -> None:
+    """The command."""
+    commands.add("doctor", doctor, "check the server, the API key and this machine, and say what to fix")
 
 
 def doctor(server: Server, options: Namespace) -> Exit:
@@ -104,10 +111,10 @@ def _key(server: Server, has_key: bool) -> Iterator[Finding]:
         )
         return
     yield Finding("key", "ok", "is valid")
-    yield _models(offered)
+    yield from _models(offered)
 
 
-def _models(offered: dict[str, Any]) -> Finding:
+def _models(offered: dict[str, Any]) -> Iterator[Finding]:
     """What can be asked for. Whether it is installed is unknown where no worker runs, or on an older server."""
     models: list[dict[str, Any]] = offered["models"]
     default = offered["default"]
@@ -118,14 +125,19 @@ def _models(offered: dict[str, Any]) -> Finding:
         if model["id"] not in absent
     ]
     summary = f"{', '.join(names) or 'none'}; default {default}"
+    if models:
+        yield Finding("models", "ok", summary)
+    else:
+        yield Finding("models", "fail", summary, "Correct WHISPER_MODELS of the server.")
     if absent:
-        summary += f"; not installed: {', '.join(absent)}"
-    if not models:
-        return Finding("models", "fail", summary, "Correct WHISPER_MODELS of the server.")
-    if not names or default in absent:
-        advice = "Fetch weights for its workers: python -m scripts.download_models --model NAME (docs/models.md)."
-        return Finding("models", "fail", summary, advice)
-    return Finding("models", "ok", summary)
+        are_needed = not names or default in absent
+        fetch = f"python -m scripts.download_models --model {','.join(absent)}"
+        yield Finding(
+            "weights",
+            "fail" if are_needed else "note",
+            f"no worker has those of {', '.join(absent)}; a task with {'it' if len(absent) == 1 else 'them'} fails",
+            f"Fetch them for the workers: {fetch} (docs/models.md). Or take them out of the server's WHISPER_MODELS.",
+        )
 
 
 def _show(remote: list[Finding], local: list[Finding]) -> None:

@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
-from cli.findings import Finding
+from cli.commands.findings import Finding
 
 WHISPER_FILES = ("config.json", "model.bin", "tokenizer.json", "vocabulary.*")
 """What faster-whisper opens, as glob patterns."""

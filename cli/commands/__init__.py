@@ -1,0 +1,1 @@
+"""What `parley` can do: a module per group of commands, each with its arguments."""
