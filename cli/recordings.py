@@ -80,8 +80,10 @@ def passed_over(paths: Sequence[Path]) -> str:
         names = ", ".join(str(path) for path in paths)
     else:
         by_suffix = Counter(path.suffix.lower() or "without a suffix" for path in paths)
-        names = ", ".join(f"{count} {suffix}" for suffix, count in sorted(by_suffix.items()))
-    return f"Passed over, as no names of recordings: {names}. A file that is named itself is sent."
+        order = sorted(by_suffix.items(), key=lambda item: (-item[1], item[0]))
+        names = ", ".join(f"{count} {suffix}" for suffix, count in order)
+    files = "1 file that does" if len(paths) == 1 else f"{len(paths)} files that do"
+    return f"Passed over {files} not look like a recording: {names}. Name a file itself to send it."
 
 
 def _url(url: str, folder: Path | None) -> Iterator[Recording]:

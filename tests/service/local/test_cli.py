@@ -84,7 +84,7 @@ def test_files_and_folders_become_transcripts_once(user: User) -> None:
     command = ("transcribe", "a.wav", "b.wav", "calls", "-o", "out", "-f", "srt,json", "--diarize")
     code, _, err = user.run(*command)
     assert code == 0, err
-    assert "Passed over, as no names of recordings: calls/notes.md." in err
+    assert "Passed over 1 file that does not look like a recording: calls/notes.md." in err
     written = names(user.home / "out")
     assert written == ["a.json", "a.srt", "b.json", "b.srt", "monday/c.json", "monday/c.srt"]
     transcript = json.loads((user.home / "out" / "a.json").read_text())
