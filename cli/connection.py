@@ -105,7 +105,7 @@ class Connection:
                 self.was_there = True
                 if response.is_success or response.status_code in takes:
                     return response
-                after_s = _retry_after_s(response)
+                after_s = retry_after_s(response)
                 if response.status_code not in BUSY or time.monotonic() + max(after_s, pause_s) > deadline:
                     raise refusal_of(response)
                 pause_s = max(after_s, pause_s)
@@ -127,7 +127,7 @@ def is_loopback(url: str) -> bool:
         return False
 
 
-def _retry_after_s(response: httpx.Response) -> float:
+def retry_after_s(response: httpx.Response) -> float:
     header = response.headers.get("Retry-After", "")
     return float(header) if header.isdecimal() else 0.0
 

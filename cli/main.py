@@ -15,6 +15,7 @@ from cli.client import Server
 from cli.commands import batches, doctor, edit, keys, tasks, transcribe, usage, webhooks
 from cli.failures import Exit, Failure, Refused
 from cli.screen import complain
+from cli.wyoming import bridge
 
 EPILOG = """\
 PARLEY_URL names the server, PARLEY_API_KEY is the API key.
@@ -55,6 +56,6 @@ def parser() -> ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"parley {VERSION}")
     commands = Commands(top.add_subparsers(metavar="COMMAND", required=True))
-    for module in (transcribe, tasks, edit, batches, usage, webhooks, keys, doctor):
+    for module in (transcribe, tasks, edit, batches, usage, webhooks, keys, bridge, doctor):
         module.add(commands)
     return top

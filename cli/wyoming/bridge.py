@@ -5,11 +5,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from argparse import ArgumentParser, ArgumentTypeError, Namespace
+from argparse import Namespace
 from asyncio import StreamReader, StreamWriter
 from urllib.parse import urlsplit
 
-from cli.client import Server, is_loopback
+from cli.arguments import Commands, positive
+from cli.client import Server
+from cli.connection import is_loopback
 from cli.failures import Exit, Failure, NotAccepted, UsageError
 from cli.screen import complain
 from cli.wyoming import frames
@@ -25,11 +27,10 @@ DEFAULT_URI = "tcp://127.0.0.1:10300"
 GOODBYE_S = 1.5
 """After a signal: for telling the server that nobody waits any more."""
 
-DOES = "answer Home Assistant in the Wyoming protocol"
 
-
-def add_arguments(parser: ArgumentParser) -> None:
-    """Those of `parley wyoming`."""
+def add(commands: Commands) -> None:
+    """The command and its arguments."""
+    parser = commands.add("wyoming", wyoming, "answer Home Assistant in the Wyoming protocol", prints_lines=True)
     parser.add_argument("--uri", default=DEFAULT_URI, help=f"where to listen (default {DEFAULT_URI})")
     parser.add_argument("--model", help="model for clients that name none; default the server's")
     parser.add_argument("--language", help="language for clients that name none; detected by default")
@@ -39,7 +40,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         ("--answer-timeout", 300, "maximum wait for a transcript, in seconds"),
         ("--max-connections", 32, "number of connections at the same time"),
     ):
-        parser.add_argument(name, type=_positive, default=default, metavar="N", help=f"{what} (default {default})")
+        parser.add_argument(name, type=positive, default=default, metavar="N", help=f"{what} (default {default})")
 
 
 def wyoming(server: Server, options: Namespace) -> Exit:
@@ -149,9 +150,3 @@ def _address(uri: str) -> tuple[str, int]:
 
 def _in_uri(host: str) -> str:
     return f"[{host}]" if ":" in host else host
-
-
-def _positive(value: str) -> int:
-    if not value.isdecimal() or int(value) < 1:
-        raise ArgumentTypeError("a number of at least 1 is needed")
-    return int(value)
