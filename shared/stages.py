@@ -21,11 +21,11 @@ class StageRecord:
     weight : its share in the progress that users see, from the CPU seconds that it takes on long recordings
     version : raised when it begins to give another answer for the same input: older answers are not used again
     options : those that change its answer; the others only change how the answer is shown
+    later_options : more of them, which came later: None leaves the hash of its answer as it was before
     is_optional : its death costs the job a part of its answer, but not the answer
     applies : whether a job with these options has it
     pace : for a stage whose remaining time is forecast, what decides how fast it is, beside the device
-    writes_words : it makes or changes words; followers see those of the last such stage of a job, never earlier ones.
-        `script` does not: followers see segments in that script already
+    writes_words : it makes or changes words; followers see those of the last such stage of a job, never earlier ones
     """
 
     needs: tuple[str, ...]
@@ -33,6 +33,7 @@ class StageRecord:
     weight: float
     version: int = 1
     options: tuple[str, ...] = ()
+    later_options: tuple[str, ...] = ()
     is_optional: bool = False
     applies: Callable[[Options], bool] = lambda _: True
     pace: Callable[[Options], tuple[str, ...]] | None = None
@@ -42,10 +43,6 @@ class StageRecord:
 def _recognition_pace(options: Options) -> tuple[str, ...]:
     split = ("split",) if options.get("channels") == "split" else ()  # as slow as all channels one after another
     return (*split, options["model"], options["mode"])
-
-
-def _has_script(options: Options) -> bool:
-    return bool(options.get("script")) and options.get("task") != "translate"  # which gives English
 
 
 STAGES: dict[str, StageRecord] = {
@@ -70,9 +67,8 @@ STAGES: dict[str, StageRecord] = {
         applies=lambda options: bool(options["diarization"]),
         pace=lambda _: ("diarize",),
     ),
-    "merge": StageRecord(needs=("transcribe", "diarize"), queue="cpu", weight=2, version=3),
-    "script": StageRecord(needs=("merge",), queue="cpu", weight=1, options=("script",), applies=_has_script),
-    "store": StageRecord(needs=("merge", "script"), queue="io", weight=2),
+    "merge": StageRecord(needs=("transcribe", "diarize"), queue="cpu", weight=2, version=3, later_options=("script",)),
+    "store": StageRecord(needs=("merge",), queue="io", weight=2),
 }
 """By name, each behind those that it needs."""
 
@@ -97,7 +93,9 @@ def queues() -> tuple[str, ...]:
 def artifact_hash(stage: str, inputs: Iterable[str], options: Options) -> str:
     """SHA-256, in hex, of all that decides a stage's answer: its version, the hashes of its inputs, its options."""
     record = STAGES[stage]
-    recipe = [stage, record.version, list(inputs), {name: options.get(name) for name in record.options}]
+    chosen = {name: options.get(name) for name in record.options}
+    chosen |= {name: options[name] for name in record.later_options if options.get(name) is not None}
+    recipe = [stage, record.version, list(inputs), chosen]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 

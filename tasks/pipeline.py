@@ -1,6 +1,6 @@
 """The way of a recording, one task per stage. Start reading here.
 
-download -> convert -> transcribe -+-> merge -> script -> store
+download -> convert -> transcribe -+-> merge -> store
                    \\-> diarize ----+
 
 The order is data (shared/stages.py), what all stages share is in stage.py, the work itself in stages/.
@@ -35,10 +35,8 @@ def _no_speakers(cause: str | None) -> Caveat:
 
 def _finished(work: Work) -> Finished:
     """Tells followers of segments in the script in which the transcript will be."""
-    options = work.claim.options
-    if not STAGES["script"].applies(options.model_dump()):
-        return work.finished
-    return lambda segments: work.finished(in_script(segments, options.script or ""))
+    script = work.claim.options.script
+    return (lambda segments: work.finished(in_script(segments, script))) if script else work.finished
 
 
 @stage("download")
@@ -101,21 +99,15 @@ def diarize(work: Work) -> Output:
 
 @stage("merge")
 def merge(work: Work) -> Output:
-    """Words + speaker turns -> transcript."""
+    """Words + speaker turns -> transcript, its Chinese text in the script that was asked for."""
     shards = [work.load(Transcription, claim_input) for claim_input in work.inputs("transcribe")]
     turns = next(iter(work.inputs("diarize")), None)
     transcript = join(shards, work.load(Diarization, turns) if turns and turns.key else None)
     if turns and not turns.key:
         transcript = replace(transcript, warnings=(*transcript.warnings, _no_speakers(turns.error_code)))
+    if script := work.claim.options.script:
+        transcript = rewrite(transcript, script)
     return Output(to_json(transcript), ".json")
-
-
-@stage("script")
-def script(work: Work) -> Output:
-    """Transcript -> the same one, its Chinese text in the script that was asked for."""
-    return Output(
-        to_json(rewrite(work.load(Transcript, work.input("merge")), work.claim.options.script or "")), ".json"
-    )
 
 
 @stage("store")

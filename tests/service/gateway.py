@@ -25,8 +25,7 @@ from shared.claims import Answer
 from shared.db import session
 from shared.kernel import leases
 from shared.models import Erasure
-from shared.options import JobOptions
-from shared.stages import SOURCE, plan
+from shared.stages import STAGES
 from shared.storage import Storage
 from shared.transcript import Segment, Speaker, SpeakerTurn, Transcript, Word, to_json
 
@@ -197,9 +196,9 @@ def hand_in(claim: claims.Claim, storage: Storage, **summary: Any) -> None:
 
 
 def finish(task_id: uuid.UUID, storage: Storage, *, diarization: bool = False, **summary: Any) -> None:
-    """Do everything that is left to do for a fresh upload whose text is in no chosen script."""
-    for stage in plan("", JobOptions(diarization=diarization).model_dump()):
-        if stage != SOURCE:
+    """Do everything that is left to do for a fresh upload."""
+    for stage in STAGES:
+        if stage != "download" and (diarization or stage != "diarize"):
             hand_in(work_on(task_id, stage), storage, **summary)
 
 

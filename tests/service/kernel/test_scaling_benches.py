@@ -81,7 +81,7 @@ def test_a_filled_task_is_as_a_submitted_one_and_can_be_done(owner: uuid.UUID) -
         with session() as opened:
             claim = leases.claim(opened, bell.job_id, bell.stage, bell.shard, worker="w", device="cpu", lease_s=30)
             assert claim is not None
-            assert {given.stage for given in claim.inputs} == set(STAGES[bell.stage].needs) - {"diarize", "script"}
+            assert {given.stage for given in claim.inputs} == set(STAGES[bell.stage].needs) - {"diarize"}
             outcome = leases.complete(opened, claim, Answer(uuid.uuid4().hex, 1, SUMMARY, 60.0))
         rings += [following for following in outcome.rings if following.job_id == filled[0]]
     with session() as opened:

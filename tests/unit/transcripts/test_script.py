@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shared.options import JobOptions
+from shared.stages import plan
 from shared.transcript import Segment, Speaker, Transcript, Word
 from tasks.stages.script import FROM_SIMPLIFIED, in_script, rewrite
 
@@ -115,3 +117,18 @@ def test_other_languages_keep_their_characters(language: str) -> None:
     """Also in a segment without a letter of their own."""
     before = transcript(segment("国家"), language=language)
     assert rewrite(before, "Hant") == before
+
+
+def test_a_recording_is_recognised_once_for_all_scripts() -> None:
+    """Only merge and store have another answer; without a script it is called as before there were any."""
+    plain, taiwan, china = (
+        plan("ab" * 32, JobOptions.model_validate({"language": "zh", "script": script}).model_dump())
+        for script in (None, "Hant", "Hans")
+    )
+    for stage in ("convert", "transcribe"):
+        assert plain[stage] == taiwan[stage] == china[stage]
+    for stage in ("merge", "store"):
+        assert len({plain[stage], taiwan[stage], china[stage]}) == 3
+    before = JobOptions(language="zh").model_dump()
+    del before["script"]
+    assert plan("ab" * 32, before) == plain
