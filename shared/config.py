@@ -104,6 +104,9 @@ class Settings(BaseSettings):
     s3_source_buckets: str = Field("", description="Buckets that s3:// URLs may name, read with the credentials above")
     download_timeout_s: float = Field(3600, gt=0, description="Time that fetching one recording may take")
     download_idle_timeout_s: float = Field(30, gt=0, description="Silence after which a server is given up")
+    max_live_recording_s: float = Field(
+        3600, gt=0, description="Highest max_duration: how many seconds of a live stream one task may record"
+    )
     egress_ports: str = Field("80,443", description="Ports that outbound URLs may name")
     egress_allow_hosts: str = Field(
         "", description="Hosts (or host:port) that may have private addresses: media servers of your own, and tests"

@@ -152,6 +152,12 @@ class ExtractionError(ParleyError):
     code, status = "extraction_error", 422
 
 
+class LiveStream(ParleyError):
+    """The URL is a live stream, of which `max_duration` (seconds) records a part; without it none is."""
+
+    code, status = "live_stream", 422
+
+
 class SourceUnavailable(ParleyError):
     """The server behind the URL is unreachable, failing or too slow."""
 

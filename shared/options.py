@@ -58,6 +58,9 @@ class JobOptions(BaseModel):
     track: Annotated[int, Field(ge=1, le=99)] | Literal["all"] | None = Field(
         None, description="Number of an audio track, from 1, or all for their mix; none takes the first with sound"
     )
+    max_duration: Annotated[int, Field(ge=1)] | None = Field(
+        None, description="Seconds to record of a live stream at the url; none refuses live streams"
+    )
     diarization: bool = Field(False, description="Say who spoke when")
     num_speakers: Annotated[int, Field(ge=1, le=50)] | None = Field(
         None, description="Exact number of speakers; a warning `speakers_not_met` when the voices do not give it"

@@ -46,7 +46,7 @@ def _recognition_pace(options: Options) -> tuple[str, ...]:
 
 
 STAGES: dict[str, StageRecord] = {
-    "download": StageRecord(needs=(), queue="io", weight=2),
+    "download": StageRecord(needs=(), queue="io", weight=2, options=("max_duration",)),
     "convert": StageRecord(needs=("download",), queue="cpu", weight=5, version=3, options=("channels", "track")),
     "transcribe": StageRecord(
         needs=("convert",),

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import partial
+from typing import Any
 
 from shared.intake import sources
 from shared.kernel.shards import heard_seconds, planned
@@ -43,22 +44,27 @@ def _finished(work: Work) -> Finished:
 def download(work: Work) -> Output:
     """The URL of a recording -> its bytes."""
     url = sources.check(work.claim.source_url or "", work.config)
-    ways, limits = fetch.ways(work.config, work.storage), fetch.limits(work.config)
+    ways, limits = fetch.ways(work.config, work.storage), fetch.limits(work.config, work.claim.options.max_duration)
     result = get(url, work.folder, ways, limits, work.progress)
-    return Output(result.path, ".media", {"sha256": result.sha256, "filename": result.filename})
+    meta: dict[str, Any] = {"sha256": result.sha256, "filename": result.filename}
+    if result.warnings:
+        meta["warnings"] = [asdict(warning) for warning in result.warnings]
+    return Output(result.path, ".media", meta)
 
 
 @stage("convert")
 def convert(work: Work) -> Output:
     """Any audio or video file -> 16 kHz 16-bit WAV, of one channel unless channels are to be kept apart."""
     source, target = work.folder / "source", work.folder / "audio.wav"
-    work.storage.get_file(key_of(work.input("download")), source)
+    fetched = work.input("download")
+    work.storage.get_file(key_of(fetched), source)
     limits = ConvertLimits(work.config.max_duration, work.config.decode_timeout_s, work.config.decode_memory_bytes)
     options = work.claim.options
     recording = decode(source, target, limits, work.progress, split=options.channels == "split", track=options.track)
     reads = [pcm.file_reader(target, channel=n, channels=recording.channels) for n in range(recording.channels)]
     shards = plan(reads, recording.duration, work.config.shard_target_s, lambda: work.progress(1.0))
-    recording = replace(recording, shards=shards)
+    warnings = (*about_sound(fetched.meta, None), *recording.warnings)
+    recording = replace(recording, shards=shards, warnings=warnings)
     return Output(target, ".wav", asdict(recording), audio_seconds=recording.duration)
 
 

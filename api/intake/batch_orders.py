@@ -17,7 +17,7 @@ from shared.intake import sources
 from shared.kernel.orders import RemoteSource
 from shared.options import JobNotes
 
-ITEMS, REFRESH = "items", "refresh"
+ITEMS, REFRESH, MAX_DURATION = "items", "refresh", "max_duration"
 COMMON = names(NewBatch) - {ITEMS}
 """Fields that hold for every item unless it has its own."""
 
@@ -73,6 +73,8 @@ def _item(place: int, item: object, common: Mapping[str, Any], config: Settings)
             raise InvalidRequest("needs either url or upload_id.", parameter=named[0] if named else by_url.URL)
         if named == [UPLOAD_ID]:
             values.pop(REFRESH, None)  # of the URLs of the others
+            if MAX_DURATION not in own:
+                values.pop(MAX_DURATION, None)
         body = parameters.read(BatchItem, values)
         spec = parameters.spec(body, config)
         return Item(_upload_id(body.upload_id) if body.upload_id else _remote_source(body, config), spec)
@@ -85,7 +87,7 @@ def _remote_source(item: BatchItem, config: Settings) -> RemoteSource:
         url = sources.check(item.url or "", config)
     except ParleyError as error:
         raise type(error)(error.message, **({"parameter": by_url.URL} | error.detail)) from error
-    return RemoteSource(url, sources.fingerprint(url, str(uuid.uuid4()) if item.refresh else ""))
+    return RemoteSource(url, sources.fingerprint(url, str(uuid.uuid4()) if item.refresh or item.max_duration else ""))
 
 
 def _upload_id(value: str) -> uuid.UUID:

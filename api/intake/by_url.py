@@ -25,5 +25,5 @@ def order(
     body = parameters.read(UrlSubmission, fields)
     spec = parameters.spec(body, config)
     url = sources.check(body.url, config)
-    source = RemoteSource(url, sources.fingerprint(url, str(job_id) if body.refresh else ""))
+    source = RemoteSource(url, sources.fingerprint(url, str(job_id) if body.refresh or body.max_duration else ""))
     return Order(job_id, owner_id, source, spec, request_id)

@@ -56,6 +56,7 @@ def spec(body: Parameters, config: Settings) -> JobSpec:
     options = JobOptions.model_validate(values)
     notes = JobNotes.model_validate(body.model_dump(include=set(JobNotes.model_fields)))
     _check_model(options, config)
+    _check_bound(options, config, is_url=bool(getattr(body, "url", None)))
     if notes.webhook_url:
         notes = notes.model_copy(update={"webhook_url": _address(notes.webhook_url, config)})
     wait_s = body.wait if isinstance(body, Submission) and "wait" in body.model_fields_set else None
@@ -84,6 +85,17 @@ def invalid(error: ValidationError) -> InvalidRequest:
     name = ".".join(str(part)[:100] for part in first["loc"])
     message = first["msg"].removeprefix("Value error, ")
     return InvalidRequest(f"{name}: {message}", parameter=name) if name else InvalidRequest(message)
+
+
+def _check_bound(options: JobOptions, config: Settings, *, is_url: bool) -> None:
+    if options.max_duration is None:
+        return
+    if not is_url:
+        raise InvalidRequest("max_duration is for a live stream at a url.", parameter="max_duration")
+    if options.max_duration > config.max_live_recording_s:
+        raise InvalidRequest(
+            f"max_duration is {config.max_live_recording_s:g} seconds at most on this server.", parameter="max_duration"
+        )
 
 
 def _check_model(options: JobOptions, config: Settings) -> None:

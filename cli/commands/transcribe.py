@@ -32,6 +32,9 @@ def add(commands: Commands) -> None:
     command.add_argument(
         "--track", metavar="N", help="audio track of a video: 1, 2, ..., or all; default the first with sound"
     )
+    command.add_argument(
+        "--max-duration", type=positive, metavar="S", help="seconds to record of a URL that is a live stream"
+    )
     command.add_argument("--model", help="a model that the server offers; `parley doctor` lists them")
     command.add_argument("--language", help="code, tag such as pt-BR, or name; detected by default")
     command.add_argument(
@@ -55,6 +58,7 @@ def transcribe(server: Server, options: Namespace) -> Exit:
         "languages": options.languages,
         "num_speakers": str(options.num_speakers) if options.num_speakers else None,
         "track": options.track,
+        "max_duration": str(options.max_duration) if options.max_duration else None,
     }
     request = Submission({name: value for name, value in fields.items() if value}, options.format, options.force)
     with Screen(quiet=options.quiet) as screen:

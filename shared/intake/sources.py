@@ -49,6 +49,6 @@ def bucket_and_key(url: str, config: Settings) -> tuple[str, str]:
 def fingerprint(url: str, unique: str = "") -> str:
     """What stands for the recording's bytes until they are known: SHA-256, in hex, of the URL in its normal form.
 
-    `unique` makes it new, for a recording that is to be fetched again.
+    `unique` makes it new, for a recording that is to be fetched again, and for a live stream, which is never the same.
     """
     return hashlib.sha256(f"url\n{url}\n{unique}".encode()).hexdigest()

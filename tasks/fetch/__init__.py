@@ -1,7 +1,7 @@
 """The ways to a recording that is named by its URL. Each takes what it knows and leaves the rest to the next.
 
 bucket.py   s3://bucket/key, from a bucket that the operator listed
-direct.py   a media file behind http or https
+direct.py   a media file behind http or https; live.py, hls.py: a stream without an end; playlist.py: where a list leads
 page.py     a page: YouTube, TikTok, a podcast, an article with a player; by yt-dlp in a sandboxed child
 """
 
@@ -26,8 +26,12 @@ def ways(config: Settings, storage: Storage) -> tuple[Fetch, ...]:
     )
 
 
-def limits(config: Settings) -> FetchLimits:
-    """What one recording may cost by the settings."""
+def limits(config: Settings, max_duration: float | None) -> FetchLimits:
+    """What one recording may cost by the settings. `max_duration` are the seconds to record of a live stream."""
     return FetchLimits(
-        config.max_upload_bytes, config.max_duration, config.download_timeout_s, config.download_idle_timeout_s
+        config.max_upload_bytes,
+        config.max_duration,
+        config.download_timeout_s,
+        config.download_idle_timeout_s,
+        min(max_duration, config.max_live_recording_s, config.max_duration) if max_duration else None,
     )

@@ -11,13 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.config import Settings
+from shared.egress import policy
 from shared.egress.policy import Guard
-from shared.errors import ExtractionError, FileTooLarge, MediaTooLong, ParleyError, SourceUnavailable
+from shared.errors import ExtractionError, FileTooLarge, LiveStream, MediaTooLong, ParleyError, SourceUnavailable
 from shared.intake.filenames import safe_filename
 from shared.transcript import Progress
 from tasks.sandbox.confined import Child, Nonsense, Refusal, confined
 from tasks.sandbox.egress_proxy import EgressProxy
-from tasks.stages.download import Fetched, FetchLimits, open_plain, too_large
+from tasks.stages.download import Elsewhere, Fetched, FetchLimits, Found, open_plain, too_large
 
 EXTRACTOR = Path(__file__).parents[1] / "sandbox" / "extractor" / "__main__.py"
 RECORDING, COOKIES = "recording", "cookies.txt"
@@ -38,7 +39,7 @@ ENTRY_BYTES = 256
 """What a name in a folder costs the file system, and more."""
 
 REFUSALS: dict[str, type[ParleyError]] = {
-    kind.code: kind for kind in (ExtractionError, MediaTooLong, FileTooLarge, SourceUnavailable)
+    kind.code: kind for kind in (ExtractionError, LiveStream, MediaTooLong, FileTooLarge, SourceUnavailable)
 }
 
 
@@ -62,6 +63,7 @@ class PageOptions:
 class _Extraction:
     title: str | None
     ext: str | None
+    live: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +75,11 @@ class _Message:
     error: Refusal | None = None
 
 
-def fetch(
-    guard: Guard, options: PageOptions, url: str, folder: Path, limits: FetchLimits, progress: Progress
-) -> Fetched | None:
-    """The recording that yt-dlp finds; None for a URL that is not http or https.
+def fetch(guard: Guard, options: PageOptions, url: str, folder: Path, limits: FetchLimits, progress: Progress) -> Found:
+    """The recording that yt-dlp finds, or where its live stream is; None for a URL that is not http or https.
 
     Raises ExtractionError with yt-dlp's reason, BlockedAddress when anything it needed lies where the guard forbids,
-    MediaTooLong, FileTooLarge, SourceUnavailable, and what `progress` raises; the child has ended by then.
+    LiveStream, MediaTooLong, FileTooLarge, SourceUnavailable, and what `progress` raises; the child has ended by then.
     """
     if not url.startswith(("http://", "https://")):
         return None
@@ -97,6 +97,8 @@ def fetch(
             if proxy.refused:
                 raise proxy.refused[0] from error
             raise
+    if extraction.live is not None:
+        return Elsewhere(policy.parse(extraction.live).url)
     open_plain(folder, folder / RECORDING).close()
     title = (extraction.title or "").replace("/", "-").strip()
     return Fetched(
@@ -117,6 +119,7 @@ def _child(url: str, proxy: EgressProxy, options: PageOptions, folder: Path, lim
         "max_bytes": limits.max_bytes,
         "max_duration_s": limits.max_duration_s,
         "idle_timeout_s": limits.idle_timeout_s,
+        "wants_live": limits.max_live_s is not None,
         "cpu_s": min(CPU_S, math.ceil(limits.timeout_s)),
         "memory_bytes": MEMORY_BYTES,
     }

@@ -14,31 +14,56 @@ from io import BufferedReader
 from pathlib import Path
 
 from shared.errors import ExtractionError, FileTooLarge, NoAudio
-from shared.transcript import Progress
+from shared.transcript import Caveat, Progress
 
 NOTHING = "There is no recording at this URL."
 
 
 @dataclass(frozen=True, slots=True)
 class FetchLimits:
-    """What one recording may cost. `timeout_s` bounds the whole of it, `idle_timeout_s` each silence of a server."""
+    """What one recording may cost. `timeout_s` bounds the whole of it, `idle_timeout_s` each silence of a server.
+
+    Of a live stream `max_live_s` are recorded, for which `timeout_s` is longer; None refuses it.
+    """
 
     max_bytes: int
     max_duration_s: float
     timeout_s: float
     idle_timeout_s: float
+    max_live_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Fetched:
-    """A file in the given folder, and what its source calls it."""
+    """A file in the given folder, what its source calls it, and what is to be known of it."""
 
     path: Path
     filename: str | None
+    warnings: tuple[Caveat, ...] = ()
 
 
-Fetch = Callable[[str, Path, FetchLimits, Progress], Fetched | None]
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The recording is at another URL, in its normal form, of http or https."""
+
+    url: str
+
+
+class Declined(Exception):
+    """This way is refused what it asks for, and another may not be; `error` is for the caller if none is let in."""
+
+    def __init__(self, error: ExtractionError) -> None:
+        super().__init__(error.message)
+        self.error = error
+
+
+Found = Fetched | Elsewhere | None
+
+Fetch = Callable[[str, Path, FetchLimits, Progress], Found]
 """One way to a recording: takes a URL in its normal form and an empty folder; None means that it knows no such URL."""
+
+MAX_HOPS = 4
+"""Playlists and pages that lead to each other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +74,7 @@ class Download:
     bytes: int
     sha256: str
     filename: str | None
+    warnings: tuple[Caveat, ...] = ()
 
 
 def download(url: str, folder: Path, ways: Sequence[Fetch], limits: FetchLimits, progress: Progress) -> Download:
@@ -56,21 +82,47 @@ def download(url: str, folder: Path, ways: Sequence[Fetch], limits: FetchLimits,
 
     Raises ExtractionError, FileTooLarge, NoAudio for an empty file, and what the ways raise.
     """
+    for hop in range(MAX_HOPS):
+        subfolder = folder / f"hop-{hop}"
+        subfolder.mkdir(mode=0o700)
+        place, found = _first(url, subfolder, ways, limits, progress)
+        if isinstance(found, Fetched):
+            return _checked(place, found, limits)
+        url = found.url
+    raise ExtractionError("The URL leads from one playlist to the next.")
+
+
+def _first(
+    url: str, folder: Path, ways: Sequence[Fetch], limits: FetchLimits, progress: Progress
+) -> tuple[Path, Fetched | Elsewhere]:
+    """What the first way answers that knows the URL and is not declined, and its folder. Raises ExtractionError."""
+    declined: ExtractionError | None = None
     for number, fetch in enumerate(ways):
         subfolder = folder / f"way-{number}"
         subfolder.mkdir(mode=0o700)
-        fetched = fetch(url, subfolder, limits, progress)
-        if fetched is None:
+        try:
+            found = fetch(url, subfolder, limits, progress)
+        except Declined as reason:
+            declined = declined or reason.error
             continue
-        with open_plain(subfolder, fetched.path) as file:
-            size = os.fstat(file.fileno()).st_size
-            if size == 0:
-                raise NoAudio("The file behind the URL is empty.")
-            if size > limits.max_bytes:
-                raise too_large(limits)
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-        return Download(fetched.path, size, sha256, fetched.filename)
-    raise ExtractionError(NOTHING)
+        except ExtractionError as error:
+            if declined is None:
+                raise
+            raise ExtractionError(f"{declined.message} {error.message}") from error
+        if found is not None:
+            return subfolder, found
+    raise declined or ExtractionError(NOTHING)
+
+
+def _checked(folder: Path, fetched: Fetched, limits: FetchLimits) -> Download:
+    with open_plain(folder, fetched.path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if size == 0:
+            raise NoAudio("The file behind the URL is empty.")
+        if size > limits.max_bytes:
+            raise too_large(limits)
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Download(fetched.path, size, sha256, fetched.filename, fetched.warnings)
 
 
 def open_plain(folder: Path, path: Path) -> BufferedReader:

@@ -26,6 +26,7 @@ FORMAT = "bestaudio/best[height<=480]/best"
 PROGRESS_INTERVAL_S = 0.2
 SPARE_BYTES = 1 << 20
 MAX_OPEN_FILES = 128
+MAX_PLAYLIST_BYTES = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,7 @@ class Job:
     max_bytes: int
     max_duration_s: float
     idle_timeout_s: float
+    wants_live: bool
     cpu_s: int
     memory_bytes: int
 
@@ -99,14 +101,39 @@ def fetch(job: Job) -> dict[str, Any]:
             info = ytdl.extract_info(entries[0]["url"], download=False) if "formats" not in entries[0] else entries[0]
         if not info or not (info.get("formats") or info.get("url")):
             raise Refused("extraction_error", "There is no recording at this URL.")
-        if info.get("live_status") in ("is_live", "is_upcoming") or info.get("is_live"):
-            raise Refused("extraction_error", "This is a live stream; send its URL when it is over.")
+        if info.get("live_status") == "is_upcoming":
+            raise Refused("extraction_error", "This is a live stream that has not begun.")
+        if info.get("live_status") == "is_live" or info.get("is_live"):
+            return _live(job, info if info.get("url") else ytdl.process_ie_result(info, download=False))
+        if _has_no_end(ytdl, info):
+            return _live(job, info)
         if (info.get("duration") or 0) > job.max_duration_s:
             raise Refused("media_too_long", f"The recording lasts longer than {job.max_duration_s:g} seconds.")
         if len(info.get("requested_formats") or ()) > 1:
             raise Refused("extraction_error", "Sound and picture of this recording cannot be had separately.")
         ytdl.process_info(info)
     return {"title": info.get("title"), "ext": info.get("ext")}
+
+
+def _has_no_end(ytdl: Any, info: dict[str, Any]) -> bool:
+    """Whether what was chosen is HLS that still grows, of which yt-dlp would take what is listed now for the whole."""
+    from yt_dlp.networking import Request  # type: ignore[import-untyped]  # after confine
+
+    if not str(info.get("protocol")).startswith("m3u8") or not info.get("url"):
+        return False
+    with ytdl.urlopen(Request(info["url"], headers=info.get("http_headers") or {})) as response:
+        text = response.read(MAX_PLAYLIST_BYTES)
+    is_over = b"#EXT-X-ENDLIST" in text or b"#EXT-X-PLAYLIST-TYPE:VOD" in text or len(text) == MAX_PLAYLIST_BYTES
+    return b"#EXTINF" in text and not is_over
+
+
+def _live(job: Job, info: dict[str, Any]) -> dict[str, Any]:
+    """Where the stream is, for the parent to record: yt-dlp would need FFmpeg for it. Raises Refused."""
+    if not job.wants_live:
+        raise Refused("live_stream", "This is a live stream: max_duration says how many seconds of it to record.")
+    if info.get("url") is None or info.get("protocol") not in ("m3u8", "m3u8_native", "http", "https"):
+        raise Refused("extraction_error", "This live stream is of a kind that cannot be recorded.")
+    return {"title": info.get("title"), "ext": info.get("ext"), "live": info["url"]}
 
 
 def _follow(job: Job) -> Any:

@@ -16,6 +16,7 @@ from shared.states import TERMINAL
 from shared.storage import Storage
 from tests.faults.rig import Rig, start
 from tests.service.gateway import eventually, gateway_on
+from tests.unit.addresses.radio import Radio
 from tests.unit.intake.outside import TONE, Canary, MediaServer, hits, tone
 
 MAX_BYTES = 200_000
@@ -37,10 +38,18 @@ def canary() -> Iterator[Canary]:
 
 
 @pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory, media: MediaServer, canary: Canary) -> Iterator[Rig]:
-    """A stack whose workers may fetch from `media`, and from the bucket `recordings`."""
+def radio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radio]:
+    made = Radio.on_air(tmp_path_factory.mktemp("radio"))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def rig(tmp_path_factory: pytest.TempPathFactory, media: MediaServer, canary: Canary, radio: Radio) -> Iterator[Rig]:
+    """A stack whose workers may fetch from `media` and `radio`, and from the bucket `recordings`."""
     settings = {
-        "egress_allow_hosts": media.host,
+        "egress_allow_hosts": f"{media.host},{radio.host}",
+        "max_live_recording_s": 30,
         "egress_ports": f"80,443,{canary.port}",
         "s3_source_buckets": f"{BUCKET},parley",
         "max_upload_bytes": MAX_BYTES,
@@ -254,3 +263,30 @@ def test_the_switches_turn_adapters_off(
             for body in ({"json": {"url": "http://example.org/a.wav"}}, {"files": {"file": ("a.wav", TONE)}}):
                 assert problem(caller.http.post("/transcribe", **body)) == (403, "adapter_disabled")
         assert gateway.left_behind(caller) == (set(), 0, 0)
+
+
+def test_a_live_stream_becomes_a_transcript_of_a_part(http: httpx.Client, post: Post, radio: Radio) -> None:
+    """Without max_duration the task ends with the error that names it; with it, a warning says that more was to come,
+    and the next task records anew."""
+    url = f"{radio.url}/live.m3u8"
+    refused = ended(http, post(url))
+    assert (refused["status"], refused["error"]["code"]) == ("error", "live_stream")  # type: ignore[index]
+    for _ in range(2):
+        radio.seen.clear()
+        task = post(url, max_duration=3)
+        detail = ended(http, task)
+        assert detail["status"] == "done"
+        assert detail["duration"] == pytest.approx(3, abs=0.3)
+        assert "live_stream_cut" in [warning["code"] for warning in http.get(f"/result/{task}").json()["warnings"]]
+        assert sum(name.startswith("/piece/") for name in radio.seen) == 3
+
+
+def test_a_bound_is_refused_where_it_means_nothing(http: httpx.Client, radio: Radio) -> None:
+    """Beyond the server's, for a file, or as no number, max_duration is an error that names it."""
+    for answer in (
+        http.post("/transcribe", json={"url": f"{radio.url}/icecast", "max_duration": 31}),
+        http.post("/transcribe", json={"url": f"{radio.url}/icecast", "max_duration": 0}),
+        http.post("/transcribe", data={"max_duration": "10"}, files={"file": ("a.wav", TONE)}),
+    ):
+        assert problem(answer) == (422, "invalid_request")
+        assert answer.json()["detail"]["parameter"] == "max_duration"

@@ -313,7 +313,8 @@ def test_a_page_or_playlist_that_points_inside_leads_nowhere(
     with pytest.raises((BlockedAddress, ExtractionError)):
         download(f"{media.url}/{name}", tmp_path, ways, LIMITS, quiet)
     assert hits(canary) == 0
-    assert media.seen[f"/{name}"] >= 2  # the child came, too
+    is_read_by_us = name == "variants"  # to see whether it is live; of the others the child came, too
+    assert media.seen[f"/{name}"] >= (1 if is_read_by_us else 2)
 
 
 # ---- DNS
