@@ -32,6 +32,7 @@ FOLDERS = (
     "tests/service/local",
     "tests/service/wyoming",
     "tests/e2e",
+    "tests/clients",
     "tests/browser",
     "tests/supply",
     "tests/deploy",

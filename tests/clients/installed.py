@@ -1,0 +1,89 @@
+"""Clients from the package indexes, installed on first use below .parley/clients, each set by its lock.
+
+Where an index or a program is missing, the tests of that set are skipped with one line why. With REQUIRE_CLIENTS=1,
+which the gate sets, they fail instead.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from tests.clients.lock import LOCK, PACKAGES
+
+ROOT = Path(__file__).parents[2]
+HOME = ROOT / ".parley" / "clients"
+
+NPM_FILES = ("package.json", "package-lock.json")
+INSTALL_TIMEOUT_S = 300
+"""Of one set; 20 s on a good line."""
+
+
+def node_modules() -> Path:
+    """The folder of the packages for Node, for NODE_PATH."""
+    files = [PACKAGES / name for name in NPM_FILES]
+    npm = _program("npm")
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    return _installed("node", files, command) / "node_modules"
+
+
+def node() -> str:
+    """The program."""
+    return _program("node")
+
+
+def python_packages() -> Path:
+    """The folder of the packages for Python that are not in this environment, for PYTHONPATH."""
+    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
+    command += ["--target", "packages", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", LOCK.name]
+    return _installed("python", [LOCK], command) / "packages"
+
+
+def unavailable(reason: str) -> NoReturn:
+    """Skip this test for `reason`, or fail it where the gate wants everything."""
+    if os.environ.get("REQUIRE_CLIENTS") == "1":
+        pytest.fail(f"REQUIRE_CLIENTS=1, and {reason}", pytrace=False)
+    pytest.skip(reason)
+
+
+def _program(name: str) -> str:
+    found = shutil.which(name)
+    if found is None:
+        unavailable(f"clients for Node need the program {name}: apt install nodejs npm, or put it on the PATH")
+    return found
+
+
+def _installed(kind: str, files: list[Path], command: list[str]) -> Path:
+    """The folder in which `command` was run beside copies of `files`; older ones of this kind are removed."""
+    digest = hashlib.sha256(b"".join(file.read_bytes() for file in files) + sys.version.encode()).hexdigest()[:16]
+    target = HOME / f"{kind}-{digest}"
+    if target.exists():
+        return target
+    HOME.mkdir(parents=True, exist_ok=True)
+    # processes that run tests side by side each work in a folder of their own; the rename decides
+    with tempfile.TemporaryDirectory(prefix=f".{kind}-", dir=HOME) as folder:
+        work = Path(folder) / kind
+        work.mkdir()
+        for file in files:
+            shutil.copy(file, work)
+        try:
+            done = subprocess.run(
+                command, cwd=work, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            unavailable(f"the clients for {kind} were not installed within {INSTALL_TIMEOUT_S} s")
+        if done.returncode != 0:
+            lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
+            unavailable(f"the clients for {kind} could not be installed: {lines[-1]}")
+        for old in HOME.glob(f"{kind}-*"):
+            shutil.rmtree(old, ignore_errors=True)
+        work.replace(target)
+    return target
