@@ -39,7 +39,8 @@ def engine() -> Engine:
         hide_parameters=True,  # errors are logged with their text, and parameters are what callers have sent
         connect_args={
             "connect_timeout": 5,
-            "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s",
+            "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+            " -c parley.indexes=on",  # whoever changes a task keeps its search entry: shared/search/entries.py
         },
     )
 

@@ -24,6 +24,7 @@ from shared.kernel.lost_leases import expire
 from shared.kernel.ring_window import LIVE_S, is_rung, refill
 from shared.models import Job, Stage, Worker
 from shared.rings import Ring, level
+from shared.search import entries
 from shared.stages import queues
 from shared.states import StageState
 from shared.storage import Storage
@@ -47,11 +48,12 @@ class Repaired:
     rung_again: int
     erased: int
     retired: int
+    indexed: int
 
 
 def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], None]) -> Repaired:
     """Expired leases go back to the queue or die, lost doorbells are rung again, windows are filled, tasks that were
-    kept long enough are erased, deletions are finished."""
+    kept long enough are erased, deletions are finished, search entries of older tasks are made."""
     overdue = _overdue()
     for job_id in overdue:
         with session() as work:
@@ -75,7 +77,8 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
     if config.audio_ttl_s:
         audio.expire(storage, config.audio_ttl_s)
     open_uploads.erase_of_revoked(storage)
-    repairs = Repaired(len(overdue), len(again), _finish_erasures(storage), retired)
+    erased = _finish_erasures(storage)
+    repairs = Repaired(len(overdue), len(again), erased, retired, entries.work_off())
     RUNG_AGAIN.inc(repairs.rung_again)
     SWEEPS.inc()
     return repairs

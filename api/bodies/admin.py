@@ -127,3 +127,4 @@ class Repaired(BaseModel):
     rung_again: int = Field(description="Stages whose doorbell had been lost")
     erased: int = Field(description="Deletions that were finished")
     retired: int = Field(description="Tasks that had been kept as long as they were to be, and were erased")
+    indexed: int = Field(description="Tasks of an earlier release that the search now finds in the new way")

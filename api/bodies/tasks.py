@@ -116,6 +116,9 @@ class Snippet(BaseModel):
     """A place in a transcript where words are that were looked for."""
 
     runs: list[SnippetRun] = Field(description="In order; their texts joined are the place's text")
+    start: float | None = Field(
+        None, description="Second of the recording at which the first match is said, if it is known"
+    )
 
 
 class HistoryItem(BaseModel):

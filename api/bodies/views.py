@@ -7,6 +7,7 @@ import binascii
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 
 from api.bodies.admin import KeyInfo
 from api.bodies.tasks import (
@@ -20,7 +21,7 @@ from api.bodies.tasks import (
     TaskError,
     TaskStatus,
 )
-from api.history.headlines import Run
+from api.history.headlines import Place
 from shared.callers.limits import Limits
 from shared.errors import InvalidRequest
 from shared.kernel.job_views import View, processing_time
@@ -71,7 +72,7 @@ def task_detail(view: View) -> TaskDetail:
     )
 
 
-def history_item(job: Job, places: Sequence[Sequence[Run]] | None = None) -> HistoryItem:
+def history_item(job: Job, places: Sequence[Place] | None = None, starts: Sequence[float | None] = ()) -> HistoryItem:
     """One line of GET /history, with the places where words are that were looked for."""
     return HistoryItem(
         task_id=job.id,
@@ -90,12 +91,12 @@ def history_item(job: Job, places: Sequence[Sequence[Run]] | None = None) -> His
         updated_at=job.updated_at,
         finished_at=job.finished_at,
         expires_at=job.expires_at,
-        snippets=None if places is None else [_snippet(place) for place in places],
+        snippets=None if places is None else [_snippet(*one) for one in zip_longest(places, starts)],
     )
 
 
-def _snippet(place: Sequence[Run]) -> Snippet:
-    return Snippet(runs=[SnippetRun(text=run.text, is_match=run.is_match) for run in place])
+def _snippet(place: Place, start: float | None) -> Snippet:
+    return Snippet(runs=[SnippetRun(text=run.text, is_match=run.is_match) for run in place.runs], start=start)
 
 
 def key_info(row: ApiKey) -> KeyInfo:

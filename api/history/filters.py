@@ -35,7 +35,11 @@ def _filters(
     until: Annotated[str | None, Query(max_length=64, description="Created before then (RFC 3339, or a day)")] = None,
     q: Annotated[
         str | None,
-        Query(max_length=500, description='Words of the transcript: `word`, `"a phrase"`, `one or other`, `-not`'),
+        Query(
+            max_length=500,
+            description="Words of the transcript, the file name, tags or the reference: "
+            '`word other` (both), `"a phrase"`, `one or other`, `-not`',
+        ),
     ] = None,
 ) -> Filters:
     pairs = request.query_params.multi_items()

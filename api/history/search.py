@@ -10,20 +10,34 @@ is rare by asking the inverted index for all of it and sorting that; see `_by_wo
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Boolean, ColumnElement, Select, Text, cast, func, literal_column, select
+from sqlalchemy import (
+    Boolean,
+    ColumnElement,
+    Select,
+    SQLColumnExpression,
+    Text,
+    and_,
+    cast,
+    func,
+    literal_column,
+    or_,
+    select,
+)
 from sqlalchemy.dialects.postgresql import ARRAY, TSQUERY
 from sqlalchemy.orm import Session, defer
 
 from shared.errors import InvalidRequest
 from shared.kernel.erasure import UPLOAD_TIME
-from shared.models import Job
+from shared.models import Job, SearchBacklog, SearchEntry
 from shared.models.jobs import TAGGED
+from shared.search.entries import is_backlog, owner_key
 from shared.states import JobState
+from shared.text.search_query import Clause, Query, parse
 
 NEWEST = 2000
 """Rows that are looked at one by one before the inverted index is asked. They fill a page of 100 with all that is in
@@ -41,7 +55,7 @@ class Filters:
     """What is looked for; None and () mean anything.
 
     `since` is the first moment and `until` the first moment after, both of `created_at`. A task must have all of
-    `tags`. `words` is in the language of search engines: words, "phrases", or, -not.
+    `tags`. `words` is in the language of search engines (shared/text/search_query.py).
     """
 
     state: JobState | None = None
@@ -80,25 +94,18 @@ def ids(
     session: Session, owner_id: uuid.UUID, *, limit: int, before: uuid.UUID | None = None, filters: Filters = ANYTHING
 ) -> Sequence[uuid.UUID]:
     """Ids of at most `limit` tasks, newest first, from the one after `before` on. Raises InvalidRequest."""
-    if filters.words is not None and not session.scalar(select(func.numnode(tsquery(filters.words)))):
+    if filters.words is not None and not parse(filters.words):
         raise InvalidRequest("q holds no word to look for.", parameter="q")
-    range_ = [Job.owner_id == owner_id, *_range_of_ids(filters)]
-    if before:
-        range_.append(Job.id < before)
+    least, end = _range_of_ids(filters)
+    ids = _Ids(owner_id, least, min(filter(None, (end, before)), default=None))
     if filters.words is None and not filters.tags:
-        return session.scalars(_newest(select(Job.id).where(*range_, *_plain(filters)), limit)).all()
-    return _by_word_or_tag(session, owner_id, filters, range_, limit)
+        return session.scalars(
+            _newest(select(Job.id).where(*ids.of(Job.owner_id, Job.id), *_plain(filters)), limit)
+        ).all()
+    return _by_word_or_tag(session, filters, ids, limit)
 
 
 # ---- the conditions
-
-SIMPLE: ColumnElement[Any] = literal_column("'simple'::regconfig")
-"""The configuration of the column `search`: it bends no word."""
-
-
-def tsquery(words: str) -> ColumnElement[Any]:
-    """What is looked for, as PostgreSQL's tsquery."""
-    return func.websearch_to_tsquery(SIMPLE, words)
 
 
 def _plain(filters: Filters) -> Iterator[ColumnElement[bool]]:
@@ -118,12 +125,29 @@ def _plain(filters: Filters) -> Iterator[ColumnElement[bool]]:
         yield Job.created_at < filters.until
 
 
-def _range_of_ids(filters: Filters) -> Iterator[ColumnElement[bool]]:
+@dataclass(frozen=True, slots=True)
+class _Ids:
+    """A range of an owner's ids, from `least` up to but without `end`."""
+
+    owner_id: uuid.UUID
+    least: uuid.UUID | None
+    end: uuid.UUID | None
+
+    def of(
+        self, owner: SQLColumnExpression[uuid.UUID], job_id: SQLColumnExpression[uuid.UUID]
+    ) -> Iterator[ColumnElement[bool]]:
+        """The range as conditions on two columns, by which a table has an index."""
+        yield owner == self.owner_id
+        if self.least:
+            yield job_id >= self.least
+        if self.end:
+            yield job_id < self.end
+
+
+def _range_of_ids(filters: Filters) -> tuple[uuid.UUID | None, uuid.UUID | None]:
     """Bounds of the ids that tasks created in this time can have: an id is made before its upload begins."""
-    if filters.since:
-        yield Job.id >= _least_id(filters.since, -(UPLOAD_TIME + CLOCKS_APART))
-    if filters.until:
-        yield Job.id < _least_id(filters.until, CLOCKS_APART)
+    least = _least_id(filters.since, -(UPLOAD_TIME + CLOCKS_APART)) if filters.since else None
+    return least, _least_id(filters.until, CLOCKS_APART) if filters.until else None
 
 
 def _least_id(moment: datetime, later: timedelta) -> uuid.UUID:
@@ -132,40 +156,116 @@ def _least_id(moment: datetime, later: timedelta) -> uuid.UUID:
     return uuid.UUID(int=min(max(milliseconds, 0), 2**48 - 1) << 80)
 
 
-def _newest(query: Select[Any], limit: int) -> Select[Any]:
-    return query.order_by(Job.id.desc()).limit(limit)
+def _newest(query: Select[Any], limit: int, job_id: SQLColumnExpression[uuid.UUID] | None = None) -> Select[Any]:
+    return query.order_by((Job.id if job_id is None else job_id).desc()).limit(limit)
 
 
-def _inverted(owner_id: uuid.UUID, filters: Filters) -> Iterator[ColumnElement[bool]]:
-    """What the two inverted indexes answer. The owner is in both, but anybody may say or write another's id."""
-    if filters.words is not None:
-        yield Job.search.op("@@")(cast(f"'{owner_id}'", TSQUERY).op("&&")(tsquery(filters.words)))
+def _tagged(owner_id: uuid.UUID, filters: Filters) -> Iterator[ColumnElement[bool]]:
+    """What the inverted index of tags answers. The owner is in it, but anybody may make another's id a tag."""
     if filters.tags:
         yield literal_column("tags <> '{}'", Boolean)  # the index holds no others, and is not used unless that is said
-        yield literal_column(TAGGED).op("@>")(cast([*filters.tags, str(owner_id)], ARRAY(Text)))
+        tagged = TAGGED.replace("owner_id", "jobs.owner_id")  # entries have one too
+        yield literal_column(tagged).op("@>")(cast([*filters.tags, str(owner_id)], ARRAY(Text)))
 
 
-def _by_word_or_tag(
-    session: Session, owner_id: uuid.UUID, filters: Filters, range_: Sequence[ColumnElement[bool]], limit: int
-) -> Sequence[uuid.UUID]:
+# ---- words
+
+
+def _in_entry(owner_id: uuid.UUID, query: Query) -> ColumnElement[bool]:
+    """Whether an entry answers the query: first by the inverted index; what it cannot tell, by the entry's text."""
+    either = [" & ".join(filter(None, map(_candidates, clauses))) for clauses in query]
+    keys = f"'{owner_key(owner_id)}'" + (f" & ({' | '.join(f'({one})' for one in either)})" if all(either) else "")
+    found = SearchEntry.keys.op("@@")(cast(keys, TSQUERY))
+    if all(clause.is_in_index for clauses in query for clause in clauses):
+        return found
+    return and_(found, or_(*(and_(*map(_is_true, clauses)) for clauses in query)))
+
+
+def _candidates(clause: Clause) -> str:
+    """The clause as a tsquery, which may find too much but not too little; nothing where that is everything."""
+    keys = " & ".join(f"'{key}'" for key in clause.keys)
+    if clause.is_excluded:
+        return f"!{keys}" if clause.is_in_index else ""
+    return keys
+
+
+def _is_true(clause: Clause) -> ColumnElement[bool]:
+    if clause.is_in_index:
+        return SearchEntry.keys.op("@@")(cast(_candidates(clause), TSQUERY))
+    place = func.strpos(SearchEntry.text, clause.text)
+    return place == 0 if clause.is_excluded else place > 0
+
+
+def _by_old_index(owner_id: uuid.UUID, words: str) -> ColumnElement[bool]:
+    """Whether a task without an entry has the words, as the release before compared them."""
+    query = func.websearch_to_tsquery(literal_column("'simple'::regconfig"), words)
+    return Job.search.op("@@")(cast(f"'{owner_id}'", TSQUERY).op("&&")(query))
+
+
+def _by_word_or_tag(session: Session, filters: Filters, ids: _Ids, limit: int) -> Sequence[uuid.UUID]:
     """The newest rows one by one, then the inverted index for what is older.
 
     Left alone, the planner chooses one of the two ways by how common a word is, and it cannot know where. It would read
     a whole history to find a word that half of all transcripts have: those of another owner, or those of long ago.
     """
+    sources = _sources(session, ids.owner_id, filters)
     session.execute(_ONE_BY_ONE)
-    conditions = [*_plain(filters), *_inverted(owner_id, filters)]
-    oldest = session.scalar(_newest(select(Job.id).where(*range_), 1).offset(NEWEST - 1))
-    near = [*range_, Job.id >= oldest] if oldest else range_
-    job_ids = session.scalars(_newest(select(Job.id).where(*near, *conditions), limit)).all()
+    newest = _newest(select(Job.id).where(*ids.of(Job.owner_id, Job.id)), 1)
+    oldest = session.scalar(newest.offset(NEWEST - 1))
+    near = replace(ids, least=oldest) if oldest else ids
+    job_ids = _merged((session.scalars(source.within(near, limit)) for source in sources), limit)
     if oldest is None or len(job_ids) == limit:
         return job_ids
     session.execute(_BY_INVERTED_INDEX)
-    # without the owner's range, which would offer the planner an index that is in order
-    hits = select(Job.id, Job.owner_id).where(*conditions).cte("hits").prefix_with("MATERIALIZED", dialect="postgresql")
-    bounds = [hits.c.owner_id == owner_id, hits.c.id < oldest]
-    far = select(hits.c.id).where(*bounds).order_by(hits.c.id.desc()).limit(limit - len(job_ids))
-    return [*job_ids, *session.scalars(far)]
+    far, rest = replace(ids, end=oldest), limit - len(job_ids)
+    return [*job_ids, *_merged((session.scalars(source.found_within(far, rest)) for source in sources), rest)]
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Rows with what is looked for, without the range: their ids, and the columns of owner and id to bound."""
+
+    rows: Select[uuid.UUID, uuid.UUID]
+    columns: Sequence[tuple[SQLColumnExpression[uuid.UUID], SQLColumnExpression[uuid.UUID]]]
+
+    def within(self, ids: _Ids, limit: int) -> Select[uuid.UUID, uuid.UUID]:
+        """By the range, in which every row is looked at."""
+        bounds = [bound for owner, job_id in self.columns for bound in ids.of(owner, job_id)]
+        return self.rows.where(*bounds).order_by(self.columns[0][1].desc()).limit(limit)
+
+    def found_within(self, ids: _Ids, limit: int) -> Select[Any]:
+        """By what is looked for: the owner's range would offer the planner an index that is in order."""
+        hits = self.rows.cte("hits").prefix_with("MATERIALIZED", dialect="postgresql")
+        return _newest(select(hits.c.id).where(*ids.of(hits.c.owner_id, hits.c.id)), limit, hits.c.id)
+
+
+def _sources(session: Session, owner_id: uuid.UUID, filters: Filters) -> Sequence[_Source]:
+    """By their entries and, while there is a backlog, those in it by the old index.
+
+    That one comes first: what the sweep moves from the second to the first meanwhile is seen in both, never in none.
+    """
+    conditions = [*_plain(filters), *_tagged(owner_id, filters)]
+    of_job, of_entry = (Job.owner_id, Job.id), (SearchEntry.owner_id, SearchEntry.job_id)
+    jobs = select(Job.id, Job.owner_id).where(*conditions)
+    if filters.words is None:
+        return [_Source(jobs, [of_job])]
+    in_entry = _in_entry(owner_id, parse(filters.words))
+    if conditions:
+        entries = _Source(jobs.join(SearchEntry, SearchEntry.job_id == Job.id).where(in_entry), [of_job, of_entry])
+    else:
+        rows = select(SearchEntry.job_id.label("id"), SearchEntry.owner_id).where(in_entry)
+        entries = _Source(rows, [of_entry])
+    if not is_backlog(session):
+        return [entries]
+    has_entry = select(SearchEntry.job_id).where(SearchEntry.job_id == Job.id).exists()
+    waits = select(SearchBacklog.job_id).where(SearchBacklog.job_id == Job.id).exists()
+    old = jobs.where(_by_old_index(owner_id, filters.words), waits, ~has_entry)
+    return [_Source(old, [of_job]), entries]
+
+
+def _merged(found: Iterable[Iterable[uuid.UUID]], limit: int) -> Sequence[uuid.UUID]:
+    """Ids of several sources, newest first, each once."""
+    return sorted({job_id for ids in found for job_id in ids}, reverse=True)[:limit]
 
 
 _ONE_BY_ONE = select(

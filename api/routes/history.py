@@ -12,11 +12,12 @@ from fastapi.responses import StreamingResponse
 from api.bodies import views
 from api.bodies.choices import Switch
 from api.bodies.tasks import History
-from api.dependencies import CallerDep, DetachedCallerDep, SessionDep
+from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from api.history import export, search
 from api.history.filters import FILTERS, Cursor, FiltersDep, Limit, only
 from api.history.headlines import headlines
+from api.history.moments import moments
 from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, Unauthorized
 
 router = APIRouter(tags=["tasks"])
@@ -31,6 +32,7 @@ def listing(
     response: Response,
     caller: CallerDep,
     session: SessionDep,
+    storage: StorageDep,
     filters: FiltersDep,
     limit: Limit = 20,
     cursor: Cursor = None,
@@ -40,17 +42,22 @@ def listing(
         curl -H "Authorization: Bearer $API_KEY" "$URL/history?limit=20&status=done"
         curl -H "Authorization: Bearer $API_KEY" -G $URL/history --data-urlencode 'q="train delay" -freight'
 
-    With `q` each task has up to two `snippets`, in runs of plain text: `is_match` says which are words of `q`.
+    With `q` each task has up to two `snippets`, in runs of plain text: `is_match` says which are words of `q`, and
+    `start` at which second of the recording the first of them is said.
     """
     only(request, *FILTERS, "limit", "cursor")
     jobs, last = search.page(session, caller.id, limit=limit, before=views.row_before(cursor), filters=filters)
     places = headlines(session, [job.id for job in jobs], filters.words) if filters.words else None
+    starts = moments(session, storage, jobs, places) if places else {}
     next_cursor = views.cursor_of(last)
     if next_cursor:
         query = [(name, value) for name, value in request.query_params.multi_items() if name not in ("limit", "cursor")]
         query += [("limit", str(limit)), ("cursor", next_cursor)]
         response.headers["Link"] = f'</history?{urlencode(query)}>; rel="next"'
-    items = [views.history_item(job, None if places is None else places.get(job.id, ())) for job in jobs]
+    items = [
+        views.history_item(job, None if places is None else places.get(job.id, ()), starts.get(job.id, ()))
+        for job in jobs
+    ]
     return History(items=items, next_cursor=next_cursor)
 
 

@@ -24,6 +24,7 @@ from api.transcripts.voices import Move, moved, seconds_by_speaker
 from shared.errors import InvalidRequest, NotFound, NotReady, VersionConflict, WrongState
 from shared.kernel import jobs
 from shared.models import Correction, Job
+from shared.search import entries
 from shared.states import JobState
 from shared.transcript import Segment, Transcript
 
@@ -193,10 +194,15 @@ def correct(
         job.tags = list(correction.tags or ())
     if "reference" in correction.model_fields_set:
         job.reference = correction.reference
-    if not correction.is_about_the_transcript:
-        return
-    check_is_done(job)
-    assert transcript is not None
+    if correction.is_about_the_transcript:
+        check_is_done(job)
+        assert transcript is not None
+        _correct_transcript(session, job, transcript, correction)
+    session.flush()
+    entries.write(session, [job])
+
+
+def _correct_transcript(session: Session, job: Job, transcript: Transcript, correction: CorrectionRequest) -> None:
     before = edits_of(session, job, job.version)
     after = (
         edits_of(session, job, correction.restore)

@@ -54,11 +54,29 @@ def standing(body: dict[str, Any]) -> str:
     return f"{body['task_id']}  {body['status']}  {body['progress']} %{detail}{eta}"
 
 
-def task_table(items: Iterable[dict[str, Any]]) -> None:
-    """Tasks as the history and batches list them."""
+def clock(seconds: float) -> str:
+    """A time in a recording, as 00:01:02.5."""
+    whole, tenths = divmod(round(10 * seconds), 10)
+    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{tenths}"
+
+
+def task_table(items: Iterable[dict[str, Any]], *, with_matches: bool = False) -> None:
+    """Tasks as the history and batches list them; `with_matches`: the words that were searched for, with their time."""
     rows = []
     for item in items:
         state = f"{item['status']}: {item['error']['code']}" if item["error"] else item["status"]
         length = None if item["duration"] is None else f"{item['duration']:.0f} s"
-        rows.append((item["task_id"], state, when(item["created_at"]), length, item["filename"]))
-    print_table(("task", "status", "created (UTC)", "length", "file"), rows, folds="file")
+        row = (item["task_id"], state, when(item["created_at"]), length, item["filename"])
+        rows.append((*row, _first_match(item)) if with_matches else row)
+    columns = ("task", "status", "created (UTC)", "length", "file")
+    if with_matches:
+        print_table((*columns, "match"), rows, folds="match")
+    else:
+        print_table(columns, rows, folds="file")
+
+
+def _first_match(item: dict[str, Any]) -> str:
+    for place in item.get("snippets") or ():
+        words = " ".join("".join(run["text"] for run in place["runs"]).split())
+        return words if place.get("start") is None else f"{clock(place['start'])}  {words}"
+    return ""

@@ -12,7 +12,7 @@ from typing import Any
 from cli import written
 from cli.arguments import Commands, identifier, positive
 from cli.client import Server
-from cli.commands.output import print_json, standing, task_table
+from cli.commands.output import clock, print_json, standing, task_table
 from cli.failures import Exit, Failure
 from cli.recordings import SUFFIXES
 from cli.screen import Row, Screen, complain
@@ -125,7 +125,7 @@ def history(server: Server, options: Namespace) -> Exit:
         for item in items:
             print_json(item)
     else:
-        task_table(items)
+        task_table(items, with_matches=bool(options.q))
     return Exit.DONE
 
 
@@ -138,7 +138,7 @@ def watch(server: Server, options: Namespace) -> Exit:
             if options.json:
                 print_json(event)
             elif event["event"] == "segment":
-                screen.print(f"{_clock(event['start'])}  {event['text'].strip()}")
+                screen.print(f"{clock(event['start'])}  {event['text'].strip()}")
             elif event["event"] == "status":
                 if follower:
                     follower.step(event)
@@ -194,8 +194,3 @@ def _each(
         else:
             print(formatter(body), flush=True)
     return code
-
-
-def _clock(seconds: float) -> str:
-    whole, tenths = divmod(round(10 * seconds), 10)
-    return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{tenths}"

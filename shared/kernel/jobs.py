@@ -27,6 +27,7 @@ from shared.kernel.shards import SHARDED, answer, note_language, planned
 from shared.models import Artifact, Job, Stage
 from shared.options import PRIORITIES, JobOptions
 from shared.rings import Ring
+from shared.search import entries
 from shared.stages import FINAL, SOURCE, STAGES, after, plan
 from shared.states import SETTLED, TERMINAL, JobState, StageState
 from shared.telemetry import tracing
@@ -61,6 +62,7 @@ def submit(session: Session, order: JobOrder) -> tuple[Job, Outcome]:
     job = _job(order, artifacts)
     session.add(job)
     session.flush()
+    entries.write(session, [job])
     tracing.task_made(order.job_id)
 
     converted = artifacts.get((AUDIO, hashes[AUDIO])) or artifacts.get((EXPIRED, hashes[AUDIO]))
@@ -235,4 +237,6 @@ def _end(session: Session, job: Job, state: JobState, summary: Mapping[str, Any]
     if state == JobState.DONE:
         usage.count(session, job)
     session.flush()
+    if summary:
+        entries.write(session, [job])
     return announce_job(session, job)

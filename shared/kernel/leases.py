@@ -26,6 +26,7 @@ from shared.kernel.shards import fan_out, planned
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions, priority_name
 from shared.rings import Ring, level
+from shared.search import entries
 from shared.stages import FINAL, STAGES, profile
 from shared.states import SETTLED, JobState, StageState
 from shared.telemetry.metrics import STAGE_DEATHS, STAGE_FAILURES
@@ -172,6 +173,8 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
     )
     if claim.stage == "download":
         note_fetched(job, answer.bytes, answer.meta)
+        session.flush()
+        entries.write(session, [job])
     elif claim.stage == "convert":
         job.duration = answer.meta.get("duration")
         note_audio(session, job.owner_id, job.duration or 0.0)

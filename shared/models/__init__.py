@@ -4,6 +4,7 @@ from shared.models.base import Base
 from shared.models.callers import ApiKey, AudioDay, IdempotencyKey, UsageDay
 from shared.models.jobs import Artifact, Batch, Correction, Event, Job, Stage
 from shared.models.quotas import KeyStorage, StorageChange, WebhookTestMinute
+from shared.models.search import SearchBacklog, SearchEntry
 from shared.models.storage import Erasure, Upload
 from shared.models.webhooks import WebhookAttempt, WebhookDelivery, WebhookEndpoint, WebhookSecret
 from shared.models.workers import Worker
@@ -20,6 +21,8 @@ __all__ = [
     "IdempotencyKey",
     "Job",
     "KeyStorage",
+    "SearchBacklog",
+    "SearchEntry",
     "Stage",
     "StorageChange",
     "Upload",

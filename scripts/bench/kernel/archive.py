@@ -34,15 +34,31 @@ FROM (SELECT n, now() - make_interval(secs => (:rows - n) * :apart) AS at FROM g
 """
 
 
+_ENTRIES = """
+INSERT INTO search_entries (job_id, owner_id, keys, text)
+SELECT id, owner_id,
+       array_to_tsvector(ARRAY['@' || replace(owner_id::text, '-', ''), 'call', split_part(reference, '-', 2), 'case',
+                               'wav'] || tags || string_to_array(full_text, ' ')),
+       ' ' || full_text || ' ' || E'\\n ' || translate(filename, '-.', '  ') || ' ' || E'\\n '
+           || translate(reference, '-', ' ') || ' '
+FROM jobs WHERE owner_id = :owner
+"""
+"""As shared/search/entries.py makes them."""
+
+
 def insert(connection: Connection, owner_id: uuid.UUID, rows: int, *, words: int = 60) -> None:
     """Insert so many tasks, the last one ending now, each with a transcript of so many words (150 are a minute)."""
     connection.execute(text(_ROWS), {"owner": owner_id, "rows": rows, "words": words, "apart": SECONDS_APART})
+    connection.execute(text(_ENTRIES), {"owner": owner_id})
 
 
 def fill(connection: Connection, owner_id: uuid.UUID, rows: int, *, words: int = 60) -> None:
-    """The same with all indexes made afterwards, which is many times faster, and the table vacuumed and analysed."""
+    """The same with all indexes made afterwards, which is many times faster, and the tables vacuumed and analysed."""
     indexes = connection.execute(
-        text("SELECT indexname, indexdef FROM pg_indexes WHERE tablename = 'jobs' AND indexname <> 'jobs_pkey'")
+        text(
+            "SELECT indexname, indexdef FROM pg_indexes"
+            " WHERE tablename IN ('jobs', 'search_entries') AND indexname NOT LIKE '%\\_pkey'"
+        )
     ).all()
     for name, _ in indexes:
         connection.execute(text(f"DROP INDEX {name}"))
@@ -50,4 +66,4 @@ def fill(connection: Connection, owner_id: uuid.UUID, rows: int, *, words: int =
     for _, definition in indexes:
         connection.execute(text(definition))
     connection.commit()
-    connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE) jobs"))
+    connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE) jobs, search_entries"))

@@ -7,19 +7,17 @@ import re
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import psycopg
-import pytest
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, make_url, select, text
+from sqlalchemy import func, select, text
 
 from scripts.local.stack import Stack
-from shared.config import Settings, settings
-from shared.db import alembic_config, engine, forget_engine, is_migrated, session
+from shared.config import Settings
+from shared.db import alembic_config, is_migrated, session
 from shared.kernel import fleet
 from shared.models import ApiKey, Artifact, Erasure, Job, Stage, Worker
 
@@ -50,27 +48,6 @@ class Column:
     def may_be_left_out(self) -> bool:
         """Whether a release that does not know it can insert a row."""
         return self.is_nullable or self.has_default
-
-
-@pytest.fixture
-def empty(servers: Stack, environment: Settings) -> Iterator[str]:
-    """The address of a database without tables, which this process's settings point at."""
-    server, name = make_url(servers.env["DATABASE_URL"]), f"migrations_{uuid.uuid4().hex}"
-    address = server.set(database=name).render_as_string(hide_password=False)
-    plain = server.set(drivername="postgresql").render_as_string(hide_password=False)
-    with psycopg.connect(plain, autocommit=True) as connection:
-        connection.execute(f'CREATE DATABASE "{name}"')
-        before, os.environ["DATABASE_URL"] = os.environ["DATABASE_URL"], address
-        settings.cache_clear()
-        engine.cache_clear()
-        try:
-            yield address
-        finally:
-            engine().dispose()
-            os.environ["DATABASE_URL"] = before
-            settings.cache_clear()
-            forget_engine()
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
 
 
 def columns() -> dict[str, Column]:
