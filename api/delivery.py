@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, Literal
 from urllib.parse import quote
@@ -13,7 +13,9 @@ from fastapi import Response
 
 from api.errors import stored
 from api.transcripts import corrections
-from api.transcripts.formats import FORMATS, FormatOptions, as_dict, render
+from api.transcripts.formats import FORMATS, as_dict, encodable, encoded
+from api.transcripts.options import FormatOptions
+from api.transcripts.screen import PresetName, ScreenChoices
 from shared import db
 from shared.errors import Cancelled, NotReady
 from shared.kernel import job_views
@@ -25,8 +27,6 @@ from shared.transcript import Transcript, from_json
 
 Granularity = Literal["segment", "word"]
 
-DEFAULTS = FormatOptions()
-
 
 @dataclass(frozen=True, slots=True)
 class TranscriptView:
@@ -34,9 +34,9 @@ class TranscriptView:
 
     format: Format | None = None
     timestamp_granularity: Granularity | None = None
-    max_line_length: int = DEFAULTS.max_line_length
-    max_lines: int = DEFAULTS.max_lines
     version: int | None = None
+    preset: PresetName | None = None
+    subtitles: ScreenChoices = field(default_factory=ScreenChoices)
 
 
 def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, view: TranscriptView) -> Response:
@@ -50,14 +50,14 @@ def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, view: Tra
     format_name = view.format or job_options.format
     options = FormatOptions(
         words=(view.timestamp_granularity or job_options.timestamp_granularity) == "word",
-        max_line_length=view.max_line_length,
-        max_lines=view.max_lines,
         uri=_stem(job),
+        preset=view.preset,
+        subtitles=view.subtitles,
     )
     transcript = corrections.corrected(from_json(Transcript, storage.get(key)), edits)
     version = job.version if view.version is None else view.version
     body = (
-        _json(job, transcript, version, options) if format_name == "json" else render(transcript, format_name, options)
+        _json(job, transcript, version, options) if format_name == "json" else encoded(transcript, format_name, options)
     )
     kind = FORMATS[format_name]
     headers = {"Content-Disposition": content_disposition(_stem(job) + kind.suffix, is_shown=format_name == "json")}
@@ -92,7 +92,7 @@ def _json(job: Job, transcript: Transcript, version: int, options: FormatOptions
         "processing_time": job_views.processing_time(job),
         "cached": job.cached,
     }
-    return json.dumps(body, ensure_ascii=False)
+    return encodable(json.dumps(body, ensure_ascii=False))
 
 
 def _stem(job: Job) -> str:

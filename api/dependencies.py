@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 from fastapi import Depends, Header, Query, Request
 from sqlalchemy.orm import Session
 
 from api import limits
 from api.auth import PresentedKey, identify
-from api.delivery import DEFAULTS, Granularity, TranscriptView
+from api.delivery import Granularity, TranscriptView
+from api.transcripts.screen import BOUNDS, Marks, PresetName, ScreenChoices
 from shared import db
 from shared.callers.keys import Caller
 from shared.config import Settings, settings
@@ -90,14 +91,36 @@ SettingsDep = Annotated[Settings, Depends(_settings)]
 StorageDep = Annotated[Storage, Depends(_storage)]
 
 
+def _limit(name: str, description: str) -> Any:
+    least, most = BOUNDS[name]
+    return Query(description=f"Subtitles: {description}, {least:g} to {most:g}")
+
+
+def _subtitle_choices(
+    max_line_length: Annotated[int | None, _limit("max_line_length", "columns of a line")] = None,
+    max_lines: Annotated[int | None, _limit("max_lines", "lines of a cue")] = None,
+    min_cue_s: Annotated[float | None, _limit("min_cue_s", "minimum seconds a cue is shown")] = None,
+    max_cue_s: Annotated[float | None, _limit("max_cue_s", "maximum seconds a cue is shown")] = None,
+    reading_speed: Annotated[float | None, _limit("reading_speed", "columns read in a second")] = None,
+    gap_s: Annotated[float | None, _limit("gap_s", "seconds without text between two cues")] = None,
+    closed_gap_s: Annotated[float | None, _limit("closed_gap_s", "shorter gaps are closed to gap_s")] = None,
+    speaker_marks: Annotated[
+        Marks | None, Query(description="Subtitles: names of speakers, or a dash for each in a cue of several")
+    ] = None,
+) -> ScreenChoices:
+    return cast(ScreenChoices, {name: value for name, value in locals().items() if value is not None})
+
+
 def _transcript_view(
+    subtitles: Annotated[ScreenChoices, Depends(_subtitle_choices)],
     format: Annotated[Format | None, Query(description="Default: the task's own")] = None,
     response_format: Annotated[Format | None, Query(description="The same as format")] = None,
     timestamp_granularity: Annotated[
         Granularity | None, Query(description="word puts each word's times into json")
     ] = None,
-    max_line_length: Annotated[int, Query(description="Columns of a line in srt and vtt")] = DEFAULTS.max_line_length,
-    max_lines: Annotated[int, Query(description="Lines of a cue in srt and vtt")] = DEFAULTS.max_lines,
+    preset: Annotated[
+        PresetName | None, Query(description="Subtitles: limits of a broadcaster, for what is not given itself")
+    ] = None,
     version: Annotated[
         int | None,
         Query(ge=0, le=2**31 - 1, description="Version of the corrections; default: the newest. 0 is the original"),
@@ -105,7 +128,7 @@ def _transcript_view(
 ) -> TranscriptView:
     if format and response_format and format != response_format:
         raise InvalidRequest("format is given twice, under two names.", parameter="format")
-    return TranscriptView(format or response_format, timestamp_granularity, max_line_length, max_lines, version)
+    return TranscriptView(format or response_format, timestamp_granularity, version, preset, subtitles)
 
 
 TranscriptViewDep = Annotated[TranscriptView, Depends(_transcript_view)]

@@ -37,7 +37,7 @@ from api.history.filters import Cursor, Limit
 from api.intake import parameters
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
-from api.transcripts.formats import FORMATS, as_dict, render
+from api.transcripts.formats import FORMATS, as_dict, encoded
 from shared import db
 from shared.errors import (
     DatabaseUnavailable,
@@ -104,7 +104,7 @@ async def transcribe(contract: ContractRequestDep) -> Response:
     format_name = JobOptions.from_row(outcome.job.options).format
     if format_name == "json":
         return JSONResponse(_result(outcome))
-    return Response(render(outcome.transcript, format_name), media_type=FORMATS[format_name].media_type)
+    return Response(encoded(outcome.transcript, format_name), media_type=FORMATS[format_name].media_type)
 
 
 @router.post(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 from collections.abc import Callable
@@ -11,36 +9,13 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from api.transcripts import subtitles
-from api.transcripts.cells import guarded
-from api.transcripts.line_breaks import clean
+from api.transcripts.options import FormatOptions
 from api.transcripts.paragraphs import Paragraph, paragraphs
-from api.transcripts.subtitles import UNKNOWN_SPEAKER
+from api.transcripts.writers import nist, prose, tables
 from shared.errors import InvalidRequest
 from shared.transcript import Quality, Segment, Speaker, Stretch, Transcript, Word
 
-MIN_LINE_LENGTH = 12
-"""Room for the label of a hundredth speaker (9 columns) and one full-width character beside it."""
-
-
-@dataclass(frozen=True, slots=True)
-class FormatOptions:
-    """Choices of the reader. 42 columns, 2 lines and 7 s are the limits of Netflix's timed text style guide.
-
-    `words` puts the words into json; `uri` names the recording in rttm; the rest shapes srt and vtt.
-    Raises InvalidRequest, naming the option in `detail.parameter`, when a limit leaves no room for text.
-    """
-
-    words: bool = False
-    max_line_length: int = 42
-    max_lines: int = 2
-    max_cue_s: float = 7.0
-    uri: str = "recording"
-
-    def __post_init__(self) -> None:
-        least = {"max_line_length": MIN_LINE_LENGTH, "max_lines": 1, "max_cue_s": 1}
-        for name, minimum in least.items():
-            if not getattr(self, name) >= minimum:
-                raise InvalidRequest(f"{name} must be at least {minimum}", parameter=name)
+_SURROGATES = re.compile("[\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +24,20 @@ class Format:
 
     media_type: str
     suffix: str
-    render: Callable[[Transcript, FormatOptions], str]
+    render: Callable[[Transcript, FormatOptions], str | bytes]
+
+
+def encoded(transcript: Transcript, format: str, options: FormatOptions | None = None) -> bytes:
+    """The file of `transcript` in the format of that name. Raises InvalidRequest for a name not in `FORMATS`."""
+    if format not in FORMATS:
+        raise InvalidRequest(f"format must be one of {', '.join(FORMATS)}", parameter="format")
+    body = FORMATS[format].render(transcript, options or FormatOptions())
+    return body if isinstance(body, bytes) else body.encode()
 
 
 def render(transcript: Transcript, format: str, options: FormatOptions | None = None) -> str:
-    """`transcript` in the format of that name. Raises InvalidRequest for a name not in `FORMATS`."""
-    if format not in FORMATS:
-        raise InvalidRequest(f"format must be one of {', '.join(FORMATS)}", parameter="format")
-    return FORMATS[format].render(transcript, options or FormatOptions())
+    """The same as text, for all formats but docx."""
+    return encoded(transcript, format, options).decode()
 
 
 def as_dict(transcript: Transcript, *, words: bool) -> dict[str, Any]:
@@ -142,78 +123,28 @@ def _rounded(value: float) -> float:
 
 
 def _json(transcript: Transcript, options: FormatOptions) -> str:
-    return json.dumps(as_dict(transcript, words=options.words), ensure_ascii=False) + "\n"
+    return encodable(json.dumps(as_dict(transcript, words=options.words), ensure_ascii=False)) + "\n"
 
 
-def _text(transcript: Transcript, _: FormatOptions) -> str:
-    """Paragraphs with an empty line between; where there are speakers, each begins with its own."""
-    spoken = list(paragraphs(transcript.segments))
-    if all(paragraph.speaker is None for paragraph in spoken):
-        return "\n".join(f"{paragraph.text}\n" for paragraph in spoken)
-    return "\n".join(f"{clean(paragraph.speaker or UNKNOWN_SPEAKER)}: {paragraph.text}\n" for paragraph in spoken)
-
-
-def _tsv(transcript: Transcript, _: FormatOptions) -> str:
-    """The columns of openai-whisper, times in whole milliseconds, and `speaker` after them if there are speakers.
-
-    It is CSV with tabs: a cell with a quote in it is quoted, as a spreadsheet would else take what begins with one for
-    quoted, over the ends of rows. A cell that begins like a formula has an apostrophe in front.
-    """
-    diarized = any(segment.speaker is not None for segment in transcript.segments)
-    rows = [["start", "end", "text", "speaker"]]
-    for segment in transcript.segments:
-        start_ms, end_ms = round(segment.start * 1000), round(segment.end * 1000)
-        text, speaker = guarded(clean(segment.text)), guarded(clean(segment.speaker or ""))
-        rows.append([str(start_ms), str(end_ms), text, speaker])
-    out = io.StringIO(newline="")
-    csv.writer(out, delimiter="\t", lineterminator="\n").writerows(row if diarized else row[:3] for row in rows)
-    return out.getvalue()
-
-
-def _rttm(transcript: Transcript, options: FormatOptions) -> str:
-    """NIST's Rich Transcription Time Marked: a SPEAKER line per turn of at least 1 ms. No diarization, no lines.
-
-    Its fields cannot hold spaces: in a speaker's name they become underscores.
-    """
-    uri = re.sub(r"[^\w.-]+", "_", options.uri) or "recording"
-    lines = []
-    for turn in transcript.turns:
-        start_ms, end_ms = round(turn.start * 1000), round(turn.end * 1000)
-        if end_ms > start_ms:
-            span = f"{start_ms / 1000:.3f} {(end_ms - start_ms) / 1000:.3f}"
-            lines.append(f"SPEAKER {uri} 1 {span} <NA> <NA> {_token(turn.speaker)} <NA> <NA>\n")
-    return "".join(lines)
-
-
-def _token(name: str) -> str:
-    """`name` as one field, which `<NA>`, RTTM's word for nothing, is not."""
-    return re.sub(r"\s", "_", clean(name)).replace("<NA>", "_NA_") or "_"
+def encodable(text: str) -> str:
+    """`text` as UTF-8 can hold it: half a pair of surrogates is a replacement character."""
+    return _SURROGATES.sub("\ufffd", text)
 
 
 def _srt(transcript: Transcript, options: FormatOptions) -> str:
-    return subtitles.srt(
-        transcript,
-        max_line_length=options.max_line_length,
-        max_lines=options.max_lines,
-        max_cue_s=options.max_cue_s,
-    )
+    return subtitles.srt(transcript, **options.limits(transcript.language))
 
 
 def _vtt(transcript: Transcript, options: FormatOptions) -> str:
-    return subtitles.vtt(
-        transcript,
-        max_line_length=options.max_line_length,
-        max_lines=options.max_lines,
-        max_cue_s=options.max_cue_s,
-    )
+    return subtitles.vtt(transcript, **options.limits(transcript.language))
 
 
 FORMATS = {
     "json": Format("application/json", ".json", _json),
-    "text": Format("text/plain; charset=utf-8", ".txt", _text),
+    "text": Format("text/plain; charset=utf-8", ".txt", prose.text),
     "srt": Format("application/x-subrip; charset=utf-8", ".srt", _srt),
     "vtt": Format("text/vtt; charset=utf-8", ".vtt", _vtt),
-    "tsv": Format("text/tab-separated-values; charset=utf-8", ".tsv", _tsv),
-    "rttm": Format("text/plain; charset=utf-8", ".rttm", _rttm),
+    "tsv": Format("text/tab-separated-values; charset=utf-8", ".tsv", tables.tsv),
+    "rttm": Format("text/plain; charset=utf-8", ".rttm", nist.rttm),
 }
 """Every format by the name that requests use."""

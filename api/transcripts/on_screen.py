@@ -6,27 +6,22 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from api.transcripts.line_breaks import Unit, width
+from api.transcripts.screen import Screen
 
 MIN_CUE_MS = 833
-"""A cue is shown at least this long: 5/6 s, the least in Netflix's timed text style guide."""
+"""What is late is shown no longer than this, 5/6 s, even if the limits say more: else all that follows is late, too."""
 
 COLUMNS_PER_S = 20
-"""Reading speed of adults in the same guide. Where two talk at once, a cue stays until it can have been read."""
+"""Reading speed where two talk at once and the limits have none: Netflix's, of adults. A cue stays until it is read."""
+
+LINGER_MS = 1500
+"""A cue stays this long after its last word, at most, to be read. The BBC lets none stay longer."""
 
 PAUSE_S = 0.5
 """Silence between two words at which a cue is better cut than in the middle of a phrase."""
 
 LONG_PAUSE_S = 2.0
 """Silence at which a cue always ends: longer, and words would be on screen well before they are said."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """How much a cue may hold."""
-
-    max_line_length: int
-    max_lines: int
-    max_cue_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,29 +64,32 @@ class Cue:
     parts: tuple[CuePart, ...]
 
 
-def on_screen(drafts: Iterable[Draft], limits: Limits, end: float) -> Iterator[Cue]:
+def on_screen(drafts: Iterable[Draft], limits: Screen, end: float) -> Iterator[Cue]:
     """The cues of `drafts`, which are in order of their start, until `end` or a little later.
 
     Whatever would push a cue off the screen before it can be read is shown in the same cue, below it, where the limits
     allow; else it comes late, as soon as the other has been shown long enough.
     """
     shown: list[Draft] = []
-    start_ms = 0
+    start_ms, gap_ms = 0, ms(limits.gap_s)
     for draft in drafts:
         draft_ms = ms(draft.start)
         if shown:
-            read_ms = start_ms + _needed_ms(shown, start_ms, limits)
-            if draft_ms < read_ms and (both := _together(shown, draft, start_ms, limits)):
+            free_ms = start_ms + _needed_ms(shown, start_ms, limits) + gap_ms
+            if draft_ms < free_ms and (both := _together(shown, draft, start_ms, limits)):
                 shown = both
                 continue
-            cue = _cue(shown, start_ms, max(draft_ms, read_ms), limits)
-            yield cue
-            draft_ms = max(draft_ms, cue.end_ms)
+            until_ms = max(draft_ms, free_ms) - gap_ms
+            end_ms = _end_ms(shown, start_ms, until_ms, limits)
+            if until_ms - end_ms < ms(limits.closed_gap_s) - gap_ms:
+                end_ms = min(until_ms, start_ms + ms(limits.max_cue_s))
+            yield _cue(shown, start_ms, end_ms, limits)
+            draft_ms = max(draft_ms, end_ms + gap_ms)
         shown, start_ms = [draft], draft_ms
     if shown:
-        is_late = start_ms > ms(shown[0].start)
-        until_ms = ms(max(end, _end(shown)))
-        yield _cue(shown, start_ms, max(until_ms, start_ms + MIN_CUE_MS * is_late), limits)
+        late_ms = MIN_CUE_MS if start_ms > ms(shown[0].start) else 0
+        until_ms = max(ms(max(end, _end(shown))), start_ms + late_ms)
+        yield _cue(shown, start_ms, _end_ms(shown, start_ms, until_ms, limits), limits)
 
 
 def ms(seconds: float) -> int:
@@ -103,15 +101,30 @@ def _end(drafts: Sequence[Draft]) -> float:
     return max(draft.end for draft in drafts)
 
 
-def _needed_ms(drafts: Sequence[Draft], start_ms: int, limits: Limits) -> int:
+def _needed_ms(drafts: Sequence[Draft], start_ms: int, limits: Screen) -> int:
     """How long these are shown at least. What is late makes way sooner, else all that follows would be ever later."""
-    late_ms = start_ms - ms(drafts[0].start)
-    columns = sum(unit.width + unit.space for draft in drafts for unit in draft.units)
-    said_ms = min(ms(_end(drafts)) - start_ms, ms(limits.max_cue_s))
-    return max(MIN_CUE_MS, min(columns * 1000 // COLUMNS_PER_S, said_ms) - late_ms)
+    late_ms, min_ms = start_ms - ms(drafts[0].start), ms(limits.min_cue_s)
+    said_ms = min(ms(_end(drafts)) - start_ms, ms(limits.max_cue_s)) - ms(limits.gap_s)
+    read_ms = min(_reading_ms(drafts, limits.reading_speed or COLUMNS_PER_S), said_ms)
+    return max(min(min_ms, MIN_CUE_MS), max(min_ms, read_ms) - late_ms)
 
 
-def _together(shown: list[Draft], draft: Draft, start_ms: int, limits: Limits) -> list[Draft] | None:
+def _reading_ms(drafts: Sequence[Draft], columns_per_s: float) -> int:
+    """How long it takes to read these."""
+    columns = sum(unit.width + unit.space for draft in drafts for unit in draft.units) - drafts[0].units[0].space
+    return int(columns * 1000 // columns_per_s)
+
+
+def _end_ms(drafts: Sequence[Draft], start_ms: int, until_ms: int, limits: Screen) -> int:
+    """When these disappear: as soon as they are said and read, at the latest at `until_ms`."""
+    said_ms = ms(_end(drafts))
+    end_ms = max(said_ms, start_ms + ms(limits.min_cue_s))
+    if limits.reading_speed:
+        end_ms = max(end_ms, min(start_ms + _reading_ms(drafts, limits.reading_speed), said_ms + LINGER_MS))
+    return max(start_ms + 1, min(end_ms, until_ms, start_ms + ms(limits.max_cue_s)))
+
+
+def _together(shown: list[Draft], draft: Draft, start_ms: int, limits: Screen) -> list[Draft] | None:
     """`shown` and `draft` in one cue; None where that is too much, or shows words long before they are said."""
     last = shown[-1]
     if draft.start - shown[0].start >= LONG_PAUSE_S:
@@ -132,13 +145,12 @@ def _together(shown: list[Draft], draft: Draft, start_ms: int, limits: Limits) -
     return None if len(lines) > limits.max_lines or is_too_wide or is_too_long else both
 
 
-def _cue(drafts: Sequence[Draft], start_ms: int, until_ms: int, limits: Limits) -> Cue:
-    end_ms = min(max(ms(_end(drafts)), start_ms + MIN_CUE_MS), until_ms, start_ms + ms(limits.max_cue_s))
+def _cue(drafts: Sequence[Draft], start_ms: int, end_ms: int, limits: Screen) -> Cue:
     parts = (
         CuePart(tuple(_balanced(draft.units, limits.max_line_length, width(draft.label))), draft.speaker, draft.label)
         for draft in drafts
     )
-    return Cue(start_ms, max(end_ms, start_ms + 1), tuple(parts))
+    return Cue(start_ms, end_ms, tuple(parts))
 
 
 # ---- lines

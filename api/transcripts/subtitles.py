@@ -11,9 +11,11 @@ import re
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
+from typing import Unpack
 
 from api.transcripts.line_breaks import UNSPACED, Unit, clean, units_of, width
-from api.transcripts.on_screen import LONG_PAUSE_S, PAUSE_S, Cue, CuePart, Draft, Limits, on_screen
+from api.transcripts.on_screen import LONG_PAUSE_S, PAUSE_S, Cue, CuePart, Draft, on_screen
+from api.transcripts.screen import Marks, Screen, ScreenChoices
 from shared.text.sentences import ends_clause, ends_sentence, goes_on
 from shared.transcript import Segment, Transcript
 
@@ -34,59 +36,59 @@ Span = tuple[float, float]
 _TIME = re.compile(r"(\d:\d+:\d+)([.,:]\d)")
 
 
-def srt(transcript: Transcript, *, max_line_length: int = 42, max_lines: int = 2, max_cue_s: float = 7.0) -> str:
+def srt(transcript: Transcript, **limits: Unpack[ScreenChoices]) -> str:
     """SubRip. `spk_1: ` stands before the text where the speaker changes and counts as part of the line; a long name
-    is cut to half of it.
+    is cut to half of it. With the marks `dashes` there are no names.
 
     SubRip has no escapes: an arrow `-->` in the text, which players take for a time line, becomes `→`. A time to the
     millisecond, two of which some take for one too, gets a word joiner (U+2060, no width) before its fraction.
     """
     blocks = []
-    for number, cue in enumerate(cues(transcript, max_line_length, max_lines, max_cue_s, labels=True), start=1):
+    for number, cue in enumerate(cues(transcript, Screen(**limits), "names"), start=1):
         shown = "\n".join(part.label + "\n".join(part.lines) for part in cue.parts)
         text = _TIME.sub("\\1\u2060\\2", shown.replace("-->", "→"))
-        blocks.append(f"{number}\n{_clock(cue.start_ms, ',')} --> {_clock(cue.end_ms, ',')}\n{text}\n")
+        blocks.append(f"{number}\n{clock(cue.start_ms, ',')} --> {clock(cue.end_ms, ',')}\n{text}\n")
     return "\n".join(blocks)
 
 
-def vtt(transcript: Transcript, *, max_line_length: int = 42, max_lines: int = 2, max_cue_s: float = 7.0) -> str:
+def vtt(transcript: Transcript, **limits: Unpack[ScreenChoices]) -> str:
     """WebVTT (https://www.w3.org/TR/webvtt1/). What a known speaker says is in a voice tag: `<v spk_1>...</v>`.
 
-    In a cue of several speakers each begins with a dash, as players do not show the names.
+    In a cue of several speakers each begins with a dash, as players do not show the names. With the marks `names` the
+    names are part of the text, as in SubRip.
     """
     blocks = ["WEBVTT\n"]
-    for cue in cues(transcript, max_line_length, max_lines, max_cue_s, labels=False):
+    for cue in cues(transcript, Screen(**limits), "dashes"):
         text = "\n".join(map(_spoken, cue.parts))
-        blocks.append(f"{_clock(cue.start_ms, '.')} --> {_clock(cue.end_ms, '.')}\n{text}\n")
+        blocks.append(f"{clock(cue.start_ms, '.')} --> {clock(cue.end_ms, '.')}\n{text}\n")
     return "\n".join(blocks)
 
 
-def cues(
-    transcript: Transcript, max_line_length: int, max_lines: int, max_cue_s: float, *, labels: bool
-) -> Iterator[Cue]:
-    """The cues of all segments in order, never empty, never overlapping, shown for `MIN_CUE_MS` at least unless the
-    recording ends before.
+def cues(transcript: Transcript, limits: Screen, usual_marks: Marks) -> Iterator[Cue]:
+    """The cues of all segments in order, never empty, never overlapping, shown for `limits.min_cue_s` unless they are
+    late or the recording ends before.
 
-    A line holds `max_line_length` columns; a full-width character takes two, any other one. With `labels` the first
-    line leaves room for the label of a new speaker. Where two channels talk at once their cues take half of
-    `max_lines`, so that both fit on the screen, and are each labelled.
+    A line holds `max_line_length` columns; a full-width character takes two, any other one. The marks of speakers are
+    `usual_marks` unless the limits name others; with `names` the first line leaves room for the label of a new
+    speaker. Where two channels talk at once their cues take half of `max_lines`, so that both fit on the screen.
     """
-    limits = Limits(max_line_length, max_lines, max_cue_s)
+    names = (limits.speaker_marks or usual_marks) == "names"
+    room, lines = limits.max_line_length, limits.max_lines
     drafts: list[Draft] = []
     at_once = _talk_at_once(transcript.segments)
     crowds = _crowds(transcript.segments) if at_once else []
     diarized = any(segment.speaker is not None for segment in transcript.segments)
     for passage in _passages(transcript.segments):
         speaker = passage[0].speaker
-        own_label = _label(speaker or UNKNOWN_SPEAKER, max_line_length) if labels else DASH
-        label = own_label if labels and diarized and (at_once or not drafts or speaker != drafts[-1].speaker) else ""
-        units = [unit for segment in passage for unit in units_of(segment, max_line_length - width(label))]
+        own_label = _label(speaker or UNKNOWN_SPEAKER, room) if names else DASH
+        label = own_label if names and diarized and (at_once or not drafts or speaker != drafts[-1].speaker) else ""
+        units = [unit for segment in passage for unit in units_of(segment, room - width(label))]
         first = 0
         while first < len(units):
-            ahead = units[first : first + 2 * max_line_length * max_lines]
-            count = _cut(ahead, max_line_length, max_lines, max_cue_s, width(label))
+            ahead = units[first : first + 2 * room * lines]
+            count = _cut(ahead, room, lines, limits.max_cue_s, width(label))
             if _meets(crowds, ahead[0].start, ahead[count - 1].end):
-                count = _cut(ahead, max_line_length, max(1, max_lines // 2), max_cue_s, width(label))
+                count = _cut(ahead, room, max(1, lines // 2), limits.max_cue_s, width(label))
             drafts.append(Draft(tuple(ahead[:count]), speaker, label, own_label))
             first, label = first + count, label if at_once else ""
     yield from on_screen(_by_start(drafts) if at_once else drafts, limits, transcript.duration)
@@ -207,7 +209,7 @@ def _rank(units: list[Unit], count: int) -> int:
 # ---- notation
 
 
-def _clock(ms: int, point: str) -> str:
+def clock(ms: int, point: str) -> str:
     """HH:MM:SS and milliseconds; computed in whole milliseconds, so that 59.9996 s is a full minute."""
     minutes, ms = divmod(ms, 60_000)
     return f"{minutes // 60:02}:{minutes % 60:02}:{ms // 1000:02}{point}{ms % 1000:03}"
@@ -215,7 +217,7 @@ def _clock(ms: int, point: str) -> str:
 
 def _spoken(part: CuePart) -> str:
     """A part of a cue with its voice tag."""
-    text = part.label + _escaped("\n".join(part.lines))
+    text = _escaped(part.label + "\n".join(part.lines))
     return text if part.speaker is None else f"<v {_voice(part.speaker)}>{text}</v>"
 
 

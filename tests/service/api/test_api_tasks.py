@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from datetime import datetime
+from io import BytesIO
+from zipfile import ZipFile
 
 import httpx
 import pytest
@@ -73,7 +76,7 @@ def test_a_task_tells_its_options_and_file(caller: Caller) -> None:
 
 
 def test_a_result_has_every_format(gateway: Gateway, caller: Caller) -> None:
-    """Each format has its type and a file name made of the recording's; the text is in all but rttm."""
+    """Each format has its type and a file name made of the recording's; the words are in all but rttm."""
     task_id = caller.task(diarization="true", format="srt")
     finish(task_id, gateway.storage, diarization=True)
     for name, form in FORMATS.items():
@@ -81,7 +84,8 @@ def test_a_result_has_every_format(gateway: Gateway, caller: Caller) -> None:
         assert answer.status_code == 200
         assert answer.headers["Content-Type"] == form.media_type
         assert f'filename="call{form.suffix}"' in answer.headers["Content-Disposition"]
-        assert ("Good day" in answer.text) == (name != "rttm")
+        body = ZipFile(BytesIO(answer.content)).read("word/document.xml").decode() if name == "docx" else answer.text
+        assert bool(re.search("Good.*day", body, re.DOTALL)) == (name != "rttm")
     assert caller.http.get(f"/result/{task_id}").text.startswith("1\n00:00:00,000")
 
 
@@ -117,7 +121,38 @@ def test_subtitle_lines_are_as_long_as_asked_for(gateway: Gateway, caller: Calle
     answer = caller.http.get(f"/result/{task_id}", params=query | {"max_line_length": 1})
     assert problem(answer) == (422, "invalid_request")
     assert answer.json()["detail"] == {"parameter": "max_line_length"}
-    assert problem(caller.http.get(f"/result/{task_id}", params={"format": "docx"})) == (422, "invalid_request")
+    assert problem(caller.http.get(f"/result/{task_id}", params={"format": "pdf"})) == (422, "invalid_request")
+
+
+def test_subtitles_have_the_limits_of_a_broadcaster(gateway: Gateway, caller: Caller) -> None:
+    """A preset shapes them, an option beside it wins, and an empty one counts as left out."""
+    task_id = caller.task(diarization="true")
+    finish(task_id, gateway.storage, diarization=True)
+
+    def shown(**params: str) -> str:
+        return caller.http.get(f"/result/{task_id}", params={"format": "srt"} | params).text
+
+    assert "spk_1: Hello there." in shown()
+    assert "spk_" not in shown(preset="netflix")
+    assert "spk_1: Hello there." in shown(preset="netflix", speaker_marks="names", reading_speed="")
+    assert "00:00:00,000 --> 00:00:00,700" in shown(preset="ebu", gap_s="0.5", min_cue_s="0.5")
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value"),
+    [
+        *(("preset", "hbo"), ("min_cue_s", "9"), ("max_cue_s", "inf"), ("reading_speed", "fast"), ("gap_s", "-1")),
+        *(("closed_gap_s", "nan"), ("speaker_marks", "colours"), ("max_lines", "1.5"), ("max_line_length", "1" * 30)),
+    ],
+)
+def test_limits_that_make_no_sense_are_refused(gateway: Gateway, caller: Caller, parameter: str, value: str) -> None:
+    """By name, whichever format is asked for."""
+    task_id = caller.task()
+    finish(task_id, gateway.storage)
+    for format_name in ("srt", "json"):
+        answer = caller.http.get(f"/result/{task_id}", params={"format": format_name, parameter: value})
+        assert problem(answer) == (422, "invalid_request")
+        assert answer.json()["detail"]["parameter"] == parameter
 
 
 def test_a_result_that_is_not_there_says_why(gateway: Gateway, caller: Caller) -> None:

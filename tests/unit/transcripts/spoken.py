@@ -61,6 +61,11 @@ def letters(text: str) -> str:
     return re.sub("[\\s\x00-\x1f\x7f-\x9f\u2028\u2029\ufeff]", "", text)
 
 
+def xml_letters(text: str) -> str:
+    """The same of what XML can hold: no half of a pair, and a sign in place of what is no character."""
+    return re.sub("[\ufffe\uffff]", "\ufffd", re.sub("[\ud800-\udfff]", "", letters(text)))
+
+
 anything = st.text(st.characters(exclude_categories=["Cs"]), max_size=30)
 markup = st.lists(
     st.sampled_from(["-->", "<", ">", "&amp;", "\0", "\r\n", "\n\n", "\t", "7", "{", "中", "ไ", "é", " "]), max_size=9

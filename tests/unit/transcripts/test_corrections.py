@@ -15,8 +15,9 @@ from pydantic import ValidationError
 
 from api.transcripts.correction_request import MAX_TEXT_CHARS, CorrectionRequest
 from api.transcripts.corrections import MAX_CORRECTED_CHARS, ORIGINAL, Edits, SegmentEdit, changed, corrected
-from api.transcripts.formats import FORMATS, FormatOptions, render
+from api.transcripts.formats import FORMATS, encoded, render
 from api.transcripts.line_breaks import clean
+from api.transcripts.options import FormatOptions
 from api.transcripts.retiming import retimed
 from api.transcripts.voices import Move, moved
 from shared.errors import InvalidRequest
@@ -256,7 +257,7 @@ def test_whatever_is_sent_is_a_correction_or_refused(body: dict[str, object]) ->
     stored = [*edits.names, *edits.names.values(), *(request.tags or ()), request.reference or ""]
     stored += [text or "" for edit in edits.segments.values() for text in (edit.text, edit.speaker)]
     assert "\0" not in "".join(stored).encode().decode()
-    assert all(render(corrected(CALL, edits), format) for format in FORMATS)
+    assert all(encoded(corrected(CALL, edits), format) for format in FORMATS)
 
 
 # ---- formats
@@ -291,7 +292,7 @@ def test_no_name_and_no_text_breaks_a_format(
     turns = tuple(SpeakerTurn(s.start, s.end + 0.1, s.speaker) for s in spoken.segments if s.speaker)
     spoken = replace(spoken, turns=turns)
     result = corrected(spoken, changed(spoken, ORIGINAL, request))
-    options = FormatOptions(max_line_length=width)
+    options = FormatOptions(subtitles={"max_line_length": width})
     vtt, srt = render(result, "vtt", options), render(result, "srt", options)
     captions = parsed_vtt(vtt)
     assert [f"{c.start} --> {c.end}" for c in captions] == re.findall(r"^[\d:.]+ --> [\d:.]+$", vtt, re.M)
@@ -312,7 +313,7 @@ def test_a_long_name_leaves_half_the_line_to_the_text(width: int) -> None:
     """It is cut, in columns and not in characters; lines stay within their limit."""
     for name in ("Maximiliane von und zu Hohenstein-Waldeck", "中文" * 20, "spk_100"):
         named = transcript_of(said("You were there and so was I.", 0, 4, name))
-        for line in render(named, "srt", FormatOptions(max_line_length=width)).split("\n"):
+        for line in render(named, "srt", FormatOptions(subtitles={"max_line_length": width})).split("\n"):
             columns = sum(1 + (letter >= "\u2e80") for letter in line)
             assert columns <= width or "-->" in line
     assert "Maximiliane von und…: You" in render(

@@ -8,15 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.transcripts.formats import FormatOptions, render
+from api.transcripts.formats import render
 from api.transcripts.line_breaks import clean, may_break, units_of
+from api.transcripts.options import FormatOptions
 from shared.transcript import Segment, Word
 from tests.unit.transcripts.spoken import said, transcript_of
 
 
 def cues(spoken: Segment, width: int = 42) -> list[list[str]]:
     """The lines of each cue of a sentence."""
-    rendered = render(transcript_of(spoken), "srt", FormatOptions(max_line_length=width))
+    rendered = render(transcript_of(spoken), "srt", FormatOptions(subtitles={"max_line_length": width}))
     return [block.split("\n")[2:] for block in rendered.rstrip("\n").split("\n\n")]
 
 

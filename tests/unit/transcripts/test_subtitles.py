@@ -6,13 +6,16 @@ import html
 import re
 import unicodedata
 from itertools import pairwise
+from typing import cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from api.transcripts.formats import MIN_LINE_LENGTH, FormatOptions, render
+from api.transcripts.formats import render
 from api.transcripts.on_screen import MIN_CUE_MS
+from api.transcripts.options import FormatOptions
+from api.transcripts.screen import MIN_LINE_LENGTH, Screen, ScreenChoices
 from api.transcripts.subtitles import cues
 from shared.transcript import Segment, Transcript, Word
 from tests.unit.transcripts.spoken import (
@@ -86,7 +89,7 @@ def test_slow_speech_is_cut_by_time() -> None:
     """A cue holds no word that ends later than `max_cue_s` after its first one began."""
     words = tuple(Word(n * 1.5, n * 1.5 + 1.2, " slow", 0.9) for n in range(6))
     spoken = transcript_of(Segment(0, 0, 8.7, " slow" * 6, 0.8, None, words))
-    cues = parsed_srt(render(spoken, "srt", FormatOptions(max_cue_s=5)))
+    cues = parsed_srt(render(spoken, "srt", FormatOptions(subtitles={"max_cue_s": 5})))
     assert [(cue.start, cue.end, cue.plaintext.count("slow")) for cue in cues] == [(0, 4200, 3), (4500, 8700, 3)]
 
 
@@ -125,7 +128,7 @@ def test_scripts_without_spaces_are_wrapped(text: str, width: int, with_words: b
     """Between characters, with no space put in, no punctuation first and no mark without its letter."""
     words = tuple(Word(n * 0.2, n * 0.2 + 0.2, letter, 0.9) for n, letter in enumerate(text))
     spoken = Segment(0, 0.0, len(text) * 0.2, text, 0.8, None, words if with_words else ())
-    cues = parsed_vtt(render(transcript_of(spoken), "vtt", FormatOptions(max_line_length=width)))
+    cues = parsed_vtt(render(transcript_of(spoken), "vtt", FormatOptions(subtitles={"max_line_length": width})))
     lines = [line for cue in cues for line in cue.text.split("\n")]
     assert "".join(lines) == text
     assert all(columns(line) <= width for line in lines)
@@ -143,7 +146,7 @@ def test_a_segment_without_spaces_is_not_cut_with_the_next() -> None:
 def test_a_mark_stays_with_its_letter() -> None:
     """A word of letters and combining accents is broken between letters, at a column of either kind."""
     word = "e\u0301" * 30
-    cues = parsed_vtt(render(transcript_of(said(word, 0, 2)), "vtt", FormatOptions(max_line_length=15)))
+    cues = parsed_vtt(render(transcript_of(said(word, 0, 2)), "vtt", FormatOptions(subtitles={"max_line_length": 15})))
     lines = [line for cue in cues for line in cue.text.split("\n")]
     assert "".join(lines) == word
     assert all(line[0] == "e" and len(line) <= 15 for line in lines)
@@ -152,7 +155,7 @@ def test_a_mark_stays_with_its_letter() -> None:
 def test_a_word_wider_than_a_line_is_broken() -> None:
     """No line is ever too wide; the pieces go together without a hyphen."""
     word = "Donaudampfschifffahrtsgesellschaftskapitän"
-    cues = parsed_vtt(render(transcript_of(said(word, 0, 2)), "vtt", FormatOptions(max_line_length=20)))
+    cues = parsed_vtt(render(transcript_of(said(word, 0, 2)), "vtt", FormatOptions(subtitles={"max_line_length": 20})))
     lines = [line for cue in cues for line in cue.text.split("\n")]
     assert all(len(line) <= 20 for line in lines)
     assert "".join(lines) == word
@@ -162,7 +165,7 @@ def test_a_hyphenated_word_stays_on_its_line() -> None:
     """Whisper gives `well` and `-known` as two words with no space between them."""
     words = tuple(Word(n, n + 1, text, 0.9) for n, text in enumerate([" a", " rather", " well", "-known", " man"]))
     spoken = transcript_of(Segment(0, 0, 5, " a rather well-known man", 0.8, None, words))
-    (cue,) = parsed_vtt(render(spoken, "vtt", FormatOptions(max_line_length=15)))
+    (cue,) = parsed_vtt(render(spoken, "vtt", FormatOptions(subtitles={"max_line_length": 15})))
     assert cue.text == "a rather\nwell-known man"
 
 
@@ -191,12 +194,13 @@ def test_srt_text_cannot_look_like_a_time_line() -> None:
 
 # ---- in general
 
-limits = st.builds(
-    FormatOptions,
-    max_line_length=st.integers(MIN_LINE_LENGTH, 50),
-    max_lines=st.integers(1, 3),
-    max_cue_s=st.sampled_from([1.0, 2.5, 7.0]),
-)
+limits = st.fixed_dictionaries(
+    {
+        "max_line_length": st.integers(MIN_LINE_LENGTH, 50),
+        "max_lines": st.integers(1, 3),
+        "max_cue_s": st.sampled_from([1.0, 2.5, 7.0]),
+    }
+).map(lambda choices: FormatOptions(subtitles=cast(ScreenChoices, choices)))
 
 
 TIMES = re.compile(r"(\d{2,}):([0-5]\d):([0-5]\d)[,.](\d{3}) --> (\d{2,}):([0-5]\d):([0-5]\d)[,.](\d{3})")
@@ -237,21 +241,22 @@ def vtt_blocks(text: str) -> list[tuple[int, int, list[str]]]:
 @given(transcripts(), limits)
 def test_cues_are_in_order_and_within_limits(spoken: Transcript, options: FormatOptions) -> None:
     """No cue overlaps another, lasts too short or too long, or has a line too many or too wide, label included."""
+    screen = Screen(**options.limits())
     for found in (srt_blocks(render(spoken, "srt", options)), vtt_blocks(render(spoken, "vtt", options))):
         assert all(start < end for start, end, _ in found)
         assert all(end - start >= MIN_CUE_MS for start, end, _ in found[:-1])
         assert all(end - start >= MIN_CUE_MS or end >= spoken.duration * 1000 for start, end, _ in found[-1:])
-        assert all(end - start <= options.max_cue_s * 1000 for start, end, _ in found)
+        assert all(end - start <= screen.max_cue_s * 1000 for start, end, _ in found)
         assert all(a[1] <= b[0] for a, b in pairwise(found))
-        assert all(len(lines) <= options.max_lines for _, _, lines in found)
-        assert all(columns(line) <= options.max_line_length for _, _, lines in found for line in lines)
+        assert all(len(lines) <= screen.max_lines for _, _, lines in found)
+        assert all(columns(line) <= screen.max_line_length for _, _, lines in found for line in lines)
 
 
 @given(transcripts(), limits)
 def test_subtitles_say_every_word(spoken: Transcript, options: FormatOptions) -> None:
     """Whatever the text holds, it comes out, each speaker's in order; only srt's arrow is altered."""
     for labels in (True, False):
-        shown = list(cues(spoken, options.max_line_length, options.max_lines, options.max_cue_s, labels=labels))
+        shown = list(cues(spoken, Screen(**options.limits()), "names" if labels else "dashes"))
         for speaker in {segment.speaker for segment in spoken.segments}:
             text = "".join(segment.text for segment in spoken.segments if segment.speaker == speaker)
             lines = ["".join(part.lines) for cue in shown for part in cue.parts if part.speaker == speaker]
@@ -344,7 +349,7 @@ def test_a_minute_of_two_who_talk_at_once_stays_readable_and_in_time(max_lines: 
         for n in range(24)
         for text, shift, speaker in ((one, 0.0, "spk_1"), (other, apart_s, "spk_2"))
     ]
-    options = FormatOptions(max_lines=max_lines)
+    options = FormatOptions(subtitles={"max_lines": max_lines})
     shown = parsed_srt(render(transcript_of(*(segment for segment, _ in pairs)), "srt", options))
     assert all(cue.end - cue.start >= MIN_CUE_MS for cue in shown)
     for segment, n in pairs:
