@@ -12,7 +12,10 @@ from urllib.parse import unquote, urlsplit
 
 from cli.failures import UsageError
 
-SUFFIXES = {"json": ".json", "text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv", "rttm": ".rttm"}
+SUFFIXES = {
+    "json": ".json", "text": ".txt", "srt": ".srt", "vtt": ".vtt", "tsv": ".tsv", "rttm": ".rttm", "csv": ".csv",
+    "md": ".md", "docx": ".docx", "ttml": ".ttml", "eaf": ".eaf", "ctm": ".ctm",
+}  # fmt: skip
 """Formats and the endings of their files."""
 
 MEDIA = frozenset(

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Format = Literal["json", "text", "srt", "vtt", "tsv", "rttm"]
+Format = Literal["json", "text", "srt", "vtt", "tsv", "rttm", "csv", "md", "docx", "ttml", "eaf", "ctm"]
 Priority = Literal["interactive", "normal", "batch"]
 Script = Literal["Hans", "Hant", "Hant-HK"]
 """Of Chinese text: simplified, traditional as in Taiwan, traditional as in Hong Kong."""

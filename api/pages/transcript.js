@@ -1,6 +1,6 @@
 /** What is shown of a recording: its transcript, to be read, played, corrected and downloaded, or its text so far. */
 
-const FORMATS = ["text", "srt", "vtt", "json", "tsv", "rttm"];
+const FORMATS = ["text", "docx", "md", "srt", "vtt", "ttml", "json", "csv", "tsv", "rttm", "ctm", "eaf"];
 
 /**
  * The view that is on the screen: { root, desk, parts, fields } of a transcript, or { root, job } of one that is in the

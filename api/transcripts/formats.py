@@ -11,11 +11,12 @@ from typing import Any
 from api.transcripts import subtitles
 from api.transcripts.options import FormatOptions
 from api.transcripts.paragraphs import Paragraph, paragraphs
-from api.transcripts.writers import nist, prose, tables
+from api.transcripts.writers import ebu_tt, elan, nist, prose, tables, word_document
 from shared.errors import InvalidRequest
 from shared.transcript import Quality, Segment, Speaker, Stretch, Transcript, Word
 
 _SURROGATES = re.compile("[\ud800-\udfff]")
+_WORD = "application/vnd.openxmlformats-officedocument.wordprocessingml.document"
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,5 +147,11 @@ FORMATS = {
     "vtt": Format("text/vtt; charset=utf-8", ".vtt", _vtt),
     "tsv": Format("text/tab-separated-values; charset=utf-8", ".tsv", tables.tsv),
     "rttm": Format("text/plain; charset=utf-8", ".rttm", nist.rttm),
+    "csv": Format("text/csv; charset=utf-8", ".csv", tables.table),
+    "md": Format("text/markdown; charset=utf-8", ".md", prose.markdown),
+    "docx": Format(_WORD, ".docx", word_document.docx),
+    "ttml": Format("application/ttml+xml; charset=utf-8", ".ttml", ebu_tt.ebu_tt),
+    "eaf": Format("application/xml; charset=utf-8", ".eaf", elan.eaf),
+    "ctm": Format("text/plain; charset=utf-8", ".ctm", nist.ctm),
 }
 """Every format by the name that requests use."""
