@@ -51,6 +51,7 @@ def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, view: Tra
     options = FormatOptions(
         words=(view.timestamp_granularity or job_options.timestamp_granularity) == "word",
         uri=_stem(job),
+        language="en" if job_options.task == "translate" else None,
         preset=view.preset,
         subtitles=view.subtitles,
     )

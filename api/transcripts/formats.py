@@ -133,11 +133,11 @@ def encodable(text: str) -> str:
 
 
 def _srt(transcript: Transcript, options: FormatOptions) -> str:
-    return subtitles.srt(transcript, **options.limits(transcript.language))
+    return subtitles.srt(transcript, **options.limits(options.language_of(transcript)))
 
 
 def _vtt(transcript: Transcript, options: FormatOptions) -> str:
-    return subtitles.vtt(transcript, **options.limits(transcript.language))
+    return subtitles.vtt(transcript, **options.limits(options.language_of(transcript)))
 
 
 FORMATS = {

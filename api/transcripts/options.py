@@ -7,17 +7,20 @@ from typing import get_args
 
 from api.transcripts.screen import BOUNDS, PRESETS, Marks, PresetName, Screen, ScreenChoices, merged
 from shared.errors import InvalidRequest
+from shared.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
 class FormatOptions:
-    """`words` puts the words into json; `uri` names the recording; the rest shapes subtitles.
+    """`words` puts the words into json; `uri` names the recording; `language` is that of the text where it is not the
+    one that was spoken, as in a translation; the rest shapes subtitles.
 
     Raises InvalidRequest, naming the option in `detail.parameter`, for a limit out of its bounds.
     """
 
     words: bool = False
     uri: str = "recording"
+    language: str | None = None
     preset: PresetName | None = None
     subtitles: ScreenChoices = field(default_factory=ScreenChoices)
 
@@ -35,6 +38,10 @@ class FormatOptions:
         limits = Screen(**self.limits())
         if limits.min_cue_s > limits.max_cue_s:
             raise InvalidRequest(f"min_cue_s must be at most max_cue_s, {limits.max_cue_s:g}", parameter="min_cue_s")
+
+    def language_of(self, transcript: Transcript) -> str:
+        """That of its text."""
+        return self.language or transcript.language
 
     def limits(self, language: str = "") -> ScreenChoices:
         """Those of subtitles in that language."""

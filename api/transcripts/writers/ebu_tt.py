@@ -52,7 +52,7 @@ def ebu_tt(transcript: Transcript, options: FormatOptions) -> str:
     root = Element(
         _name("tt:tt"),
         {
-            f"{{{XML}}}lang": transcript.language,
+            f"{{{XML}}}lang": options.language_of(transcript),
             _name("ttp:timeBase"): "media",
             _name("ttp:cellResolution"): "50 30",
         },
@@ -67,7 +67,7 @@ def ebu_tt(transcript: Transcript, options: FormatOptions) -> str:
         SubElement(styling, _name("tt:style"), {f"{{{XML}}}id": style} | _named(attributes))
     layout = SubElement(head, _name("tt:layout"))
     SubElement(layout, _name("tt:region"), {f"{{{XML}}}id": "bottom"} | _named(REGION))
-    shown = list(cues(transcript, Screen(**options.limits(transcript.language)), "dashes"))
+    shown = list(cues(transcript, Screen(**options.limits(options.language_of(transcript))), "dashes"))
     if shown:
         div = SubElement(SubElement(root, _name("tt:body")), _name("tt:div"))
     for number, cue in enumerate(shown, start=1):

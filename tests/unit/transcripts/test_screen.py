@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from typing import cast
 
@@ -123,6 +124,14 @@ def test_a_preset_is_what_was_published(
     assert (*milliseconds[:2], screen.reading_speed, milliseconds[2]) == expected[2:]
     chosen = Screen(**merged({"reading_speed": 11, "gap_s": 0.5}, preset, language))
     assert (chosen.reading_speed, chosen.gap_s, chosen.max_lines) == (11, 0.5, screen.max_lines)
+
+
+def test_a_translation_has_the_limits_of_its_own_language() -> None:
+    """English out of Japanese is as wide as English."""
+    spoken = replace(transcript_of(said("This is a line of English, as wide as any.", 0, 4)), language="ja")
+    translated = render(spoken, "srt", FormatOptions(preset="netflix", language="en"))
+    assert [cue.plaintext for cue in parsed_srt(translated)] == ["This is a line of English, as wide as any."]
+    assert "\n" in parsed_srt(render(spoken, "srt", FormatOptions(preset="netflix")))[0].plaintext
 
 
 choices = st.fixed_dictionaries(
