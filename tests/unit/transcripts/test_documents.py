@@ -87,12 +87,19 @@ def test_docx_without_speakers_has_times_alone() -> None:
 
 @pytest.mark.parametrize(("text", "is_rtl"), [(HEBREW, True), (ARABIC, True), ("Hello.", False), ("1.", False)])
 def test_docx_lays_out_each_paragraph_in_its_direction(text: str, is_rtl: bool) -> None:
-    """The paragraph and the run are marked, and the mark is where the schema wants it."""
+    """The paragraph and the run are marked."""
     paragraph = read_docx(transcript_of(said(text, 0, 2, "spk_1"))).paragraphs[-1]
     assert paragraph.text == text
     properties = paragraph._p.pPr
     assert (properties is not None and properties.find(qn("w:bidi")) is not None) == is_rtl
     assert bool(paragraph.runs[0].font.rtl) == is_rtl
+
+
+def test_docx_keeps_the_order_of_the_schema() -> None:
+    """Word refuses a document whose properties of a paragraph are in another one."""
+    head = read_docx(transcript_of(said(HEBREW, 0, 2, "אנה"))).paragraphs[1]
+    assert head._p.pPr is not None
+    assert [child.tag for child in head._p.pPr] == [qn("w:keepNext"), qn("w:bidi")]
 
 
 @given(st.lists(st.tuples(odd, odd), min_size=1, max_size=4), odd)

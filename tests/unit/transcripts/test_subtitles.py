@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from api.transcripts.formats import render
 from api.transcripts.on_screen import MIN_CUE_MS
 from api.transcripts.options import FormatOptions
-from api.transcripts.screen import MIN_LINE_LENGTH, Screen, ScreenChoices
+from api.transcripts.screen import MIN_LINE_LENGTH, PRESETS, PresetName, Screen, ScreenChoices
 from api.transcripts.subtitles import cues
 from shared.transcript import Segment, Transcript, Word
 from tests.unit.transcripts.spoken import (
@@ -341,20 +341,24 @@ def test_what_two_say_at_once_is_shown_side_by_side() -> None:
 
 @pytest.mark.parametrize("max_lines", [1, 2, 3])
 @pytest.mark.parametrize("apart_s", [0.0, 0.1, 0.7, 1.5])
-def test_a_minute_of_two_who_talk_at_once_stays_readable_and_in_time(max_lines: int, apart_s: float) -> None:
-    """Every cue lasts, whether both fit or not, and none is shown two seconds late or early."""
+@pytest.mark.parametrize("preset", [None, *PRESETS])
+def test_a_minute_of_two_who_talk_at_once_stays_readable_and_in_time(
+    max_lines: int, apart_s: float, preset: PresetName | None
+) -> None:
+    """Every cue lasts, whether both fit or not, and none is shown two seconds late or early; half a second more with a
+    broadcaster's lower reading speed."""
     one, other = "I can tell you that number {}.", "But this is what I think {}."
     pairs = [
         (said(text.format(n), n * 2.5 + shift, n * 2.5 + shift + 2.4, speaker), n)
         for n in range(24)
         for text, shift, speaker in ((one, 0.0, "spk_1"), (other, apart_s, "spk_2"))
     ]
-    options = FormatOptions(subtitles={"max_lines": max_lines})
+    options = FormatOptions(preset=preset, subtitles={"max_lines": max_lines, "speaker_marks": "names"})
     shown = parsed_srt(render(transcript_of(*(segment for segment, _ in pairs)), "srt", options))
     assert all(cue.end - cue.start >= MIN_CUE_MS for cue in shown)
     for segment, n in pairs:
         (cue,) = (cue for cue in shown if re.search(rf"{segment.speaker}: [^\n]* {n}\.", cue.plaintext))
-        assert abs(cue.start - segment.start * 1000) < 2000
+        assert abs(cue.start - segment.start * 1000) < (2000 if preset is None else 2500)
 
 
 def test_short_answers_are_readable() -> None:
