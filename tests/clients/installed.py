@@ -31,7 +31,7 @@ def node_modules() -> Path:
     """The folder of the packages for Node, for NODE_PATH."""
     files = [PACKAGES / name for name in NPM_FILES]
     npm = _program("npm")
-    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error"]
+    command = [npm, "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", "--fetch-retries=1"]
     return _installed("node", files, command) / "node_modules"
 
 
@@ -82,7 +82,7 @@ def _installed(kind: str, files: list[Path], command: list[str]) -> Path:
             unavailable(f"the clients for {kind} were not installed within {INSTALL_TIMEOUT_S} s")
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
-            unavailable(f"the clients for {kind} could not be installed: {lines[-1]}")
+            unavailable(f"the clients for {kind} could not be installed: {'; '.join(line.strip() for line in lines[:3])}")
         for old in HOME.glob(f"{kind}-*"):
             shutil.rmtree(old, ignore_errors=True)
         work.replace(target)
