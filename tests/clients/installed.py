@@ -82,7 +82,8 @@ def _installed(kind: str, files: list[Path], command: list[str]) -> Path:
             unavailable(f"the clients for {kind} were not installed within {INSTALL_TIMEOUT_S} s")
         if done.returncode != 0:
             lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
-            unavailable(f"the clients for {kind} could not be installed: {'; '.join(line.strip() for line in lines[:3])}")
+            causes = "; ".join(line.strip() for line in lines[:3])
+            unavailable(f"the clients for {kind} could not be installed: {causes}")
         for old in HOME.glob(f"{kind}-*"):
             shutil.rmtree(old, ignore_errors=True)
         work.replace(target)
