@@ -71,7 +71,9 @@ OWN_TRACES_ONLY: TelemetryConfig = {"tracing": False, "metrics": False, "logs": 
 def create_app() -> FastAPI:
     """The app, from the environment's settings."""
     configure_logging(settings(), "api")
-    app = FastAPIOffline(  # /docs from our own files: many who run Parley have no way out to a CDN
+    app = FastAPIOffline(  # with the scripts of /docs and /redoc: many who run Parley have no way out to a CDN
+        docs_url=None,  # api/routes/page.py has the pages
+        redoc_url=None,
         title="Parley",
         version=VERSION,
         description=DESCRIPTION,

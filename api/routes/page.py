@@ -1,4 +1,4 @@
-"""GET /: one static page to transcribe by hand. It uses the API as any client does, with the user's own key."""
+"""The gateway's pages: GET / to transcribe by hand with the user's own key, /docs and /redoc to read about the API."""
 
 from __future__ import annotations
 
@@ -37,23 +37,59 @@ def _assembled() -> str:
 PAGE = _assembled()
 
 
-def _hash(tag: str) -> str:
+def _hash(page: str, tag: str) -> str:
     """CSP's name for the one inline element of this kind, so that nothing else of its kind may run or apply."""
-    [content] = re.findall(f"<{tag}>(.*?)</{tag}>", PAGE, re.DOTALL)
+    [content] = re.findall(f"<{tag}>(.*?)</{tag}>", page, re.DOTALL)
     return f"'sha256-{base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-HEADERS = {
-    "Content-Security-Policy": (
-        f"default-src 'none'; script-src {_hash('script')}; style-src {_hash('style')}; connect-src 'self'; "
-        "img-src data:; media-src blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-    ),
-    "Referrer-Policy": "no-referrer",
-    "Cache-Control": "no-cache",
-}
+def _headers(policy: str) -> dict[str, str]:
+    return {
+        "Content-Security-Policy": (
+            f"default-src 'none'; connect-src 'self'; {policy}; "
+            "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+        ),
+        "Referrer-Policy": "no-referrer",
+        "Cache-Control": "no-cache",
+    }
+
+
+HEADERS = _headers(
+    f"script-src {_hash(PAGE, 'script')}; style-src {_hash(PAGE, 'style')}; img-src data:; media-src blob:"
+)
 
 
 @router.get("/")
 async def page() -> HTMLResponse:
     """The page, the same for everybody."""
     return HTMLResponse(PAGE, headers=HEADERS)
+
+
+# ---- the API's own description; Swagger UI and Redoc are files of a package, served by this gateway
+
+
+def _reference(name: str) -> tuple[str, dict[str, str]]:
+    """A page that finds everything beside itself, and its headers. The policy keeps Redoc from asking its maker's host
+    for a picture."""
+    content = (FOLDER / name).read_text()
+    policy = (
+        f"script-src 'self' {_hash(content, 'script')}; style-src 'self' 'unsafe-inline'; "
+        "img-src 'self' data:; font-src 'self' data:; worker-src blob:"
+    )
+    return content, _headers(policy)
+
+
+DOCS, DOCS_HEADERS = _reference("docs.html")
+REDOC, REDOC_HEADERS = _reference("redoc.html")
+
+
+@router.get("/docs")
+async def docs() -> HTMLResponse:
+    """Every call, to try out."""
+    return HTMLResponse(DOCS, headers=DOCS_HEADERS)
+
+
+@router.get("/redoc")
+async def redoc() -> HTMLResponse:
+    """Every call, to read."""
+    return HTMLResponse(REDOC, headers=REDOC_HEADERS)

@@ -164,20 +164,23 @@ class Connection:
         self._answer = asyncio.create_task(self._transcribed(self._recording))
 
     async def _transcribed(self, recording: Recording) -> Spoken:
-        request = self._request
-        language = request.language or self._house.language
-        model = await self._house.catalog.choose(request.model, language)
-        hotwords = request.hotwords
-        if hotwords and not await self._house.catalog.takes_hotwords(model):
-            hotwords = ""
-        fields = {"priority": "interactive", "language": language, "model": model, "hotwords": hotwords}
         answer_s = self._house.limits.answer_s
         try:
             async with asyncio.timeout(answer_s):
-                sent = {name: value for name, value in fields.items() if value}
-                return await self._house.gateway.transcribe(recording.wav(), sent)
+                return await self._house.gateway.transcribe(recording.wav(), await self._fields())
         except TimeoutError:
             raise Failure("timeout", f"There was no transcript within {answer_s:g} s.") from None
+
+    async def _fields(self) -> dict[str, str]:
+        """Of the request to the API."""
+        request, catalog = self._request, self._house.catalog
+        language = request.language or self._house.language
+        model = await catalog.choose(request.model, language)
+        hotwords = request.hotwords
+        if hotwords and not await catalog.takes_hotwords(model):
+            hotwords = ""
+        fields = {"priority": "interactive", "language": language, "model": model, "hotwords": hotwords}
+        return {name: value for name, value in fields.items() if value}
 
     async def _deliver(self) -> None:
         """Send the transcript that is on its way, if any. Raises the Failure that came instead of it."""

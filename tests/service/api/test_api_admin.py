@@ -257,13 +257,16 @@ def test_openapi_lists_the_codes_of_each_call(gateway: Gateway) -> None:
     assert "`not_ready`" in paths["/result/{task_id}"]["get"]["responses"]["409"]["description"]
 
 
-def test_the_docs_need_no_other_host(gateway: Gateway) -> None:
-    """/docs loads its script and style from the gateway itself, so that it works without a way out."""
-    page = httpx.get(f"{gateway.url}/docs", timeout=30).text
-    loaded = re.findall(r'(?:src|href)="([^"]+)"', page)
+@pytest.mark.parametrize("path", ["/docs", "/redoc"])
+def test_the_docs_need_no_other_host(gateway: Gateway, path: str) -> None:
+    """Each loads its scripts and style from beside itself, and its policy lets it ask nobody else."""
+    answer = httpx.get(gateway.url + path, timeout=30)
+    loaded = re.findall(r'(?:src|href)="([^"]+)"', answer.text)
     assert any(address.endswith(".js") for address in loaded)
     for address in loaded:
-        assert httpx.get(gateway.url + address, timeout=30).status_code == 200
+        assert not address.startswith("/") and "//" not in address
+        assert httpx.get(f"{gateway.url}/{address}", timeout=30).status_code == 200
+    assert "http" not in answer.headers["Content-Security-Policy"]
 
 
 # ---- the script
