@@ -99,11 +99,12 @@ def drawn(bars: Sequence[Bar], width: int, *, has_colour: bool = False, ascii_on
     names, steps = [_printable(bar.name) for bar in bars], [_printable(bar.step) for bar in bars]
     needs = [max(map(cell_len, names), default=0), max(map(cell_len, steps), default=0), BAR[1]]
     widths = _shared(room, needs)
+    dots = "." if ascii_only else "…"
     lines = []
     for bar, name, step, texts in zip(bars, names, steps, numbers, strict=True):
         line = Text(no_wrap=True, overflow="crop", end="\n")
         if widths[0]:
-            line.append(_end(name, widths[0], "." if ascii_only else "…") + " ")
+            line.append(_end(name, widths[0], dots) + " ")
         if widths[2]:
             mark = "-" if ascii_only else "━"
             done = round(widths[2] * min(100, max(0, bar.percent)) / 100)
@@ -112,7 +113,7 @@ def drawn(bars: Sequence[Bar], width: int, *, has_colour: bool = False, ascii_on
             line.append(" ")
         line.append(texts[0].rjust(columns[0]), "progress.percentage")
         if widths[1]:
-            line.append(" " + set_cell_size(step, widths[1]))
+            line.append(" " + _beginning(step, widths[1], dots))
         for text, column, style in zip(
             texts[1:], columns[1:], ("progress.elapsed", "progress.remaining"), strict=False
         ):
@@ -132,6 +133,8 @@ def _shared(room: int, needs: Sequence[int]) -> list[int]:
             least = min(least, room - 1)
         if least > 0 and room >= least + 1:
             widths[n], room = least, room - least - 1
+        elif least > 0:
+            break
     for n, need in enumerate(needs):
         if widths[n]:
             more = min(room, min(need, limits[n][1]) - widths[n])
@@ -146,6 +149,11 @@ def _end(text: str, width: int, mark: str) -> str:
             text = text[1:]
         text = mark + text
     return set_cell_size(text, width)
+
+
+def _beginning(text: str, width: int, mark: str) -> str:
+    """The text, `width` columns wide; 61 % is not to be read as 6."""
+    return set_cell_size(text if cell_len(text) <= width else set_cell_size(text, width - 1) + mark, width)
 
 
 def _printable(text: str) -> str:

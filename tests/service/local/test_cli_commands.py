@@ -66,6 +66,15 @@ def editor(user: User, program: str) -> dict[str, str]:
     return {"EDITOR": shlex.join([sys.executable, str(script)])}
 
 
+def patch(user: User, task: str, name: str) -> str:
+    """A line of a program that names spk_1 by the API."""
+    return (
+        "import httpx; httpx.patch("
+        f"'{user.env['PARLEY_URL']}/tasks/{task}', json={{'speakers': {{'spk_1': '{name}'}}}}, trust_env=False,"
+        f" headers={{'Authorization': 'Bearer {user.env['PARLEY_API_KEY']}'}}).raise_for_status();"
+    )
+
+
 def kept(user: User) -> list[Path]:
     return list((user.home / ".state" / "parley" / "edits").glob("*"))
 
@@ -112,6 +121,14 @@ def test_a_transcript_is_corrected_in_an_editor(user: User) -> None:
     assert json.loads(user.run("result", task)[1])["segments"][0]["speaker"] == "spk_7"
 
 
+def test_a_correction_that_is_there_already_is_no_conflict(user: User) -> None:
+    """As when the answer to it was lost and it was sent again: the command ends well, with the version that has it."""
+    task = finished_task(user)
+    program = patch(user, task, "Anna") + "text = text.replace('spk_1 =', 'spk_1 = Anna')"
+    code, out, err = user.run("edit", task, "--json", **editor(user, program))
+    assert (code, json.loads(out)["version"], kept(user)) == (0, 1, []), err
+
+
 def test_a_text_that_cannot_be_sent_stays_in_a_file(user: User) -> None:
     """After somebody else's correction, an editor's failure, a name that the server refuses and a line that belongs
     nowhere, nothing is changed and the text is where the command says."""
@@ -121,14 +138,9 @@ def test_a_text_that_cannot_be_sent_stays_in_a_file(user: User) -> None:
         def version() -> int:
             return int(api.get(f"/tasks/{task}").json()["version"])
 
-        patch = (
-            "import httpx; httpx.patch("
-            f"'{user.env['PARLEY_URL']}/tasks/{task}', json={{'speakers': {{'spk_1': 'Ben'}}}}, trust_env=False,"
-            f" headers={{'Authorization': 'Bearer {user.env['PARLEY_API_KEY']}'}}).raise_for_status();"
-        )
         typed = "text = text.replace('spk_1 =', 'spk_1 = Anna')"
         for program, code, expected in (
-            (patch + typed, "version_conflict", 1),
+            (patch(user, task, "Ben") + typed, "version_conflict", 1),
             ("raise SystemExit((path.write_text('mine'), 3)[1])", "editor", 1),
             ("text = text.replace('spk_1 = Ben', 'spk_1 = spk_2')", "invalid_request", 1),
             ("text = 'What is this?'", "form", 1),

@@ -85,6 +85,8 @@ def test_a_narrow_line_keeps_the_clocks() -> None:
     (line,) = drawn([bar("interviews/monday/a-very-long-name.mp3", "transcribe 61 %, diarize 48 %", 42)], 34)
     assert line.plain.split()[1:] == ["42%", "1:05", "2:09", "left"]
     assert (line.plain[0], line.plain.split()[0][-4:]) == ("…", ".mp3")
+    (line,) = drawn([bar("a.mp3", "transcribe 61 %", 42)], 38)
+    assert "42% transcribe 6… " in line.plain
     (line,) = drawn([bar("a.mp3", "queued", 0, left=None)], 20)
     assert line.plain.split() == ["0%", "1:05", "-:--", "left"]
 
