@@ -13,7 +13,7 @@ from typing import Any, BinaryIO
 
 import httpx
 
-from cli.connection import FIRST_PAUSE_S, PATIENCE_S, Connection, body_of, refusal_of
+from cli.connection import FIRST_PAUSE_S, PATIENCE_S, Connection, body_of, refusal
 
 STREAM_TIMEOUT = httpx.Timeout(60, connect=10, read=35)
 """Events have a heartbeat every 10 s: three that are missing mean that nobody is there any more."""
@@ -128,7 +128,7 @@ class Server(Connection):
                 ) as response:
                     if not response.is_success:
                         response.read()
-                        raise refusal_of(response)
+                        raise refusal(response)
                     self.was_there = True
                     for line in response.iter_lines():
                         away_since = None

@@ -107,7 +107,7 @@ class Connection:
                     return response
                 after_s = retry_after_s(response)
                 if response.status_code not in BUSY or time.monotonic() + max(after_s, pause_s) > deadline:
-                    raise refusal_of(response)
+                    raise refusal(response)
                 pause_s = max(after_s, pause_s)
             self.pause(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
@@ -128,6 +128,7 @@ def is_loopback(url: str) -> bool:
 
 
 def retry_after_s(response: httpx.Response) -> float:
+    """Seconds that the server asks to wait; 0 where it does not say."""
     header = response.headers.get("Retry-After", "")
     return float(header) if header.isdecimal() else 0.0
 
@@ -143,7 +144,7 @@ def body_of(response: httpx.Response) -> dict[str, Any]:
     return body
 
 
-def refusal_of(response: httpx.Response) -> Refused:
+def refusal(response: httpx.Response) -> Refused:
     """The server's own words where it has any; a proxy in front of it has none."""
     try:
         body = response.json()

@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from cli import VERSION
-from cli.connection import BUSY, is_loopback, refusal_of, retry_after_s
+from cli.connection import BUSY, is_loopback, refusal, retry_after_s
 from cli.failures import Failure, Refused, Unreachable
 
 TIMEOUT = httpx.Timeout(30, connect=5)
@@ -103,7 +103,7 @@ class Gateway:
                 ) as response:
                     if not response.is_success:
                         await response.aread()
-                        raise refusal_of(response)
+                        raise refusal(response)
                     async for line in response.aiter_lines():
                         away.is_over()
                         event = json.loads(line)
@@ -157,7 +157,7 @@ class Gateway:
                 raise Unreachable(f"{self.url} is not the address of a server: {error}.") from error
             else:
                 if not response.is_success:
-                    raise _with_pause(refusal_of(response), retry_after_s(response))
+                    raise _with_pause(refusal(response), retry_after_s(response))
                 return response
         raise AssertionError
 
