@@ -96,7 +96,8 @@ def history_item(job: Job, places: Sequence[Place] | None = None, starts: Sequen
 
 
 def _snippet(place: Place, start: float | None) -> Snippet:
-    return Snippet(runs=[SnippetRun(text=run.text, is_match=run.is_match) for run in place.runs], start=start)
+    second = None if start is None else round(start, 3)
+    return Snippet(runs=[SnippetRun(text=run.text, is_match=run.is_match) for run in place.runs], start=second)
 
 
 def key_info(row: ApiKey) -> KeyInfo:

@@ -61,7 +61,7 @@ def headlines(session: Session, job_ids: Sequence[uuid.UUID], words: str) -> Map
     """Up to two places of each of these transcripts, in their order, each as runs of plain text (not of HTML)."""
     rows = session.execute(select(Job.id, Job.full_text).where(Job.id.in_(job_ids), Job.full_text.is_not(None)))
     clauses = [clause for either in parse(words) for clause in either if not clause.is_excluded]
-    return {job_id: places(text, clauses) for job_id, text in rows.tuples() if text}
+    return {job_id: places(text, clauses) for job_id, text in rows if text}
 
 
 def places(text: str, clauses: Sequence[Clause]) -> Sequence[Place]:

@@ -12,7 +12,9 @@ import re
 import uuid
 from bisect import bisect_right
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from itertools import accumulate
+from threading import Event
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -27,7 +29,10 @@ from shared.storage import Storage
 from shared.transcript import Segment, Transcript, from_json
 
 READ_BYTES = 32 * 1024**2
-"""Of transcripts that one page reads: about 40 hours of speech. Of the tasks after that no times are told."""
+"""Of transcripts that one page reads: about 30 hours of speech. Of the tasks after that no times are told."""
+
+AT_ONCE = 8
+"""Objects that one page asks for at the same time."""
 
 _SEGMENT = re.compile(r'\{"id":(\d+),"start":[^,]+,"end":[^,]+,"text":("(?:[^"\\]|\\.)*+")')
 """How a segment begins in what `to_json` writes. In a text the quotes would be escaped."""
@@ -44,40 +49,55 @@ def moments(
     query = select(Stage.job_id, Artifact.key, Artifact.bytes).join(Artifact, Artifact.id == Stage.artifact_id)
     rows = session.execute(query.where(Stage.job_id.in_([job.id for job in wanted]), Stage.name == FINAL))
     objects = {job_id: (key, size) for job_id, key, size in rows}
-    result: dict[uuid.UUID, Sequence[float | None]] = {}
-    room = READ_BYTES
-    for job in wanted:
-        key, size = objects.get(job.id, ("", 0))
-        room -= size
-        if room < 0 or not key:
-            continue
+    sizes = accumulate(objects.get(job.id, ("", 0))[1] for job in wanted)
+    read = [job for job, size in zip(wanted, sizes, strict=True) if size <= READ_BYTES and job.id in objects]
+    bodies = _read(storage, [objects[job.id][0] for job in read])
+    return {
+        job.id: starts(body, corrections.edits_of(session, job), places[job.id])
+        for job, body in zip(read, bodies, strict=True)
+        if body is not None
+    }
+
+
+def _read(storage: Storage, keys: Sequence[str]) -> Sequence[bytes | None]:
+    """These objects, None for those that are not to be had; when the store fails once no other is tried."""
+    failed = Event()
+
+    def get(key: str) -> bytes | None:
         try:
-            result[job.id] = starts(storage.get(key), corrections.edits_of(session, job), places[job.id])
+            return None if failed.is_set() else storage.get(key)
         except NotFound:  # erased a moment ago
-            continue
+            return None
         except StorageUnavailable:
-            break
-    return result
+            failed.set()
+            return None
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        return list(pool.map(get, keys))
 
 
 def starts(transcript: bytes, edits: Edits, places: Sequence[Place]) -> Sequence[float | None]:
     """For each place the second at which the word begins there, in a transcript as stored and its corrections."""
     stored = transcript.decode()
-    found = list(_SEGMENT.finditer(stored))
-    texts = [_text(segment, edits) for segment in found]
-    spoken = [number for number, text in enumerate(texts) if text]
-    begins = [0, *accumulate(len(texts[number]) + 1 for number in spoken)]
-    whole = " ".join(texts[number] for number in spoken)
+    end = max((place.at + len(place.said) for place in places), default=0)
+    texts, begins, found = [], [0], []
+    for segment in _SEGMENT.finditer(stored):
+        if text := _text(segment, edits):
+            texts.append(text)
+            found.append(segment.start())
+            begins.append(begins[-1] + len(text) + 1)
+            if begins[-1] > end:
+                break
+    whole = " ".join(texts)
     result: list[float | None] = []
     for place in places:
         number = bisect_right(begins, place.at) - 1
-        if number >= len(spoken) or not whole.startswith(place.said, place.at):  # not the text that was searched
+        if number >= len(texts) or not whole.startswith(place.said, place.at):  # not the text that was searched
             result.append(None)
         else:
-            begin = found[spoken[number]].start()
-            _, end = json.JSONDecoder().raw_decode(stored, begin)
-            segment = from_json(Segment, stored[begin:end].encode())
-            result.append(_start(_edited(segment, edits), place.at - begins[number]))
+            _, behind = json.JSONDecoder().raw_decode(stored, found[number])
+            one = from_json(Segment, stored[found[number] : behind].encode())
+            result.append(_start(_edited(one, edits), place.at - begins[number]))
     return result
 
 

@@ -199,7 +199,8 @@ def _is_true(clause: Clause) -> ColumnElement[bool]:
 def _by_old_index(owner_id: uuid.UUID, words: str) -> ColumnElement[bool]:
     """Whether a task without an entry has the words, as the release before compared them."""
     query = func.websearch_to_tsquery(literal_column("'simple'::regconfig"), words)
-    return Job.search.op("@@")(cast(f"'{owner_id}'", TSQUERY).op("&&")(query))
+    found = Job.search.op("@@")(cast(f"'{owner_id}'", TSQUERY).op("&&")(query))
+    return and_(func.numnode(query) > 0, found)  # it may see no word where we do
 
 
 def _by_word_or_tag(session: Session, filters: Filters, ids: _Ids, limit: int) -> Sequence[uuid.UUID]:
@@ -223,15 +224,16 @@ def _by_word_or_tag(session: Session, filters: Filters, ids: _Ids, limit: int) -
 
 @dataclass(frozen=True, slots=True)
 class _Source:
-    """Rows with what is looked for, without the range: their ids, and the columns of owner and id to bound."""
+    """Rows with what is looked for, without the range: ids and owners, and the columns by which they have an index."""
 
     rows: Select[uuid.UUID, uuid.UUID]
-    columns: Sequence[tuple[SQLColumnExpression[uuid.UUID], SQLColumnExpression[uuid.UUID]]]
+    owner: SQLColumnExpression[uuid.UUID]
+    job_id: SQLColumnExpression[uuid.UUID]
 
     def within(self, ids: _Ids, limit: int) -> Select[uuid.UUID, uuid.UUID]:
         """By the range, in which every row is looked at."""
-        bounds = [bound for owner, job_id in self.columns for bound in ids.of(owner, job_id)]
-        return self.rows.where(*bounds).order_by(self.columns[0][1].desc()).limit(limit)
+        bounds = ids.of(self.owner, self.job_id)
+        return self.rows.where(*bounds).order_by(self.job_id.desc()).limit(limit)
 
     def found_within(self, ids: _Ids, limit: int) -> Select[Any]:
         """By what is looked for: the owner's range would offer the planner an index that is in order."""
@@ -245,22 +247,23 @@ def _sources(session: Session, owner_id: uuid.UUID, filters: Filters) -> Sequenc
     That one comes first: what the sweep moves from the second to the first meanwhile is seen in both, never in none.
     """
     conditions = [*_plain(filters), *_tagged(owner_id, filters)]
-    of_job, of_entry = (Job.owner_id, Job.id), (SearchEntry.owner_id, SearchEntry.job_id)
     jobs = select(Job.id, Job.owner_id).where(*conditions)
     if filters.words is None:
-        return [_Source(jobs, [of_job])]
+        return [_Source(jobs, Job.owner_id, Job.id)]
     in_entry = _in_entry(owner_id, parse(filters.words))
     if conditions:
-        entries = _Source(jobs.join(SearchEntry, SearchEntry.job_id == Job.id).where(in_entry), [of_job, of_entry])
+        # bounds of both tables would make the planner compare all entries of the range with all of its jobs
+        rows = jobs.join(SearchEntry, SearchEntry.job_id == Job.id).where(in_entry)
+        entries = _Source(rows, Job.owner_id, Job.id)
     else:
         rows = select(SearchEntry.job_id.label("id"), SearchEntry.owner_id).where(in_entry)
-        entries = _Source(rows, [of_entry])
+        entries = _Source(rows, SearchEntry.owner_id, SearchEntry.job_id)
     if not is_backlog(session):
         return [entries]
     has_entry = select(SearchEntry.job_id).where(SearchEntry.job_id == Job.id).exists()
     waits = select(SearchBacklog.job_id).where(SearchBacklog.job_id == Job.id).exists()
     old = jobs.where(_by_old_index(owner_id, filters.words), waits, ~has_entry)
-    return [_Source(old, [of_job]), entries]
+    return [_Source(old, Job.owner_id, Job.id), entries]
 
 
 def _merged(found: Iterable[Iterable[uuid.UUID]], limit: int) -> Sequence[uuid.UUID]:

@@ -60,22 +60,18 @@ def clock(seconds: float) -> str:
     return f"{whole // 3600:02}:{whole // 60 % 60:02}:{whole % 60:02}.{tenths}"
 
 
-def task_table(items: Iterable[dict[str, Any]], *, with_matches: bool = False) -> None:
-    """Tasks as the history and batches list them; `with_matches`: the words that were searched for, with their time."""
+def task_table(items: Iterable[dict[str, Any]]) -> None:
+    """Tasks as the history and batches list them."""
     rows = []
     for item in items:
         state = f"{item['status']}: {item['error']['code']}" if item["error"] else item["status"]
         length = None if item["duration"] is None else f"{item['duration']:.0f} s"
-        row = (item["task_id"], state, when(item["created_at"]), length, item["filename"])
-        rows.append((*row, _first_match(item)) if with_matches else row)
-    columns = ("task", "status", "created (UTC)", "length", "file")
-    if with_matches:
-        print_table((*columns, "match"), rows, folds="match")
-    else:
-        print_table(columns, rows, folds="file")
+        rows.append((item["task_id"], state, when(item["created_at"]), length, item["filename"]))
+    print_table(("task", "status", "created (UTC)", "length", "file"), rows, folds="file")
 
 
-def _first_match(item: dict[str, Any]) -> str:
+def first_match(item: dict[str, Any]) -> str:
+    """The words that were searched for where they come first, with their time; nothing where none are in the text."""
     for place in item.get("snippets") or ():
         words = " ".join("".join(run["text"] for run in place["runs"]).split())
         return words if place.get("start") is None else f"{clock(place['start'])}  {words}"

@@ -12,7 +12,7 @@ from typing import Any
 from cli import written
 from cli.arguments import Commands, identifier, positive
 from cli.client import Server
-from cli.commands.output import clock, print_json, standing, task_table
+from cli.commands.output import clock, first_match, print_json, standing, task_table
 from cli.failures import Exit, Failure
 from cli.recordings import SUFFIXES
 from cli.screen import Row, Screen, complain
@@ -125,7 +125,10 @@ def history(server: Server, options: Namespace) -> Exit:
         for item in items:
             print_json(item)
     else:
-        task_table(items, with_matches=bool(options.q))
+        task_table(items)
+        for item in items if options.q else ():
+            if match := first_match(item):
+                print(f"{item['task_id']}  {match}")
     return Exit.DONE
 
 

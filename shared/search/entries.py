@@ -112,9 +112,7 @@ def _work_off_some(work: Session) -> int:
     waiting = work.scalars(newest.with_for_update(skip_locked=True)).all()
     if not waiting:
         return 0
-    sizes = work.execute(
-        select(Job.id, func.coalesce(func.octet_length(Job.full_text), 0)).where(Job.id.in_(waiting))
-    ).tuples()
+    sizes = work.execute(select(Job.id, func.coalesce(func.octet_length(Job.full_text), 0)).where(Job.id.in_(waiting)))
     size_of: dict[uuid.UUID, int] = dict(sizes.all())
     totals = accumulate(size_of.get(job_id, 0) for job_id in waiting)
     fitting = [job_id for job_id, total in zip(waiting, totals, strict=True) if total <= BYTES_AT_ONCE]

@@ -70,7 +70,7 @@ def faults(owner_id: uuid.UUID, filters: Filters, before: uuid.UUID | None, rows
         for statement, parameters in queries:
             if "set_config" in statement:
                 connection.exec_driver_sql(statement, parameters)
-            elif statement.startswith(("SELECT jobs", "WITH hits")):
+            elif statement.startswith(("SELECT jobs", "SELECT search_entries", "WITH hits")):
                 for node in nodes(explained(connection, statement, parameters)["Plan"]):
                     used |= {node["Index Name"]} if "Index Name" in node else set()
                     if node["Node Type"] == "Seq Scan":

@@ -263,8 +263,7 @@ def test_the_command_line_searches(gateway: Gateway, caller: Caller) -> None:
     finish(heard, storage())
     table = [sys.executable, "-m", "cli", "history", "-q", "day"]
     done = subprocess.run(table, env=env, capture_output=True, text=True, timeout=60, check=True)
-    assert "said" in done.stdout.splitlines()[0]
-    assert "00:00:01.2" in done.stdout
+    assert f"{heard}  00:00:01.2  Hello there. Good day." in done.stdout
     wrong = subprocess.run(
         [*command, "--since", "soon"], env=env, capture_output=True, text=True, timeout=60, check=False
     )

@@ -140,21 +140,26 @@ def test_names_are_searched_too(caller: Caller) -> None:
 
 
 def test_a_hit_has_its_second(caller: Caller) -> None:
-    """Each place says when its first matched word is said, as corrected; of an old transcript without words the
-    segment's."""
+    """Each place says when its first matched word is said: the time that the result shows, as corrected."""
     task = caller.task()
     finish(task, storage())
 
     def said_at(words: str) -> list[float]:
         return [place["start"] for item in items(caller, words) for place in item["snippets"]]
 
+    def shown_at(word: str) -> list[float]:
+        result = caller.http.get(f"/result/{task}", params={"timestamp_granularity": "word"}).json()
+        return [one["start"] for segment in result["segments"] for one in segment["words"] if one["word"] == word]
+
     assert said_at("hello") == [0.0]
     assert said_at("there") == said_at('"there good"') == [0.5]
     assert said_at("day") == [1.2]
     corrected(caller, task, "Hello, my old friend there.")
-    assert said_at("friend") == [0.47]
+    assert said_at("friend") == said_at('"friend there good"') == shown_at("friend")
+    assert 0.4 < shown_at("friend")[0] < 0.5
     corrected(caller, task, "今天去图书馆。", segment=1)
-    assert said_at("图书馆") == [1.59]
+    assert said_at("图书馆") == shown_at("图")
+    assert 1.2 < shown_at("图")[0] < 2
     assert said_at("there") == [0.5]
 
 
