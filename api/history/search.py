@@ -97,12 +97,11 @@ def ids(
     if filters.words is not None and not parse(filters.words):
         raise InvalidRequest("q holds no word to look for.", parameter="q")
     least, end = _range_of_ids(filters)
-    ids = _Ids(owner_id, least, min(filter(None, (end, before)), default=None))
+    range_ = _Ids(owner_id, least, min(filter(None, (end, before)), default=None))
     if filters.words is None and not filters.tags:
-        return session.scalars(
-            _newest(select(Job.id).where(*ids.of(Job.owner_id, Job.id), *_plain(filters)), limit)
-        ).all()
-    return _by_word_or_tag(session, filters, ids, limit)
+        query = select(Job.id).where(*range_.of(Job.owner_id, Job.id), *_plain(filters))
+        return session.scalars(_newest(query, limit)).all()
+    return _by_word_or_tag(session, filters, range_, limit)
 
 
 # ---- the conditions

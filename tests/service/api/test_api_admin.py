@@ -213,7 +213,7 @@ def test_repair_takes_a_stage_from_a_silent_worker(gateway: Gateway, admin: Call
         work.execute(update(Stage).where(Stage.job_id == task_id).values(lease_until=func.now() - timedelta(seconds=1)))
     body = admin.http.post("/jobs/repair").json()
     assert body["expired"] >= 1
-    assert set(body) == {"expired", "rung_again", "erased", "retired"}
+    assert set(body) == {"expired", "rung_again", "erased", "retired", "indexed"}
     with session() as work:
         assert work.get_one(Stage, (task_id, "convert", 0)).state == "queued"
 
