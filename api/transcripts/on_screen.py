@@ -17,6 +17,9 @@ COLUMNS_PER_S = 20
 LINGER_MS = 1500
 """A cue stays this long after its last word, at most, to be read. The BBC lets none stay longer."""
 
+LATE_MS = 1500
+"""Cues that are later than this follow each other without a gap."""
+
 PAUSE_S = 0.5
 """Silence between two words at which a cue is better cut than in the middle of a phrase."""
 
@@ -71,10 +74,11 @@ def on_screen(drafts: Iterable[Draft], limits: Screen, end: float) -> Iterator[C
     allow; else it comes late, as soon as the other has been shown long enough.
     """
     shown: list[Draft] = []
-    start_ms, gap_ms = 0, ms(limits.gap_s)
+    start_ms = 0
     for draft in drafts:
         draft_ms = ms(draft.start)
         if shown:
+            gap_ms = ms(limits.gap_s) if start_ms - ms(shown[0].start) <= LATE_MS else 0
             free_ms = start_ms + _needed_ms(shown, start_ms, limits) + gap_ms
             if draft_ms < free_ms and (both := _together(shown, draft, start_ms, limits)):
                 shown = both
