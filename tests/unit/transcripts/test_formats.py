@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
@@ -206,3 +207,11 @@ def test_formats_have_one_list() -> None:
     """The names that requests may use, those of the command line and its files, and the table agree."""
     assert list(get_args(Format)) == list(FORMATS)
     assert {name: form.suffix for name, form in FORMATS.items()} == SUFFIXES
+
+
+@pytest.mark.parametrize("format", FORMATS)
+def test_no_text_and_no_name_stops_a_format(format: str) -> None:
+    """Half a surrogate pair, control characters, the end of CDATA, noncharacters, and text from right to left."""
+    odd = "a\ud800\x00\x0b]]>\ufffe\u2028\r\n<b>&\u202eb שלום"
+    spoken = replace(transcript_of(said(odd, 0, 2, odd), turns=(SpeakerTurn(0, 2, odd),)), language="he")
+    assert len(encoded(spoken, format, FormatOptions(words=True, uri=odd))) > 20
