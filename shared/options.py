@@ -22,6 +22,10 @@ def priority_name(number: int) -> Priority:
     return next(name for name in names if PRIORITIES[name] == number)
 
 
+FORMATS_OF_0_1 = frozenset({"json", "text", "srt", "vtt", "tsv", "rttm"})
+"""A release that knows no others cannot read a row with another one as its `format`. Then that is json, and the other
+one is beside it, as `new_format`."""
+
 WRITTEN_ALWAYS = frozenset({"model", "mode", "format", "timestamp_granularity"})
 """Release 0.1 looks these up in the row itself and knows no default there. The release after this one may drop it."""
 
@@ -73,11 +77,15 @@ class JobOptions(BaseModel):
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> JobOptions:
         """What a job's row says, also one of a newer release: an option that this one does not know is left out."""
-        return cls.model_validate({name: value for name, value in row.items() if name in cls.model_fields})
+        known = {name: value for name, value in row.items() if name in cls.model_fields}
+        if row.get("new_format") in get_args(Format):
+            known["format"] = row["new_format"]
+        return cls.model_validate(known)
 
     def stored(self) -> dict[str, Any]:
         """The row: what is not as it would be anyway, so that a release without a new option reads most rows."""
-        return self.model_dump(exclude_defaults=True) | self.model_dump(include=set(WRITTEN_ALWAYS))
+        row = self.model_dump(exclude_defaults=True) | self.model_dump(include=set(WRITTEN_ALWAYS))
+        return row if self.format in FORMATS_OF_0_1 else row | {"format": "json", "new_format": self.format}
 
     @property
     def possible_languages(self) -> tuple[str, ...]:

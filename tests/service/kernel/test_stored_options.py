@@ -115,6 +115,17 @@ def test_a_row_means_the_same_with_and_without_defaults(
     assert caller.http.get(f"/result/{task_id}").json()["text"] == "Hello there. Good day."
 
 
+def test_a_new_format_is_none_that_an_older_release_cannot_read(gateway: Gateway, caller: Caller) -> None:
+    """Its row says json, and beside it what this release shows; of a format newer than this one, json is left."""
+    task_id = caller.task(format="md")
+    assert (row(task_id)["format"], row(task_id)["new_format"]) == ("json", "md")
+    finish(task_id, gateway.storage)
+    assert caller.http.get(f"/tasks/{task_id}").json()["options"]["format"] == "md"
+    assert caller.http.get(f"/result/{task_id}").text.startswith("# call\n")
+    rewritten(task_id, row(task_id) | {"new_format": "hologram"})
+    assert caller.http.get(f"/result/{task_id}").json()["text"] == "Hello there. Good day."
+
+
 def test_a_row_is_written_without_defaults(caller: Caller) -> None:
     """So a release that lacks a new option reads every row that does not use it; the four that 0.1 looks up stay."""
     assert set(row(caller.task())) == WRITTEN_ALWAYS
