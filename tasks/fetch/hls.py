@@ -108,7 +108,7 @@ def fetch(
     if playlist.streams and not playlist.pieces:
         url = policy.parse(playlist.streams[0]).url
         try:
-            playlist = read(_text(client, url), url)
+            playlist = _look(client, url)
         except (httpx.HTTPError, SourceUnavailable):  # yt-dlp may be let in
             return None
     if playlist.is_over or not playlist.pieces:
@@ -151,7 +151,7 @@ class _Recording:
                     break
                 self._wait(min(max(playlist.longest_s / 2, MIN_WAIT_S), MAX_WAIT_S))
                 try:
-                    playlist = read(_text(self._client, url), url)
+                    playlist = _look(self._client, url)
                 except (httpx.HTTPError, SourceUnavailable):  # it may be back at the next look
                     continue
         if not self._seconds:
@@ -199,7 +199,8 @@ def _before(playlist: Playlist, bound_s: float) -> int:
     return -1
 
 
-def _text(client: httpx.Client, url: str) -> str:
+def _look(client: httpx.Client, url: str) -> Playlist:
+    """The playlist at a URL, whose entries are relative to where it was redirected to."""
     content = b""
     with client.stream("GET", url, headers=HEADERS) as response:
         if response.status_code != 200:
@@ -208,7 +209,7 @@ def _text(client: httpx.Client, url: str) -> str:
             content += chunk
             if len(content) > MAX_CHARS:
                 raise ExtractionError("The playlist is too long.")
-    return content.decode(errors="replace")
+        return read(content.decode(errors="replace"), str(response.url))
 
 
 def _number(text: str) -> float:

@@ -28,6 +28,9 @@ SPARE_BYTES = 1 << 20
 MAX_OPEN_FILES = 128
 MAX_PLAYLIST_BYTES = 4 << 20
 
+ANY_PAGE = ("Generic", "HTML5MediaEmbed")
+"""Extractors that know nothing of the site, and so not whether it is on the air."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -116,12 +119,20 @@ def fetch(job: Job) -> dict[str, Any]:
 
 
 def _has_no_end(ytdl: Any, info: dict[str, Any]) -> bool:
-    """Whether what was chosen is HLS that still grows, of which yt-dlp would take what is listed now for the whole."""
+    """Whether what was chosen is HLS that still grows, of which yt-dlp would take what is listed now for the whole; or
+    the radio of some page, which it would listen to for hours.
+    """
     from yt_dlp.networking import Request  # type: ignore[import-untyped]  # after confine
 
-    if not str(info.get("protocol")).startswith("m3u8") or not info.get("url"):
+    protocol = str(info.get("protocol"))
+    is_hls = protocol.startswith("m3u8")
+    is_any_page = info.get("extractor_key") in ANY_PAGE and protocol in ("http", "https")
+    if not info.get("url") or not (is_hls or is_any_page):
         return False
     with ytdl.urlopen(Request(info["url"], headers=info.get("http_headers") or {})) as response:
+        names = [name.lower() for name in response.headers]
+        if not is_hls:
+            return "content-length" not in names and any(name.startswith(("icy-", "ice-")) for name in names)
         text = response.read(MAX_PLAYLIST_BYTES)
     is_over = b"#EXT-X-ENDLIST" in text or b"#EXT-X-PLAYLIST-TYPE:VOD" in text or len(text) == MAX_PLAYLIST_BYTES
     return b"#EXTINF" in text and not is_over

@@ -72,14 +72,22 @@ class _Station(BaseHTTPRequestHandler):
                 self._playlist(radio)
             case "/ended.m3u8":
                 self._playlist(radio, end="#EXT-X-ENDLIST\n")
+            case "/moved/master.m3u8":
+                self._text("#EXTM3U\n#EXT-X-STREAM-INF:BANDWIDTH=9\nelsewhere.m3u8\n")
+            case "/moved/elsewhere.m3u8":
+                self.send_response(302)
+                self.send_header("Location", "/far/relative.m3u8")
+                self.end_headers()
+            case "/far/relative.m3u8":
+                self._playlist(radio, folder="../piece")
             case path if path.startswith("/piece/"):
                 self._answer(radio.piece, "audio/aac")
             case _:
                 self.send_error(404)
 
-    def _playlist(self, radio: Radio, end: str = "") -> None:
+    def _playlist(self, radio: Radio, end: str = "", folder: str = "/piece") -> None:
         newest = radio.newest
-        folder = "/nowhere" if "gone" in self.path else "/piece"
+        folder = "/nowhere" if "gone" in self.path else folder
         key = '#EXT-X-KEY:METHOD=AES-128,URI="key"\n' if "encrypted" in self.path else ""
         numbers = range(newest - radio.window, newest)
         lines = "".join(f"#EXTINF:{PIECE_S},\n{folder}/{number}.aac\n" for number in numbers)

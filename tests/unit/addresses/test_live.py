@@ -97,7 +97,7 @@ def test_sound_without_a_length_or_an_end_is_found_out() -> None:
     assert [fast.is_reached(100_000), film.is_reached(16_000)] == [False, False]
 
 
-@pytest.mark.parametrize("path", ["/live.m3u8", "/master.m3u8"])
+@pytest.mark.parametrize("path", ["/live.m3u8", "/master.m3u8", "/moved/master.m3u8"])
 def test_hls_is_recorded_up_to_its_bound(get: Get, radio: Radio, tmp_path: Path, path: str) -> None:
     """Pieces are fetched as they appear, each once and in order, until they last as long as was asked for."""
     radio.seen.clear()
@@ -150,18 +150,26 @@ def test_a_cancel_is_heard_while_nothing_new_is_there(get: Get, radio: Radio) ->
             get(radio.url + path, 60, progress=stop)
 
 
-def test_a_page_says_where_its_live_stream_is(get: Get, radio: Radio, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "player",
+    [
+        '<video><source src="{url}/live.m3u8" type="application/x-mpegURL"></video>',
+        '<audio src="{url}/icecast"></audio>',
+    ],
+    ids=["hls", "radio"],
+)
+def test_a_page_says_where_its_live_stream_is(get: Get, radio: Radio, tmp_path: Path, player: str) -> None:
     """yt-dlp finds the stream on a page; the recording is made by the worker, through the guard."""
     media = MediaServer()
-    source = f'<source src="{radio.url}/live.m3u8" type="application/x-mpegURL">'
-    media.pages["/on-air"] = ("text/html", f"<html><title>On air</title><video>{source}</video></html>".encode())
+    body = f"<html><title>On air</title>{player.format(url=radio.url)}</html>"
+    media.pages["/on-air"] = ("text/html", body.encode())
     with pytest.raises(LiveStream, match="max_duration"):
         get(f"{media.url}/on-air", others=(radio.host,))
-    download = get(f"{media.url}/on-air", 3, others=(radio.host,))
-    assert heard(download, tmp_path)[0] == pytest.approx(3, abs=0.5)
+    download = get(f"{media.url}/on-air", 2, others=(radio.host,))
+    assert heard(download, tmp_path)[1] == pytest.approx(700, abs=3)
     assert [warning.code for warning in download.warnings] == ["live_stream_cut"]
     with pytest.raises(BlockedAddress):
-        get(f"{media.url}/on-air", 3)
+        get(f"{media.url}/on-air", 2)
     media.close()
 
 
