@@ -9,7 +9,7 @@ from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Response
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from uuid_utils.compat import uuid7
 
 from api import deletion
@@ -29,7 +29,14 @@ router = APIRouter(prefix="/api", tags=["clips"])
 
 USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
 
-Diarize = Annotated[Switch, Query(description="Say who spoke when; false is faster")]
+
+class ClipQuery(BaseModel):
+    """Which clip, and how. A name that is not here is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    clip_id: uuid.UUID
+    diarize: Switch = Field(True, description="Say who spoke when; false is faster")
 
 
 class ClipUploaded(BaseModel):
@@ -102,13 +109,13 @@ async def upload(contract: ContractRequestDep) -> ClipUploaded:
 
 @router.post("/transcribe", response_model=ClipTranscript, summary="Transcribe a clip", responses=responses(*WAITING))
 async def transcribe(
-    contract: ContractRequestDep, response: Response, clip_id: Annotated[uuid.UUID, Query()], diarize: Diarize = True
+    contract: ContractRequestDep, response: Response, query: Annotated[ClipQuery, Query()]
 ) -> ClipTranscript:
     """Waits for the transcript. If the client goes away the task goes on.
 
     curl -X POST -H "Authorization: Bearer $API_KEY" "$URL/api/transcribe?clip_id=$CLIP_ID&diarize=false"
     """
-    job = await ingest.in_thread(_submit, contract, clip_id, diarize)
+    job = await ingest.in_thread(_submit, contract, query)
     result = await contract.finished(job.id)
     response.headers["X-Task-Id"] = str(job.id)
     return ClipTranscript(segments=[_segment(segment) for segment in result.transcript.segments])
@@ -151,12 +158,12 @@ def delete(clip_id: uuid.UUID, response: Response, caller: DetachedCallerDep, st
     return ClipUploaded(clip_id=clip_id, message="File deleted successfully.")
 
 
-def _submit(contract: ContractRequest, clip_id: uuid.UUID, diarize: bool) -> Job:
+def _submit(contract: ContractRequest, query: ClipQuery) -> Job:
     contract.admit()
     job_id = uuid7()
     contract.request.state.task_id = job_id
     order = by_upload.order(
-        {by_upload.UPLOAD_ID: str(clip_id), "diarization": str(diarize)},
+        {by_upload.UPLOAD_ID: str(query.clip_id), "diarization": str(query.diarize)},
         contract.config,
         job_id=job_id,
         owner_id=contract.caller.id,

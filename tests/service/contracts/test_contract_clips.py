@@ -131,6 +131,8 @@ def test_what_is_no_clip_is_refused(gateway: Gateway, caller: Caller) -> None:
     assert caller.http.post("/api/audio", files={"audio": ("a.mp3", b"x")}).json()["code"] == "invalid_request"
     assert caller.http.post("/api/audio", files={"file": b"x"}, data={"language": "en"}).status_code == 422
     assert caller.http.post("/api/transcribe").status_code == 422
+    unknown = caller.http.post("/api/transcribe", params={"clip_id": str(uuid.uuid4()), "language": "de"})
+    assert (unknown.status_code, unknown.json()["detail"]["parameter"]) == (422, "language")
     assert gateway.left_behind(caller) == NOTHING
 
 
