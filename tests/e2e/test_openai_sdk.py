@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,13 +11,16 @@ import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from openai.types import AudioResponseFormat
 from openai.types.audio import (
+    Transcription,
     TranscriptionDiarized,
     TranscriptionTextDeltaEvent,
     TranscriptionTextDoneEvent,
     TranscriptionTextSegmentEvent,
     TranscriptionVerbose,
 )
+from pydantic import BaseModel
 
 from scripts.bench.recordings import sample_call
 from scripts.bench.scoring import word_error_rate
@@ -61,6 +65,27 @@ def test_verbose_json_has_both_granularities(client: OpenAI, clip: Path) -> None
     assert answer.words is not None and len(answer.words) > 15
     assert all(0 <= word.start <= word.end <= answer.duration for word in answer.words)
     assert all(segment.avg_logprob <= 0 for segment in answer.segments or ())
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("json", Transcription), ("verbose_json", TranscriptionVerbose), ("diarized_json", TranscriptionDiarized)],
+)
+def test_an_answer_has_the_sdks_types(
+    client: OpenAI, clip: Path, name: AudioResponseFormat, kind: type[BaseModel]
+) -> None:
+    """What real models find is valid by the SDK's types without being converted, which the SDK itself never checks."""
+    with_words = name != "json"
+    raw = client.audio.transcriptions.with_raw_response.create(
+        file=clip,
+        model=MODEL,
+        response_format=name,
+        timestamp_granularities=["word", "segment"] if with_words else ["segment"],
+    )
+    kind.model_validate_json(raw.text, strict=True)
+    words = [word for segment in json.loads(raw.text).get("segments", ()) for word in segment.get("words", ())]
+    assert (name == "diarized_json") == (len(words) > 15)
+    assert all(word["end"] >= word["start"] and 0 <= word["score"] <= 1 and word["speaker"] == "A" for word in words)
 
 
 def test_text_and_subtitles_are_strings(client: OpenAI, clip: Path) -> None:
