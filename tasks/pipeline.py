@@ -45,7 +45,8 @@ def download(work: Work) -> Output:
     """The URL of a recording -> its bytes."""
     url = sources.check(work.claim.source_url or "", work.config)
     ways, limits = fetch.ways(work.config, work.storage), fetch.limits(work.config, work.claim.options.max_duration)
-    result = get(url, work.folder, ways, limits, work.progress)
+    check = partial(sources.check, config=work.config)
+    result = get(url, work.folder, ways, limits, work.progress, check=check)
     meta: dict[str, Any] = {"sha256": result.sha256, "filename": result.filename}
     if result.warnings:
         meta["warnings"] = [asdict(warning) for warning in result.warnings]

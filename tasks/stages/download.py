@@ -77,10 +77,18 @@ class Download:
     warnings: tuple[Caveat, ...] = ()
 
 
-def download(url: str, folder: Path, ways: Sequence[Fetch], limits: FetchLimits, progress: Progress) -> Download:
-    """Fetch by the first way that knows the URL.
+def download(
+    url: str,
+    folder: Path,
+    ways: Sequence[Fetch],
+    limits: FetchLimits,
+    progress: Progress,
+    *,
+    check: Callable[[str], object] = lambda _: None,
+) -> Download:
+    """Fetch by the first way that knows the URL. `check` raises for a URL elsewhere that is not allowed, either.
 
-    Raises ExtractionError, FileTooLarge, NoAudio for an empty file, and what the ways raise.
+    Raises ExtractionError, FileTooLarge, NoAudio for an empty file, and what the ways and `check` raise.
     """
     for hop in range(MAX_HOPS):
         subfolder = folder / f"hop-{hop}"
@@ -88,6 +96,7 @@ def download(url: str, folder: Path, ways: Sequence[Fetch], limits: FetchLimits,
         place, found = _first(url, subfolder, ways, limits, progress)
         if isinstance(found, Fetched):
             return _checked(place, found, limits)
+        check(found.url)
         url = found.url
     raise ExtractionError("The URL leads from one playlist to the next.")
 

@@ -290,3 +290,10 @@ def test_a_bound_is_refused_where_it_means_nothing(http: httpx.Client, radio: Ra
     ):
         assert problem(answer) == (422, "invalid_request")
         assert answer.json()["detail"]["parameter"] == "max_duration"
+
+
+def test_a_playlist_leads_to_no_site_that_is_switched_off(http: httpx.Client, post: Post, media: MediaServer) -> None:
+    """What its entry names is checked as if it had been sent."""
+    media.pages["/clip.m3u"] = ("audio/x-mpegurl", b"https://www.tiktok.com/@a/video/1\n")
+    detail = ended(http, post(f"{media.url}/clip.m3u"))
+    assert (detail["status"], detail["error"]["code"]) == ("error", "adapter_disabled")  # type: ignore[index]
