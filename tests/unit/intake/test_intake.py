@@ -273,7 +273,7 @@ def test_both_modes_are_one(mode: str) -> None:
         ({"diarization": "perhaps"}, "diarization"),
         ({"track": "0"}, "track"),
         ({"track": "second"}, "track"),
-        ({"format": "docx"}, "format"),
+        ({"format": "rtf"}, "format"),
         ({"priority": "now"}, "priority"),
         ({"wait": "-1"}, "wait"),
         ({"refresh": "true"}, "refresh"),

@@ -32,7 +32,7 @@ from tests.unit.transcripts.spoken import (
     transcripts,
     xml_letters,
 )
-from tests.unit.transcripts.test_documents import ARABIC, HEBREW, odd
+from tests.unit.transcripts.writers.test_documents import ARABIC, HEBREW, odd
 
 XML_ID = "{http://www.w3.org/XML/1998/namespace}id"
 TT = "{http://www.w3.org/ns/ttml}"
