@@ -250,7 +250,7 @@ def test_server_and_key_have_an_exit_code_of_their_own(user: User) -> None:
     code, _, err = user.run("transcribe", "a.wav", PARLEY_URL="http://127.0.0.1:1")
     assert (code, "unreachable" in err) == (3, True)
     assert user.run("transcribe", "nothing.wav")[0] == 2
-    assert user.run("transcribe", "a.wav", "-f", "docx")[0] == 2
+    assert user.run("transcribe", "a.wav", "-f", "rtf")[0] == 2
     assert user.run("transcribe", "a.wav", "--model", "huge")[0] == 2
     assert user.run("status", "../health")[0] == 2
     assert names(user.home) == ["a.wav"]
