@@ -17,7 +17,7 @@ from shared.transcript import SAMPLE_RATE, Diarization, SpeakerTurn
 from tasks.diarization.loading import load_stock
 from tasks.stages.diarize import DiarizeOptions, diarize
 
-FOLDER = Path(os.environ.get("MODEL_DIR", Path(__file__).parents[2] / "models")) / "diarization"
+FOLDER = Path(os.environ.get("MODEL_DIR", Path(__file__).parents[3] / "models")) / "diarization"
 
 Waveform = npt.NDArray[np.float32]
 

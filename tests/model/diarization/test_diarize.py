@@ -18,7 +18,7 @@ from shared.transcript import SAMPLE_RATE, Diarization, SpeakerTurn
 from tasks.diarization.loading import load_pipeline, load_stock
 from tasks.stages.diarize import DiarizeOptions, diarize
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 FOLDER = Path(os.environ.get("MODEL_DIR", ROOT / "models")) / "diarization"
 
 Waveform = npt.NDArray[np.float32]
