@@ -78,7 +78,8 @@ def test_the_catalogue_says_what_the_workers_have(rig: Rig) -> None:
     rig.stack.start_process("worker-all")
     eventually(models_are([True, False], [False, False]), "a worker without a loaded model", PATIENCE_S)
 
-    assert submit(http, wait=str(PATIENCE_S)).status_code == 200
+    answer = submit(http, wait=str(PATIENCE_S), language="en")  # which no task before has asked for
+    assert answer.status_code == 200
     eventually(models_are([True, False], [True, False]), "its model is loaded", PATIENCE_S)
     assert doctor(rig) == {
         "models": f"{NAME} (loaded); default {NAME}",
