@@ -42,7 +42,7 @@ def node() -> str:
 
 def python_packages() -> Path:
     """The folder of the packages for Python that are not in this environment, for PYTHONPATH."""
-    command = [sys.executable, "-m", "uv", "pip", "install", "--quiet", "--python", sys.executable]
+    command = [sys.executable, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", "--no-input"]
     command += ["--target", "packages", "--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", LOCK.name]
     return _installed("python", [LOCK], command) / "packages"
 

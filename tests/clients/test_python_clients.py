@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -109,10 +110,12 @@ def test_livekit_sends_again_what_may_be_sent_again(said_by: SaidBy) -> None:
 def test_an_index_that_cannot_be_reached_is_one_line(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """The tests are skipped with it, or fail with REQUIRE_CLIENTS=1."""
     monkeypatch.setattr(installed, "HOME", tmp_path)
-    for name in ("UV_INDEX_URL", "UV_DEFAULT_INDEX"):
-        monkeypatch.setenv(name, "http://127.0.0.1:9/simple")
-    monkeypatch.setenv("UV_CACHE_DIR", str(tmp_path / "cache"))
-    monkeypatch.setenv("UV_HTTP_RETRIES", "0")
+    for name in [name for name in os.environ if name.startswith("PIP_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("PIP_INDEX_URL", "http://127.0.0.1:9/simple")
+    monkeypatch.setenv("PIP_NO_CACHE_DIR", "1")
+    monkeypatch.setenv("PIP_RETRIES", "0")
     monkeypatch.delenv("REQUIRE_CLIENTS", raising=False)
     with pytest.raises(pytest.skip.Exception, match=r"the clients for python could not be installed: .+"):
         installed.python_packages()
