@@ -16,6 +16,7 @@ from tests.engine.namespaces import Namespaces
 from tests.kubernetes.programs import packed
 
 IMPORT = ("ctr", "-n", "k8s.io", "images", "import", "--digests=false", "-")
+LIST = ("ctr", "-n", "k8s.io", "images", "ls", "-q")
 TIMEOUT_S = 600
 
 PROGRAMS = {
@@ -43,7 +44,7 @@ def bring_programs(node: Namespaces, record: Path) -> None:
         source = packed(name)
         assert source is not None, f"PARLEY_TEST_BIN has no {name}"
         key = f"{source.name} {path} {USERS.get(path)}"
-        if _known(record).get(image) != key:
+        if _known(node, record).get(image) != key:
             _load(node, _archive(image, source, path))
             _note(record, {image: key})
 
@@ -51,7 +52,7 @@ def bring_programs(node: Namespaces, record: Path) -> None:
 def bring_built(engine: Engine, node: Namespaces, record: Path, images: Iterable[str]) -> None:
     """The engine's images of these names, all that changed since the last time in one stream."""
     ids = {image: engine.inspect(image)[0]["Id"] for image in sorted(images)}
-    known = _known(record)
+    known = _known(node, record)
     changed = {image: number for image, number in ids.items() if known.get(image) != number}
     if not changed:
         return
@@ -111,10 +112,19 @@ def _tar(files: Mapping[str, tuple[bytes, int]]) -> bytes:
     return packed.getvalue()
 
 
-def _known(record: Path) -> dict[str, str]:
-    found: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
-    return found
+def _known(node: Namespaces, record: Path) -> dict[str, str]:
+    """What `record` says of images that the node still has: a power cut, or somebody who tidies up, takes some away."""
+    listing = subprocess.run(
+        node.entering(LIST), env=node.environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=True
+    )
+    there = set(listing.stdout.split())
+    return {image: key for image, key in _recorded(record).items() if full(image) in there}
+
+
+def _recorded(record: Path) -> dict[str, str]:
+    recorded: dict[str, str] = json.loads(record.read_text()) if record.exists() else {}
+    return recorded
 
 
 def _note(record: Path, images: Mapping[str, str]) -> None:
-    record.write_text(json.dumps(_known(record) | dict(images), indent=1))
+    record.write_text(json.dumps(_recorded(record) | dict(images), indent=1))
