@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 
 from cli import VERSION
-from cli.connection import BUSY, is_loopback, refusal, retry_after_s
+from cli.connection import BUSY, body_of, is_loopback, refusal, retry_after_s
 from cli.failures import Failure, Refused, Unreachable
 
 TIMEOUT = httpx.Timeout(30, connect=5)
@@ -61,7 +61,7 @@ class Gateway:
 
     async def models(self) -> dict[str, Any]:
         """The body of GET /models."""
-        return _body(await self._send("GET", "/models"))
+        return body_of(await self._send("GET", "/models"))
 
     async def transcribe(self, wav: io.BytesIO, fields: Mapping[str, str]) -> Spoken:
         """What was said. A task that nobody waits for any more, as this was cancelled or failed, is cancelled.
@@ -74,7 +74,7 @@ class Gateway:
             task_id = str(task["task_id"])
             if task["status"] != "done":
                 await self._follow(task_id)
-            transcript = _body(await self._send("GET", f"/result/{task_id}", params={"format": "json"}))
+            transcript = body_of(await self._send("GET", f"/result/{task_id}", params={"format": "json"}))
         except BaseException:
             self._in_background(self._abandon(submission))
             raise
@@ -88,7 +88,7 @@ class Gateway:
 
         # the key makes one task of a request that has to be sent twice
         headers = {"Idempotency-Key": str(uuid.uuid4())}
-        return _body(await self._send("POST", "/transcribe", request=form, headers=headers))
+        return body_of(await self._send("POST", "/transcribe", request=form, headers=headers))
 
     async def _follow(self, task_id: str) -> None:
         """Returns when the task is done. The server tells: nothing is polled."""
@@ -197,13 +197,3 @@ def _with_pause(refused: Refused, after_s: float) -> Refused:
     if after_s:
         refused.message += f" Try again in {after_s:g} s."
     return refused
-
-
-def _body(response: httpx.Response) -> dict[str, Any]:
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    if not isinstance(body, dict):
-        raise Unreachable(f"{response.url} answers, but not as Parley does. Is PARLEY_URL right?")
-    return body
