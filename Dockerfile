@@ -7,7 +7,10 @@ WORKDIR /build
 RUN python -m venv --without-pip /opt/venv
 COPY --chmod=0755 requirements/ requirements/
 RUN pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --require-hashes --only-binary=:all: \
-      -r requirements/locks/api.txt
+      -r requirements/locks/api.txt \
+    # of AWS's services: S3, and those that credentials may come from; the other 400 take 20 MB
+    && find /opt/venv/lib/python3.11/site-packages/botocore/data -mindepth 1 -maxdepth 1 -type d \
+      ! -name s3 ! -name sts ! -name sso ! -name sso-oidc ! -name signin -exec rm -r {} +
 
 FROM ${PYTHON_IMAGE} AS api
 # tini takes the signals and collects what orphans leave; it passes SIGTERM to one process, not to the group.

@@ -10,10 +10,10 @@ ARGS   ?=
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit test-fresh test-containers test-kubernetes check soak evaluate caddy clean venv-local venv-dev
+.PHONY: help demo run test unit test-fresh test-containers test-kubernetes check soak soak-live evaluate caddy clean venv-local venv-dev test-arm64 page-types page-check
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: venv-local ## Transcribe a sample call, or FILE=meeting.mp3, on a stack started for it
 	@$(VENV) -m scripts.demo $(if $(FILE),"$(FILE)")
@@ -38,6 +38,10 @@ test-kubernetes: venv-dev ## Run Parley on the cluster of KUBECONFIG, or on a no
 test-fresh: venv-dev ## Start Parley on fresh machines with Debian 12 and 13; needs root, mmdebstrap and 15 GB of disk
 	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/fresh)
 
+test-arm64: venv-dev ## Run Parley on an emulated ARM64 machine; needs root, qemu-system-arm, qemu-user-static, mmdebstrap and 8 GB of disk
+	@$(VENV) -m scripts.download_models --model tiny.en
+	@$(VENV) -m pytest -p no:cacheprovider --timeout=3600 $(or $(T),tests/arm64)
+
 check: venv-dev ## Lint, formatting, types, and which part may import which
 	@$(VENV) -m ruff check .
 	@$(VENV) -m ruff format --check .
@@ -47,9 +51,18 @@ check: venv-dev ## Lint, formatting, types, and which part may import which
 soak: venv-dev ## Kill processes at random for a long time and check that no job is lost or doubled
 	@$(THREADS) $(VENV) -m scripts.bench.soak
 
+soak-live: venv-dev ## Kill live workers and gateways over running live sessions and check that no word is lost
+	@$(VENV) -m scripts.bench.live_kills
+
 evaluate: venv-dev ## Measure how right transcripts are (docs/quality.md); ARGS="--folder calls" for your own recordings
 	@$(VENV) -m scripts.download_models --model base
 	@$(THREADS) $(VENV) -m scripts.evaluate $(ARGS)
+
+page-types: venv-dev ## Write the types of the page's calls, web/src/api/schema.d.ts, after a change of the API; needs npm
+	@$(VENV) -m scripts.page.types | npm --prefix web run --silent types -- --output src/api/schema.d.ts
+
+page-check: venv-dev ## Check the page from web/ on, and that what is committed is built from it; needs Node 18 and npm
+	@$(VENV) -m scripts.page.check
 
 caddy: ## Build Caddy with the rate-limit plugin as build/caddy, for CADDY_RATELIMIT of the tests; needs Go
 	go run github.com/caddyserver/xcaddy/cmd/xcaddy@v0.4.5 build \

@@ -19,7 +19,7 @@ from api.transcripts.screen import PresetName, ScreenChoices
 from shared import db
 from shared.errors import Cancelled, NotReady
 from shared.kernel import job_views
-from shared.models import Job
+from shared.kernel.job_views import JobRow
 from shared.options import Format, JobOptions
 from shared.states import JobState
 from shared.storage import Storage
@@ -43,8 +43,14 @@ def deliver(owner_id: uuid.UUID, task_id: uuid.UUID, storage: Storage, view: Tra
     """The transcript of a task. Raises NotFound, NotReady, the error that ended it, and StorageUnavailable."""
     with db.session() as work:
         job = job_views.get(work, owner_id, task_id).job
-        _check_is_done(job)
-        key = job_views.transcript_key(work, task_id)
+    check_is_done(job)
+    return show(job, storage, view)
+
+
+def show(job: JobRow, storage: Storage, view: TranscriptView) -> Response:
+    """The transcript of a task that is done. Raises NotFound and StorageUnavailable."""
+    with db.session() as work:
+        key = job_views.transcript_key(work, job.id)
         edits = corrections.edits_of(work, job, view.version)
     job_options = JobOptions.from_row(job.options)
     format_name = view.format or job_options.format
@@ -72,7 +78,8 @@ def content_disposition(filename: str, *, is_shown: bool = False) -> str:
     return header if plain == filename else f"{header}; filename*=UTF-8''{quote(filename, safe='!#$&+-.^_`|~')}"
 
 
-def _check_is_done(job: Job) -> None:
+def check_is_done(job: JobRow) -> None:
+    """Raises NotReady, or the error that ended the task, when it has no transcript."""
     match job.state:
         case JobState.DONE:
             return
@@ -84,7 +91,7 @@ def _check_is_done(job: Job) -> None:
             raise NotReady("The transcript is not ready yet.", status=job.state)
 
 
-def _json(job: Job, transcript: Transcript, version: int, options: FormatOptions) -> str:
+def _json(job: JobRow, transcript: Transcript, version: int, options: FormatOptions) -> str:
     body: dict[str, Any] = {
         "task_id": str(job.id),
         "status": job.state,
@@ -96,5 +103,5 @@ def _json(job: Job, transcript: Transcript, version: int, options: FormatOptions
     return encodable(json.dumps(body, ensure_ascii=False))
 
 
-def _stem(job: Job) -> str:
+def _stem(job: JobRow) -> str:
     return PurePath(job.filename or "").stem or "transcript"

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Annotated, Any, cast
 
 from fastapi import Depends, Header, Query, Request
 from sqlalchemy.orm import Session
 
-from api import limits
-from api.auth import PresentedKey, identify
+from api.auth import Poll, PresentedKey, identify, poll, submitter
 from api.delivery import Granularity, TranscriptView
 from api.transcripts.screen import BOUNDS, Marks, PresetName, ScreenChoices
 from shared import db
@@ -42,16 +43,21 @@ def _detached_caller(request: Request, key: PresentedKey) -> Caller:
         return identify(opened, request, key, "transcribe")
 
 
-def _submitter(request: Request, key: PresentedKey) -> Caller:
-    with db.session() as opened:
-        caller = identify(opened, request, key, "transcribe")
-        limits.admit(opened, caller, request.headers.get("idempotency-key"), limits.announced_bytes(request))
-        return caller
+async def _submitter(request: Request, _key: PresentedKey) -> Caller:
+    return await submitter(request)
 
 
 def _detached_admin(request: Request, key: PresentedKey) -> Caller:
     with db.session() as opened:
         return identify(opened, request, key, "admin")
+
+
+async def _poll(task_id: uuid.UUID, request: Request, _key: PresentedKey) -> Poll:
+    return await poll(request, task_id)
+
+
+async def _job_poll(job_id: uuid.UUID, request: Request, _key: PresentedKey) -> Poll:
+    return await poll(request, job_id)
 
 
 CallerDep = Annotated[Caller, Depends(_caller, scope="function")]
@@ -62,6 +68,11 @@ DetachedAdminDep = Annotated[Caller, Depends(_detached_admin)]
 
 SubmitterDep = Annotated[Caller, Depends(_submitter)]
 """A detached caller that may submit a task now, or repeats a request. It is asked before the body is read."""
+
+
+PollDep = Annotated[Poll, Depends(_poll)]
+JobPollDep = Annotated[Poll, Depends(_job_poll)]
+"""The caller and how the task in the path stands, for routes that are asked again and again: no thread, no session."""
 
 
 def _idempotency_key(*, is_documented: bool) -> Any:
@@ -111,7 +122,7 @@ def _subtitle_choices(
     return cast(ScreenChoices, {name: value for name, value in locals().items() if value is not None})
 
 
-def _transcript_view(
+def _newest_view(
     subtitles: Annotated[ScreenChoices, Depends(_subtitle_choices)],
     format: Annotated[Format | None, Query(description="Default: the task's own")] = None,
     response_format: Annotated[Format | None, Query(description="The same as format")] = None,
@@ -121,15 +132,25 @@ def _transcript_view(
     preset: Annotated[
         PresetName | None, Query(description="Subtitles: limits of a broadcaster, for what is not given itself")
     ] = None,
+) -> TranscriptView:
+    if format and response_format and format != response_format:
+        raise InvalidRequest("format is given twice, under two names.", parameter="format")
+    return TranscriptView(format or response_format, timestamp_granularity, None, preset, subtitles)
+
+
+NewestViewDep = Annotated[TranscriptView, Depends(_newest_view)]
+
+
+def _transcript_view(
+    view: NewestViewDep,
     version: Annotated[
         int | None,
         Query(ge=0, le=2**31 - 1, description="Version of the corrections; default: the newest. 0 is the original"),
     ] = None,
 ) -> TranscriptView:
-    if format and response_format and format != response_format:
-        raise InvalidRequest("format is given twice, under two names.", parameter="format")
-    return TranscriptView(format or response_format, timestamp_granularity, version, preset, subtitles)
+    return replace(view, version=version)
 
 
 TranscriptViewDep = Annotated[TranscriptView, Depends(_transcript_view)]
-"""How the query asks for a transcript to be shown. It must stand behind the caller's in the parameters of the route."""
+"""How the query asks for a transcript to be shown: as it is now, or also as it was. It must stand behind the caller's
+in the parameters of the route."""

@@ -16,6 +16,7 @@ from shared.errors import (
     MethodNotAllowed,
     NotFound,
     ParleyError,
+    RangeNotSatisfiable,
     RateLimited,
     Unauthorized,
     UnexpectedError,
@@ -45,6 +46,8 @@ def response(error: ParleyError, request_id: str, headers: dict[str, str] | None
         extra["WWW-Authenticate"] = "Bearer"
     elif error.status == 408:
         extra["Connection"] = "close"  # what is missing of the body may never come
+    elif isinstance(error, RangeNotSatisfiable):
+        extra["Content-Range"] = f"bytes */{error.detail['bytes']}"
     elif error.status in (429, 503):
         extra["Retry-After"] = str(error.detail.get("retry_after_s", RETRY_AFTER_S))
     return JSONResponse(body, error.status, extra)

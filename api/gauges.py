@@ -15,21 +15,24 @@ from sqlalchemy.orm import Session
 from shared.db import session
 from shared.errors import DatabaseUnavailable
 from shared.kernel.fleet import crews
-from shared.models import ApiKey, Erasure, Job, Stage, UsageDay, WebhookDelivery
+from shared.ledger import counts, folding
+from shared.live import crowd
+from shared.live.crowd import Crowd
+from shared.live.sessions import QUEUE as LIVE_QUEUE
+from shared.models import ApiKey, Erasure, UsageDay, WebhookDelivery
 from shared.options import PRIORITIES
 from shared.stages import STAGES, queues
-from shared.states import JobState, StageState
+from shared.states import StageState
 
 MAX_TENANTS = 20
 """Keys that are told apart, the busiest ones: a metric per key would have as many series as there are customers."""
 
 FRESH_S = 5.0
-"""Scrapers that come at the same time share one look: counting a million queued stages takes a while."""
+"""Scrapers that come at the same time share one look."""
 
 CHECK_TIMEOUT_S = 2.0
 """As for /health/ready, and well within the 10 s after which Prometheus gives a scrape up."""
 
-UNFINISHED = (JobState.QUEUED, JobState.PROCESSING, JobState.CANCELLING)
 NAMES = {number: name for name, number in PRIORITIES.items()}
 
 
@@ -54,12 +57,15 @@ class ServiceGauges(Collector):
     def _look(self) -> tuple[GaugeMetricFamily, ...]:
         up = GaugeMetricFamily("parley_database_up", "Whether PostgreSQL answers", 1.0)
         try:
+            folding.keep_short()
             with session() as work:
+                live = crowd.of(work)
                 return (
                     up,
-                    *_stages(work),
+                    *_stages(work, live),
                     _jobs(work),
                     *_workers(work),
+                    _live(live),
                     *_outbox(work),
                     _erasures(work),
                     *_tenants(work),
@@ -108,41 +114,32 @@ def _begun(check: Callable[[], object]) -> Future[object]:
     return answer
 
 
-def _stages(work: Session) -> tuple[GaugeMetricFamily, ...]:
+def _stages(work: Session, live: Crowd) -> tuple[GaugeMetricFamily, ...]:
     depth = GaugeMetricFamily("parley_queue_depth", "Stages that wait for a worker", labels=["stage", "priority"])
     oldest = GaugeMetricFamily(
         "parley_queue_oldest_seconds", "Age of the oldest task among them", labels=["stage", "priority"]
     )
     running = GaugeMetricFamily("parley_running_stages", "Stages that a worker holds", labels=["stage"])
     workload = GaugeMetricFamily("parley_workload", "Stages that wait, or were begun and not ended", labels=["queue"])
-    age = func.extract("epoch", func.now() - func.min(Job.created_at))
-    leases = func.count().filter(Stage.lease_until > func.now())
-    rows = work.execute(
-        select(Stage.name, Stage.priority, Stage.state, func.count(), age, leases)
-        .join(Job, Job.id == Stage.job_id)
-        .where(Stage.state.in_((StageState.QUEUED, StageState.RUNNING)))
-        .group_by(Stage.name, Stage.priority, Stage.state)
-    ).all()
-    queued = {(name, priority): row for name, priority, state, *row in rows if state == StageState.QUEUED}
+    stages, ages, held = counts.stages(work), counts.oldest(work), counts.held(work)
     for name in STAGES:
         # zeros are told as well: an alert on a series that is not there stays silent
-        running.add_metric([name], sum(row[5] for row in rows if row[0] == name))
+        running.add_metric([name], held.get(name, 0))
         for number, priority in NAMES.items():
-            count, seconds, _ = queued.get((name, number), (0, 0, 0))
-            depth.add_metric([name, priority], count)
-            oldest.add_metric([name, priority], float(seconds))
+            depth.add_metric([name, priority], stages.get((name, number, StageState.QUEUED), 0))
+            oldest.add_metric([name, priority], ages.get((name, number), 0.0))
     for queue in queues():
-        workload.add_metric([queue], sum(row[3] for row in rows if STAGES[row[0]].queue == queue))
+        in_queue = (count for (name, _, _), count in stages.items() if name in STAGES and STAGES[name].queue == queue)
+        workload.add_metric([queue], sum(in_queue))
+    workload.add_metric([LIVE_QUEUE], live.size)
     return depth, oldest, running, workload
 
 
 def _jobs(work: Session) -> GaugeMetricFamily:
     """Finished ones are not counted here: there may be millions, and parley_stage_runs tells their rate."""
     jobs = GaugeMetricFamily("parley_jobs", "Unfinished tasks", labels=["state"])
-    query = select(Job.state, func.count()).where(Job.state.in_(UNFINISHED)).group_by(Job.state)
-    counts = dict(work.execute(query).all())
-    for state in UNFINISHED:
-        jobs.add_metric([state], counts.get(state, 0))
+    for state, count in counts.jobs(work).items():
+        jobs.add_metric([state], count)
     return jobs
 
 
@@ -150,11 +147,18 @@ def _workers(work: Session) -> tuple[GaugeMetricFamily, ...]:
     workers = GaugeMetricFamily("parley_workers", "Workers heard from lately that take work", labels=["queue"])
     slots = GaugeMetricFamily("parley_worker_slots", "Stages that they run at once", labels=["queue"])
     deaf = GaugeMetricFamily("parley_deaf_workers", "Workers that take nothing, or fell silent", labels=["queue"])
-    for queue, crew in crews(work).items():
+    for queue, crew in crews(work, LIVE_QUEUE).items():
         workers.add_metric([queue], crew.workers)
         slots.add_metric([queue], crew.slots)
         deaf.add_metric([queue], crew.deaf)
     return workers, slots, deaf
+
+
+def _live(live: Crowd) -> GaugeMetricFamily:
+    sessions = GaugeMetricFamily("parley_live_sessions", "Live sessions not heard to their end", labels=["state"])
+    sessions.add_metric(["heard"], live.heard)
+    sessions.add_metric(["waiting"], live.waiting)
+    return sessions
 
 
 def _outbox(work: Session) -> tuple[GaugeMetricFamily, ...]:
@@ -171,13 +175,13 @@ def _tenants(work: Session) -> tuple[GaugeMetricFamily, ...]:
     """Keys by the names that the operator gave them."""
     waiting = GaugeMetricFamily("parley_tenant_jobs", "Unfinished tasks of the busiest keys", labels=["key"])
     today = GaugeMetricFamily("parley_tenant_audio_seconds", "Audio of today (UTC) of the busiest", labels=["key"])
-    count, seconds = func.count(), func.sum(UsageDay.seconds)
-    unfinished = select(ApiKey.name, count).join(Job, Job.owner_id == ApiKey.id).where(Job.state.in_(UNFINISHED))
+    for name, count in counts.busiest(work, MAX_TENANTS):
+        waiting.add_metric([name], float(count))
+    seconds = func.sum(UsageDay.seconds)
     used = select(ApiKey.name, seconds).join(UsageDay, UsageDay.owner_id == ApiKey.id)
-    used = used.where(UsageDay.day == func.date(func.timezone("UTC", func.now())))
-    for family, query, order in ((waiting, unfinished, count), (today, used, seconds)):
-        for name, value in work.execute(query.group_by(ApiKey.name).order_by(order.desc()).limit(MAX_TENANTS)).all():
-            family.add_metric([name], float(value))
+    used = used.where(UsageDay.day == func.date(func.timezone("UTC", func.now()))).group_by(ApiKey.name)
+    for name, value in work.execute(used.order_by(seconds.desc()).limit(MAX_TENANTS)).all():
+        today.add_metric([name], float(value))
     return waiting, today
 
 

@@ -11,6 +11,7 @@ import time
 from dataclasses import dataclass, field
 from functools import cache
 
+from anyio import to_thread
 from fastapi import Request
 from limits import RateLimitItemPerMinute
 from limits.storage import RedisStorage
@@ -19,11 +20,14 @@ from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
 from sqlalchemy.orm import Session
+from starlette.requests import HTTPConnection
 
 from api.intake.form import MAX_FORM_BYTES
+from shared import db
 from shared.callers import quotas
 from shared.callers.keys import Caller
-from shared.callers.limits import check_room
+from shared.callers.limits import check_room, is_roomy
+from shared.callers.quotas import Usage
 from shared.config import settings
 from shared.errors import (
     ParleyError,
@@ -66,7 +70,7 @@ class Meter:
     limiter: SlidingWindowCounterRateLimiter
     away_until: float = field(default=0.0)
 
-    def spend(self, request: Request, caller: Caller, per_minute: int) -> None:
+    def spend(self, request: HTTPConnection, caller: Caller, per_minute: int) -> None:
         """Count one request and note the RateLimit fields for the answer. Raises RateLimited."""
         if time.monotonic() < self.away_until:
             return
@@ -105,7 +109,7 @@ def meter() -> Meter:
     return Meter(SlidingWindowCounterRateLimiter(RedisStorage(url, key_prefix="parley:limits", **options)))  # type: ignore[arg-type]
 
 
-def spend_request(request: Request, caller: Caller) -> None:
+def spend_request(request: HTTPConnection, caller: Caller) -> None:
     """Count this request of the caller, if it has a limit. Raises RateLimited."""
     if per_minute := caller.limits.value("requests_per_minute", settings()):
         meter().spend(request, caller, per_minute)
@@ -120,7 +124,21 @@ def admit(session: Session, caller: Caller, idempotency_key: str | None = None, 
     """
     if not (idempotency_key and idempotency.is_known(session, caller.id, idempotency_key)):
         check_room(session, caller.id, caller.limits, settings())
-        quotas.check_door(session, caller.id, caller.limits, settings(), size)
+        quotas.check_door(quotas.of(session, caller.id), caller.limits, settings(), size)
+
+
+async def admit_request(request: Request, caller: Caller, usage: Usage, idempotency_key: str | None) -> None:
+    """The same of a caller whose `usage` was read with its key, in the event loop; a thread is needed by few."""
+    size = announced_bytes(request)
+    if idempotency_key or not is_roomy(caller.limits, settings()):
+        await to_thread.run_sync(_admit, caller, idempotency_key, size)
+    else:
+        quotas.check_door(usage, caller.limits, settings(), size)
+
+
+def _admit(caller: Caller, idempotency_key: str | None, size: int) -> None:
+    with db.session(is_reading=True) as work:
+        admit(work, caller, idempotency_key, size)
 
 
 def announced_bytes(request: Request) -> int:

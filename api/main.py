@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -10,10 +12,16 @@ from fastapi.telemetry import TelemetryConfig
 from fastapi_offline import FastAPIOffline
 from starlette.middleware.cors import CORSMiddleware
 
-from api import VERSION, errors, startup
+from api import VERSION, errors, startup, waiting
 from api.contracts import asr, clips, jobs, links, openai, openai_errors, whisper_service
 from api.intake.body_limits import BodyLimit
-from api.middleware import EmptyParameters, Head, RequestContext
+from api.live import lines, stream
+from api.live.bells import bells
+from api.live.deepgram import listen as deepgram
+from api.live.openai import realtime
+from api.middleware import EmptyParameters, Head, RequestContext, Shortcuts
+from api.postgres.listener import listen
+from api.postgres.reader import reader
 from api.routes import (
     admin,
     batches,
@@ -31,6 +39,7 @@ from api.routes import (
     usage,
     webhooks,
 )
+from api.routes.workspace import all_events, audio, session, shared_task, shares
 from shared.config import settings
 from shared.storage import storage
 from shared.telemetry import tracing
@@ -52,6 +61,8 @@ TAGS = [
     {"name": "uploads", "description": "Send a recording of any size in parts, over any number of connections"},
     {"name": "batches", "description": "Submit many recordings at once, and follow them as one"},
     {"name": "tasks", "description": "Follow a task, fetch its transcript, stop, repeat or delete it"},
+    {"name": "sessions", "description": "Sign a browser in with a key, so that no script has to keep it"},
+    {"name": "shares", "description": "Show one task to people without a key, by a link that expires"},
     {"name": "webhooks", "description": "Be told when a task or a batch has ended"},
     {"name": "catalogue", "description": "What can be asked for"},
     {"name": "health", "description": "For load balancers, orchestrators and people; no key needed"},
@@ -77,6 +88,7 @@ def create_app() -> FastAPI:
         title="Parley",
         version=VERSION,
         description=DESCRIPTION,
+        servers=[{"url": root_path}] if (root_path := settings().root_path) else None,
         openapi_tags=TAGS,
         lifespan=_lifespan,
         redirect_slashes=False,
@@ -98,19 +110,27 @@ def create_app() -> FastAPI:
         metrics,
         admin,
         page,
+        audio,
+        all_events,
+        session,
+        shares,
+        shared_task,
     )
     for module in modules:
         app.include_router(module.router)
     for contract in (openai, asr, whisper_service, links, jobs, clips):  # links before jobs: /jobs/all is not an id
         app.include_router(contract.router)
+    for face in (stream, realtime, deepgram, lines):
+        app.include_router(face.router)
     errors.install(app)
     openai_errors.install(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(EmptyParameters)
     app.add_middleware(Head)
+    app.add_middleware(Shortcuts, shortcuts=tasks.SHORTCUTS)
     app.add_middleware(RequestContext)
     if origins := settings().allowed_origins:  # around all the others, so that a page may read every error
-        # keys come in headers, never in cookies
+        # without allow_credentials: the cookies of sessions are for our own page alone
         app.add_middleware(
             CORSMiddleware, allow_origins=origins, allow_methods=["*"], allow_headers=["*"], expose_headers=["*"]
         )
@@ -120,6 +140,15 @@ def create_app() -> FastAPI:
 @asynccontextmanager
 async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
     preparation = await startup.prepare(settings(), storage())
+    await reader.open()
+    listening = asyncio.create_task(listen(_ring), name="listening")
     yield
+    listening.cancel()
     preparation.cancel()
+    await reader.close()
     tracing.close()
+
+
+def _ring(job_id: uuid.UUID | None) -> None:
+    waiting.ring(job_id)
+    bells.ring(job_id)

@@ -1,7 +1,8 @@
 """Waiting for jobs to end, and following them, whatever the number of waiters.
 
 One task per gateway process looks into the database for all of them, with one thread and one connection. A waiter is
-an entry in a set: it holds neither.
+an entry in a set: it holds neither. The task looks at once for those whose job is rung (api/postgres/listener.py), and
+once in a while for all: for progress, which is not rung, and because a ring may be lost.
 """
 
 from __future__ import annotations
@@ -36,8 +37,8 @@ REST = 4
 FIRST_NEWS_TIMEOUT_S = 10.0
 """How long a follower waits for the first news, which only a database that does not answer keeps back."""
 
-GAP_S = 0.05
-"""Newcomers do not wait for the interval; those that come this close together share a look."""
+GAP_S = 0.005
+"""Those that come, or are rung, this close together share a look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,9 +117,19 @@ async def follow(
                 yield news
 
 
+def ring(job_id: uuid.UUID | None) -> None:
+    """A job has news, or None: any may have. Call in the event loop."""
+    _poller.ring(job_id)
+
+
 def let_go() -> None:
     """From now on nobody waits here who can do so elsewhere. Call in the event loop."""
     _poller.let_go()
+
+
+def is_ending() -> bool:
+    """Whether nobody waits here any more who can do so elsewhere."""
+    return _poller.lets_go
 
 
 class Waiter:
@@ -126,6 +137,7 @@ class Waiter:
 
     def __init__(self, job_id: uuid.UUID, owner_id: uuid.UUID, after: int | None, *, stays: bool) -> None:
         self.job_id, self.owner_id, self.after, self.stays = job_id, owner_id, after, stays
+        self.is_rung = True  # for its first look
         self._standing: Standing | None = None
         self._news: News | NotFound | None = None
         self._arrived = asyncio.Event()
@@ -179,17 +191,26 @@ class Waiter:
 class Poller:
     """The one that looks. It runs while there are waiters."""
 
-    def __init__(self) -> None:
+    def __init__(self, shortest_s: float = SHORTEST_INTERVAL_S, longest_s: float = LONGEST_INTERVAL_S) -> None:
+        self._shortest_s, self._longest_s = shortest_s, longest_s
         self._waiters: set[Waiter] = set()
         self._task: asyncio.Task[None] | None = None
-        self._newcomer = asyncio.Event()
-        self._lets_go = False
+        self._bell = asyncio.Event()
+        self.lets_go = False
 
     def let_go(self) -> None:
         """End the waits that there are and will be, but those that stay."""
-        self._lets_go = True
+        self.lets_go = True
         for waiter in self._waiters:
             waiter.let_go()
+
+    def ring(self, job_id: uuid.UUID | None) -> None:
+        """Look at once for those who wait for the job; with None for all."""
+        rung = [waiter for waiter in self._waiters if job_id in (None, waiter.job_id)]
+        for waiter in rung:
+            waiter.is_rung = True
+        if rung:
+            self._bell.set()
 
     @contextmanager
     def waiter(
@@ -199,9 +220,9 @@ class Poller:
         waiter = Waiter(job_id, owner_id, after, stays=stays)
         self._waiters.add(waiter)
         if self._task is None or self._task.done():
-            self._newcomer = asyncio.Event()  # of this event loop
+            self._bell = asyncio.Event()  # of this event loop
             self._task = asyncio.create_task(self._run(), name="waiting")
-        self._newcomer.set()
+        self._bell.set()
         try:
             yield waiter
         finally:
@@ -209,29 +230,37 @@ class Poller:
 
     async def _run(self) -> None:
         thread = CapacityLimiter(1)
-        interval_s = SHORTEST_INTERVAL_S
+        interval_s, due_at = self._shortest_s, 0.0
         while self._waiters:
-            self._newcomer.clear()
-            hungry = [waiter for waiter in self._waiters if waiter.is_hungry]
+            self._bell.clear()
             began = time.monotonic()
+            is_due = began >= due_at
+            hungry = [waiter for waiter in self._waiters if waiter.is_hungry and (is_due or waiter.is_rung)]
+            for waiter in hungry:
+                waiter.is_rung = False
             try:
                 snapshot = await to_thread.run_sync(partial(_look, hungry), limiter=thread)
             except Exception as error:  # whatever is wrong may be right the next time, and nobody else would look
                 is_foreseen = isinstance(error, DatabaseUnavailable)
                 log.warning("look_failed", reason=type(error).__name__, exc_info=not is_foreseen)
                 await asyncio.sleep(LONGEST_INTERVAL_S)
+                due_at = 0.0
                 continue
-            rest_s = min(REST * (time.monotonic() - began), LONGEST_INTERVAL_S)
+            now = time.monotonic()
+            rest_s = min(REST * (now - began), LONGEST_INTERVAL_S)
             changes = [waiter.tell(snapshot) for waiter in hungry]
-            if self._lets_go:
+            if self.lets_go:
                 for waiter in hungry:
                     waiter.let_go()
-            interval_s = SHORTEST_INTERVAL_S if any(changes) else min(interval_s * GROWTH, LONGEST_INTERVAL_S)
+            if any(changes):
+                interval_s = self._shortest_s
+            elif is_due:
+                interval_s = min(interval_s * GROWTH, self._longest_s)
+            due_at = now + interval_s if is_due else min(due_at, now + interval_s)
             await asyncio.sleep(max(GAP_S, rest_s))
             with suppress(TimeoutError):
-                async with asyncio.timeout(interval_s):
-                    await self._newcomer.wait()
-                    interval_s = SHORTEST_INTERVAL_S
+                async with asyncio.timeout(max(0.0, due_at - time.monotonic())):
+                    await self._bell.wait()
 
 
 def _look(waiters: list[Waiter]) -> Look:

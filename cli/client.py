@@ -93,8 +93,9 @@ class Server(Connection):
         parameters = {"missing": "true", "first_part": str(first_part), "limit": "100"}
         return self.json("GET", f"/uploads/{upload_id}", parameters)
 
-    def put_part(self, path: str, size: int, content: Callable[[], Iterator[bytes]]) -> None:
+    def put_part(self, upload_id: str, number: int, size: int, content: Callable[[], Iterator[bytes]]) -> None:
         """Send a part of `size` bytes; `content` is asked for them again when it has to be repeated."""
+        path = f"/uploads/{upload_id}/parts/{number}"  # the answer's is for who does not know below what the API is
         self.send("PUT", path, headers={"Content-Length": str(size)}, request=lambda: {"content": content()})
 
     def complete_upload(self, upload_id: str) -> None:

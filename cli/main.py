@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from cli import VERSION
 from cli.arguments import DEFAULT_URL, Commands
 from cli.client import Server
-from cli.commands import batches, doctor, edit, keys, tasks, transcribe, usage, webhooks
+from cli.commands import batches, doctor, edit, keys, listen, tasks, transcribe, usage, webhooks
 from cli.failures import Exit, Failure, Refused
 from cli.screen import complain
 from cli.wyoming import bridge
@@ -56,6 +56,6 @@ def parser() -> ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"parley {VERSION}")
     commands = Commands(top.add_subparsers(metavar="COMMAND", required=True))
-    for module in (transcribe, tasks, edit, batches, usage, webhooks, keys, bridge, doctor):
+    for module in (transcribe, listen, tasks, edit, batches, usage, webhooks, keys, bridge, doctor):
         module.add(commands)
     return top

@@ -43,7 +43,7 @@ def _upload(server: Server, path: Path, sha256: str, on_bytes: OnBytes) -> str:
             listed = server.missing_parts(upload_id, next_part)
             for part in listed["parts"]:
                 start = (part["number"] - 1) * upload["part_bytes"]
-                server.put_part(part["path"], part["bytes"], partial(_slice, path, start, part["bytes"]))
+                server.put_part(upload_id, part["number"], part["bytes"], partial(_slice, path, start, part["bytes"]))
                 byte_count += part["bytes"]
                 on_bytes(byte_count)
             next_part = listed["next_part"]

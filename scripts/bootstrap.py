@@ -4,15 +4,16 @@ Runs on a bare Python, before anything is installed. When nothing changed it cos
 .venv holds the hash of the locks that were installed last. Every package is installed by its hash.
 
 ACCELERATOR=cpu or cuda in the environment chooses the build of torch. Without it a machine with an NVIDIA card gets
-PyPI's, any other the one for CPUs if pip's own sources or TORCH_CPU_INDEX have it, else PyPI's too.
+PyPI's, any other the one for CPUs if pip's own sources or TORCH_CPU_INDEX have it, else PyPI's too. On x86-64 and on
+ARM64 alike, PyPI's is the build for NVIDIA cards.
 """
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -28,6 +29,7 @@ VENV = ROOT / ".venv"
 PYTHON = VENV / "bin" / "python"
 STAMP = VENV / "requirements.json"
 OLDEST = (3, 11)
+IS_64_BIT = sys.maxsize > 2**32
 NEWS_EVERY_S = 15  # without a terminal: one line this often shows that it goes on
 TORCH_CPU_INDEX = "https://download.pytorch.org/whl/cpu"
 INDEX_ANSWER_S = 3.0
@@ -35,11 +37,19 @@ INDEX_ANSWER_S = 3.0
 INDEX_PAGE_S = 30.0
 """How long its page may take once it has begun: a few hundred kB."""
 ACCELERATORS = {"cpu": "CPUs", "cuda": "NVIDIA cards"}
-DOWNLOAD_GB = {("local", "cpu"): 0.6, ("local", "cuda"): 3.1, ("dev", "cpu"): 0.8, ("dev", "cuda"): 3.3}
-"""The wheels of a set for CPython 3.11 on x86-64, rounded up."""
+DOWNLOAD_GB = {
+    "x86_64": {("local", "cpu"): 0.6, ("local", "cuda"): 3.1, ("dev", "cpu"): 0.8, ("dev", "cuda"): 3.3},
+    "aarch64": {("local", "cpu"): 0.5, ("local", "cuda"): 3.2, ("dev", "cpu"): 0.7, ("dev", "cuda"): 3.4},
+}
+"""By processor, the wheels of a set for CPython 3.11; scripts/supply/platforms.py has them to the megabyte."""
+
+OLDEST_GLIBC = (2, 28)
+"""What torch's wheels need: Debian 10, Ubuntu 20.04."""
 
 
 def main() -> None:
+    if reason := unsupported():
+        sys.exit(reason)
     if sys.version_info < OLDEST:
         version = ".".join(map(str, sys.version_info[:3]))
         sys.exit(
@@ -49,10 +59,34 @@ def main() -> None:
     request = accelerator_request()
     if is_installed(name, request):
         return
+    import fcntl  # Windows has none, and was told so
+
     with (ROOT / ".venv.lock").open("w") as file:  # beside .venv, which may be removed and made again
         fcntl.flock(file, fcntl.LOCK_EX)
         if not is_installed(name, request):  # now, after another process has perhaps done it
             bring_up_to_date(name, request)
+
+
+def unsupported() -> str:
+    """Why Parley's packages cannot be installed here, and what to do; empty where they can."""
+    machine, system = platform.machine(), platform.system()
+    fault, advice = f"this is {system} on {machine}", "With Docker it runs on macOS and Windows too: docs/deploy.md."
+    if system == "Linux" and machine.startswith(("arm", "aarch64")) and (machine != "aarch64" or not IS_64_BIT):
+        fault, advice = f"this is a 32-bit system on {machine}", "On a Raspberry Pi: install Raspberry Pi OS (64-bit)."
+    elif system == "Linux" and machine in DOWNLOAD_GB and IS_64_BIT:
+        if (version := glibc()) >= OLDEST_GLIBC:
+            return ""
+        fault = f"the C library here is {'glibc ' + '.'.join(map(str, version)) if version else 'another one'}"
+    return f"Parley needs Linux on x86-64 or ARM64, of 64 bits and with glibc 2.28 or newer; {fault}.\n{advice}"
+
+
+def glibc() -> tuple[int, ...]:
+    """Version of the C library; empty where it is another one, as in Alpine."""
+    try:
+        name, _, version = (os.confstr("CS_GNU_LIBC_VERSION") or "").partition(" ")
+    except (ValueError, OSError):
+        return ()
+    return tuple(map(int, version.split(".")[:2])) if name == "glibc" else ()
 
 
 def is_installed(name: str, request: str | None) -> bool:
@@ -103,6 +137,14 @@ def torch_sources(request: str) -> dict[str, str]:
         sys.exit(
             f"ACCELERATOR=cpu: pip's sources have no torch {version}, nor has {index} within {INDEX_ANSWER_S:.0f} s"
         )
+    sizes = DOWNLOAD_GB[platform.machine()]
+    more = sizes["local", "cuda"] - sizes["local", "cpu"]
+    print(
+        f"Neither pip's sources nor {index} has torch {version}. The build for NVIDIA cards, which runs on CPUs too, "
+        f"comes instead: {more:.1f} GB more to download, and 5 GB on the disk in place of 2.3. "
+        "A mirror named by TORCH_CPU_INDEX spares that.",
+        flush=True,
+    )
     return {"accelerator": "cuda"}
 
 
@@ -205,7 +247,7 @@ def install(name: str, sources: dict[str, str]) -> None:
     """pip, with its chatter cut down to one moving line (or a line now and then where there is no terminal)."""
     accelerator = sources.get("accelerator", "")
     build = f" for {ACCELERATORS[accelerator]}" if accelerator else ""
-    size = DOWNLOAD_GB.get((name, accelerator))
+    size = DOWNLOAD_GB[platform.machine()].get((name, accelerator))
     news = f"; the first time this downloads about {size} GB" if size else ""
     print(f"Installing requirements/{name}.txt{build}{news}", flush=True)
     # Wheels only: what pip builds, it builds with packages that no lock names.

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 from shared.errors import NotFound, ParleyError
-from shared.storage import Storage, storage, translated
+from shared.storage import Storage, storage
 
 BUFFER_BYTES = 64 * 1024
 """What a pipe holds."""
@@ -48,10 +48,9 @@ def save(source: Storage, out: BinaryIO) -> int:
         for key in source.list(""):
             member = tarfile.TarInfo(key)
             try:
-                with translated():
-                    answer = source.client.get_object(Bucket=source.bucket, Key=key)
-                    member.size = answer["ContentLength"]
-                    archive.addfile(member, answer["Body"])
+                with source.open(key) as reader:
+                    member.size = reader.size
+                    archive.addfile(member, reader)
             except NotFound:
                 continue
             copied += 1

@@ -24,6 +24,9 @@ class Panel:
     needs_card: bool = False
     """Has nothing to show on a machine without a graphics card."""
 
+    needs_live: bool = False
+    """Has nothing to show before there was a live session."""
+
 
 @dataclass(frozen=True)
 class Dashboard:
@@ -85,7 +88,22 @@ TENANTS = Dashboard(
         Panel("Minutes of audio today", "max by (key) (parley_tenant_audio_seconds) / 60", "{{key}}", "m"),
     ),
 )
-DASHBOARDS = (SERVICE, WORKERS, TENANTS)
+LIVE = Dashboard(
+    "parley-live",
+    "Parley: live sessions",
+    (
+        Panel("Live sessions", "max by (state) (parley_live_sessions)", "{{state}}", needs_live=True),
+        Panel("Sessions that the live workers carry", 'max(parley_worker_slots{queue="live"})', "places", needs_live=True),
+        Panel("Beginning of an utterance to its first partial", "histogram_quantile(0.5, sum by (le) (rate(parley_live_first_seconds_bucket[5m])))", "median", "s", needs_live=True),
+        Panel("End of an utterance to its final, median", "histogram_quantile(0.5, sum by (le) (rate(parley_live_final_seconds_bucket[5m])))", "median", "s", needs_live=True),
+        Panel("End of an utterance to its final, 95 %", "histogram_quantile(0.95, sum by (le) (rate(parley_live_final_seconds_bucket[5m])))", "95 %", "s", needs_live=True),
+        Panel("Sound that is not heard yet", "parley_live_lag_seconds", "{{instance}}", "s", needs_live=True),
+        Panel("Passes for partials", "sum by (outcome) (rate(parley_live_partials_total[5m]))", "{{outcome}}", "ops", needs_live=True),
+        Panel("Finals", "sum by (model) (rate(parley_live_finals_total[5m]))", "{{model}}", "ops", needs_live=True),
+        Panel("Sessions whose model gave no answer", "sum(increase(parley_live_stuck_total[15m]))", "stuck", needs_live=True),
+    ),
+)  # fmt: skip
+DASHBOARDS = (SERVICE, WORKERS, TENANTS, LIVE)
 
 
 def render(dashboard: Dashboard) -> str:

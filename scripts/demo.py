@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
-from scripts.local.apps import API, BEAT, ROOT, WORKERS
+from scripts.local.apps import API, ROOT, WORKERS
 from scripts.local.home import HomeInUse, PortTaken
 from scripts.local.models import ensure_models
 from scripts.local.stack import Stack
@@ -139,10 +139,10 @@ def main() -> int:
         preflight(home, port)
         model = ensure_models(os.environ, say)
         leave = stop_on_signals()
-        console.print("Starting PostgreSQL, Valkey, SeaweedFS, the gateway and the workers")
+        console.print("Starting PostgreSQL, Valkey, the gateway and the workers")
         begun = time.monotonic()
         environ = os.environ | {"WHISPER_MODEL": model}
-        with Stack(home, port=port, apps=(API, *WORKERS, BEAT), environ=environ, report=say) as stack:
+        with Stack(home, port=port, apps=(API, *WORKERS), environ=environ, report=say) as stack:
             console.print(f"Up after {time.monotonic() - begun:.1f} s at {stack.url}")
             try:
                 transcribe(stack, recording, folder, console, leave)

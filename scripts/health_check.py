@@ -64,7 +64,9 @@ def worker(host: str) -> str | None:
     try:
         with session() as work:
             silent = select(func.extract("epoch", func.now() - func.max(Worker.seen_at)))
-            silent_s = work.scalar(silent.where(Worker.name.endswith(f"@{host}", autoescape=True)))
+            own = Worker.name.endswith(f"@{host}", autoescape=True)
+            own_live = Worker.name.contains(f"@{host}:", autoescape=True)  # a live worker's ends with its process
+            silent_s = work.scalar(silent.where(own | own_live))
     except DatabaseUnavailable as error:
         return error.message
     if silent_s is None:

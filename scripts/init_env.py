@@ -1,8 +1,8 @@
 """`python3 scripts/init_env.py`: write the secrets that docker compose asks for into .env.
 
-Also the threads that suit this machine, and the tag that names the images of this checkout. Values that are there stay,
-but for that tag; run it again after every `git pull`. It looks at what compose needs of the machine, and lets everybody
-read the files that compose mounts. Needs nothing but Python. docs/deploy.md has the rest.
+Also the processes and threads that suit this machine, and the tag that names the images of this checkout. Values that
+are there stay, but for that tag; run it again after every `git pull`. It looks at what compose needs here, and
+lets everybody read the files that compose mounts. Needs nothing but Python. docs/deploy.md has the rest.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # as `python3 scripts/init_env.py` it is no part of a package
 
+from scripts import recognisers  # noqa: E402
 from scripts.host_check import findings, open_to_readers  # noqa: E402
 
 SECRETS = (
@@ -37,6 +38,7 @@ PROFILES = ("gpu", "monitoring", "logging")
 GPU = {
     "ASR_REPLICAS": "0",
     "DIARIZE_REPLICAS": "0",
+    "ASR_CONCURRENCY": "1",
     "WHISPER_MODEL": "large-v3-turbo",
 }
 
@@ -69,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         changes |= GPU
     if chosen := [name for name in PROFILES if getattr(options, name)]:
         changes["COMPOSE_PROFILES"] = with_profiles(variables.get("COMPOSE_PROFILES", ""), chosen)
-    changes |= {name: value for name, value in threads(variables).items() if not variables.get(name)}
+    changes |= {name: value for name, value in shares(variables | changes).items() if not variables.get(name)}
     if OWN_TAG.fullmatch(variables.get("PARLEY_VERSION") or "0.0.0") and variables.get("PARLEY_VERSION") != version():
         changes["PARLEY_VERSION"] = version()
     write_private(file, with_values(text, changes))
@@ -91,15 +93,27 @@ def check_machine() -> int:
     return 1 if refused else 0
 
 
-def threads(variables: Mapping[str, str]) -> dict[str, str]:
-    """The cores of this machine, shared by as many recognisers as there will be; half of them for
-    diarizers, which mostly work beside one."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+def shares(variables: Mapping[str, str]) -> dict[str, str]:
+    """The cores of this machine, shared by as many recognisers as there will be, and the memory of those; half of the
+    cores for diarizers, which mostly work beside one."""
+    cores = recognisers.cores()
+    replicas = max(1, int(variables.get("ASR_REPLICAS") or 1))
+    memory = (recognisers.memory_bytes() or 0) // replicas
+    on_gpu = "gpu" in variables.get("COMPOSE_PROFILES", "").split(",")  # a card has one
+    # threads that are there were chosen for one process
+    is_one = on_gpu or bool(variables.get("ASR_THREADS")) or variables.get("MODEL_POOL") == "solo"
+    processes = 1 if is_one else recognisers.processes(cores // replicas, memory)
+    processes = int(variables.get("ASR_CONCURRENCY") or processes)
 
-    def each(of: int, replicas: str) -> str:
-        return str(min(MOST_THREADS, max(1, of // max(1, int(variables.get(replicas) or 1)))))
+    def each(of: int, among: int) -> str:
+        return str(min(MOST_THREADS, max(1, of // max(1, among))))
 
-    return {"ASR_THREADS": each(cores, "ASR_REPLICAS"), "DIARIZE_THREADS": each(cores // 2, "DIARIZE_REPLICAS")}
+    room = {"ASR_MEMORY": f"{4 * processes}g"} if processes > 2 else {}  # 8g, the default, is for two
+    return room | {
+        "ASR_CONCURRENCY": str(processes),
+        "ASR_THREADS": each(cores, replicas * processes),
+        "DIARIZE_THREADS": each(cores // 2, int(variables.get("DIARIZE_REPLICAS") or 1)),
+    }
 
 
 def version() -> str:

@@ -1,8 +1,9 @@
-"""`make test`: all tests, folder by folder in two lanes side by side, or what it is given, in one process. `make unit`
+"""`make test`: all tests, folder by folder in three lanes side by side, or what it is given in one process. `make unit`
 gives `--quick`.
 
-Most of the tests wait most of the time, for leases to run out and processes to start, so two of them share a machine of
-two cores well. Those of one folder run one after another. Their servers and recordings take 10 GB of disk.
+Most of the tests wait most of the time, for leases to run out and processes to start: a lane keeps six tenths of a core
+busy. So three of them share a machine of two cores, and two one with little memory. The tests of one folder run one
+after another. Their servers and recordings take 10 GB of disk.
 """
 
 from __future__ import annotations
@@ -17,40 +18,50 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+import psutil
+
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
 FOLDERS = (
     "tests/faults",
     "tests/service/callers",
+    "tests/service/api",
+    "tests/service/local",
     "tests/service/workers",
     "tests/service/kernel",
-    "tests/service/languages",
-    "tests/service/api",
     "tests/service/contracts",
-    "tests/service/history",
-    "tests/service/uploads",
     "tests/service/webhooks",
-    "tests/service/local",
+    "tests/service/storage",
+    "tests/service/uploads",
+    "tests/service/history",
+    "tests/service/polls",
+    "tests/service/workspace",
+    "tests/service/languages",
+    "tests/service/live",
     "tests/service/wyoming",
     "tests/e2e",
     "tests/clients",
-    "tests/browser",
     "tests/supply",
+    "tests/page",
     "tests/deploy",
     "tests/unit",
     "tests/model",
 )
-"""One lane takes from the front, where the tests wait, and one from the back, where they compute, until they meet."""
+"""One lane takes from the back, where tests compute, the others from the front, where they wait, until they meet."""
 
 QUICK = tuple(
     f"tests/unit/{room}" for room in ("engines", "asr", "evaluate", "repository", "process", "text", "transcripts")
 )
 """Tests that start no servers, load no models and decode nothing in a jail: less than a minute."""
 
-BY_THEMSELVES = ("tests/containers", "tests/kubernetes", "tests/fresh")
-"""They need root and a machine that lets them run an engine; `make test-containers`, `make test-kubernetes`,
-`make test-fresh`."""
+BY_THEMSELVES = ("tests/containers", "tests/kubernetes", "tests/fresh", "tests/arm64")
+"""They need root and a machine that lets them run an engine or an emulator; `make test-containers`,
+`make test-kubernetes`, `make test-fresh`, `make test-arm64`."""
 
 DISK_BYTES = 10 * 1000**3
+LANE_BYTES = 3 * 1000**3
+"""Memory of a lane at its most: a whole stack with its models beside another one."""
+
+MOST_LANES, LEAST_LANES = 3, 2
 INTERRUPTED = 2
 """The status of pytest after Ctrl-C."""
 
@@ -66,21 +77,28 @@ def main(arguments: list[str]) -> int:
         os.execv(sys.executable, (*PYTEST, *arguments))  # noqa: S606 - there is no shell to be wished for
     signal.signal(signal.SIGINT, lambda *_: None)  # Ctrl-C is for the tests, which stop what they have started
     folders = deque(QUICK if is_quick else FOLDERS)
-    with ThreadPoolExecutor(2) as lanes:
-        front, back = lanes.submit(run_lane, folders, folders.popleft), lanes.submit(run_lane, folders, folders.pop)
-    results = front.result() + back.result()
+    count = lane_count(psutil.virtual_memory().available)
+    takes = [folders.pop, *[folders.popleft] * (count - 1)]
+    with ThreadPoolExecutor(count) as pool:
+        lanes = [pool.submit(run_lane, folders, take) for take in takes]
+    results = [result for lane in lanes for result in lane.result()]
     for folder, _, summary in results:
         print(f"{folder:24}{summary.strip('= ')}")
     return max(status for _, status, _ in results)
 
 
+def lane_count(memory_bytes: int) -> int:
+    """As many lanes as this much memory has room for, within bounds."""
+    return max(LEAST_LANES, min(MOST_LANES, memory_bytes // LANE_BYTES))
+
+
 def run_lane(folders: deque[str], take: Callable[[], str]) -> list[tuple[str, int, str]]:
-    """Folder, status and last line of pytest, for each folder of this lane. An interruption ends both lanes."""
+    """Folder, status and last line of pytest, for each folder of this lane. An interruption ends all lanes."""
     results = []
     while folders:
         try:
             folder = take()
-        except IndexError:  # the other lane took the last one
+        except IndexError:  # another lane took the last one
             break
         print(f"{folder} begins", flush=True)
         done = subprocess.run(

@@ -22,6 +22,15 @@ class Input:
 
 
 @dataclass(frozen=True, slots=True)
+class Copy:
+    """An object beside the answer, for people and for no stage: it stays as long as a task refers to the answer."""
+
+    key: str
+    bytes: int
+    meta: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Answer:
     """What a stage produced: an object in storage and what the database should know about it."""
 
@@ -29,6 +38,7 @@ class Answer:
     bytes: int
     meta: Mapping[str, Any]
     audio_seconds: float | None = None
+    copy: Copy | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +67,11 @@ class Claim:
 
     queued_s: float | None
     """Seconds since all that the stage needs was there; None when it was claimed before."""
+
+
+@dataclass(frozen=True, slots=True)
+class Claimant:
+    """A worker that is about to hand an answer in and would go on with the next stage of the same job."""
+
+    worker: str
+    lease_s: float

@@ -34,6 +34,12 @@ class Settings(BaseSettings):
     # servers
     database_url: SecretStr = Field(description="PostgreSQL, as postgresql+psycopg://user:password@host:port/name")
     redis_url: SecretStr = Field(description="Redis or Valkey, the Celery broker, as redis://:password@host:port/0")
+    object_store: str = Field(
+        "s3",
+        pattern=r"^(s3|/.+)$",
+        description="s3, or a folder (from / on) for recordings and transcripts that gateway and workers share on one "
+        "machine, as `make run` has it",
+    )
     s3_endpoint_url: str | None = Field(None, description="S3 server; empty means AWS")
     s3_public_endpoint_url: str | None = Field(None, description="The S3 address that clients see, for presigned URLs")
     s3_bucket: str = Field("parley", description="Bucket for uploads, intermediate audio and transcripts")
@@ -51,6 +57,14 @@ class Settings(BaseSettings):
         description="Web pages that may call the API, as https://app.example or * for all, by commas; empty = none but "
         "its own",
     )
+    root_path: str = Field(
+        "",
+        pattern=r"^(/[A-Za-z0-9._~-]+)*$",
+        description="Path that a proxy removes, such as /parley: links in answers and the cookies of sessions have it",
+    )
+    api_processes: int = Field(
+        1, ge=1, le=64, description="Processes of one gateway; they share its port, its metrics and its limits"
+    )
     max_upload_bytes: int = Field(
         5 * 1024**3, gt=0, le=10_000 * 5 * 1024**2, description="Largest upload accepted in one request, in bytes"
     )
@@ -61,7 +75,7 @@ class Settings(BaseSettings):
         24 * 3600, ge=60, le=365 * 86400, description="Time after which an upload in parts is removed"
     )
     upload_memory_bytes: int = Field(
-        400 * 1024**2, ge=32 * 1024**2, description="Memory for recordings on their way in, per gateway process"
+        400 * 1024**2, ge=32 * 1024**2, description="Memory for recordings on their way in, per gateway"
     )
     upload_patience_s: float = Field(
         30, gt=0, description="A body that comes more slowly than 1 kB/s for so long is ended with 408"
@@ -69,7 +83,7 @@ class Settings(BaseSettings):
     max_transfers: int = Field(
         64,
         ge=0,
-        description="Recordings and parts that one key may send to one gateway process at once; 0 = any number",
+        description="Recordings and parts that one key may send to one gateway at once; 0 = any number",
     )
     max_batch_items: int = Field(1000, gt=0, le=10_000, description="Most recordings that one batch may have")
     max_wait_s: float = Field(300, ge=0, description="Longest time that `wait=` holds a request open")
@@ -91,6 +105,32 @@ class Settings(BaseSettings):
 
     job_ttl_seconds: int = Field(
         0, ge=0, le=2**31 - 1, description="A finished task is erased after so many seconds; 0 = kept for ever"
+    )
+
+    # live sessions
+    live_slots: int = Field(
+        8, ge=1, le=64, description="Most sessions of one live worker; fewer are let in where its speed carries fewer"
+    )
+    live_load: float = Field(
+        0.7,
+        ge=0,
+        le=1,
+        description="Share of the time for which a live model may be busy before sessions are refused; 0 = any",
+    )
+    live_model: str = Field("", description="Model of live text; empty = that of the task's transcript")
+    live_final_model: str = Field(
+        "", description="Larger model for the finals of live text; empty = that of LIVE_MODEL recognises them too"
+    )
+    max_live_sessions: int = Field(2, ge=0, description="Live sessions of one key at once; 0 = any number")
+    live_longest_s: float = Field(4 * 3600, gt=0, le=8 * 3600, description="Longest live session")
+    live_idle_s: float = Field(300, gt=0, description="A live session without audio for so long is ended")
+    live_resume_s: float = Field(
+        60, gt=0, description="A live session whose client does not come back for so long is ended and transcribed"
+    )
+    live_lease_s: float = Field(5, gt=0, description="A live worker that is silent this long loses its sessions")
+    live_heartbeat_s: float = Field(1, gt=0, description="Interval at which a live worker renews its leases")
+    live_stall_s: float = Field(
+        15, gt=0, description="A live worker whose model gives no answer for so long hands its sessions over and ends"
     )
 
     # recordings by URL
@@ -172,7 +212,7 @@ class Settings(BaseSettings):
     grace_s: float = Field(1.5, gt=0, description="Time the work gets to stop by itself before its process is killed")
     max_attempts: int = Field(3, gt=0, description="Attempts per stage before it is dead")
     stall_timeout_s: float = Field(900, gt=0, description="A stage without progress this long is stopped")
-    sweep_interval_s: float = Field(5, gt=0, description="Interval of the sweep")
+    sweep_interval_s: float = Field(5, gt=0, description="Interval at which beat rings for the sweep")
     ring_again_s: float = Field(10, gt=0, description="A queued stage nobody claimed is rung again after this long")
     deaf_timeout_s: float = Field(
         60, gt=0, description="A worker that hangs, or takes nothing while rings wait, is ended after this long"
@@ -258,6 +298,11 @@ def settings() -> Settings:
         wrong = [f"  {_variable(one)}: {one['msg']}" for one in error.errors(include_input=False, include_url=False)]
         text = "\n".join(("These settings are missing or wrong (.env.example describes all):", *wrong))
     raise SystemExit(text)
+
+
+def link(path: str) -> str:
+    """The path of a call as clients see it."""
+    return settings().root_path + path
 
 
 def _variable(error: ErrorDetails) -> str:

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from psycopg.conninfo import make_conninfo
+from psycopg.errors import ConnectionTimeout
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
@@ -20,6 +20,22 @@ from sqlalchemy.orm import Session
 
 from shared.config import settings
 from shared.errors import DatabaseUnavailable
+
+if TYPE_CHECKING:  # imported where it is used: 10 MB that only migrations need
+    from alembic.config import Config
+
+T = TypeVar("T")
+
+CONNECT: dict[str, Any] = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 15_000,  # ms: a server that vanished is noticed, not only one that closes
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
+    " -c parley.indexes=on",  # whoever changes a task keeps its search entry: shared/search/entries.py
+}
+"""Every statement and every wait for a lock or a connection has a limit."""
 
 WAIT_S = 600
 POLL_S = 2
@@ -29,7 +45,7 @@ NEWS_EVERY_S = 30
 
 @cache
 def engine() -> Engine:
-    """This process's engine. Every statement and every wait for a lock or a connection has a limit."""
+    """This process's engine."""
     return create_engine(
         settings().database_url.get_secret_value(),
         pool_size=10,
@@ -37,12 +53,15 @@ def engine() -> Engine:
         pool_timeout=5,
         pool_pre_ping=True,
         hide_parameters=True,  # errors are logged with their text, and parameters are what callers have sent
-        connect_args={
-            "connect_timeout": 5,
-            "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
-            " -c parley.indexes=on",  # whoever changes a task keeps its search entry: shared/search/entries.py
-        },
+        connect_args=dict(CONNECT),
     )
+
+
+def conninfo() -> str:
+    """The same server and limits in libpq's words, for connections that are not the engine's."""
+    _, options = engine().dialect.create_connect_args(engine().url)
+    del options["context"]  # how SQLAlchemy wants its values
+    return make_conninfo(**{**options, **CONNECT})
 
 
 def forget_engine() -> None:
@@ -80,8 +99,43 @@ def session(*, is_reading: bool = False) -> Iterator[Session]:
         opened.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Query:
+    """SQL of which the first row is wanted, with `%(name)s` for each parameter, for a session or an event loop.
+
+    fresh_s : how long its answer may be used again by whoever asks often
+    """
+
+    text: str
+    parameters: Mapping[str, Any]
+    fresh_s: float = 0.0
+
+
+Reading = Generator[Query, Sequence[Any] | None, T]
+"""What is read by queries that follow from one another, whoever runs them: each is answered with its row, if any."""
+
+
+def first_row(session: Session, query: Query) -> Sequence[Any] | None:
+    """The row, in the session's transaction."""
+    session.flush()
+    return session.connection().exec_driver_sql(query.text, dict(query.parameters)).first()
+
+
+def run(session: Session, reading: Reading[T]) -> T:
+    """What the reading comes to, in the session's transaction."""
+    try:
+        query = next(reading)
+        while True:
+            query = reading.send(first_row(session, query))
+    except StopIteration as end:
+        result: T = end.value
+        return result
+
+
 def alembic_config() -> Config:
     """Alembic's configuration without an ini file."""
+    from alembic.config import Config
+
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     return config
@@ -89,6 +143,9 @@ def alembic_config() -> Config:
 
 def is_migrated() -> bool:
     """Whether the tables are those of this release or of a newer one, on which it runs too (docs/upgrade.md)."""
+    from alembic.migration import MigrationContext
+    from alembic.script import ScriptDirectory
+
     scripts = ScriptDirectory.from_config(alembic_config())
     older = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
     with engine().connect() as connection:
@@ -112,6 +169,22 @@ def _is_reached() -> bool:
     return True
 
 
+def _await_answer() -> None:
+    """Return when PostgreSQL has answered. A machine that starts everything at once may be late, and is asked again
+    from here: on a slow one it takes minutes until another process comes this far.
+
+    Raises OperationalError when there is no server, it refuses, or has not answered in WAIT_S.
+    """
+    deadline = time.monotonic() + WAIT_S
+    while True:
+        try:
+            _is_reached()
+            return
+        except OperationalError as error:
+            if not isinstance(error.orig, ConnectionTimeout) or time.monotonic() > deadline:
+                raise
+
+
 def _wait_until(is_so: Callable[[], bool], reason: str) -> bool:
     """Ask every POLL_S seconds. Prints the reason, or what PostgreSQL has said, every NEWS_EVERY_S."""
     deadline, news_at = time.monotonic() + WAIT_S, 0.0
@@ -132,8 +205,11 @@ def _wait_until(is_so: Callable[[], bool], reason: str) -> bool:
 def main() -> None:
     """`python -m shared.db upgrade|wait|reach|check|revision MESSAGE`: bring the tables up to date, wait until somebody
     has, wait until PostgreSQL answers, compare the tables with shared/models, or write the migration."""
+    from alembic import command
+
     match sys.argv[1:]:
         case ["upgrade"]:
+            _await_answer()
             if not is_migrated():
                 command.upgrade(alembic_config(), "head")
         case ["wait"]:

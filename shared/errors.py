@@ -51,6 +51,12 @@ class Forbidden(ParleyError):
     code, status = "forbidden", 403
 
 
+class CsrfFailed(ParleyError):
+    """A call that changes something came with a session's cookie and without the session's `X-CSRF-Token`."""
+
+    code, status = "csrf_failed", 403
+
+
 class NotFound(ParleyError):
     """It does not exist, or it belongs to another API key."""
 
@@ -123,6 +129,12 @@ class ModelNotAllowed(ParleyError):
     """The model is not on this server's list; GET /models shows it."""
 
     code, status = "model_not_allowed", 422
+
+
+class ModelNotInstalled(ParleyError):
+    """The model is on the list, but no worker has its weights; `installed` in GET /models says which ones are there."""
+
+    code, status = "model_not_installed", 422
 
 
 # ---- recordings by URL
@@ -209,10 +221,49 @@ class TooManyTransfers(ParleyError):
     code, status = "too_many_transfers", 429
 
 
+class TooManySessions(ParleyError):
+    """The API key is at its limit of live sessions; end one."""
+
+    code, status = "too_many_sessions", 429
+
+
+class TooManyShares(ParleyError):
+    """The task is at its limit of links; revoke one."""
+
+    code, status = "too_many_shares", 429
+
+
+class TooManyStreams(ParleyError):
+    """The API key is at its limit of streams that follow all of its tasks; end one."""
+
+    code, status = "too_many_streams", 429
+
+
 class ServiceBusy(ParleyError):
     """The queue, or the memory for uploads, is full for all keys; `Retry-After` says when to try again."""
 
     code, status = "service_busy", 503
+
+
+# ---- live sessions
+
+
+class SessionTaken(ParleyError):
+    """Another connection has taken the live session over; this one is closed."""
+
+    code, status = "session_taken", 409
+
+
+class MissingAudio(ParleyError):
+    """The client would go on behind audio that has not arrived; `detail.seq` is the last frame that has."""
+
+    code, status = "missing_audio", 416
+
+
+class RangeNotSatisfiable(ParleyError):
+    """The range begins behind the end; `detail.bytes` is the size of what was asked for."""
+
+    code, status = "range_not_satisfiable", 416
 
 
 # ---- the recording

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 
 from sqlalchemy import exists, func, select, tuple_, update
 from sqlalchemy.orm import Session, aliased
 
-from shared.callers import quotas
+from shared.callers import browser_sessions, quotas
 from shared.config import Settings
 from shared.db import session
 from shared.errors import NotFound, StorageUnavailable
@@ -22,6 +23,8 @@ from shared.kernel import audio, events, idempotency
 from shared.kernel.erasure import erase, purge, unfinished
 from shared.kernel.lost_leases import expire
 from shared.kernel.ring_window import LIVE_S, is_rung, refill
+from shared.ledger import folding
+from shared.live import sweep as live_sweep
 from shared.models import Job, Stage, Worker
 from shared.rings import Ring, level
 from shared.search import entries
@@ -53,7 +56,8 @@ class Repaired:
 
 def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], None]) -> Repaired:
     """Expired leases go back to the queue or die, lost doorbells are rung again, windows are filled, tasks that were
-    kept long enough are erased, deletions are finished, search entries of older tasks are made."""
+    kept long enough are erased, deletions are finished, search entries of older tasks are made, and what changed in
+    the queue is added to its counts."""
     overdue = _overdue()
     for job_id in overdue:
         with session() as work:
@@ -70,14 +74,19 @@ def repair(config: Settings, storage: Storage, ring: Callable[[Sequence[Ring]], 
         deliveries.sweep(work)
         endpoints.sweep(work)
         quotas.sweep(work)
+        browser_sessions.sweep(work)
         waiting = deliveries.due(work)
     ring(waiting)
+    folding.sweep()
+    ring(live_sweep.sweep(config))
     retired = _erase_expired()
     uploads.sweep()
     if config.audio_ttl_s:
         audio.expire(storage, config.audio_ttl_s)
     open_uploads.erase_of_revoked(storage)
     erased = _finish_erasures(storage)
+    with suppress(StorageUnavailable):
+        storage.sweep()
     repairs = Repaired(len(overdue), len(again), erased, retired, entries.work_off())
     RUNG_AGAIN.inc(repairs.rung_again)
     SWEEPS.inc()

@@ -25,6 +25,7 @@ class StageRecord:
     is_optional : its death costs the job a part of its answer, but not the answer
     applies : whether a job with these options has it
     pace : for a stage whose remaining time is forecast, what decides how fast it is, beside the device
+    is_short : it takes milliseconds and no model; who ends the last of its needs does it at once, whatever it serves
     writes_words : it makes or changes words; followers see those of the last such stage of a job, never earlier ones
     """
 
@@ -37,6 +38,7 @@ class StageRecord:
     is_optional: bool = False
     applies: Callable[[Options], bool] = lambda _: True
     pace: Callable[[Options], tuple[str, ...]] | None = None
+    is_short: bool = False
     writes_words: bool = False
 
 
@@ -67,8 +69,10 @@ STAGES: dict[str, StageRecord] = {
         applies=lambda options: bool(options["diarization"]),
         pace=lambda _: ("diarize",),
     ),
-    "merge": StageRecord(needs=("transcribe", "diarize"), queue="cpu", weight=2, version=3, later_options=("script",)),
-    "store": StageRecord(needs=("merge",), queue="io", weight=2),
+    "merge": StageRecord(
+        needs=("transcribe", "diarize"), queue="cpu", weight=2, version=3, later_options=("script",), is_short=True
+    ),
+    "store": StageRecord(needs=("merge",), queue="io", weight=2, is_short=True),
 }
 """By name, each behind those that it needs."""
 

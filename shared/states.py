@@ -9,6 +9,7 @@ from enum import StrEnum
 class JobState(StrEnum):
     """Where a job stands, in the words of the API."""
 
+    LIVE = "live"
     QUEUED = "queued"
     PROCESSING = "processing"
     CANCELLING = "cancelling"
@@ -18,7 +19,8 @@ class JobState(StrEnum):
 
 
 class StageState(StrEnum):
-    """Where one stage of a job stands. Only `queued` can be claimed; only `running` has a lease."""
+    """Where one stage of a job stands. Only `running` has a lease. Anybody can claim a `queued` one; a `waiting` one
+    only who settles what it waits for."""
 
     WAITING = "waiting"
     QUEUED = "queued"
@@ -30,6 +32,7 @@ class StageState(StrEnum):
 
 
 JOB_MOVES: Mapping[JobState, frozenset[JobState]] = {
+    JobState.LIVE: frozenset({JobState.QUEUED, JobState.CANCELLED}),
     JobState.QUEUED: frozenset({JobState.PROCESSING, JobState.DONE, JobState.ERROR, JobState.CANCELLED}),
     JobState.PROCESSING: frozenset({JobState.DONE, JobState.ERROR, JobState.CANCELLING, JobState.CANCELLED}),
     JobState.CANCELLING: frozenset({JobState.CANCELLED}),
@@ -40,7 +43,7 @@ JOB_MOVES: Mapping[JobState, frozenset[JobState]] = {
 """Nothing goes back, so a reader never sees a finished job unfinished."""
 
 STAGE_MOVES: Mapping[StageState, frozenset[StageState]] = {
-    StageState.WAITING: frozenset({StageState.QUEUED, StageState.CANCELLED}),
+    StageState.WAITING: frozenset({StageState.QUEUED, StageState.RUNNING, StageState.CANCELLED}),
     StageState.QUEUED: frozenset({StageState.RUNNING, StageState.CANCELLED}),
     StageState.RUNNING: frozenset({StageState.DONE, StageState.DEAD, StageState.QUEUED, StageState.CANCELLED}),
     StageState.DONE: frozenset(),

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 from kombu import Queue
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -43,8 +44,9 @@ def make_app() -> Celery:
         worker_prefetch_multiplier=1,
         worker_disable_prefetch=True,
         worker_hijack_root_logger=False,
-        worker_send_task_events=True,
-        task_send_sent_event=True,
+        # for Flower, while it runs: tasks/worker/celery_events.py
+        worker_send_task_events=False,
+        task_send_sent_event=False,
         broker_connection_timeout=3,
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
@@ -72,6 +74,13 @@ def make_app() -> Celery:
         beat_max_loop_interval=config.sweep_interval_s,
     )
     return app
+
+
+@signals.import_modules.connect
+def _without_tasks(sender: Celery, **_: Any) -> None:
+    """Beat and Flower name tasks and run none: theirs would bring the database, storage and 40 MB along."""
+    if logs.asked_program() in ("beat", "flower"):
+        sender.conf.include = []
 
 
 app = make_app()

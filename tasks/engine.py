@@ -1,23 +1,25 @@
-"""What does the work of the two stages that run models, chosen in one place by `ENGINE`."""
+"""What does the work of the two stages that run models, chosen in one place by `ENGINE`.
+
+A process imports what it does its work with, no more: speech recognition where `asr` is served, torch where `diarize`
+is, and neither in the main process of a worker, nor where recordings are fetched, decoded and stored.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Protocol
 
 from shared.config import Settings
 from shared.options import JobOptions
 from shared.transcript import Diarization, Finished, Progress, Shard, Transcription
-from tasks.asr.channels import transcribe_channels
-from tasks.asr.decoding import TranscribeOptions
-from tasks.asr.language import Language
-from tasks.asr.long_language import decide_language
 from tasks.asr.vad import Read
 from tasks.engines import loading, sleeper
-from tasks.engines.recogniser import Recogniser
-from tasks.stages.diarize import DiarizeOptions, diarize
-from tasks.stages.transcribe import transcribe
+
+if TYPE_CHECKING:
+    from tasks.asr.language import Language
+    from tasks.engines.recogniser import Recogniser
 
 AgreeOnLanguage = Callable[[tuple[str, float] | None], tuple[str, float] | None]
 """Takes a language and its probability, or None; gives those of all shards, None while nobody has found one."""
@@ -87,11 +89,16 @@ class Models:
 
     def load(self, queues: Collection[str]) -> None:
         if "asr" in queues:
+            import_module("tasks.asr.channels")  # with all of recognition, so that the first task does not wait for it
             loading.recogniser(self.config, "auto")
         if "diarize" in queues:
             loading.diarization(self.config)
 
     def transcribe(self, work: Recognition) -> Transcription:
+        from tasks.asr.channels import transcribe_channels
+        from tasks.asr.decoding import TranscribeOptions
+        from tasks.stages.transcribe import transcribe
+
         name = loading.model_name(self.config, work.options.model)
         options = TranscribeOptions(
             model=name,
@@ -113,6 +120,8 @@ class Models:
     def diarize(
         self, sound: Callable[[], Any], duration: float, options: JobOptions, progress: Progress
     ) -> Diarization:
+        from tasks.stages.diarize import DiarizeOptions, diarize
+
         speakers = DiarizeOptions(options.num_speakers, options.min_speakers, options.max_speakers)
         return diarize(sound(), speakers, loading.diarization(self.config), progress)
 
@@ -147,6 +156,9 @@ class Sleeper:
 
 def _language_of_all(work: Recognition, recogniser: Recogniser) -> Language | None:
     """The language that all shards are recognised in, found by the first worker that has one; None in silence."""
+    from tasks.asr.language import Language
+    from tasks.asr.long_language import decide_language
+
     agreed, detection = work.agree_on_language(None), None
     if agreed is None and (
         detection := decide_language(

@@ -18,7 +18,7 @@ PROGRAMS = ("worker", "beat", "flower")
 @signals.import_modules.connect
 def _begin(**_: Any) -> None:
     """The first that each of the programs does; other commands, as `celery inspect`, keep their own output."""
-    program = _program()
+    program = asked_program()
     if program in PROGRAMS:
         _set_up(settings(), program)
 
@@ -26,10 +26,10 @@ def _begin(**_: Any) -> None:
 @signals.setup_logging.connect
 def _instead_of_celerys(**_: Any) -> None:
     """Celery leaves logging alone when somebody answers this signal; the children of a worker's pool send it too."""
-    configure_logging(settings(), _program() or "worker")
+    configure_logging(settings(), asked_program() or "worker")
 
 
-def _program() -> str | None:
+def asked_program() -> str | None:
     """What was asked of the command line, `celery -A tasks.app PROGRAM`."""
     context = click.get_current_context(silent=True)
     return context.info_name if context else None

@@ -5,29 +5,50 @@ download -> convert -> transcribe -+-> merge -> store
 
 The order is data (shared/stages.py), what all stages share is in stage.py, the work itself in stages/.
 A long recording is cut into shards by convert: transcribe runs once for each of them, wherever there is a free worker.
-An uploaded recording is in storage before its job exists, so its download is born done. Whoever is to be told of the
+An uploaded recording is in storage before its job exists, so its download is born done. That of a live session is made
+of its chunks (docs/live.md). Whoever is to be told of the
 end is told by the outbox (shared/webhooks/outbox.py), however the job ends.
+
+This module is imported by every worker, whatever its queues, so it imports nothing that only some of them need: what
+brings numpy or models along is imported by the stage that uses it.
 """
 
 from __future__ import annotations
 
 from dataclasses import asdict, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+from shared.errors import DecodeFailed
 from shared.intake import sources
 from shared.kernel.shards import heard_seconds, planned
 from shared.stages import STAGES
-from shared.transcript import Caveat, Diarization, Finished, Transcript, Transcription, to_json
-from tasks import fetch, pcm
-from tasks.asr.shard_plan import plan
+from shared.telemetry.logs import get_logger
+from shared.transcript import (
+    Caveat,
+    Conversion,
+    Diarization,
+    Finished,
+    Shard,
+    Transcript,
+    Transcription,
+    from_json,
+    to_json,
+)
+from tasks import fetch
+from tasks.asr.shard_plan import plan, shard_count
 from tasks.engine import Recognition, engine
-from tasks.stage import Output, Work, key_of, stage
+from tasks.live import recording as live_recording
+from tasks.stage import CopyOutput, Output, Work, key_of, stage
 from tasks.stages.convert import ConvertLimits, about_sound
 from tasks.stages.convert import convert as decode
 from tasks.stages.download import download as get
+from tasks.stages.listening_copy import listening_copy
 from tasks.stages.merge import merge as join
 from tasks.stages.script import in_script, rewrite
+
+log = get_logger(__name__)
 
 
 def _no_speakers(cause: str | None) -> Caveat:
@@ -42,7 +63,9 @@ def _finished(work: Work) -> Finished:
 
 @stage("download")
 def download(work: Work) -> Output:
-    """The URL of a recording -> its bytes."""
+    """The URL of a recording, or the chunks of a live session -> its bytes."""
+    if work.claim.source_url is None:
+        return _session_recording(work)
     url = sources.check(work.claim.source_url or "", work.config)
     ways, limits = fetch.ways(work.config, work.storage), fetch.limits(work.config, work.claim.options.max_duration)
     check = partial(sources.check, config=work.config)
@@ -51,6 +74,12 @@ def download(work: Work) -> Output:
     if result.warnings:
         meta["warnings"] = [asdict(warning) for warning in result.warnings]
     return Output(result.path, ".media", meta)
+
+
+def _session_recording(work: Work) -> Output:
+    target = work.folder / "session.wav"
+    recording = live_recording.write(work.claim.job_id, target, work.progress)
+    return Output(target, ".wav", asdict(recording))
 
 
 @stage("convert")
@@ -62,16 +91,38 @@ def convert(work: Work) -> Output:
     limits = ConvertLimits(work.config.max_duration, work.config.decode_timeout_s, work.config.decode_memory_bytes)
     options = work.claim.options
     recording = decode(source, target, limits, work.progress, split=options.channels == "split", track=options.track)
-    reads = [pcm.file_reader(target, channel=n, channels=recording.channels) for n in range(recording.channels)]
-    shards = plan(reads, recording.duration, work.config.shard_target_s, lambda: work.progress(1.0))
     warnings = (*about_sound(fetched.meta, None), *recording.warnings)
-    recording = replace(recording, shards=shards, warnings=warnings)
-    return Output(target, ".wav", asdict(recording), audio_seconds=recording.duration)
+    recording = replace(recording, shards=_shards(work, target, recording), warnings=warnings)
+    copy = _listening_copy(work, target, recording, limits)
+    return Output(target, ".wav", asdict(recording), audio_seconds=recording.duration, copy=copy)
+
+
+def _listening_copy(work: Work, wav: Path, recording: Conversion, limits: ConvertLimits) -> CopyOutput | None:
+    """None when it cannot be made, for which no transcript is given up."""
+    path = work.folder / "copy.webm"
+    try:
+        copy = listening_copy(wav, path, recording.channels, limits, work.progress)
+    except DecodeFailed as error:
+        log.warning("no_listening_copy", message=error.message, exc_info=True)
+        return None
+    return CopyOutput(path, ".webm", {**asdict(copy), "duration": recording.duration, "lanes": recording.channels})
+
+
+def _shards(work: Work, wav: Path, recording: Conversion) -> tuple[Shard, ...]:
+    """A short recording has none, and its worker does without the detector of pauses, which takes 60 MB."""
+    if shard_count(recording.duration, work.config.shard_target_s) < 2:
+        return ()
+    from tasks import pcm
+
+    reads = [pcm.file_reader(wav, channel=n, channels=recording.channels) for n in range(recording.channels)]
+    return plan(reads, recording.duration, work.config.shard_target_s, lambda: work.progress(1.0))
 
 
 @stage("transcribe", lambda config: engine(config).device())
 def transcribe(work: Work) -> Output:
     """WAV, or a shard of it -> words with times."""
+    from tasks import pcm
+
     audio = work.input("convert")
     duration, count = float(audio.meta["duration"]), audio.meta.get("channels", 1)
     shards = planned(audio.meta)
@@ -97,6 +148,8 @@ def transcribe(work: Work) -> Output:
 @stage("diarize", lambda config: engine(config).diarization_device())
 def diarize(work: Work) -> Output:
     """WAV -> who spoke when."""
+    from tasks import pcm
+
     audio = work.input("convert")
     duration = float(audio.meta["duration"])
     sound = partial(pcm.waveform, work.storage, key_of(audio), duration, work.folder)
@@ -119,9 +172,10 @@ def merge(work: Work) -> Output:
 
 @stage("store")
 def store(work: Work) -> Output:
-    """Transcript -> its final object, and the summary that the history is searched by."""
+    """Transcript -> the summary that the history is searched by. Its object becomes the final one."""
     answers = [answer for name in STAGES["store"].needs for answer in work.inputs(name)]  # a skipped one has none
-    transcript = work.load(Transcript, answers[-1])
+    content = work.content(answers[-1])
+    transcript = from_json(Transcript, content)
     summary = {
         "language": transcript.language,
         "language_probability": transcript.language_probability,
@@ -130,4 +184,4 @@ def store(work: Work) -> Output:
         "speakers": len(transcript.speakers),
         "full_text": transcript.text,
     }
-    return Output(to_json(transcript), ".json", summary)
+    return Output(content, ".json", summary, key=key_of(answers[-1]))

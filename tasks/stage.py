@@ -1,6 +1,7 @@
 """`@stage`: what every stage has in common. Claim, workspace, lease, work, answer to S3, complete, ring.
 
-The decorated function gets a `Work` and returns an `Output`; it knows nothing of leases, states or doorbells.
+The decorated function gets a `Work` and returns an `Output`; it knows nothing of leases, states or doorbells. With the
+answer of one stage a worker may claim the next one of the same job: then it goes on with that, without a ring.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, TypeVar
 import structlog
 from sqlalchemy.orm import Session
 
-from shared.claims import Answer, Claim, Input
+from shared.claims import Answer, Claim, Claimant, Copy, Input
 from shared.config import Settings, settings
 from shared.db import session
 from shared.errors import (
@@ -47,6 +48,9 @@ T = TypeVar("T")
 PATIENCE_S = 300
 """How long finished work waits for a database that is away."""
 
+Content = Mapping[str, bytes]
+"""Objects by key that this process has just stored, so that its next stage need not fetch them."""
+
 
 @dataclass(frozen=True)
 class Work:
@@ -58,6 +62,7 @@ class Work:
     config: Settings
     progress: Progress
     finished: Finished
+    at_hand: Content
 
     def input(self, stage: str, shard: int = 0) -> Input:
         """The answer of a stage that this one needs."""
@@ -76,17 +81,40 @@ class Work:
 
     def load(self, kind: type[T], claim_input: Input) -> T:
         """An input that is one of the classes of shared/transcript.py."""
-        return from_json(kind, self.storage.get(key_of(claim_input)))
+        return from_json(kind, self.content(claim_input))
+
+    def content(self, claim_input: Input) -> bytes:
+        """The object of an input."""
+        key = key_of(claim_input)
+        return self.at_hand[key] if key in self.at_hand else self.storage.get(key)
+
+
+@dataclass(frozen=True)
+class CopyOutput:
+    """A file beside the answer, for people: see claims.Copy."""
+
+    path: Path
+    suffix: str
+    meta: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Output:
-    """What a stage gives back: bytes, or a file in its folder, and what the database should know."""
+    """What a stage gives back: bytes, or a file in its folder, and what the database should know.
+
+    key : of the input that has the very same bytes, which are then stored once
+    """
 
     content: bytes | Path
     suffix: str
     meta: Mapping[str, Any] = field(default_factory=dict)
     audio_seconds: float | None = None
+    copy: CopyOutput | None = None
+    key: str | None = None
+
+
+_FUNCTIONS: dict[str, Callable[[Work], Output]] = {}
+"""What is done in each stage, by its name."""
 
 
 def key_of(claim_input: Input) -> str:
@@ -100,19 +128,19 @@ def stage(name: str, device: Callable[[Settings], str] = lambda _: "") -> Callab
     """Make a Celery task `parley.NAME` of a function; `device` names what it runs on, for the forecast."""
 
     def register(function: Callable[[Work], Output]) -> Any:
+        _FUNCTIONS[name] = function
+
         @app.task(name=f"parley.{name}")
         def task(job_id: str, shard: int = 0) -> None:
-            run(name, uuid.UUID(job_id), shard, function, device)
+            run(name, uuid.UUID(job_id), shard, device)
 
         return task
 
     return register
 
 
-def run(
-    name: str, job_id: uuid.UUID, shard: int, function: Callable[[Work], Output], device: Callable[[Settings], str]
-) -> None:
-    """Do one stage of one job if it is there to be done; leave everything in order whatever happens."""
+def run(name: str, job_id: uuid.UUID, shard: int, device: Callable[[Settings], str]) -> None:
+    """Do a stage of a job, if it can be claimed, and those that this process goes on with; leave all in order."""
     config = settings()
     structlog.contextvars.bind_contextvars(job_id=str(job_id), stage=name, shard=shard)
     try:
@@ -122,22 +150,39 @@ def run(
             claim = leases.claim(
                 opened, job_id, name, shard, worker=worker_name(), device=device(config), lease_s=config.lease_s
             )
-        if claim is not None:
-            structlog.contextvars.bind_contextvars(request_id=claim.request_id, attempt=claim.attempt)
-            log.info("stage_started")
-            if claim.waited_s is not None:
-                metrics.WAIT_SECONDS.labels(claim.priority).observe(claim.waited_s)
-            began_ns = time.time_ns()
-            ended = _work(claim, function, config)
-            metrics.STAGE_RUNS.labels(name, ended.outcome).inc()
-            stage_ended(claim, ended, began_ns)
+        at_hand: Content = {}
+        while claim is not None:
+            claim, at_hand = _attempt(claim, at_hand, config)
     except DatabaseUnavailable:
         log.warning("database_away")  # unclaimed, the stage is rung again; claimed, it is when its lease has run out
     finally:
         structlog.contextvars.clear_contextvars()
 
 
-def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) -> Ended:
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """How it ended, the claim to go on with, and what that stage finds at hand."""
+
+    ended: Ended
+    following: Claim | None = None
+    at_hand: Content = field(default_factory=dict)
+
+
+def _attempt(claim: Claim, at_hand: Content, config: Settings) -> tuple[Claim | None, Content]:
+    """Do what was claimed. Gives the claim on the next stage, if this process goes on, and what that finds at hand."""
+    about = {"stage": claim.stage, "shard": claim.shard, "request_id": claim.request_id, "attempt": claim.attempt}
+    structlog.contextvars.bind_contextvars(**about)
+    log.info("stage_started")
+    if claim.waited_s is not None:
+        metrics.WAIT_SECONDS.labels(claim.priority).observe(claim.waited_s)
+    began_ns = time.time_ns()
+    attempt = _work(claim, at_hand, config)
+    metrics.STAGE_RUNS.labels(claim.stage, attempt.ended.outcome).inc()
+    stage_ended(claim, attempt.ended, began_ns)
+    return attempt.following, attempt.at_hand
+
+
+def _work(claim: Claim, at_hand: Content, config: Settings) -> _Attempt:
     began = time.monotonic()
     try:
         with (
@@ -146,24 +191,24 @@ def _work(claim: Claim, function: Callable[[Work], Output], config: Settings) ->
         ):
             if claim.fence > 1:
                 _clear(claim)
-            work = Work(claim, folder, storage(), config, lease.progress, lease.finished)
-            answer = claim.known or _answer(claim, function, work)
-            outcome = _hand_in(claim, answer, lease)
+            work = Work(claim, folder, storage(), config, lease.progress, lease.finished, at_hand)
+            answer, stored = (claim.known, {}) if claim.known else _answer(claim, work)
+            outcome = _hand_in(claim, answer, lease, config)
         ring(outcome.rings)
         log.info("stage_done")
-        if claim.known:
-            return Ended("reused")
-        _measure(claim, answer, time.monotonic() - began)
-        return Ended("done", answer.audio_seconds)
+        ended = Ended("reused") if claim.known else Ended("done", answer.audio_seconds)
+        if not claim.known:
+            _measure(claim, answer, time.monotonic() - began)
+        return _Attempt(ended, outcome.claim, stored)
     except Interrupted as interruption:
         log.info("stage_interrupted", reason=interruption.reason)
         settle(claim, interruption.reason, config)
-        return Ended("interrupted")
+        return _Attempt(Ended("interrupted"))
     except LeaseLost:
         log.warning("stage_superseded")
-        return Ended("superseded")
+        return _Attempt(Ended("superseded"))
     except Exception as error:  # noqa: BLE001 - whatever a stage or a library raises becomes the stage's cause of death
-        return Ended("failed", error_code=_fail(claim, error, config))
+        return _Attempt(Ended("failed", error_code=_fail(claim, error, config)))
 
 
 def _measure(claim: Claim, answer: Answer, seconds: float) -> None:
@@ -175,28 +220,45 @@ def _measure(claim: Claim, answer: Answer, seconds: float) -> None:
         metrics.STAGE_RTF.labels(*labels).observe(seconds / answer.audio_seconds)
 
 
-def _answer(claim: Claim, function: Callable[[Work], Output], work: Work) -> Answer:
-    output = function(work)
-    key = stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, output.suffix)
+def _answer(claim: Claim, work: Work) -> tuple[Answer, Content]:
+    """The answer, stored, and its bytes unless they are a file's."""
+    output = _FUNCTIONS[claim.stage](work)
     if isinstance(output.content, Path):
+        key = _own_key(claim, output.suffix)
         size = work.storage.put_file(key, output.content)
-    else:
+        return Answer(key, size, output.meta, output.audio_seconds, _copy(claim, work, output.copy)), {}
+    key, size = output.key or _own_key(claim, output.suffix), len(output.content)
+    if output.key is None:
         size = work.storage.put(key, output.content)
-    return Answer(key, size, output.meta, output.audio_seconds)
+    copy = _copy(claim, work, output.copy)
+    return Answer(key, size, output.meta, output.audio_seconds, copy), {key: output.content}
 
 
-def _hand_in(claim: Claim, answer: Answer, lease: KeptLease) -> Outcome:
+def _copy(claim: Claim, work: Work, output: CopyOutput | None) -> Copy | None:
+    if output is None:
+        return None
+    key = _own_key(claim, output.suffix)
+    return Copy(key, work.storage.put_file(key, output.path), output.meta)
+
+
+def _own_key(claim: Claim, suffix: str) -> str:
+    return stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, suffix)
+
+
+def _hand_in(claim: Claim, answer: Answer, lease: KeptLease, config: Settings) -> Outcome:
     def complete(opened: Session) -> Outcome:
         events.publish(opened, claim, lease.unpublished(), ended=True)
-        return leases.complete(opened, claim, answer)
+        return leases.complete(
+            opened, claim, answer, None if shutting_down() else Claimant(worker_name(), config.lease_s)
+        )
 
     try:
         outcome = _patiently(complete, lambda: lease.progress(1.0))
     except LeaseLost:
-        _forget(claim, answer)
+        _forget(claim, answer.key, *([answer.copy.key] if answer.copy else ()))
         raise
-    if outcome.duplicate:
-        _forget(claim, answer)
+    if outcome.unused:
+        _forget(claim, *outcome.unused)
     return outcome
 
 
@@ -211,14 +273,16 @@ def _clear(claim: Claim) -> None:
     storage().delete(storage().list(keys))
 
 
-def _forget(claim: Claim, answer: Answer) -> None:
-    """Remove this worker's own object, to which no row refers. Storage that is away keeps it until the job goes."""
-    prefix = stage_key(claim.owner_id, claim.job_id, claim.stage, claim.shard, claim.fence, ".")
+def _forget(claim: Claim, *keys: str) -> None:
+    """Remove those that are this worker's own, to which no row refers. Storage that is away keeps them until the job
+    goes."""
+    prefix = _own_key(claim, ".")
+    own = [key for key in keys if key.startswith(prefix)]
     try:
-        if answer.key.startswith(prefix):
-            storage().delete([answer.key])
+        if own:
+            storage().delete(own)
     except StorageUnavailable:
-        log.warning("object_left_behind", key=answer.key)
+        log.warning("object_left_behind", key=own[0])
 
 
 def _fail(claim: Claim, error: Exception, config: Settings) -> str:

@@ -128,3 +128,4 @@ class Repaired(BaseModel):
     erased: int = Field(description="Deletions that were finished")
     retired: int = Field(description="Tasks that had been kept as long as they were to be, and were erased")
     indexed: int = Field(description="Tasks of an earlier release that the search now finds in the new way")
+    recounted: int = Field(description="Counts of the queue, of keys and of batches that were wrong")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from api.bodies.tasks import Language, Languages, ModelInfo, Models
+from api.bodies.tasks import Language, Languages, LiveModels, ModelInfo, Models
 from shared.abilities import abilities, is_english_only
 from shared.config import Settings
 from shared.kernel.fleet import Stock
@@ -11,7 +11,11 @@ from shared.languages import LANGUAGES
 
 def models(config: Settings, stock: Stock) -> Models:
     """The models of this server's list, with what its workers have of them, and its default."""
-    return Models(default=config.whisper_model, models=[_model(name, stock) for name in config.allowed_models])
+    return Models(
+        default=config.whisper_model,
+        models=[_model(name, stock) for name in config.allowed_models],
+        live=LiveModels(model=config.live_model or None, final_model=config.live_final_model or None),
+    )
 
 
 def languages() -> Languages:

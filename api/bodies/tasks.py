@@ -53,6 +53,11 @@ class TaskStatus(BaseModel):
     status: JobState
     progress: int = Field(ge=0, le=100, description="Percent; never goes back", examples=[42])
     eta_seconds: int | None = Field(description="Seconds until it is done; null until that can be told", examples=[31])
+    queue_position: int | None = Field(
+        description="Place among the tasks of this key that wait for the same step, from 1; 1000 is the 1000th or a "
+        "later one. null unless it waits",
+        examples=[3],
+    )
     stage: str | None = Field(description="What is being done now", examples=["transcribe"])
     stage_detail: str | None = Field(examples=["transcribe 61 %, diarize 48 %"])
     error: TaskError | None
@@ -227,11 +232,21 @@ class ModelInfo(BaseModel):
     )
 
 
+class LiveModels(BaseModel):
+    """Which models live sessions have."""
+
+    model: str | None = Field(description="LIVE_MODEL; null: that of the task's transcript", examples=["base"])
+    final_model: str | None = Field(
+        description="LIVE_FINAL_MODEL; null: finals are recognised by the same model as partials", examples=["small"]
+    )
+
+
 class Models(BaseModel):
     """What `model` may be."""
 
     default: str = Field(description="`auto` is base on CPU and large-v3-turbo on CUDA", examples=["auto"])
     models: list[ModelInfo]
+    live: LiveModels
 
 
 class Language(BaseModel):

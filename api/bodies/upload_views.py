@@ -7,11 +7,11 @@ from datetime import datetime
 
 from api.bodies.tasks import TaskError
 from api.bodies.uploads import UploadDetail, UploadInfo, UploadPart
-from shared.intake import parts
-from shared.intake.parts import Layout, Part
+from shared.config import link
+from shared.intake.parts import Layout
 from shared.intake.uploads import UploadState
 from shared.models import Upload
-from shared.storage import Storage
+from shared.storage import Part, Storage
 
 
 def info(upload: Upload) -> UploadInfo:
@@ -67,13 +67,13 @@ def _part(
 ) -> UploadPart:
     part, size, url = by_number.get(number), cut.size(number), None
     if public and upload.storage_id and not _is_there(cut, by_number, number):
-        url = parts.presigned(public, upload.key, upload.storage_id, number, size)
+        url = public.presigned(upload.key, upload.storage_id, number, size)
     return UploadPart(
         number=number,
         bytes=size,
         received_bytes=part.bytes if part else None,
         etag=part.etag if part else None,
-        path=f"/uploads/{upload.id}/parts/{number}",
+        path=link(f"/uploads/{upload.id}/parts/{number}"),
         url=url,
     )
 

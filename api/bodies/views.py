@@ -23,9 +23,10 @@ from api.bodies.tasks import (
 )
 from api.history.headlines import Place
 from shared.callers.limits import Limits
+from shared.config import link
 from shared.errors import InvalidRequest
-from shared.kernel.job_views import View, processing_time
-from shared.models import ApiKey, Job, Stage
+from shared.kernel.job_views import JobRow, StageRow, View, processing_time
+from shared.models import ApiKey, Job
 from shared.options import JobOptions, priority_name
 from shared.states import JobState
 
@@ -38,6 +39,7 @@ def task_status(view: View) -> TaskStatus:
         status=JobState(job.state),
         progress=view.progress,
         eta_seconds=view.eta_seconds,
+        queue_position=view.queue_position,
         stage=view.stage,
         stage_detail=view.stage_detail,
         error=_error(job),
@@ -129,11 +131,11 @@ def row_before(cursor: str | None) -> uuid.UUID | None:
         raise InvalidRequest("cursor must come from next_cursor of an earlier page.", parameter="cursor") from error
 
 
-def _error(job: Job) -> TaskError | None:
+def _error(job: Job | JobRow) -> TaskError | None:
     return TaskError(code=job.error_code, message=job.error_message or "") if job.error_code else None
 
 
-def _stage(row: Stage) -> StageInfo:
+def _stage(row: StageRow) -> StageInfo:
     return StageInfo(
         name=row.name,
         shard=row.shard,
@@ -154,7 +156,7 @@ def accepted(task_id: uuid.UUID, status: JobState) -> Accepted:
         job_id=task_id,
         status=status,
         message="The transcript is ready." if is_done else "The recording was accepted.",
-        status_url=f"/status/{task_id}",
-        result_url=f"/result/{task_id}",
+        status_url=link(f"/status/{task_id}"),
+        result_url=link(f"/result/{task_id}"),
         eta_seconds=0 if is_done else None,
     )

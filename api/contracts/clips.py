@@ -84,7 +84,7 @@ async def upload(contract: ContractRequestDep) -> ClipUploaded:
     curl -H "Authorization: Bearer $API_KEY" -F file=@interview.mp3 $URL/api/audio
     """
     clip_id, config = uuid7(), contract.config
-    await ingest.in_thread(contract.admit)
+    await contract.admit()
     receive = partial(
         ingest.receive,
         contract.request,
@@ -115,6 +115,7 @@ async def transcribe(
 
     curl -X POST -H "Authorization: Bearer $API_KEY" "$URL/api/transcribe?clip_id=$CLIP_ID&diarize=false"
     """
+    await contract.admit()
     job = await ingest.in_thread(_submit, contract, query)
     result = await contract.finished(job.id)
     response.headers["X-Task-Id"] = str(job.id)
@@ -159,7 +160,6 @@ def delete(clip_id: uuid.UUID, response: Response, caller: DetachedCallerDep, st
 
 
 def _submit(contract: ContractRequest, query: ClipQuery) -> Job:
-    contract.admit()
     job_id = uuid7()
     contract.request.state.task_id = job_id
     order = by_upload.order(

@@ -21,9 +21,11 @@ from api.errors import stored
 from api.intake import arrival, ingest, submission, transfer
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
+from api.postgres.reader import reader
 from api.transcripts import corrections
 from api.waiting import until_ended
 from shared import db
+from shared.callers import quotas
 from shared.callers.keys import Caller
 from shared.config import Settings
 from shared.errors import (
@@ -37,6 +39,7 @@ from shared.errors import (
     InvalidRequest,
     MediaTooLong,
     ModelNotAllowed,
+    ModelNotInstalled,
     ModelUnavailable,
     NoAudio,
     NotFound,
@@ -51,6 +54,7 @@ from shared.errors import (
     WorkerLost,
 )
 from shared.kernel import job_views
+from shared.kernel.job_views import JobRow
 from shared.models import Job
 from shared.states import JobState
 from shared.storage import Storage
@@ -65,6 +69,7 @@ SUBMITTING: tuple[type[ParleyError], ...] = (
     *transfer.REFUSALS,
     FileTooLarge,
     ModelNotAllowed,
+    ModelNotInstalled,
     NoAudio,
     AdapterDisabled,
     IdempotencyConflict,
@@ -95,7 +100,7 @@ WAITING: tuple[type[ParleyError], ...] = (
 class Finished:
     """A job that is done, and what it found."""
 
-    job: Job
+    job: JobRow
     transcript: Transcript
 
 
@@ -127,7 +132,7 @@ class ContractRequest:
         """
         job_id = uuid7()
         self.request.state.task_id = job_id
-        await ingest.in_thread(self.admit)
+        await self.admit()
         receive = partial(
             ingest.receive,
             self.request,
@@ -146,10 +151,10 @@ class ContractRequest:
         )
         return await ingest.in_thread(submission.place, order, arrived.writer, self.storage), options
 
-    def admit(self) -> None:
+    async def admit(self) -> None:
         """Raises when no further task is taken of this caller now."""
-        with db.session() as work:
-            limits.admit(work, self.caller, self.idempotency_key, limits.announced_bytes(self.request))
+        usage = quotas.usage(await reader.first_row(quotas.of_owner(self.caller.id)))
+        await limits.admit_request(self.request, self.caller, usage, self.idempotency_key)
 
     async def until_ended(self, job_id: uuid.UUID, timeout_s: float = math.inf) -> bool:
         """Wait for the job's end, `CONTRACT_WAIT_S` at most; whether it has come. Also over when the client leaves."""
@@ -181,20 +186,26 @@ class ContractRequest:
         """The job and its transcript, as corrected. Raises NotFound, NotReady, and the error that ended the job."""
         with db.session() as work:
             job = job_views.get(work, self.caller.id, job_id).job
-            if error := failure(job):
-                raise error
-            if job.state != JobState.DONE:
-                raise NotReady("The transcript is not ready yet.", status=job.state)
-            key = job_views.transcript_key(work, job_id)
-            edits = corrections.edits_of(work, job)
-        return Finished(job, corrections.corrected(from_json(Transcript, self.storage.get(key)), edits))
+        if error := failure(job):
+            raise error
+        if job.state != JobState.DONE:
+            raise NotReady("The transcript is not ready yet.", status=job.state)
+        return fetched(job, self.storage)
 
     async def _client_leaves(self) -> None:
         while (await self.request.receive())["type"] != "http.disconnect":
             pass
 
 
-def failure(job: Job) -> ParleyError | None:
+def fetched(job: JobRow, storage: Storage) -> Finished:
+    """A job that is done and its transcript, as corrected. Raises NotFound and StorageUnavailable."""
+    with db.session() as work:
+        key = job_views.transcript_key(work, job.id)
+        edits = corrections.edits_of(work, job)
+    return Finished(job, corrections.corrected(from_json(Transcript, storage.get(key)), edits))
+
+
+def failure(job: JobRow) -> ParleyError | None:
     """Why the job ended without a transcript; None when it did not."""
     if job.state == JobState.ERROR:
         return stored(job.error_code, job.error_message, status=job.state)

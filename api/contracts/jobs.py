@@ -5,22 +5,21 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Response
 
 from api import deletion
 from api.bodies.schemas import file_form
 from api.bodies.submission import Parameters
-from api.contracts.contract_request import SUBMITTING, ContractRequestDep
+from api.contracts.contract_request import SUBMITTING, ContractRequestDep, fetched
 from api.contracts.whisper_service import NAMES, USUAL
-from api.dependencies import DetachedCallerDep, StorageDep
+from api.dependencies import DetachedCallerDep, JobPollDep, StorageDep
 from api.errors import responses
 from api.intake import parameters
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
 from api.transcripts.formats import as_dict
-from shared import db
 from shared.errors import StorageUnavailable
-from shared.kernel import job_views
 from shared.kernel.job_views import View
 from shared.options import JobOptions
 from shared.states import JobState
@@ -61,22 +60,23 @@ async def submit(contract: ContractRequestDep) -> dict[str, str]:
     summary="Where a job stands, and its transcript",
     responses=responses(*USUAL, StorageUnavailable),
 )
-def status(job_id: uuid.UUID, contract: ContractRequestDep) -> dict[str, Any]:
+async def status(poll: JobPollDep, storage: StorageDep) -> dict[str, Any]:
     """`status` is what is being done; with `completed`, `result` is the transcript.
 
     curl -H "Authorization: Bearer $API_KEY" $URL/jobs/$JOB_ID
     """
-    with db.session() as work:
-        view = job_views.get(work, contract.caller.id, job_id)
-    job = view.job
-    is_done = job.state == JobState.DONE
+    view, job = poll.view, poll.view.job
     words = JobOptions.from_row(job.options).timestamp_granularity == "word"
+
+    def result() -> dict[str, Any]:  # in a thread: others wait for the event loop
+        return as_dict(fetched(job, storage).transcript, words=words)
+
     return {
         "id": str(job.id),
         "status": _status(view),
         "progress": float(view.progress),
         "stage_detail": view.stage_detail,
-        "result": as_dict(contract.fetch(job_id).transcript, words=words) if is_done else None,
+        "result": await to_thread.run_sync(result) if job.state == JobState.DONE else None,
         "error": job.error_message,
         "created_at": job.created_at,
         "updated_at": job.updated_at,

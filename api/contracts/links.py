@@ -7,15 +7,17 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any
 
+from anyio import to_thread
 from fastapi import APIRouter
 from sqlalchemy import ColumnElement, func, select, true
 
 from api.contracts import links_files
-from api.dependencies import CallerDep, DetachedAdminDep, DetachedCallerDep, SessionDep
+from api.dependencies import CallerDep, DetachedAdminDep, DetachedCallerDep, JobPollDep, SessionDep
 from api.errors import responses
 from shared import db
 from shared.errors import DatabaseUnavailable, Forbidden, NotFound, NotReady, Unauthorized
 from shared.kernel import erasure, job_views
+from shared.kernel.job_views import JobRow
 from shared.models import Job, Stage
 from shared.states import JobState, StageState
 
@@ -28,6 +30,7 @@ BATCH = 100
 """Jobs looked up at a time."""
 
 STATUS: Mapping[JobState, str] = {
+    JobState.LIVE: "PROCESSING",
     JobState.QUEUED: "QUEUED",
     JobState.PROCESSING: "PROCESSING",
     JobState.CANCELLING: "PROCESSING",
@@ -60,22 +63,16 @@ CODES: Mapping[str, str] = {
     summary="A job, and its text when it is complete",
     responses=responses(NotFound),
 )
-def status(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dict[str, Any]:
+async def status(poll: JobPollDep) -> dict[str, Any]:
     """`QUEUED`, `PROCESSING`, `COMPLETE` with the text, or `FAILED` with a code and a message.
 
     curl -H "Authorization: Bearer $API_KEY" $URL/transcribe/$JOB_ID
     """
-    view = job_views.get(session, caller.id, job_id)
-    job = view.job
+    view, job = poll.view, poll.view.job
     body = {"status": STATUS[JobState(job.state)], "job_id": str(job.id)}
     match body["status"]:
         case "COMPLETE":
-            return body | {
-                "text": job.full_text,
-                "text_preview": _preview(job.full_text or ""),
-                "audio_url": links_files.audio_url(job),
-                "transcript_url": links_files.transcript_url(job),
-            }
+            return body | await to_thread.run_sync(_complete, job.owner_id, job.id)
         case "FAILED":
             return body | _failure(job)
         case _:
@@ -93,7 +90,7 @@ def transcript(job_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> dic
 
     curl -H "Authorization: Bearer $API_KEY" $URL/transcript/$JOB_ID
     """
-    job = job_views.get(session, caller.id, job_id).job
+    job = job_views.owned(session, caller.id, job_id)
     if job.state != JobState.DONE:
         raise NotReady("The transcript is not ready.", status=job.state)
     return links_files.transcript_body(job)
@@ -174,7 +171,19 @@ def _erase(which: ColumnElement[bool]) -> int:
     return erased
 
 
-def _failure(job: Job) -> dict[str, Any]:
+def _complete(owner_id: uuid.UUID, job_id: uuid.UUID) -> dict[str, Any]:
+    with db.session() as work:
+        job = job_views.owned(work, owner_id, job_id)
+        text = job.full_text
+    return {
+        "text": text,
+        "text_preview": _preview(text or ""),
+        "audio_url": links_files.audio_url(job),
+        "transcript_url": links_files.transcript_url(job),
+    }
+
+
+def _failure(job: Job | JobRow) -> dict[str, Any]:
     code = job.error_code or ("cancelled" if job.state == JobState.CANCELLED else "unexpected_error")
     message = job.error_message or ("The task was cancelled." if code == "cancelled" else "The task failed.")
     return {"code": CODES.get(code, "unexpected_error"), "message": message, "raw_error": code}

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from api.dependencies import CallerDep, DetachedCallerDep, SessionDep, StorageDep
 from api.errors import responses
 from shared import db
+from shared.config import link
 from shared.errors import NotFound, StorageUnavailable
 from shared.kernel.audio import EXPIRED
 from shared.models import Artifact, Job, Stage
@@ -30,12 +31,12 @@ ContentHash = Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="SHA-256
 
 def audio_url(job: Job) -> str:
     """Where the recording's sound is to be had."""
-    return f"/files/audio/{job.source_sha256}.wav"
+    return link(f"/files/audio/{job.source_sha256}.wav")
 
 
 def transcript_url(job: Job) -> str:
     """Where the transcript is to be had."""
-    return f"/files/transcripts/{job.source_sha256}.json"
+    return link(f"/files/transcripts/{job.source_sha256}.json")
 
 
 def transcript_body(job: Job) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from shared.errors import (
     InvalidRequest,
     MediaTooLong,
     ModelNotAllowed,
+    ModelNotInstalled,
     NoAudio,
     NotReady,
     ParleyError,
@@ -34,6 +35,7 @@ log = get_logger(__name__)
 CODES: dict[type[ParleyError], tuple[int, str]] = {
     Unauthorized: (401, "invalid_api_key"),
     ModelNotAllowed: (404, "model_not_found"),
+    ModelNotInstalled: (404, "model_not_found"),
     NotReady: (504, "not_ready"),
     UnsupportedMedia: (400, "unsupported_media"),
 }

@@ -10,6 +10,7 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
 
+from anyio import to_thread
 from fastapi import APIRouter, Query, Request, Response
 from fastapi.responses import JSONResponse
 
@@ -20,12 +21,21 @@ from api.bodies.schemas import file_form
 from api.bodies.submission import Parameters, names
 from api.bodies.tasks import Accepted, Languages, Models, TaskStatus
 from api.bodies.views import accepted
-from api.contracts.contract_request import SUBMITTING, WAITING, ContractRequest, ContractRequestDep, Finished
+from api.contracts.contract_request import (
+    SUBMITTING,
+    WAITING,
+    ContractRequest,
+    ContractRequestDep,
+    Finished,
+    fetched,
+)
 from api.contracts.service_bodies import JobAccepted, JobList, JobStatus, Status
-from api.delivery import deliver
+from api.delivery import check_is_done, show
 from api.dependencies import (
     CallerDep,
     DetachedCallerDep,
+    JobPollDep,
+    PollDep,
     SessionDep,
     SettingsDep,
     StorageDep,
@@ -38,7 +48,7 @@ from api.intake import parameters
 from api.intake.ingest import Upload
 from api.intake.parameters import JobSpec
 from api.transcripts.formats import FORMATS, as_dict, encoded
-from shared import db
+from shared.config import link
 from shared.errors import (
     DatabaseUnavailable,
     Forbidden,
@@ -49,6 +59,7 @@ from shared.errors import (
     WrongState,
 )
 from shared.kernel import fleet, job_views, jobs
+from shared.kernel.job_views import JobRow
 from shared.models import Job
 from shared.options import JobOptions
 from shared.states import JobState
@@ -64,6 +75,7 @@ SHOWN: dict[str, Any] = {kind.media_type.partition(";")[0]: {} for name, kind in
 """Media types besides JSON that a transcript may come in, for OpenAPI."""
 
 STATUS: Mapping[JobState, Status] = {
+    JobState.LIVE: "processing",
     JobState.QUEUED: "pending",
     JobState.PROCESSING: "processing",
     JobState.CANCELLING: "processing",
@@ -71,7 +83,9 @@ STATUS: Mapping[JobState, Status] = {
     JobState.ERROR: "failed",
     JobState.CANCELLED: "cancelled",
 }
-STATES: Mapping[Status, JobState] = {status: state for state, status in STATUS.items() if state != JobState.CANCELLING}
+STATES: Mapping[Status, JobState] = {
+    status: state for state, status in STATUS.items() if state not in (JobState.CANCELLING, JobState.LIVE)
+}
 USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
 
 
@@ -96,7 +110,7 @@ async def transcribe(contract: ContractRequestDep) -> Response:
     job, is_task = await _submit(contract)
     if is_task:
         answer = accepted(job.id, JobState(job.state))
-        urls = {"status_url": f"/api/v1/status/{job.id}", "result_url": f"/api/v1/result/{job.id}"}
+        urls = {"status_url": link(f"/api/v1/status/{job.id}"), "result_url": link(f"/api/v1/result/{job.id}")}
         return JSONResponse(answer.model_copy(update=urls).model_dump(mode="json"), 202)
     if not await contract.until_ended(job.id):
         return JSONResponse(_accepted(job), 202)
@@ -130,25 +144,25 @@ async def transcribe_async(contract: ContractRequestDep) -> dict[str, Any]:
     summary="Where a job stands, and its transcript",
     responses={200: {"model": TaskStatus | JobStatus}, **responses(*USUAL, StorageUnavailable)},
 )
-def status(job_id: uuid.UUID, request: Request, contract: ContractRequestDep) -> dict[str, Any] | TaskStatus:
+async def status(poll: JobPollDep, request: Request, storage: StorageDep) -> dict[str, Any] | TaskStatus:
     """`pending`, `processing`, `completed`, `failed` or `cancelled`, with the transcript in `result`.
 
     For an id as tasks have them, which is one with dashes, the same as GET /status/{task_id}.
 
         curl -H "Authorization: Bearer $API_KEY" $URL/api/v1/status/$JOB_ID
     """
-    with db.session() as work:
-        view = job_views.get(work, contract.caller.id, job_id)
+    view, job = poll.view, poll.view.job
     if "-" in request.path_params["job_id"]:
         return views.task_status(view)
-    is_done = view.job.state == JobState.DONE
+    is_done = job.state == JobState.DONE  # hours of words are made in a thread: others wait for the event loop
+    result = await to_thread.run_sync(lambda: _result(fetched(job, storage))) if is_done else None
     return {
-        **_summary(view.job),
+        **_summary(job),
         "progress": view.progress,
         "estimated_time": view.eta_seconds,
-        "result": _result(contract.fetch(job_id)) if is_done else None,
-        "error": view.job.error_message,
-        "error_code": view.job.error_code,
+        "result": result,
+        "error": job.error_message,
+        "error_code": job.error_code,
     }
 
 
@@ -209,12 +223,13 @@ def delete(job_id: uuid.UUID, response: Response, caller: DetachedCallerDep, sto
     summary="The transcript of a task",
     responses={200: {"model": Result, "content": SHOWN}, **responses(*WAITING)},
 )
-def result(task_id: uuid.UUID, caller: DetachedCallerDep, storage: StorageDep, view: TranscriptViewDep) -> Response:
+async def result(poll: PollDep, storage: StorageDep, view: TranscriptViewDep) -> Response:
     """The same as GET /result/{task_id}.
 
     curl -OJ -H "Authorization: Bearer $API_KEY" "$URL/api/v1/result/$TASK_ID?format=srt"
     """
-    return deliver(caller.id, task_id, storage, view)
+    check_is_done(poll.view.job)
+    return await to_thread.run_sync(show, poll.view.job, storage, view)
 
 
 @router.get(
@@ -254,12 +269,12 @@ def _accepted(job: Job) -> dict[str, Any]:
         "job_id": job.id.hex,
         "status": STATUS[JobState(job.state)],
         "message": "The transcript is ready." if is_done else "Transcription job accepted and queued for processing",
-        "status_url": f"/api/v1/status/{job.id.hex}",
+        "status_url": link(f"/api/v1/status/{job.id.hex}"),
         "estimated_time": 0 if is_done else None,
     }
 
 
-def _summary(job: Job) -> dict[str, Any]:
+def _summary(job: Job | JobRow) -> dict[str, Any]:
     return {
         "job_id": job.id.hex,
         "status": STATUS[JobState(job.state)],

@@ -13,7 +13,7 @@ from starlette.requests import Request
 from api.intake import ingest, submission, transfer
 from api.intake.ingest import Upload
 from shared.kernel.orders import Source
-from shared.storage import PART_BYTES, MultipartWriter, Storage, upload_key
+from shared.storage import PART_BYTES, Storage, Writer, upload_key
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class Arrived(Generic[T]):
     """What is in storage now, still announced; the form; what was read of it. Without a file `source.bytes` is 0."""
 
     source: Source
-    writer: MultipartWriter
+    writer: Writer
     form: Upload
     result: T
 
@@ -33,7 +33,7 @@ async def store(
     storage: Storage,
     owner_id: uuid.UUID,
     object_id: uuid.UUID,
-    receive: Callable[[MultipartWriter], Awaitable[Upload]],
+    receive: Callable[[Writer], Awaitable[Upload]],
     read: Callable[[Upload], T],
 ) -> Arrived[T]:
     """Have `receive` write the file, and `read` say what the form asks for. `object_id` is the job's or upload's to be.
@@ -43,7 +43,7 @@ async def store(
     """
     storage.fullness.check()
     with transfer.reserved(request, PART_BYTES):
-        await ingest.in_thread(submission.announce, owner_id, object_id)
+        await submission.announce(owner_id, object_id)
         key = upload_key(owner_id, object_id)
         writer = storage.writer(key)
         try:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import TypeVar
 
@@ -25,13 +25,13 @@ from shared.errors import (
     ParleyError,
     StorageUnavailable,
 )
-from shared.intake import parts, uploads
+from shared.intake import uploads
 from shared.intake.parts import Layout
 from shared.intake.uploads import UploadState
 from shared.kernel import erasure
 from shared.kernel.orders import Source
 from shared.models import Upload
-from shared.storage import MultipartWriter, Storage
+from shared.storage import Part, Storage, Writer
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import UPLOAD_BYTES
 
@@ -50,14 +50,14 @@ def opened(owner_id: uuid.UUID, upload_id: uuid.UUID, storage: Storage) -> Uploa
         upload = uploads.get(work, owner_id, upload_id)
     if upload.state != UploadState.OPEN or upload.storage_id:
         return upload
-    storage_id = parts.begin(storage, upload.key)
+    storage_id = storage.begin(upload.key)
     with session() as work:
         upload = uploads.lock(work, owner_id, upload_id)
         if upload.state == UploadState.OPEN and upload.storage_id is None:
             upload.storage_id = storage_id
             return upload
     with suppress(NotFound):  # somebody else was faster
-        parts.abort(storage, upload.key, storage_id)
+        storage.abort(upload.key, storage_id)
     return upload
 
 
@@ -89,10 +89,10 @@ def _join(upload: Upload, storage: Storage) -> None:
     storage_id, error = upload.storage_id, _missing(cut, {})
     try:
         if storage_id:
-            by_number = parts.arrived(storage, upload.key, storage_id)
+            by_number = storage.parts(upload.key, storage_id)
             error = _missing(cut, by_number)
             if error is None:
-                parts.join(storage, upload.key, storage_id, (by_number[number] for number in sorted(by_number)))
+                storage.join(upload.key, storage_id, (by_number[number] for number in sorted(by_number)))
                 return
     except MissingParts as replaced:
         error = replaced
@@ -106,7 +106,7 @@ def _join(upload: Upload, storage: Storage) -> None:
     raise error
 
 
-def _missing(cut: Layout, by_number: dict[int, parts.Part]) -> MissingParts | None:
+def _missing(cut: Layout, by_number: Mapping[int, Part]) -> MissingParts | None:
     missing = [number for number in range(1, cut.count + 1) if number not in by_number]
     wrong = [
         part.number for part in by_number.values() if part.number > cut.count or part.bytes != cut.size(part.number)
@@ -140,7 +140,7 @@ def _checked(upload: Upload, storage: Storage) -> str:
                 uploads.renew(work, upload)
             renewed_at = time.monotonic()
 
-    parts.read(storage, upload.key, take)
+    storage.read(upload.key, take)
     sha256 = digest.hexdigest()
     if size == upload.bytes and upload.sha256 in (None, sha256):
         return sha256
@@ -158,7 +158,7 @@ def _checked(upload: Upload, storage: Storage) -> str:
 
 
 def keep(
-    upload_id: uuid.UUID, owner_id: uuid.UUID, source: Source, writer: MultipartWriter, storage: Storage, ttl_s: float
+    upload_id: uuid.UUID, owner_id: uuid.UUID, source: Source, writer: Writer, storage: Storage, ttl_s: float
 ) -> Upload:
     """Make an announced object an upload that is complete. Raises StorageQuotaExceeded, and DatabaseUnavailable: then
     the sweep removes the object unless the upload is there."""

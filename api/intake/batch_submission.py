@@ -19,9 +19,10 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound, ParleyError
 from shared.intake import uploads
-from shared.kernel import batches, idempotency, jobs
+from shared.kernel import batches, fleet, idempotency
 from shared.kernel.idempotency import Once
 from shared.kernel.orders import JobOrder, RemoteSource, Source
+from shared.kernel.submission import new_jobs
 from shared.models import Batch, Job
 from shared.rings import Ring
 from tasks.app import ring
@@ -61,7 +62,7 @@ def place(order: BatchOrder, config: Settings) -> Placed:
     """Make all tasks, and tell the workers. A repeated request is answered with its first batch.
 
     Raises TooManyQueued, QuotaExceeded, ServiceBusy, StorageQuotaExceeded and TooManyDeliveries for all together,
-    IdempotencyConflict, NotFound and WrongState for an upload that is not there or not complete, and
+    ModelNotInstalled, IdempotencyConflict, NotFound and WrongState for an upload that is not there or not complete, and
     DatabaseUnavailable. Then there is no batch, or PostgreSQL does not even answer whether there is.
     """
     try:
@@ -89,7 +90,8 @@ def _insert(order: BatchOrder, config: Settings) -> tuple[Placed, list[Ring]]:
         if once and (first := idempotency.first_batch(work, once)):
             return _placed(work, first), []
         check_room(work, caller.id, caller.limits, config, count=len(items))
-        quotas.check_door(work, caller.id, caller.limits, config, 0)
+        usage = quotas.of(work, caller.id)
+        quotas.check_door(usage, caller.limits, config, 0)
         notes = order.spec.notes
         batch = Batch(
             id=order.batch_id,
@@ -101,29 +103,26 @@ def _insert(order: BatchOrder, config: Settings) -> tuple[Placed, list[Ring]]:
         work.add(batch)
         work.flush()
         sources = _sources(work, order)
-        jobs.hold_for(
-            work, caller.id, [(recording, item.spec.options) for recording, item in zip(sources, items, strict=True)]
-        )
-        rings: list[Ring] = []
         ids = sorted(uuid7() for _ in items)
-        for job_id, source, item in zip(ids, sources, items, strict=True):
-            _, outcome = jobs.submit(
-                work,
-                JobOrder(
-                    job_id=job_id,
-                    owner_id=caller.id,
-                    source=source,
-                    options=item.spec.options,
-                    priority=item.spec.priority,
-                    notes=item.spec.notes,
-                    batch_id=batch.id,
-                    request_id=order.request_id,
-                ),
+        orders = [
+            JobOrder(
+                job_id=job_id,
+                owner_id=caller.id,
+                source=source,
+                options=item.spec.options,
+                priority=item.spec.priority,
+                notes=item.spec.notes,
+                batch_id=batch.id,
+                request_id=order.request_id,
             )
-            rings += outcome.rings
+            for job_id, source, item in zip(ids, sources, items, strict=True)
+        ]
+        rings = [*new_jobs.submit_many(work, orders)]
+        for one in orders:
+            fleet.check_model(work, one.job_id, one.options.model, config)
         rings += batches.settle(work, batch.id)
         urls = [notes.webhook_url, *(item.spec.notes.webhook_url for item in items)]
-        if any(urls) or quotas.has_webhooks(work, caller.id):
+        if any(urls) or usage.has_webhooks:
             quotas.check_deliveries(work, caller.id, config)
         if once:
             idempotency.note(work, once, batch)

@@ -35,8 +35,12 @@ LONGER_BYTES: Mapping[str, int] = {
     "/transcribe/batch": 4 * 1024**2,  # a thousand items of 4 KiB each: a URL is at most half of that
     # MAX_CORRECTED_CHARS in a script of 4 bytes each, and as much again for names, ids and punctuation of JSON
     "/tasks/{task_id}": 8 * 1024**2,
+    "/transcribe/stream": 8 * 3600 * 2 * 48_000,  # the longest session there may be, in the best sound
 }
 """By the route's path. Recordings have limits of their own, in the settings."""
+
+ANSWERED_MEANWHILE = frozenset({"/transcribe/stream"})
+"""Routes whose bodies go on arriving behind the beginning of the answer."""
 
 MAX_JSON_CONTAINERS = 50_000
 MAX_JSON_COMMAS = 1_000_000
@@ -81,7 +85,7 @@ class BodyLimit:
 
         async def watched(message: Message) -> None:
             nonlocal is_answered
-            is_answered = True
+            is_answered = getattr(scope.get("route"), "path", "") not in ANSWERED_MEANWHILE
             await send(message)
 
         await self._app(scope, limited, watched)
@@ -94,9 +98,10 @@ def limit_of(scope: Scope) -> int:
     kinds = body.get("content", {})
     if FORM in kinds and _kind(scope) == FORM:
         return settings().max_upload_bytes + MAX_FORM_BYTES
-    if BYTES in kinds:
+    path = getattr(route, "path", "")
+    if BYTES in kinds and path not in LONGER_BYTES:
         return MAX_PART_BYTES
-    return LONGER_BYTES.get(getattr(route, "path", ""), SHORT_BYTES)
+    return LONGER_BYTES.get(path, SHORT_BYTES)
 
 
 async def read(request: Request) -> bytes:

@@ -23,9 +23,9 @@ MAX_FORM_BYTES = 1024**2
 class Form:
     """Feed the body's bytes to `write`, then call `close`.
 
-    `on_data` gets the bytes of the part `file_field` in order, and `filename` is that file's name. `fields` holds the
-    other parts by name; those in `repeatable` may come more than once and are in `lists` instead. A field in `instead`
-    takes the file's place: there must be exactly one of them all.
+    `on_data` gets views of the bytes of the part `file_field` in order, and `filename` is that file's name. `fields`
+    holds the other parts by name; those in `repeatable` may come more than once and are in `lists` instead. A field in
+    `instead` takes the file's place: there must be exactly one of them all.
 
     Methods raise InvalidRequest, FileTooLarge and IncompleteUpload.
     """
@@ -33,7 +33,7 @@ class Form:
     def __init__(
         self,
         content_type: str | None,
-        on_data: Callable[[bytes], object],
+        on_data: Callable[[memoryview], object],
         *,
         field_names: Collection[str],
         max_file_bytes: int,
@@ -141,7 +141,7 @@ class Form:
             self.file_bytes += end - start
             if self.file_bytes > self._max_file_bytes:
                 raise self._too_large()
-            self._on_data(data[start:end])
+            self._on_data(memoryview(data)[start:end])
         else:
             if len(self._text) + end - start > MAX_FIELD_BYTES:
                 raise InvalidRequest(f"{self._name} is too long.", parameter=self._name)

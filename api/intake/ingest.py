@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import hashlib
+import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TypeVar
 
+import anyio
 from anyio import CapacityLimiter, to_thread
 from starlette.requests import Request
 
 from api.bodies.schemas import FILE
 from api.intake import transfer
 from api.intake.form import Form
-from shared.errors import AdapterDisabled, NoAudio
-from shared.storage import MultipartWriter
+from shared.errors import AdapterDisabled, NoAudio, ParleyError
+from shared.storage import Writer
 from shared.telemetry.metrics import UPLOAD_BYTES
 
 T = TypeVar("T")
@@ -42,9 +43,32 @@ async def in_thread(work: Callable[..., T], *arguments: object) -> T:
     return await to_thread.run_sync(partial(work, *arguments), limiter=THREADS)
 
 
+class Departure:
+    """A full piece on its way to the store, while the next one arrives if there is memory for both."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+        self._task: asyncio.Task[None] | None = None
+
+    async def begin(self) -> None:
+        """Send the piece that is full, once the one before has left. Raises what `end` raises."""
+        await self.end()
+        if self._writer.turn():
+            self._task = asyncio.create_task(in_thread(self._writer.send))
+        else:
+            await in_thread(self._writer.flush)
+
+    async def end(self) -> None:
+        """Wait for what is on its way, also when the request is cancelled. Raises StorageUnavailable, StorageFull."""
+        if self._task:
+            task, self._task = self._task, None
+            with anyio.CancelScope(shield=True):
+                await task
+
+
 async def receive(
     request: Request,
-    writer: MultipartWriter,
+    writer: Writer,
     *,
     field_names: Collection[str],
     max_bytes: int,
@@ -62,16 +86,14 @@ async def receive(
     UploadTooSlow when it stalls, AdapterDisabled for a file unless `takes_files`, and StorageUnavailable. Whoever made
     the writer aborts it then.
     """
-    digest = hashlib.sha256()
-    is_part_full = False
+    is_piece_full = False
 
-    def take(data: bytes) -> None:
-        nonlocal is_part_full
+    def take(data: bytes | memoryview) -> None:
+        nonlocal is_piece_full
         if data and not takes_files:
             raise AdapterDisabled("This server does not take uploaded files.")
-        digest.update(data)
         UPLOAD_BYTES.inc(len(data))
-        is_part_full = writer.write(data)
+        is_piece_full = writer.write(data)
 
     form = Form(
         request.headers.get("content-type"),
@@ -84,16 +106,24 @@ async def receive(
     )
     form.check_length(request.headers.get("content-length"))
     take(preamble)
-    async with aclosing(transfer.chunks(request)) as chunks:
-        async for chunk in chunks:
-            form.write(chunk)
-            if is_part_full:
-                await in_thread(writer.flush)  # the body waits meanwhile: parts stay in order, one is in memory
-                is_part_full = False
-    form.close()
+    departure = Departure(writer)
+    try:
+        async with aclosing(transfer.chunks(request)) as chunks:
+            async for chunk in chunks:
+                form.write(chunk)
+                if is_piece_full:
+                    await departure.begin()
+                    is_piece_full = False
+        form.close()
+    except BaseException:
+        with suppress(ParleyError):
+            await departure.end()
+        raise
+    await departure.end()
+    sha256 = ""
     if form.has_file:
         if form.file_bytes == 0:
             raise NoAudio("The file is empty.")
-        await in_thread(writer.close)
+        sha256 = await in_thread(writer.close)
     size = len(preamble) + form.file_bytes
-    return Upload(digest.hexdigest(), size, form.filename, form.fields, form.lists)
+    return Upload(sha256, size, form.filename, form.fields, form.lists)

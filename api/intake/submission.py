@@ -15,19 +15,22 @@ from sqlalchemy.exc import IntegrityError, NoResultFound
 from sqlalchemy.orm import Session
 
 from api.intake.parameters import JobSpec
+from api.postgres.reader import reader
 from shared.callers import quotas
 from shared.config import settings
 from shared.db import session
 from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
 from shared.intake import uploads
-from shared.kernel import erasure, idempotency, job_views, jobs
+from shared.kernel import erasure, fleet, idempotency, job_views, jobs
 from shared.kernel.idempotency import Once
 from shared.kernel.jobs import Outcome
-from shared.kernel.orders import JobOrder, RemoteSource, Source
+from shared.kernel.orders import JobOrder, LiveSource, RemoteSource, Source
+from shared.kernel.submission import new_jobs
+from shared.live import heirs
 from shared.models import Artifact, Job, Stage
 from shared.options import JobNotes, JobOptions, priority_name
 from shared.states import JobState
-from shared.storage import MultipartWriter, Storage
+from shared.storage import Storage, Writer
 from shared.telemetry.logs import get_logger
 from tasks.app import ring
 
@@ -50,6 +53,19 @@ class Order:
     upload_id: uuid.UUID | None = None
 
     @property
+    def job_order(self) -> JobOrder:
+        """As the kernel takes it."""
+        return JobOrder(
+            job_id=self.job_id,
+            owner_id=self.owner_id,
+            source=self.source,
+            options=self.spec.options,
+            priority=self.spec.priority,
+            notes=self.spec.notes,
+            request_id=self.request_id,
+        )
+
+    @property
     def once(self) -> Once | None:
         """The request as one that must not be carried out twice."""
         key, spec = self.idempotency_key, self.spec
@@ -58,13 +74,12 @@ class Order:
         return idempotency.once(self.owner_id, key, self.source, spec.options, spec.priority, spec.notes)
 
 
-def announce(owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
+async def announce(owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
     """Call before the first byte is stored. Raises DatabaseUnavailable."""
-    with session() as work:
-        erasure.announce(work, owner_id, job_id)
+    await reader.first_row(erasure.announcement(owner_id, job_id))
 
 
-def withdraw(job_id: uuid.UUID, writer: MultipartWriter) -> None:
+def withdraw(job_id: uuid.UUID, writer: Writer) -> None:
     """The upload will not be a job: remove what was stored, now or, if storage is away, as soon as it is back."""
     try:
         writer.abort()
@@ -78,11 +93,11 @@ def withdraw(job_id: uuid.UUID, writer: MultipartWriter) -> None:
         log.warning("upload_stays_announced", job_id=str(job_id))  # the sweep finds it when its time is over
 
 
-def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
+def place(order: Order, writer: Writer, storage: Storage) -> Job:
     """Make the stored upload a job and tell the workers. A repeated request is answered with its first job.
 
-    Raises IdempotencyConflict, StorageQuotaExceeded, TooManyDeliveries, Unauthorized for a key that was revoked
-    meanwhile, and DatabaseUnavailable. Then there is no job, or PostgreSQL does not even answer
+    Raises IdempotencyConflict, StorageQuotaExceeded, TooManyDeliveries, ModelNotInstalled, Unauthorized for a key that
+    was revoked meanwhile, and DatabaseUnavailable. Then there is no job, or PostgreSQL does not even answer
     whether there is one: the object stays where it is, the sweep removes it unless the job exists.
     """
     try:
@@ -103,15 +118,15 @@ def place(order: Order, writer: MultipartWriter, storage: Storage) -> Job:
 def place_remote(order: Order) -> Job:
     """Make a recording that is still to be fetched, or was uploaded before, a job and tell the workers.
 
-    A repeated request has its first job. Raises IdempotencyConflict, DatabaseUnavailable, and NotFound when the upload
-    has gone meanwhile.
+    A repeated request has its first job. Raises IdempotencyConflict, ModelNotInstalled, DatabaseUnavailable, and
+    NotFound when the upload has gone meanwhile.
     """
     try:
         job, outcome = _insert(order)
     except _FateUnknown as error:
         with session() as work:
             try:
-                return job_views.get(work, order.owner_id, order.job_id).job  # the sweep rings for it
+                return job_views.owned(work, order.owner_id, order.job_id)  # the sweep rings for it
             except NotFound:
                 raise error from None
     ring(outcome.rings)
@@ -140,22 +155,15 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
         with session() as work:
             if once and (job := idempotency.first(work, once)):
                 return job, Outcome()
+            if not once and not order.upload_id and (whole := new_jobs.submit_whole(work, order.job_order, settings())):
+                is_complete = True
+                return whole
             if order.upload_id:
                 uploads.recording(work, order.owner_id, order.upload_id)  # so that it is not erased meanwhile
             elif isinstance(order.source, Source):
                 erasure.keep(work, order.job_id)
-            result = jobs.submit(
-                work,
-                JobOrder(
-                    job_id=order.job_id,
-                    owner_id=order.owner_id,
-                    source=order.source,
-                    options=order.spec.options,
-                    priority=order.spec.priority,
-                    notes=order.spec.notes,
-                    request_id=order.request_id,
-                ),
-            )
+            result = new_jobs.submit(work, order.job_order)
+            fleet.check_model(work, order.job_id, order.spec.options.model, settings())
             _check_quotas(work, order, *result)
             if once:
                 idempotency.note(work, once, result[0])
@@ -169,22 +177,23 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
 
 def _check_quotas(work: Session, order: Order, job: Job, outcome: Outcome) -> None:
     """With all that the job adds. Raises StorageQuotaExceeded and TooManyDeliveries."""
+    usage = None
     if isinstance(order.source, Source) and not order.upload_id and not outcome.duplicate:
-        quotas.check_stored(work, order.owner_id, settings())
-    _check_deliveries(work, job)
+        usage = quotas.check_stored(work, order.owner_id, settings())
+    _check_deliveries(work, job, usage)
 
 
-def _check_deliveries(work: Session, job: Job) -> None:
-    if job.webhook_url or quotas.has_webhooks(work, job.owner_id):
+def _check_deliveries(work: Session, job: Job, usage: quotas.Usage | None = None) -> None:
+    if job.webhook_url or (usage or quotas.of(work, job.owner_id)).has_webhooks:
         quotas.check_deliveries(work, job.owner_id, settings())
 
 
-def _ask_afterwards(order: Order, writer: MultipartWriter, cause: _FateUnknown) -> tuple[Job, Outcome]:
+def _ask_afterwards(order: Order, writer: Writer, cause: _FateUnknown) -> tuple[Job, Outcome]:
     try:
         with session() as work:
             if not erasure.is_announced(work, order.job_id):
                 # it is a job; the sweep rings for it, and a superfluous object goes when the job is deleted
-                return job_views.get(work, order.owner_id, order.job_id).job, Outcome()
+                return job_views.owned(work, order.owner_id, order.job_id), Outcome()
     except DatabaseUnavailable as error:
         raise error from cause
     withdraw(order.job_id, writer)
@@ -204,7 +213,7 @@ def again(
     """A new job over the recording and options of one that failed or was cancelled. Finished stages are reused.
 
     A repeated request is answered with its first job. Raises NotFound, WrongState unless the old job is in error or
-    cancelled, and IdempotencyConflict.
+    cancelled, ModelNotInstalled, and IdempotencyConflict.
     """
     once = idempotency.once_again(owner_id, idempotency_key, job_id) if idempotency_key else None
     with session() as work:
@@ -218,12 +227,13 @@ def again(
             raise WrongState(
                 f"The task is {old.state}; only a failed or cancelled one can be retried.", status=old.state
             )
-        job, outcome = jobs.submit(
+        source = _recording(work, old)
+        job, outcome = new_jobs.submit(
             work,
             JobOrder(
                 job_id=new_id,
                 owner_id=owner_id,
-                source=_recording(work, old),
+                source=source,
                 options=JobOptions.from_row(old.options),
                 priority=priority_name(old.priority),
                 notes=JobNotes(
@@ -236,17 +246,24 @@ def again(
                 retry_of=job_id,
             ),
         )
+        fleet.check_model(work, new_id, old.options.get("model", "auto"), settings())
+        rings = outcome.rings + (heirs.inherit(work, job_id, new_id) if isinstance(source, LiveSource) else ())
         _check_deliveries(work, job)
         if once:
             idempotency.note(work, once, job)
-    ring(outcome.rings)
+    ring(rings)
     return job
 
 
-def _recording(work: Session, job: Job) -> Source | RemoteSource:
+def _recording(work: Session, job: Job) -> Source | RemoteSource | LiveSource:
     """What a job was made from. The hash of one by URL stays, so that what was fetched is not fetched again."""
     download = work.get_one(Stage, (job.id, "download", 0))
     if job.source_url is not None:
         return RemoteSource(job.source_url, download.hash)
+    if download.artifact_id is None and job.state == JobState.ERROR and heirs.has_chunks(work, job.id):
+        return LiveSource(download.hash)
+    if download.artifact_id is None:
+        message = "The task has no recording: it was cancelled while it was live, or a later task has it."
+        raise WrongState(message, status=job.state)
     stored = work.get_one(Artifact, download.artifact_id)
     return Source(stored.key, stored.hash, stored.bytes, job.filename)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from dataclasses import asdict
 from typing import Annotated
 
@@ -40,8 +41,9 @@ from shared.errors import (
     Unauthorized,
 )
 from shared.intake import open_uploads
-from shared.models import Job, Stage
-from shared.states import TERMINAL, JobState, StageState
+from shared.ledger import counts, folding
+from shared.models import Job
+from shared.states import JobState
 from tasks.app import ring
 
 router = APIRouter(tags=["admin"], responses=responses(Unauthorized, Forbidden, DatabaseUnavailable))
@@ -109,14 +111,9 @@ def revoke_key(key_id: uuid.UUID, caller: DetachedAdminDep, storage: StorageDep)
 @router.get("/admin/queue", response_model=QueueSummary, summary="Waiting, running and failed work")
 def queue(caller: AdminDep, session: SessionDep) -> QueueSummary:
     """Unfinished work of all keys, and the latest failures."""
-    unfinished = [state for state in JobState if state not in TERMINAL]
-    by_status = select(Job.state, func.count()).where(Job.state.in_(unfinished)).group_by(Job.state)
-    by_stage = (
-        select(Stage.name, Stage.state, func.count())
-        .where(Stage.state.in_((StageState.QUEUED, StageState.RUNNING)))
-        .group_by(Stage.name, Stage.state)
-        .order_by(Stage.name, Stage.state)
-    )
+    by_stage: Counter[tuple[str, str]] = Counter()
+    for (name, _, state), count in counts.stages(session).items():
+        by_stage[name, state] += count
     # ids are in the order of submission, so the smallest is the oldest and the index has it
     oldest = select(Job.created_at).where(Job.state == JobState.QUEUED).order_by(Job.id).limit(1).scalar_subquery()
     failures = (
@@ -126,8 +123,8 @@ def queue(caller: AdminDep, session: SessionDep) -> QueueSummary:
         .limit(RECENT_FAILURES)
     )
     return QueueSummary(
-        jobs=dict.fromkeys(unfinished, 0) | dict(session.execute(by_status).tuples().all()),
-        stages=[StageCount(stage=name, state=state, count=n) for name, state, n in session.execute(by_stage)],
+        jobs={str(state): count for state, count in counts.jobs(session).items()},
+        stages=[StageCount(stage=name, state=state, count=n) for (name, state), n in sorted(by_stage.items())],
         oldest_queued_seconds=session.scalar(select(func.extract("epoch", func.now() - oldest))),
         recent_failures=[
             Failure(task_id=job_id, code=code, message=message, finished_at=finished_at)
@@ -138,8 +135,9 @@ def queue(caller: AdminDep, session: SessionDep) -> QueueSummary:
 
 @router.post("/jobs/repair", response_model=Repaired, summary="Repair now")
 def repair_now(caller: DetachedAdminDep, config: SettingsDep, storage: StorageDep) -> Repaired:
-    """Runs the sweep at once, which otherwise runs every few seconds. Safe at any time.
+    """Runs the sweep at once, which otherwise runs every few seconds, and counts the queue anew. Safe at any time.
 
     curl -X POST -H "Authorization: Bearer $ADMIN_KEY" $URL/jobs/repair
     """
-    return Repaired(**asdict(repair.repair(config, storage, ring)))
+    repairs = repair.repair(config, storage, ring)
+    return Repaired(**asdict(repairs), recounted=folding.recount())

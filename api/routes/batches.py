@@ -24,6 +24,7 @@ from api.history.filters import Cursor, Limit
 from api.intake import batch_orders, batch_submission, fields, ingest, transfer
 from api.intake.batch_submission import BatchOrder, Placed
 from shared import db
+from shared.config import link
 from shared.errors import (
     AdapterDisabled,
     BlockedAddress,
@@ -34,6 +35,7 @@ from shared.errors import (
     InvalidRequest,
     InvalidUrl,
     ModelNotAllowed,
+    ModelNotInstalled,
     NotFound,
     Unauthorized,
     WrongState,
@@ -65,6 +67,7 @@ PURGE_S = 10.0
         *transfer.REFUSALS,
         FileTooLarge,
         ModelNotAllowed,
+        ModelNotInstalled,
         InvalidUrl,
         BlockedAddress,
         AdapterDisabled,
@@ -92,7 +95,7 @@ async def submit(
     spec = await ingest.in_thread(batch_orders.parse, body, config)
     order = BatchOrder(uuid7(), caller, spec, request.state.request_id, idempotency_key)
     placed = await ingest.in_thread(batch_submission.place, order, config)
-    headers = {"Location": f"/batches/{placed.batch.id}"}
+    headers = {"Location": link(f"/batches/{placed.batch.id}")}
     if placed.batch.id != order.batch_id:
         headers["Idempotent-Replayed"] = "true"
     return JSONResponse(_accepted(placed).model_dump(mode="json"), 202, headers)
@@ -217,13 +220,13 @@ def _accepted(placed: Placed) -> AcceptedBatch:
         BatchTask(
             task_id=task_id,
             status=JobState.DONE if is_cached else JobState.QUEUED,
-            status_url=f"/status/{task_id}",
-            result_url=f"/result/{task_id}",
+            status_url=link(f"/status/{task_id}"),
+            result_url=link(f"/result/{task_id}"),
         )
         for task_id, is_cached in placed.tasks
     ]
     batch = placed.batch
-    return AcceptedBatch(batch_id=batch.id, total=batch.total, status_url=f"/batches/{batch.id}", tasks=entries)
+    return AcceptedBatch(batch_id=batch.id, total=batch.total, status_url=link(f"/batches/{batch.id}"), tasks=entries)
 
 
 def _status(overview: Overview) -> BatchStatus:
@@ -239,7 +242,7 @@ def _status(overview: Overview) -> BatchStatus:
             "reference": batch.reference,
             "created_at": batch.created_at,
             "finished_at": batch.finished_at,
-            "tasks_url": f"/batches/{batch.id}/tasks",
+            "tasks_url": link(f"/batches/{batch.id}/tasks"),
         }
     )
 
@@ -247,5 +250,5 @@ def _status(overview: Overview) -> BatchStatus:
 def _next_page(response: Response, path: str, limit: int, last: uuid.UUID | None) -> str | None:
     cursor = views.cursor_of(last)
     if cursor:
-        response.headers["Link"] = f'<{path}?{urlencode({"limit": limit, "cursor": cursor})}>; rel="next"'
+        response.headers["Link"] = f'<{link(path)}?{urlencode({"limit": limit, "cursor": cursor})}>; rel="next"'
     return cursor

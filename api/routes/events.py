@@ -32,7 +32,7 @@ Encode = Callable[[str, Any, str | None], str]
 EXAMPLE = """\
 event: status
 data: {"task_id": "019aa5c8-7d3e-7a41-9f0b-5d6c2b8e1f4a", "status": "processing", "progress": 42, \
-"stage_detail": "transcribe 61 %", "error": null}
+"eta_seconds": 31, "queue_position": null, "stage_detail": "transcribe 61 %", "error": null}
 
 id: 1207
 event: segment
@@ -43,7 +43,7 @@ data: {"start": 0.0, "end": 1.0, "text": "Hello there."}
 id: end
 event: status
 data: {"task_id": "019aa5c8-7d3e-7a41-9f0b-5d6c2b8e1f4a", "status": "done", "progress": 100, \
-"stage_detail": null, "error": null}
+"eta_seconds": 0, "queue_position": null, "stage_detail": null, "error": null}
 
 """
 
@@ -72,6 +72,8 @@ async def events(
 ) -> Response:
     """`status` whenever status or progress change, and each `segment` as soon as it is recognised, without a speaker.
 
+    Of a live session there is first a `live` for each of its finals, then a `segment` for each of its transcript.
+
     The stream ends behind a status of `done`, `error` or `cancelled`, or with `deleted`. A stream that broke off is
     resumed with the header `Last-Event-ID`, as browsers do by themselves; no segment comes twice. Segments of what was
     known already, or of a task that ended an hour ago, are in the result only.
@@ -84,7 +86,7 @@ async def events(
         return Response(status_code=204)
     is_ndjson = NDJSON in accept
     return StreamingResponse(
-        _stream(task_id, first, news, _line if is_ndjson else _sse),
+        _stream(task_id, first, news, as_line if is_ndjson else as_sse),
         media_type=NDJSON if is_ndjson else SSE,
         headers={"X-Accel-Buffering": "no"},  # nginx would hold the events back
     )
@@ -109,10 +111,10 @@ async def _stream(
                 yield encode("heartbeat", None, None)
             else:
                 for segment in news.segments:
-                    yield encode("segment", segment.segment, str(segment.id))
+                    yield encode(segment.kind, segment.segment, str(segment.id))
                 if news.standing != standing:
                     standing = news.standing
-                    yield encode("status", _status(task_id, standing), END if standing.has_ended else None)
+                    yield encode("status", status_of(task_id, standing), END if standing.has_ended else None)
             news = await anext(later, None)
     except (GatewayEnds, Unauthorized):
         pass  # a stream that just stops is resumed by its client, who is told then that the key was revoked
@@ -120,24 +122,26 @@ async def _stream(
         yield encode("deleted", {"task_id": str(task_id)}, END)
 
 
-def _status(task_id: uuid.UUID, standing: Standing) -> dict[str, Any]:
+def status_of(task_id: uuid.UUID, standing: Standing) -> dict[str, Any]:
     error = {"code": standing.error_code, "message": standing.error_message} if standing.error_code else None
     return {
         "task_id": str(task_id),
         "status": standing.state,
         "progress": standing.progress,
+        "eta_seconds": standing.eta_seconds,
+        "queue_position": standing.queue_position,
         "stage_detail": standing.stage_detail,
         "error": error,
     }
 
 
-def _sse(event: str, data: Any, event_id: str | None) -> str:
+def as_sse(event: str, data: Any, event_id: str | None) -> str:
     if data is None:
         return f": {event}\n\n"
     head = f"id: {event_id}\n" if event_id else ""
     return f"{head}event: {event}\ndata: {json.dumps(data, ensure_ascii=False)}\n\n"
 
 
-def _line(event: str, data: Any, event_id: str | None) -> str:
+def as_line(event: str, data: Any, event_id: str | None) -> str:
     head = {"event": event, "id": event_id} if event_id else {"event": event}
     return json.dumps({**head, **(data or {})}, ensure_ascii=False) + "\n"

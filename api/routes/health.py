@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 
 import anyio
 import redis
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Response
-from sqlalchemy import func, select, text
+from sqlalchemy import text
 
 from api import VERSION
 from api.bodies.tasks import AsyncHealth, Health, Live, QueueHealth
@@ -17,7 +18,10 @@ from shared import db
 from shared.config import Settings
 from shared.errors import ParleyError, StorageFull
 from shared.kernel.fleet import crews
-from shared.models import Stage
+from shared.ledger import counts
+from shared.live import crowd
+from shared.live.sessions import QUEUE as LIVE_QUEUE
+from shared.stages import STAGES
 from shared.states import StageState
 from shared.storage import Storage
 from shared.telemetry.logs import get_logger
@@ -62,7 +66,8 @@ async def summary(config: SettingsDep, storage: StorageDep) -> Health:
     responses={503: {"model": AsyncHealth, "description": "A queue has no worker"}},
 )
 async def workers(response: Response) -> AsyncHealth:
-    """Workers that take work, deaf ones, and waiting stages per queue."""
+    """Workers that take work, deaf ones, and waiting stages per queue. `live` is among them where a live worker runs or
+    has fallen silent; what waits there are sessions that nobody listens to."""
     results: list[AsyncHealth] = []
     await _checked("database", lambda: results.append(_queues()))
     if not results:
@@ -142,22 +147,22 @@ def _check_workers() -> None:
 
 def _queues() -> AsyncHealth:
     with db.session() as work:
-        serving = crews(work)
-        counts = {
-            (queue, state): count
-            for queue, state, count in work.execute(
-                select(Stage.queue, Stage.state, func.count())
-                .where(Stage.state.in_((StageState.QUEUED, StageState.RUNNING)))
-                .group_by(Stage.queue, Stage.state)
-            )
-        }
+        serving = crews(work, LIVE_QUEUE)
+        stages = counts.stages(work)
+        live = crowd.of(work)
+    totals: Counter[tuple[str, str]] = Counter()
+    for (name, _, state), count in stages.items():
+        if name in STAGES:  # not one of a newer release
+            totals[STAGES[name].queue, state] += count
+    totals[LIVE_QUEUE, StageState.QUEUED], totals[LIVE_QUEUE, StageState.RUNNING] = live.waiting, live.heard
     queues = {
         queue: QueueHealth(
             workers=crew.workers,
             deaf=crew.deaf,
-            queued=counts.get((queue, StageState.QUEUED), 0),
-            running=counts.get((queue, StageState.RUNNING), 0),
+            queued=totals[queue, StageState.QUEUED],
+            running=totals[queue, StageState.RUNNING],
         )
         for queue, crew in serving.items()
+        if queue != LIVE_QUEUE or crew.workers or crew.deaf or live.waiting  # live workers need not be
     }
     return AsyncHealth(status="ok" if all(q.workers for q in queues.values()) else "degraded", queues=queues)

@@ -18,6 +18,7 @@ from api.history import export, search
 from api.history.filters import FILTERS, Cursor, FiltersDep, Limit, only
 from api.history.headlines import headlines
 from api.history.moments import moments
+from shared.config import link
 from shared.errors import DatabaseUnavailable, Forbidden, InvalidRequest, Unauthorized
 
 router = APIRouter(tags=["tasks"])
@@ -53,7 +54,7 @@ def listing(
     if next_cursor:
         query = [(name, value) for name, value in request.query_params.multi_items() if name not in ("limit", "cursor")]
         query += [("limit", str(limit)), ("cursor", next_cursor)]
-        response.headers["Link"] = f'</history?{urlencode(query)}>; rel="next"'
+        response.headers["Link"] = f'<{link("/history")}?{urlencode(query)}>; rel="next"'
     items = [
         views.history_item(job, None if places is None else places.get(job.id, ()), starts.get(job.id, ()))
         for job in jobs

@@ -14,6 +14,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from api.dependencies import SettingsDep
 from api.errors import responses
 from api.gauges import Servers, ServiceGauges
+from api.processes.table import current
 from api.routes.health import check_broker
 from shared.config import settings
 from shared.errors import Unauthorized
@@ -48,4 +49,5 @@ def read(request: Request, config: SettingsDep) -> Response:
 @cache
 def _registry(folder: Path | None) -> CollectorRegistry:
     servers = Servers({"broker": partial(check_broker, settings()), "storage": storage().check})
-    return metrics.registry(folder, ServiceGauges(), servers)
+    table = current()
+    return metrics.registry(folder, ServiceGauges(), servers, pids=table.pids if table else None)

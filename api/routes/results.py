@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
-
+from anyio import to_thread
 from fastapi import APIRouter, Response
 
 from api.bodies.results import Result
-from api.delivery import deliver
-from api.dependencies import DetachedCallerDep, StorageDep, TranscriptViewDep
+from api.delivery import check_is_done, show
+from api.dependencies import PollDep, StorageDep, TranscriptViewDep
 from api.errors import responses
 from api.transcripts.formats import FORMATS
 from shared.errors import (
@@ -47,7 +46,7 @@ router = APIRouter(tags=["tasks"])
         ),
     },
 )
-def result(task_id: uuid.UUID, caller: DetachedCallerDep, storage: StorageDep, view: TranscriptViewDep) -> Response:
+async def result(poll: PollDep, storage: StorageDep, view: TranscriptViewDep) -> Response:
     """A finished task in any format; nothing is computed again.
 
     While the task is not finished this is 409 `not_ready`, with its status in `detail`. For a task that failed it is
@@ -55,4 +54,5 @@ def result(task_id: uuid.UUID, caller: DetachedCallerDep, storage: StorageDep, v
 
         curl -OJ -H "Authorization: Bearer $API_KEY" "$URL/result/$TASK_ID?format=srt"
     """
-    return deliver(caller.id, task_id, storage, view)
+    check_is_done(poll.view.job)
+    return await to_thread.run_sync(show, poll.view.job, storage, view)

@@ -3,18 +3,27 @@
 from __future__ import annotations
 
 import uuid
+from typing import Annotated
 
-from fastapi import APIRouter, Request, Response
+from fastapi import APIRouter, Query, Request, Response
 from uuid_utils.compat import uuid7
 
-from api import deletion, limits
-from api.auth import PresentedKey, identify
+from api import auth, deletion, limits
 from api.bodies import views
 from api.bodies.tasks import Accepted, Receipt, TaskDetail, TaskStatus
-from api.dependencies import CallerDep, DetachedCallerDep, IdempotencyKeyDep, SessionDep, StorageDep, SubmitterDep
+from api.dependencies import (
+    CallerDep,
+    DetachedCallerDep,
+    IdempotencyKeyDep,
+    PollDep,
+    SessionDep,
+    StorageDep,
+    SubmitterDep,
+)
 from api.errors import responses
 from api.intake import submission
-from shared import db
+from api.waiting import until_ended
+from shared.config import settings
 from shared.errors import (
     DatabaseUnavailable,
     Forbidden,
@@ -34,22 +43,51 @@ router = APIRouter(tags=["tasks"])
 USUAL = (Unauthorized, Forbidden, NotFound, DatabaseUnavailable)
 
 
-@router.get("/status/{task_id}", response_model=TaskStatus, summary="Status of a task", responses=responses(*USUAL))
-def status(task_id: uuid.UUID, request: Request, key: PresentedKey) -> TaskStatus:
+@router.get(
+    "/status/{task_id}",
+    response_model=TaskStatus,
+    summary="Status of a task",
+    responses=responses(*USUAL, InvalidRequest),
+)
+async def status(
+    poll: PollDep,
+    wait: Annotated[
+        float, Query(ge=0, allow_inf_nan=False, description="Seconds to wait for the task's end; MAX_WAIT_S at most")
+    ] = 0,
+) -> Response:
     """Progress in percent, the current stage, and the time left once it can be estimated. Polling is cheap.
 
-    curl -H "Authorization: Bearer $API_KEY" $URL/status/$TASK_ID
+    With `wait` the answer comes as soon as the task has ended, or after so many seconds.
+
+        curl -H "Authorization: Bearer $API_KEY" "$URL/status/$TASK_ID?wait=60"
     """
-    # not as dependencies: of all calls the one that is made most takes one thread, once
-    with db.session(is_reading=True) as work:
-        caller = identify(work, request, key, "transcribe")
-        return views.task_status(job_views.get(work, caller.id, task_id))
+    if wait and not poll.view.has_ended:
+        await until_ended(poll.view.job.id, poll.caller.id, min(wait, settings().max_wait_s))
+        poll = await poll.again()
+    return _json(views.task_status(poll.view))
 
 
 @router.get("/tasks/{task_id}", response_model=TaskDetail, summary="Details of a task", responses=responses(*USUAL))
-def detail(task_id: uuid.UUID, caller: CallerDep, session: SessionDep) -> TaskDetail:
+async def detail(poll: PollDep) -> Response:
     """Its status, options, file and stages: everything but the text."""
-    return views.task_detail(job_views.get(session, caller.id, task_id))
+    return _json(views.task_detail(poll.view))
+
+
+async def _status_at_once(request: Request, task_id: uuid.UUID) -> Response:
+    return await status(await auth.poll(request, task_id))
+
+
+async def _detail_at_once(request: Request, task_id: uuid.UUID) -> Response:
+    return await detail(await auth.poll(request, task_id))
+
+
+SHORTCUTS = {"/status": ("/status/{task_id}", _status_at_once), "/tasks": ("/tasks/{task_id}", _detail_at_once)}
+"""The same two calls, without a query, for api/middleware.py."""
+
+
+def _json(body: TaskStatus) -> Response:
+    """As FastAPI writes it, which would check the body once more."""
+    return Response(body.model_dump_json(), media_type="application/json")
 
 
 @router.post(

@@ -23,6 +23,7 @@ from api.intake import assembly, ingest, relay, transfer
 from api.intake.body_limits import json_body
 from shared import db
 from shared.callers.keys import Caller
+from shared.config import link
 from shared.errors import (
     AdapterDisabled,
     ChecksumMismatch,
@@ -44,7 +45,7 @@ from shared.intake.filenames import safe_filename
 from shared.intake.parts import MAX_PARTS, Layout
 from shared.intake.uploads import UploadState
 from shared.models import Upload
-from shared.storage import Storage, public_storage
+from shared.storage import HEAD_BYTES, URL_SECONDS, Storage, public_storage
 
 router = APIRouter(prefix="/uploads", tags=["uploads"])
 
@@ -102,7 +103,7 @@ def begin(
             sha256=body.sha256,
             ttl_s=config.upload_ttl_s,
         )
-    response.headers["Location"] = f"/uploads/{upload_id}"
+    response.headers["Location"] = link(f"/uploads/{upload_id}")
     if upload.state == UploadState.OPEN:
         upload = assembly.opened(caller.id, upload_id, storage)
     return _detail(upload, storage, limit=limit)
@@ -174,11 +175,10 @@ async def put_part(
     if upload.state != UploadState.OPEN or upload.storage_id is None:
         raise WrongState(f"The upload is {upload.state}; it takes no more parts.", status=upload.state)
     size = cut.size(number)
-    url = parts.presigned(storage, upload.key, upload.storage_id, number, size)
     storage.fullness.check()
-    with transfer.reserved(request, relay.HEAD_BYTES):
+    with transfer.reserved(request, HEAD_BYTES):
         try:
-            etag = await relay.put(request, url, size)
+            etag = await relay.put(request, storage, upload.key, upload.storage_id, number, size)
         except ParleyError as error:
             storage.fullness.note(error)
             raise
@@ -233,12 +233,12 @@ def _detail(
     upload: Upload, storage: Storage, *, limit: int, first_part: int = 1, missing: bool = False
 ) -> UploadDetail:
     is_open = upload.state == UploadState.OPEN and upload.storage_id is not None
-    by_number = parts.arrived(storage, upload.key, upload.storage_id) if is_open and upload.storage_id else {}
+    by_number = storage.parts(upload.key, upload.storage_id) if is_open and upload.storage_id else {}
     return upload_views.detail(
         upload,
         by_number,
         public_storage(),
         numbers=upload_views.numbers(upload, by_number, first_part, missing=missing) if is_open else [],
         limit=limit,
-        urls_expire_at=datetime.now(UTC) + timedelta(seconds=parts.URL_SECONDS),
+        urls_expire_at=datetime.now(UTC) + timedelta(seconds=URL_SECONDS),
     )

@@ -23,6 +23,7 @@ from api.transcripts.retiming import retimed
 from api.transcripts.voices import Move, moved, seconds_by_speaker
 from shared.errors import InvalidRequest, NotFound, NotReady, VersionConflict, WrongState
 from shared.kernel import jobs
+from shared.kernel.job_views import JobRow
 from shared.models import Correction, Job
 from shared.search import entries
 from shared.states import JobState
@@ -220,15 +221,15 @@ def _correct_transcript(session: Session, job: Job, transcript: Transcript, corr
     )
 
 
-def check_is_done(job: Job) -> None:
+def check_is_done(job: Job | JobRow) -> None:
     """Raises NotReady when there is no transcript yet to be corrected, WrongState when there will be none."""
-    if job.state in (JobState.QUEUED, JobState.PROCESSING):
+    if job.state in (JobState.LIVE, JobState.QUEUED, JobState.PROCESSING):
         raise NotReady("The transcript is not ready yet.", status=job.state)
     if job.state != JobState.DONE:
         raise WrongState(f"The task is {job.state}: it has no transcript to correct.", status=job.state)
 
 
-def edits_of(session: Session, job: Job, version: int | None = None) -> Edits:
+def edits_of(session: Session, job: Job | JobRow, version: int | None = None) -> Edits:
     """What is different in a version, by default the newest. Raises NotFound for one that is not kept."""
     target = job.version if version is None else version
     if target == 0:
@@ -239,7 +240,7 @@ def edits_of(session: Session, job: Job, version: int | None = None) -> Edits:
     return Edits(row.speakers, {int(number): SegmentEdit(**edit) for number, edit in row.segments.items()})
 
 
-def versions(session: Session, job: Job) -> Iterable[Version]:
+def versions(session: Session, job: JobRow) -> Iterable[Version]:
     """All that are kept, newest first; the last one is the original, 0."""
     keys = select(func.count()).select_from(func.jsonb_object_keys(Correction.segments).alias()).scalar_subquery()
     rows = session.execute(

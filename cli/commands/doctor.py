@@ -26,10 +26,16 @@ COLOURS = {"ok": "green", "note": "yellow", "fail": "red"}
 ADVICE = {
     "database": "Start PostgreSQL, or correct DATABASE_URL of the server.",
     "broker": "Start Valkey or Redis, or correct REDIS_URL of the server. Nothing is lost, tasks wait.",
-    "storage": "Start the S3 server, or correct S3_ENDPOINT_URL and its credentials.",
-    "storage full": "Free space on the disk of the S3 server, or delete tasks; until then no recording is taken.",
+    "storage": "Start the S3 server, or correct S3_ENDPOINT_URL and its keys; or mount the disk of OBJECT_STORE.",
+    "storage full": "Free space on the disk of the recordings, or delete tasks; until then no recording is taken.",
     "workers": "Start workers; tasks wait until one is there. `make run` starts all of them.",
 }
+
+
+LIVE_MODELS = {"model": "live sessions have no text", "final_model": "finals are by the smaller model"}
+"""Fields of `live` in the answer of /models, and what comes of it where the model is not there."""
+
+LIVE_ADVICE = "Start `python -m tasks.live`, or `make run` with LIVE=1; until then live sessions have no text."
 
 
 def add(commands: Commands) -> None:
@@ -95,7 +101,8 @@ def _health(server: Server) -> Iterator[Finding]:
         if queue["workers"]:
             yield Finding(f"queue {name}", "ok", summary)
         else:
-            yield Finding(f"queue {name}", "fail", summary, f"Start a worker with -Q {name}; its tasks wait.")
+            advice = LIVE_ADVICE if name == "live" else f"Start a worker with -Q {name}; its tasks wait."
+            yield Finding(f"queue {name}", "fail", summary, advice)
 
 
 def _key(server: Server, has_key: bool) -> Iterator[Finding]:
@@ -111,10 +118,10 @@ def _key(server: Server, has_key: bool) -> Iterator[Finding]:
         )
         return
     yield Finding("key", "ok", "is valid")
-    yield from _models(offered)
+    yield from of_models(offered)
 
 
-def _models(offered: dict[str, Any]) -> Iterator[Finding]:
+def of_models(offered: dict[str, Any]) -> Iterator[Finding]:
     """What can be asked for. Whether it is installed is unknown where no worker runs, or on an older server."""
     models: list[dict[str, Any]] = offered["models"]
     default = offered["default"]
@@ -138,6 +145,20 @@ def _models(offered: dict[str, Any]) -> Iterator[Finding]:
             f"no worker has those of {', '.join(absent)}; a task with {'it' if len(absent) == 1 else 'them'} fails",
             f"Fetch them for the workers: {fetch} (docs/models.md). Or take them out of the server's WHISPER_MODELS.",
         )
+    live = {field: default if name == "auto" else name for field, name in (offered.get("live") or {}).items()}
+    yield from _live_models(live, [model["id"] for model in models], absent)
+
+
+def _live_models(live: dict[str, str | None], offered: list[str], absent: list[str]) -> Iterator[Finding]:
+    """Those that are set for live text, and are not there."""
+    for field, consequence in LIVE_MODELS.items():
+        name = live.get(field)
+        if not name or (name in offered and name not in absent):
+            continue
+        lack = "no worker has the weights of" if name in offered else "this server does not offer"
+        fetch = f"python -m scripts.download_models --model {name}" if name in offered else "add it to WHISPER_MODELS"
+        variable = f"LIVE_{field.upper()}"
+        yield Finding("live models", "fail", f"{lack} {name}: {consequence}", f"{fetch}, or correct {variable}.")
 
 
 def _show(remote: list[Finding], local: list[Finding]) -> None:

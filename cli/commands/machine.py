@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import platform
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -33,16 +35,40 @@ TOKEN = re.compile(r"hf_[A-Za-z0-9]{30,}")
 """The form of Hugging Face's access tokens."""
 
 
+PROCESSORS = {"x86_64": "x86-64", "aarch64": "ARM64"}
+"""Those that Parley's packages are there for, as platform.machine() names them."""
+
+
 def on_this_machine(folder: Path) -> Iterator[Finding]:
     """Findings, if `folder` is a Parley's, or MODEL_DIR says where its weights are; else none."""
     home = Path(os.environ.get("PARLEY_HOME") or folder / ".parley")
     models = Path(os.environ.get("MODEL_DIR") or folder / "models")
     if not home.is_dir() and not any((models / name).is_dir() for name in ("whisper", "diarization")):
         return
+    yield _platform()
     yield from _weights(models)
     yield from _room({"weights": models, "data": home})
     yield _gpu()
     yield _token()
+
+
+def _platform() -> Finding:
+    """System and processor, and as which numbers recognition computes there."""
+    machine, system = platform.machine(), platform.system()
+    name = f"{system} on {PROCESSORS.get(machine, machine)}"
+    if system == "Linux" and machine.startswith("arm"):
+        return Finding("platform", "fail", f"{name}, of 32 bits", "Install a 64-bit system; Raspberry Pi OS has one.")
+    if system != "Linux" or machine not in PROCESSORS or sys.maxsize < 2**32:
+        advice = "Run it on Linux on x86-64 or ARM64, of 64 bits; on macOS and Windows by Docker (docs/deploy.md)."
+        return Finding("platform", "fail", name, advice)
+    try:
+        import ctranslate2
+    except ImportError:  # this is the command line alone, or its server's packages are elsewhere
+        return Finding("platform", "ok", name)
+    if "int8" in ctranslate2.get_supported_compute_types("cpu"):
+        return Finding("platform", "ok", f"{name}; recognition computes as int8")
+    slow = "recognition computes as float32: CTranslate2 has no int8 for this processor"
+    return Finding("platform", "note", f"{name}; {slow}", "Count on four times the memory for models, and more time.")
 
 
 def _weights(models: Path) -> Iterator[Finding]:

@@ -22,7 +22,7 @@ ASK_EVERY_S = 3.0
 
 ENDED = ("done", "error", "cancelled")
 
-STATES = ("queued", "processing", "cancelling", "done", "error", "cancelled")
+STATES = ("live", "queued", "processing", "cancelling", "done", "error", "cancelled")
 
 
 def add(commands: Commands) -> None:

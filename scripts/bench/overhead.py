@@ -1,150 +1,118 @@
-"""`python -m scripts.bench.overhead`: what Parley costs beside the models (goals P1 and P5).
+"""`python -m scripts.bench.overhead`: from the upload to the transcript / bare faster-whisper (goal P1).
 
-P1  wall time from the upload to the transcript / bare faster-whisper on the same file with the same options, both warm,
-    in turn (A B A B ...), the median of the pairs' ratios. The words of the two are compared as well.
-P5  a job whose audio is converted already and whose models take no time / a bare Celery chain of as many empty tasks on
-    the same broker, again in turn.
+Both are warm and have the same recording, options and threads, and run in turn; the end is told by `/status?wait=`. The
+words of the two are compared as well. The processor time is that of all of the stack's programs, models included.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import os
-import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import jiwer
-import numpy as np
-from celery import Celery, chain
 
 from scripts.bench.client import Client
+from scripts.bench.processor import Meter, programs
+from scripts.bench.ratios import Deadline, Goal, ratios, rounds, row, time_limit
 from scripts.bench.recordings import speech, write_unique
+from scripts.bench.scoring import plain_words
+from scripts.bench.soak.truth import bare_environment
+from scripts.local.apps import API, worker
 from scripts.local.stack import Stack
+from shared.transcript import SAMPLE_RATE
 
-P1_GOALS = {10: 1.25, 60: 1.05, 1800: 1.02}
-P5_GOAL = 3.0
-STEPS = 3  # transcribe, merge, store: what is left of a job when its audio is known
+LIMIT_S = 600
+GOALS = {3: Goal(0.5), 10: Goal(0.7), 60: Goal(1.04), 600: Goal(1.01)}
+"""By seconds of audio. Short recordings can take less than bare faster-whisper, which always pads to 30 s."""
 
+SILENCE_S = 7
+"""The sample call begins with so much; three seconds of it would be no recording to recognise."""
 
-def pairs(count: int, parley: Callable[[int], float], bare: Callable[[int], float]) -> list[tuple[float, float]]:
-    """One warm-up of each, then `count` pairs of seconds."""
-    parley(-1), bare(-1)
-    return [(parley(number), bare(number)) for number in range(count)]
-
-
-def report(name: str, measured: list[tuple[float, float]], goal: float, note: str = "") -> None:
-    ratios = sorted(a / b for a, b in measured)
-    parley, bare = (statistics.median(side) for side in zip(*measured, strict=True))
-    middle = statistics.median(ratios)
-    verdict = "met" if middle <= goal else "MISSED"
-    print(
-        f"{name:<22} {parley:8.3f} s {bare:8.3f} s   {middle:5.2f} ({ratios[0]:.2f}-{ratios[-1]:.2f})"
-        f"   goal {goal:.2f} {verdict}  {note}",
-        flush=True,
-    )
+Hear = Callable[[Path], str]
 
 
-def recognition(lengths: list[int], model: str, count: int, threads: int) -> None:
-    """P1 for each length."""
+def whisper(model: str, threads: int) -> Hear:
+    """faster-whisper alone, with what a task of ours asks for when it names only its language."""
     from faster_whisper import BatchedInferencePipeline, WhisperModel
 
     folder = Path(os.environ.get("MODEL_DIR", "models")) / "whisper" / model
-    bare_model = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=threads)
-    bare_pipeline = BatchedInferencePipeline(bare_model)
-    environ = dict(os.environ) | {"CPU_THREADS": str(threads), "OMP_NUM_THREADS": str(threads)}
-    with tempfile.TemporaryDirectory() as home, Stack(Path(home), environ=environ) as stack:
-        client = Client(stack.url, stack.api_key)
-        for seconds in lengths:
-            samples = speech(seconds)
-            texts: dict[str, str] = {}
+    loaded = WhisperModel(str(folder), device="cpu", compute_type="int8", cpu_threads=threads)
+    pipeline = BatchedInferencePipeline(loaded)
 
-            def parley(number: int, samples: np.ndarray = samples, texts: dict[str, str] = texts) -> float:
-                recording = write_unique(samples, Path(home) / "ours.wav", number % 2**31)
-                begun = time.perf_counter()
-                task_id = client.submit(recording, model=model, language="en")
-                client.wait(task_id)
-                texts["ours"] = client.result(task_id)["full_text"]
-                return time.perf_counter() - begun
+    def hear(recording: Path) -> str:
+        segments, _ = pipeline.transcribe(
+            str(recording), language="en", batch_size=8, word_timestamps=True, beam_size=5
+        )
+        return " ".join(segment.text for segment in segments)
 
-            def bare(number: int, samples: np.ndarray = samples, texts: dict[str, str] = texts) -> float:
-                recording = write_unique(samples, Path(home) / "bare.wav", number % 2**31)
-                begun = time.perf_counter()
-                segments, _ = bare_pipeline.transcribe(
-                    str(recording), language="en", batch_size=8, word_timestamps=True, beam_size=5
-                )
-                texts["bare"] = " ".join(segment.text for segment in segments)
-                return time.perf_counter() - begun
-
-            measured = pairs(count, parley, bare)
-            clean = jiwer.Compose([jiwer.ToLowerCase(), jiwer.RemovePunctuation(), jiwer.RemoveMultipleSpaces()])
-            apart = jiwer.wer(clean(texts["bare"]), clean(texts["ours"]))
-            report(f"P1 {seconds} s {model}", measured, P1_GOALS.get(seconds, 1.25), f"words apart {apart:.1%}")
+    return hear
 
 
-def pipeline(count: int) -> None:
-    """P5."""
-    with tempfile.TemporaryDirectory() as home:
-        environ = dict(os.environ) | {"ENGINE": "sleeper", "SLEEPER_SECONDS": "0"}
-        with Stack(Path(home), environ=environ) as stack:
-            client = Client(stack.url, stack.api_key, poll_s=0.01)
-            recording = write_unique(speech(1), Path(home) / "short.wav", 0)
-            client.wait(client.submit(recording))
-            broker = stack.env["REDIS_URL"]
-            bare_app = Celery("bare", broker=broker, backend=broker)
-            worker = bare_worker(home, broker)
-            try:
+def parley(stack: Stack, model: str) -> Hear:
+    client = Client(stack.url, stack.api_key)
 
-                def parley(number: int) -> float:
-                    begun = time.perf_counter()
-                    client.wait(client.submit(recording, prompt=f"run {number}"))
-                    return time.perf_counter() - begun
+    def hear(recording: Path) -> str:
+        task_id = client.submit(recording, model=model, language="en")
+        client.wait(task_id)
+        return str(client.result(task_id)["full_text"])
 
-                def bare(_: int) -> float:
-                    steps = [bare_app.signature("bare.nothing", queue="bare", immutable=True) for _ in range(STEPS)]
-                    begun = time.perf_counter()
-                    chain(*steps).apply_async().get(timeout=30, interval=0.005)
-                    return time.perf_counter() - begun
-
-                report("P5 empty pipeline", pairs(count, parley, bare), P5_GOAL)
-            finally:
-                worker.terminate()
-                worker.wait(timeout=20)
+    return hear
 
 
-def bare_worker(home: str, broker: str) -> subprocess.Popen[bytes]:
-    """A Celery worker with one task that does nothing, as plain as Celery makes it."""
-    module = Path(home) / "bare.py"
-    module.write_text(
-        "import os\nfrom celery import Celery\n"
-        "app = Celery('bare', broker=os.environ['BROKER'], backend=os.environ['BROKER'])\n"
-        "app.conf.worker_prefetch_multiplier = 1\n"
-        "@app.task(name='bare.nothing')\ndef nothing():\n    return None\n"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-m", "celery", "-A", "bare", "worker", "-Q", "bare", "-c", "2", "-l", "WARNING"],
-        cwd=home,
-        env=dict(os.environ) | {"BROKER": broker, "PYTHONPATH": home},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+def compare(seconds: int, stack: Stack, hears: dict[str, Hear], pairs: int, deadline: Deadline) -> None:
+    """The rows of one length."""
+    samples, numbers, texts = speech(SILENCE_S + seconds)[-seconds * SAMPLE_RATE :], itertools.count(), dict[str, str]()
+    meter = Meter(programs(stack))
+
+    def side(name: str) -> float:
+        # another recording each time, or its answer would be known
+        recording = write_unique(samples, stack.home.path / f"{seconds}.wav", next(numbers))
+
+        def heard() -> float:
+            begun = time.perf_counter()
+            texts[name] = hears[name](recording)
+            return time.perf_counter() - begun
+
+        return meter(heard) if name == "Parley" else heard()
+
+    sides = {name: lambda name=name: side(name) for name in hears}
+    measured = rounds(sides, pairs, deadline)
+    for name, values in measured.items():
+        print(row(f"{seconds} s, {name}, seconds", values, note=str(meter) if name == "Parley" else ""))
+    ours, bare = (" ".join(plain_words(texts[name])) for name in ("Parley", "bare"))
+    note = f"words apart {jiwer.wer(bare, ours):.1%}"
+    found = ratios(measured["Parley"], measured["bare"])
+    print(row(f"P1 {seconds} s, Parley / bare", found, GOALS.get(seconds), note), flush=True)
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--pairs", type=int, default=7, help="pairs per row (default 7)")
-    arguments.add_argument("--lengths", default="10,60", help="seconds of audio (default 10,60; 1800 has a goal too)")
-    arguments.add_argument("--model", default="base", help="Whisper model (default base)")
-    arguments.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both models")
-    options = arguments.parse_args()
-    print(f"{'':<22} {'Parley':>10} {'bare':>10}   ratio (min-max)")
-    pipeline(options.pairs)
-    recognition([int(length) for length in options.lengths.split(",")], options.model, options.pairs, options.threads)
-    print(f"{options.threads} threads, {options.pairs} pairs, medians")
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pairs", type=int, default=7, help="pairs per row (default %(default)s)")
+    parser.add_argument("--lengths", default="3,10,60", help="seconds of audio (default %(default)s; 600 has a goal)")
+    parser.add_argument("--model", default="base", help="Whisper model (default %(default)s)")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both models")
+    parser.add_argument("--limit", type=float, default=LIMIT_S, help="seconds for all of it (default %(default)s)")
+    options = parser.parse_args()
+    # the worker has as many threads as the other side, and no model of diarization lies beside it
+    apps = (API, worker("io", "io,cpu", 2, 1), worker("asr", "asr", 1, options.threads))
+    environ = bare_environment() | {"WHISPER_MODEL": options.model}
+    environ |= {name: os.environ[name] for name in ("MODEL_DIR",) if name in os.environ}
+    for name in ("OMP_NUM_THREADS", "CPU_THREADS"):
+        environ.pop(name, None)
+    with (
+        time_limit(options.limit) as deadline,
+        tempfile.TemporaryDirectory() as home,
+        Stack(Path(home), apps=apps, environ=environ) as stack,
+    ):
+        print(f"{options.model}, int8, {options.threads} threads, at most {options.pairs} pairs")
+        hears = {"Parley": parley(stack, options.model), "bare": whisper(options.model, options.threads)}
+        for length in options.lengths.split(","):
+            compare(int(length), stack, hears, options.pairs, deadline)
 
 
 if __name__ == "__main__":

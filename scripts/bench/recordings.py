@@ -19,11 +19,16 @@ def sample_call() -> Path:
     return Path(spec.submodule_search_locations[0]) / "sample" / "sample.wav"
 
 
+def read(path: Path) -> np.ndarray:
+    """The samples of a 16 kHz mono 16-bit WAV; (samples,) int16."""
+    with wave.open(str(path)) as opened:
+        assert (opened.getframerate(), opened.getnchannels(), opened.getsampwidth()) == (SAMPLE_RATE, 1, 2)
+        return np.frombuffer(opened.readframes(opened.getnframes()), np.int16)
+
+
 def speech(seconds: float) -> np.ndarray:
     """The sample call again and again until `seconds` are full; (samples,) int16 at 16 kHz."""
-    with wave.open(str(sample_call())) as opened:
-        assert (opened.getframerate(), opened.getnchannels(), opened.getsampwidth()) == (SAMPLE_RATE, 1, 2)
-        once = np.frombuffer(opened.readframes(opened.getnframes()), np.int16)
+    once = read(sample_call())
     length = round(seconds * SAMPLE_RATE)
     return np.tile(once, length // len(once) + 1)[:length]
 

@@ -99,7 +99,7 @@ def parley(setup: Setup) -> Iterator[Hear]:
             environ = {**os.environ, "CPU_THREADS": str(setup.threads), "MODEL_DIR": str(setup.model_dir.absolute())}
             started = stack.enter_context(Stack(Path(home), environ=environ))
             url, key = started.url, started.api_key
-        client = Client(url, key, poll_s=0.25)
+        client = Client(url, key)
 
         def hear(path: Path) -> Answer:
             task = client.submit(path, model=setup.model, diarization="true", timestamp_granularity="word")

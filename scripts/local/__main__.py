@@ -12,9 +12,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from scripts.local.apps import APPS, LIVE
 from scripts.local.env_example import env_example
 from scripts.local.home import HomeInUse, PortTaken
-from scripts.local.models import ensure_models
+from scripts.local.models import ensure_live_model, ensure_models, has_live_worker
 from scripts.local.stack import Stack
 from scripts.local.start import (
     DEFAULT_PORT,
@@ -47,9 +48,11 @@ def run() -> int:
         home, port = home_from_environment(), port_from_environment(DEFAULT_PORT)
         preflight(home, port)
         model = ensure_models(os.environ, say)
+        ensure_live_model(os.environ)
         leave = stop_on_signals()
-        stack = Stack(home, port=port, environ=os.environ | {"WHISPER_MODEL": model}, report=say)
-        with console.status("Starting PostgreSQL, Valkey, SeaweedFS, the gateway and the workers"):
+        apps = (*APPS, LIVE) if has_live_worker(os.environ) else APPS
+        stack = Stack(home, port=port, apps=apps, environ=os.environ | {"WHISPER_MODEL": model}, report=say)
+        with console.status("Starting PostgreSQL, Valkey, the gateway and the workers"):
             stack.start()
     except (HomeInUse, PortTaken, StartFailed, ModelUnavailable, ValueError) as error:
         Console(stderr=True, highlight=False).print(Text(f"Parley did not start: {error}"), soft_wrap=True)

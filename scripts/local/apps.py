@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import urllib.error
 import urllib.request
@@ -10,11 +9,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from scripts import recognisers
 from scripts.local.home import LOOPBACK
 from scripts.local.supervisor import Command
+from tasks.engines import memory
 
 ROOT = Path(__file__).resolve().parents[2]
-PROBE_TIMEOUT_S = 2
+PROBE_TIMEOUT_S = 5
 MOST_PROCESSES = 256
 
 
@@ -50,21 +51,25 @@ def worker(name: str, queues: str, concurrency: int | str, threads: int | str) -
     )
 
 
-CORES = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+CARD = Path("/dev/nvidiactl")
 
 
 def shares(environ: Mapping[str, str]) -> dict[str, str]:
     """Processes and threads of the workers of models, by their names in braces: the cores are shared out evenly.
 
+    Two recognisers of one thread do nearly twice as much as one of two: docs/performance.md. A card has one.
+
     Raises ValueError for a number of processes that is none.
     """
+    cores = recognisers.cores()
+    usual = 1 if CARD.exists() else recognisers.processes(cores, memory.free_bytes("cpu"))
     places: dict[str, str] = {}
-    for stage in ("asr", "diarize"):
+    for stage, processes in (("asr", usual), ("diarize", 1)):
         name = f"{stage.upper()}_CONCURRENCY"
-        text = environ.get(name) or "1"
+        text = environ.get(name) or str(processes)
         if not text.isdecimal() or not 1 <= int(text) <= MOST_PROCESSES:
             raise ValueError(f"{name} is a number from 1 to {MOST_PROCESSES}, not {text}")
-        places |= {f"{stage}_concurrency": text, f"{stage}_threads": str(max(1, CORES // int(text)))}
+        places |= {f"{stage}_concurrency": text, f"{stage}_threads": str(max(1, cores // int(text)))}
     return places
 
 
@@ -90,6 +95,16 @@ WORKERS = (
     worker("asr", "asr", concurrency="{asr_concurrency}", threads="{asr_threads}"),
     worker("diarize", "diarize", concurrency="{diarize_concurrency}", threads="{diarize_threads}"),
 )
+LIVE = App(
+    "worker-live",
+    ("tasks.live",),
+    env={
+        "OMP_WAIT_POLICY": "PASSIVE",
+        "KMP_BLOCKTIME": "0",
+        "METRICS_PORT": "{worker-live}",
+        "PROMETHEUS_MULTIPROC_DIR": "{metrics}/worker-live",
+    },
+)
 BEAT = App(
     "beat", ("celery", "-q", "-A", "tasks.app", "beat", "-s", "{schedule}", "--pidfile=", "-l", "INFO"), is_helper=True
 )
@@ -109,7 +124,8 @@ FLOWER = App(
     is_helper=True,
 )
 
-APPS = (API, *WORKERS, BEAT, FLOWER)
+APPS = (API, *WORKERS, FLOWER)
+"""No beat: every worker sweeps by itself (tasks/worker/process.py), and without a worker its rings would wait, too."""
 
 
 def command(app: App, env: Mapping[str, str], places: Mapping[str, str]) -> Command:

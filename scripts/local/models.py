@@ -31,3 +31,18 @@ def ensure_models(environ: Mapping[str, str], report: Callable[[str], None]) -> 
         name = ON_CPU
         ensure(default_model_dir(), [name], diarization=True)
     return name
+
+
+def ensure_live_model(environ: Mapping[str, str]) -> None:
+    """Have LIVE_MODEL and LIVE_FINAL_MODEL as well, where a live worker is to run: it cannot ask the network.
+
+    Raises ModelUnavailable.
+    """
+    names = [environ[variable] for variable in ("LIVE_MODEL", "LIVE_FINAL_MODEL") if environ.get(variable)]
+    if names and has_live_worker(environ):
+        ensure(default_model_dir(), names)
+
+
+def has_live_worker(environ: Mapping[str, str]) -> bool:
+    """Whether `make run` is to start one."""
+    return environ.get("LIVE") == "1"

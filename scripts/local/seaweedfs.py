@@ -18,7 +18,7 @@ from scripts.local.home import LOOPBACK, write_private
 from scripts.local.supervisor import Command
 from scripts.local.tls import make_pair
 
-PROBE_TIMEOUT_S = 2
+PROBE_TIMEOUT_S = 5
 GRPC_SERVERS = ("master", "volume", "filer", "s3", "admin", "worker", "mq", "msg_broker", "msg_agent")
 HTTPS_SERVERS = ("master", "volume", "filer", "admin")
 

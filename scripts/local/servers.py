@@ -20,8 +20,10 @@ from scripts.local.home import LOOPBACK
 from scripts.local.supervisor import Command, StartFailed
 from scripts.local.unprivileged import Unprivileged, unprivileged
 
-PROBE_TIMEOUT_S = 2
-INITDB_TIMEOUT_S = 120
+PROBE_TIMEOUT_S = 5
+"""A machine that is busy starting everything else answers late, and is asked again only after this long."""
+
+INITDB_TIMEOUT_S = 600
 
 
 class Server(Protocol):
@@ -117,7 +119,14 @@ class Postgres:
             lock.unlink()
 
     def command(self) -> Command:
-        options = {"listen_addresses": LOOPBACK, "unix_socket_directories": "", "log_line_prefix": "%m [%p] "}
+        options = {
+            "listen_addresses": LOOPBACK,
+            "unix_socket_directories": "",
+            "log_line_prefix": "%m [%p] ",
+            # four processes less: reads ahead by the backend itself, as before PostgreSQL 18, and nothing is replicated
+            "io_method": "sync",
+            "max_logical_replication_workers": "0",
+        }
         settings = [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         binary = str(postgres_binary("postgres"))
         return Command(
@@ -202,7 +211,7 @@ class Valkey:
         client = redis.Redis.from_url(self.env["REDIS_URL"], socket_timeout=PROBE_TIMEOUT_S)
         try:
             return bool(client.ping())
-        except redis.ConnectionError:  # a BusyLoadingError, while it reads its file, is one
+        except (redis.ConnectionError, redis.TimeoutError):  # a BusyLoadingError, while it reads its file, is the first
             return False
         finally:
             client.close()

@@ -6,7 +6,8 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -17,9 +18,11 @@ from scripts.local.home import LOOPBACK, Home, Secrets, require_free
 from scripts.local.seaweedfs import SeaweedFS
 from scripts.local.servers import Postgres, Server, Valkey
 from scripts.local.supervisor import Command, StartFailed, Supervisor, tail
+from shared.storage.folder import Folder
 
 INNER = ("postgres", "valkey", "s3", "s3-master", "s3-volume", "s3-filer", "s3-admin", "flower")
-MIGRATION_TIMEOUT_S = 300
+MIGRATION_TIMEOUT_S = 3600
+"""Large tables are rewritten for minutes, and a slow machine imports for one."""
 
 
 class Stack:
@@ -28,6 +31,7 @@ class Stack:
     `home` holds everything that outlives a run. `port` is the gateway's; None means any that is free.
     `environ` is the environment to start from: a server whose address is in it (DATABASE_URL, REDIS_URL,
     S3_ENDPOINT_URL) is used as given and not started, and any other setting in it wins over the stack's own.
+    Objects lie in a folder, unless OBJECT_STORE is s3 or they already lie in a SeaweedFS of this home.
     `report` takes one line of text about each thing that went wrong and was put right.
     """
 
@@ -180,6 +184,7 @@ class Stack:
         always = {
             "FLOWER_BASIC_AUTH": f"parley:{self._stored.flower_password}",  # not an argument: `ps` shows those
             processes.MARKER: str(self.home.path),
+            "OBJECT_STORE": str(self._objects or "s3"),
         }
         self.env = defaults | overrides | always
         for server in self._servers:
@@ -187,7 +192,7 @@ class Stack:
 
     def _inner_servers(self) -> Iterable[Server]:
         data, ports, stored = self.home.data, self._ports, self._stored
-        if not self._environ.get("S3_ENDPOINT_URL"):
+        if not self._objects and not self._environ.get("S3_ENDPOINT_URL"):
             yield SeaweedFS(
                 data / "seaweedfs",
                 ports["s3"],
@@ -204,7 +209,20 @@ class Stack:
         if not self._environ.get("DATABASE_URL"):
             yield Postgres(data / "postgres", ports["postgres"], stored.postgres_password)
 
+    @property
+    def _objects(self) -> Path | None:
+        """The folder of objects; None when an S3 server has them."""
+        if choice := self._environ.get("OBJECT_STORE"):
+            return None if choice == "s3" else Path(choice)
+        if self._environ.get("S3_ENDPOINT_URL"):
+            return None
+        folder = self.home.data / "objects"
+        is_older = (self.home.data / "seaweedfs").exists() and not folder.exists()
+        return None if is_older else folder
+
     def _start_servers(self) -> None:
+        if self._objects:
+            Folder(self._objects).ensure_bucket()
         for server in self._servers:
             server.prepare()
             self._keep(server.command())
@@ -213,8 +231,9 @@ class Stack:
             server.provision()
 
     def _migrate(self) -> None:
+        """Raises StartFailed when it fails, or takes longer than MIGRATION_TIMEOUT_S."""
         log = self.home.logs / "migrate.log"
-        with log.open("wb") as out:
+        with log.open("wb") as out, _in_time("the migration of the database"):
             result = subprocess.run(
                 (sys.executable, "-m", "shared.db", "upgrade"),
                 env=self.env,
@@ -253,3 +272,12 @@ class Stack:
     def _keep(self, process: Command) -> None:
         self._commands[process.name] = process
         self._running.start(process)
+
+
+@contextmanager
+def _in_time(what: str) -> Iterator[None]:
+    """Raises StartFailed for a program that had to be ended."""
+    try:
+        yield
+    except subprocess.TimeoutExpired as error:
+        raise StartFailed(f"{what} was not done within {error.timeout:.0f} s") from error

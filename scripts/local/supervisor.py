@@ -50,7 +50,7 @@ class Command:
     cwd: Path
     prefix: tuple[str, ...] = ()
     ready: Callable[[], bool] | None = None
-    ready_timeout_s: float = 60
+    ready_timeout_s: float = 1800  # slow, busy machines import for ten minutes; what is broken dies three times before
     stop_signal: signal.Signals = signal.SIGTERM
     stop_timeout_s: float = 15
 

@@ -18,7 +18,7 @@ from scripts.local.supervisor import StartFailed
 PROBE = "import os, pwd, sys; os.listdir(sys.argv[1]); uid = os.geteuid(); pwd.getpwuid(uid); sys.exit(uid == 0)"
 """What initdb needs: its folder, a user other than root, and a name for that user's number."""
 
-PROBE_TIMEOUT_S = 10
+PROBE_TIMEOUT_S = 60
 ROOT_ALONE = "PostgreSQL does not run as root"
 NAMELESS = "PostgreSQL's initdb needs a user with a name, and /etc/passwd has none for uid {uid}"
 

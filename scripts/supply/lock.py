@@ -7,10 +7,12 @@ that it includes. The lock `worker` fits both builds of torch; what only the bui
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -92,13 +94,27 @@ def resolve(name: str, *, with_cuda: bool) -> list[Entry]:
     """
     python = f"python_version < '3.{int(PYTHONS[-1].split('.')[1]) + 1}'"
     environments = [f"sys_platform == 'linux' and platform_machine == '{machine}' and {python}" for machine in MACHINES]
-    settings = [f"environments = {environments!r}"]
+    text = compiled(
+        INPUTS / f"{name}.txt",
+        "--universal",
+        "--python-version",
+        PYTHONS[0],
+        "--generate-hashes",
+        settings=[f"environments = {environments!r}"],
+        with_cuda=with_cuda,
+    )
+    return [with_cpu_hashes(replace(entry, marker=simple(entry.marker))) for entry in parse(text)]
+
+
+def compiled(file: Path, *options: str | Path, settings: Sequence[str] = (), with_cuda: bool) -> str:
+    """What `uv pip compile` writes for a file of requirements; wheels only.
+
+    Raises SystemExit with uv's message where the pins contradict each other or the index cannot be reached.
+    """
     if not with_cuda:
         version = cpu_version().partition("+")[0]
-        settings.append(
-            f'dependency-metadata = [{{ name = "torch", version = "{version}", '
-            f"requires-dist = {list(TORCH_CPU_NEEDS)!r} }}]"
-        )
+        metadata = f'{{ name = "torch", version = "{version}", requires-dist = {list(TORCH_CPU_NEEDS)!r} }}'
+        settings = [*settings, f"dependency-metadata = [{metadata}]"]
     with tempfile.TemporaryDirectory() as folder:
         project = f'[project]\nname = "lock"\nversion = "0"\nrequires-python = ">={PYTHONS[0]}"\n[tool.uv]\n'
         (Path(folder) / "pyproject.toml").write_text(project + "\n".join(settings) + "\n")
@@ -109,20 +125,27 @@ def resolve(name: str, *, with_cuda: bool) -> list[Entry]:
             "pip",
             "compile",
             "--quiet",
-            "--universal",
-            "--python-version",
-            PYTHONS[0],
+            "--system-certs",  # as pip trusts them
             "--only-binary",
             ":all:",
-            "--generate-hashes",
             "--no-header",
             "--no-annotate",
-            INPUTS / f"{name}.txt",
+            *options,
+            file,
         )
-        uv = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+        uv = subprocess.run(command, cwd=folder, env=with_index(), capture_output=True, text=True, check=False)
     if uv.returncode != 0:
-        sys.exit(f"uv could not resolve requirements/{name}.txt:\n{uv.stderr}")
-    return [with_cpu_hashes(replace(entry, marker=simple(entry.marker))) for entry in parse(uv.stdout)]
+        name = file.relative_to(ROOT) if file.is_relative_to(ROOT) else file
+        sys.exit(f"uv could not resolve {name}:\n{uv.stderr}")
+    return uv.stdout
+
+
+def with_index() -> dict[str, str]:
+    """This process's environment; uv, which does not read pip's settings, has pip's index."""
+    command = (sys.executable, "-m", "pip", "config", "get", "global.index-url")
+    configured = subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()
+    index = os.environ.get("PIP_INDEX_URL") or configured
+    return {**({"UV_DEFAULT_INDEX": index} if index else {}), **os.environ}
 
 
 def parse(text: str) -> list[Entry]:

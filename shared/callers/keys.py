@@ -6,7 +6,8 @@ import hashlib
 import secrets
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 from sqlalchemy import and_, func, select, update
 from sqlalchemy.dialects.postgresql import insert
@@ -14,6 +15,7 @@ from sqlalchemy.orm import Session
 
 from shared.callers.key_strength import weakness
 from shared.callers.limits import Limits
+from shared.db import Query, first_row
 from shared.errors import InvalidRequest, NotFound, Unauthorized
 from shared.models import ApiKey
 
@@ -32,6 +34,20 @@ ENVIRONMENT_LOCK = 0x50524B59
 """Advisory lock of whoever makes the environment's key valid."""
 
 
+COLUMNS = ", ".join(("k.id", "k.name", "k.scopes", *(f"k.{field.name}" for field in fields(Limits))))
+"""Of the table `api_keys k`, as `caller` takes them."""
+
+WIDTH = COLUMNS.count(",") + 1
+
+IS_VALID = "k.digest = %(digest)s AND k.revoked_at IS NULL"
+
+IS_SIGNED_IN = (
+    "k.id = (SELECT owner_id FROM browser_sessions WHERE digest = %(digest)s AND expires_at > now())"
+    " AND k.revoked_at IS NULL"
+)
+"""The same of a key that a session stands for: shared/callers/browser_sessions.py."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caller:
     """Who is asking."""
@@ -40,6 +56,11 @@ class Caller:
     name: str
     scopes: frozenset[str]
     limits: Limits
+
+
+def is_valid(key: str) -> str:
+    """The condition by which a key, or the token of a session, is found under its digest."""
+    return IS_SIGNED_IN if key.startswith("~") else IS_VALID
 
 
 def digest(key: str) -> str:
@@ -114,13 +135,18 @@ def adopt(session: Session) -> None:
 
 def authenticate(session: Session, key: str | None) -> Caller:
     """The caller that holds `key`. Raises Unauthorized."""
-    if key:
-        row = session.scalars(
-            select(ApiKey).where(ApiKey.digest == digest(key), ApiKey.revoked_at.is_(None))
-        ).one_or_none()
-        if row:
-            return Caller(row.id, row.name, frozenset(row.scopes), Limits.of(row))
-    raise Unauthorized("Send a valid API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+    if not key:
+        return caller(None)
+    query = f"SELECT {COLUMNS} FROM api_keys k WHERE {is_valid(key)}"  # noqa: S608 - made of constants
+    return caller(first_row(session, Query(query, {"digest": digest(key)})))
+
+
+def caller(row: Sequence[Any] | None) -> Caller:
+    """The caller whose COLUMNS are the first of a row. Raises Unauthorized when there is none."""
+    if row is None:
+        raise Unauthorized("Send a valid API key as `Authorization: Bearer KEY` or `X-API-Key: KEY`.")
+    key_id, name, scopes, *limits = row[:WIDTH]
+    return Caller(key_id, name, frozenset(scopes), Limits(*limits))
 
 
 def revoked(session: Session, key_ids: Sequence[uuid.UUID]) -> set[uuid.UUID]:

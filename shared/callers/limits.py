@@ -9,18 +9,18 @@ import math
 import time
 import uuid
 from dataclasses import dataclass, fields
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from datetime import UTC, date, datetime, timedelta
 
-from sqlalchemy import Select, func, select
+from sqlalchemy import func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.config import Settings
 from shared.errors import InvalidRequest, QuotaExceeded, ServiceBusy, TooManyQueued
-from shared.models import ApiKey, AudioDay, Job, Stage
+from shared.ledger import counts
+from shared.models import ApiKey, AudioDay, Stage
 from shared.stages import FINAL, profile
-from shared.states import JobState, StageState
+from shared.states import StageState
 
 OBSERVED = timedelta(minutes=5)
 """The throughput that a Retry-After is derived from is that of the last five minutes. When nothing ended in that time,
@@ -31,7 +31,7 @@ LONGEST_ADVICE_S = 3600
 
 
 COUNTED_FOR_S = 1.0
-"""How long a count of the whole queue holds: with 10,000 waiting it takes 2 ms, too much for every submission."""
+"""How long a count of the whole queue holds, which no submission needs anew."""
 
 
 @dataclass(slots=True)
@@ -41,9 +41,13 @@ class _Queue:
     count: int = 0
     counted_at: float = -COUNTED_FOR_S
 
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.counted_at < COUNTED_FOR_S
+
     def has_room(self, session: Session, most: int, count: int) -> bool:
-        if time.monotonic() - self.counted_at >= COUNTED_FOR_S:
-            self.count = session.scalar(_at_most(select(Job.id), most)) or 0
+        if not self.is_fresh:
+            self.count = counts.waiting(session)
             self.counted_at = time.monotonic()
         return self.count + count <= most
 
@@ -77,6 +81,12 @@ class Limits:
         return int(getattr(config, name) if override is None else override)
 
 
+def is_roomy(limits: Limits, config: Settings) -> bool:
+    """Whether a key without limits of this kind may submit a task, as far as this process has counted just now."""
+    has_limits = limits.value("max_queued", config) or limits.value("minutes_per_day", config)
+    return not has_limits and _queue.is_fresh and _queue.count < config.max_queued_tasks
+
+
 def check_room(session: Session, owner_id: uuid.UUID, limits: Limits, config: Settings, count: int = 1) -> None:
     """Whether this key may submit so many more tasks now.
 
@@ -87,7 +97,7 @@ def check_room(session: Session, owner_id: uuid.UUID, limits: Limits, config: Se
     if most := limits.value("max_queued", config):
         if count > most:
             raise InvalidRequest(f"This API key may have {most} tasks waiting, not {count}.", max_queued=most)
-        waiting = session.scalar(_at_most(select(Job.id).where(Job.owner_id == owner_id), most)) or 0
+        waiting = counts.waiting(session, owner_id)
         if waiting + count > most:
             raise TooManyQueued(
                 f"This API key has {waiting} tasks waiting and may have {most}.",
@@ -102,7 +112,7 @@ def check_room(session: Session, owner_id: uuid.UUID, limits: Limits, config: Se
 
 def note_audio(session: Session, owner_id: uuid.UUID, seconds: float) -> None:
     """Count audio towards today. Call late in a transaction: the day's row of the key stays locked until its end."""
-    statement = insert(AudioDay).values(owner_id=owner_id, day=_today(), seconds=seconds)
+    statement = insert(AudioDay).values(owner_id=owner_id, day=today(), seconds=seconds)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=["owner_id", "day"], set_={"seconds": AudioDay.seconds + statement.excluded.seconds}
@@ -110,16 +120,12 @@ def note_audio(session: Session, owner_id: uuid.UUID, seconds: float) -> None:
     )
 
 
-def _at_most(jobs: Select[Any], limit: int) -> Select[Any]:
-    """How many of these jobs wait for a worker; counting stops at the limit."""
-    return select(func.count()).select_from(jobs.where(Job.state == JobState.QUEUED).limit(limit).subquery())
+def _used_s(session: Session, owner_id: uuid.UUID) -> float:
+    return session.scalar(select(AudioDay.seconds).where(AudioDay.owner_id == owner_id, AudioDay.day == today())) or 0
 
 
 def _check_day(session: Session, owner_id: uuid.UUID, minutes: int) -> None:
-    used_s = (
-        session.scalar(select(AudioDay.seconds).where(AudioDay.owner_id == owner_id, AudioDay.day == _today())) or 0
-    )
-    if used_s < minutes * 60:
+    if _used_s(session, owner_id) < minutes * 60:
         return
     now = datetime.now(UTC)
     resets_at = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
@@ -131,7 +137,8 @@ def _check_day(session: Session, owner_id: uuid.UUID, minutes: int) -> None:
     )
 
 
-def _today() -> Any:
+def today() -> date:
+    """The day whose minutes are counted now."""
     return datetime.now(UTC).date()
 
 

@@ -8,15 +8,19 @@ is free in the same moment, as it is counted and not booked.
 from __future__ import annotations
 
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
-from sqlalchemy import delete, func, literal, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from shared.callers import keys
 from shared.callers.limits import Limits
 from shared.config import Settings
+from shared.db import Query, first_row
 from shared.errors import (
     RateLimited,
     StorageQuotaExceeded,
@@ -25,22 +29,19 @@ from shared.errors import (
     Unauthorized,
 )
 from shared.models import (
-    ApiKey,
     Job,
     KeyStorage,
     StorageChange,
-    Upload,
-    WebhookDelivery,
     WebhookEndpoint,
     WebhookTestMinute,
 )
 from shared.states import TERMINAL, JobState
 
+# ruff: noqa: S608 - the texts are made of names in this package; values are parameters
 LOCKS = 7_275_542
 """Advisory locks of keys; any constant that nothing else has."""
 
 FOLDED_AT_ONCE = 10_000
-UNFINISHED = ("pending", "sending")
 LIVE = [state for state in JobState if state not in TERMINAL]
 
 RETRY_AFTER_S = 60
@@ -55,28 +56,101 @@ class Quota:
     limit: int
 
 
-def lock(session: Session, owner_id: uuid.UUID) -> Limits:
-    """Wait until nobody else counts for this key; holds until the transaction ends. Gives the limits that hold now.
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a key uses of its quotas: open uploads and their bytes, bytes in storage, webhooks that wait.
+
+    has_webhooks : whether it has an endpoint that is told of its tasks
+    """
+
+    open_uploads: int
+    announced_bytes: int
+    stored_bytes: int
+    waiting_deliveries: int
+    has_webhooks: bool
+
+
+_OPEN_UPLOADS = "FROM uploads WHERE owner_id = k.id AND state <> 'complete' AND expires_at > now()"
+_ANNOUNCED = f"(SELECT coalesce(sum(bytes), 0)::bigint {_OPEN_UPLOADS})"
+_STORED = """
+    coalesce((SELECT bytes FROM key_storage WHERE owner_id = k.id), 0)
+        + coalesce((SELECT sum(bytes)::bigint FROM storage_changes WHERE owner_id = k.id), 0)
+        + coalesce((SELECT sum(bytes)::bigint FROM live_sessions WHERE owner_id = k.id AND has_chunks), 0)
+"""
+_LISTENS = "EXISTS (SELECT FROM webhook_endpoints WHERE owner_id = k.id AND disabled_at IS NULL)"
+COLUMNS = f"""
+    (SELECT count(*) {_OPEN_UPLOADS}),
+    {_ANNOUNCED}, {_STORED},
+    (SELECT count(*) FROM webhook_deliveries WHERE owner_id = k.id AND state IN ('pending', 'sending')),
+    {_LISTENS}
+"""
+"""Of the table `api_keys k`, as `Usage` takes them. In one statement, as the sweep moves bytes between two tables.
+Those of live sessions are in PostgreSQL until they are a recording."""
+
+LEEWAY_BYTES = 4 * 1024**3
+FAR_BYTES = LEEWAY_BYTES // 128
+"""What a key that IS_FAR may add without a lock, and how much each time: 128 such statements may be at work at once."""
+
+IS_FAR = f"""
+    NOT {_LISTENS} AND (
+        coalesce(k.max_stored_bytes, :max_stored_bytes) = 0
+        OR {_STORED} + {_ANNOUNCED} + {LEEWAY_BYTES} <= coalesce(k.max_stored_bytes, :max_stored_bytes)
+    )
+"""
+"""Of the table `api_keys k`: so far from its limits that FAR_BYTES more need no lock, and nobody is to be told. A large
+upload that is counted in this very moment may pass the limit by what such statements add. `limits_of` has parameters.
+"""
+
+
+def limits_of(config: Settings) -> dict[str, int]:
+    """The parameters of IS_FAR."""
+    return {"max_stored_bytes": config.max_stored_bytes}
+
+
+def of_key(key: str) -> Query:
+    """The key, as `keys.caller` takes it, and behind its columns its usage. No row when it is not valid."""
+    return Query(
+        f"SELECT {keys.COLUMNS}, {COLUMNS} FROM api_keys k WHERE {keys.is_valid(key)}", {"digest": keys.digest(key)}
+    )
+
+
+def of_owner(owner_id: uuid.UUID) -> Query:
+    """The same of a key that is known by its id."""
+    query = f"SELECT {keys.COLUMNS}, {COLUMNS} FROM api_keys k WHERE k.id = %(id)s AND k.revoked_at IS NULL"
+    return Query(query, {"id": owner_id})
+
+
+def usage(row: Sequence[Any] | None) -> Usage:
+    """What a row of `of_key` or `of_owner` says of the usage. Raises Unauthorized when there is none."""
+    if row is None:
+        raise Unauthorized("The API key has been revoked.")
+    return Usage(*row[keys.WIDTH :])
+
+
+def of(session: Session, owner_id: uuid.UUID) -> Usage:
+    """What this key uses now. Raises Unauthorized when it was revoked."""
+    return usage(first_row(session, of_owner(owner_id)))
+
+
+def lock(session: Session, owner_id: uuid.UUID) -> tuple[Limits, Usage]:
+    """Wait until nobody else counts for this key; holds until the transaction ends. Gives what holds now.
 
     Raises Unauthorized when the key has been revoked since it was looked at.
     """
     session.execute(select(func.pg_advisory_xact_lock(LOCKS, func.hashtext(str(owner_id)))))
-    row = session.scalars(
-        select(ApiKey).where(ApiKey.id == owner_id).execution_options(populate_existing=True)
-    ).one_or_none()
-    if row is None or row.revoked_at is not None:
-        raise Unauthorized("The API key has been revoked.")
-    return Limits.of(row)
+    row = first_row(session, of_owner(owner_id))
+    now = usage(row)
+    return keys.caller(row).limits, now
 
 
 def used(session: Session, owner_id: uuid.UUID, limits: Limits, config: Settings) -> dict[str, Quota]:
     """Everything that a key has quotas of, by the names of the limits."""
-    count, announced = _announced(session, owner_id)
+    now = of(session, owner_id)
     counts = {
-        "max_open_uploads": count,
-        "max_announced_bytes": announced,
-        "max_stored_bytes": _stored(session, owner_id),
-        "max_waiting_deliveries": _waiting(session, owner_id),
+        "max_open_uploads": now.open_uploads,
+        "max_announced_bytes": now.announced_bytes,
+        "max_stored_bytes": now.stored_bytes,
+        "max_waiting_deliveries": now.waiting_deliveries,
         "webhook_tests_per_minute": _tests(session, owner_id),
     }
     return {name: Quota(number, limits.value(name, config)) for name, number in counts.items()}
@@ -87,36 +161,36 @@ def check_uploads(session: Session, owner_id: uuid.UUID, config: Settings) -> No
 
     Raises TooManyUploads, StorageQuotaExceeded and Unauthorized.
     """
-    limits = lock(session, owner_id)
-    count, announced = _announced(session, owner_id)
-    if (most := limits.value("max_open_uploads", config)) and count > most:
+    limits, now = lock(session, owner_id)
+    if (most := limits.value("max_open_uploads", config)) and now.open_uploads > most:
         raise TooManyUploads(
-            f"This API key has {count - 1} open uploads and may have {most}: complete or abort one first.",
+            f"This API key has {now.open_uploads - 1} open uploads and may have {most}: complete or abort one first.",
             max_open_uploads=most,
             retry_after_s=RETRY_AFTER_S,
         )
-    if (most := limits.value("max_announced_bytes", config)) and announced > most:
+    if (most := limits.value("max_announced_bytes", config)) and now.announced_bytes > most:
         raise StorageQuotaExceeded(
-            f"With this one the open uploads of this API key would have {announced} bytes; they may have {most}.",
+            f"With this one the open uploads of this API key would have {now.announced_bytes} bytes; "
+            f"they may have {most}.",
             max_announced_bytes=most,
         )
-    _check_stored(session, owner_id, limits, config, announced)
+    _check_stored(limits, now, config)
 
 
-def check_stored(session: Session, owner_id: uuid.UUID, config: Settings) -> None:
+def check_stored(session: Session, owner_id: uuid.UUID, config: Settings) -> Usage:
     """Call when a recording has been added. Raises StorageQuotaExceeded and Unauthorized."""
-    limits = lock(session, owner_id)
-    _check_stored(session, owner_id, limits, config, _announced(session, owner_id)[1])
+    limits, now = lock(session, owner_id)
+    _check_stored(limits, now, config)
+    return now
 
 
-def check_door(session: Session, owner_id: uuid.UUID, limits: Limits, config: Settings, size: int) -> None:
+def check_door(now: Usage, limits: Limits, config: Settings, size: int) -> None:
     """Whether a key that is about to send so many bytes has room for them now, and for what it will be told.
 
     Raises StorageQuotaExceeded and TooManyDeliveries. It is but a look: what is added is checked when it is.
     """
-    if limits.value("max_stored_bytes", config):
-        _check_stored(session, owner_id, limits, config, _announced(session, owner_id)[1] + size)
-    if (most := limits.value("max_waiting_deliveries", config)) and _waiting(session, owner_id) >= most:
+    _check_stored(limits, now, config, size)
+    if (most := limits.value("max_waiting_deliveries", config)) and now.waiting_deliveries >= most:
         raise _too_many_deliveries(most)
 
 
@@ -125,22 +199,19 @@ def check_deliveries(session: Session, owner_id: uuid.UUID, config: Settings) ->
 
     Raises TooManyDeliveries and Unauthorized.
     """
-    limits = lock(session, owner_id)
+    limits, now = lock(session, owner_id)
     if most := limits.value("max_waiting_deliveries", config):
         listening = (WebhookEndpoint.owner_id == owner_id, WebhookEndpoint.disabled_at.is_(None))
         endpoints = session.scalar(select(func.count()).where(*listening)) or 0
         live = select(func.count(), func.count(Job.webhook_url)).where(Job.owner_id == owner_id, Job.state.in_(LIVE))
         tasks, named = session.execute(live).one()
-        if _waiting(session, owner_id) + tasks * endpoints + named > most:
+        if now.waiting_deliveries + tasks * endpoints + named > most:
             raise _too_many_deliveries(most)
 
 
 def has_webhooks(session: Session, owner_id: uuid.UUID) -> bool:
     """Whether a key has an endpoint that is told of its tasks."""
-    endpoints = select(WebhookEndpoint.id).where(
-        WebhookEndpoint.owner_id == owner_id, WebhookEndpoint.disabled_at.is_(None)
-    )
-    return session.scalar(endpoints.limit(1)) is not None
+    return of(session, owner_id).has_webhooks
 
 
 def spend_test(session: Session, owner_id: uuid.UUID, limits: Limits, config: Settings) -> None:
@@ -186,36 +257,14 @@ def sweep(session: Session) -> None:
     session.execute(delete(WebhookTestMinute).where(WebhookTestMinute.minute < func.now() - timedelta(hours=1)))
 
 
-def _check_stored(session: Session, owner_id: uuid.UUID, limits: Limits, config: Settings, more: int) -> None:
+def _check_stored(limits: Limits, now: Usage, config: Settings, more: int = 0) -> None:
     most = limits.value("max_stored_bytes", config)
-    if most and (total := _stored(session, owner_id) + more) > most:
+    if most and (total := now.stored_bytes + now.announced_bytes + more) > most:
         raise StorageQuotaExceeded(
             f"This API key would have {total} bytes in storage, with those announced, and may have {most}: "
             "delete tasks or uploads first.",
             max_stored_bytes=most,
         )
-
-
-def _stored(session: Session, owner_id: uuid.UUID) -> int:
-    """In one statement, as the sweep moves bytes from one table to the other."""
-    summed = select(KeyStorage.bytes).where(KeyStorage.owner_id == owner_id).scalar_subquery()
-    changed = select(func.sum(StorageChange.bytes)).where(StorageChange.owner_id == owner_id).scalar_subquery()
-    total = session.scalar(select(func.coalesce(summed, literal(0)) + func.coalesce(changed, literal(0))))
-    return int(total or 0)
-
-
-def _announced(session: Session, owner_id: uuid.UUID) -> tuple[int, int]:
-    """Open uploads, and their bytes."""
-    conditions = (Upload.owner_id == owner_id, Upload.state != "complete", Upload.expires_at > func.now())
-    count, total = session.execute(
-        select(func.count(), func.coalesce(func.sum(Upload.bytes), 0)).where(*conditions)
-    ).one()
-    return count, int(total)
-
-
-def _waiting(session: Session, owner_id: uuid.UUID) -> int:
-    conditions = (WebhookDelivery.owner_id == owner_id, WebhookDelivery.state.in_(UNFINISHED))
-    return session.scalar(select(func.count()).where(*conditions)) or 0
 
 
 def _tests(session: Session, owner_id: uuid.UUID) -> int:

@@ -26,8 +26,9 @@ from shared.callers import quotas
 from shared.config import settings
 from shared.errors import NotFound, ParleyError, WrongState
 from shared.intake.parts import Layout
-from shared.kernel import erasure, jobs
+from shared.kernel import erasure
 from shared.kernel.orders import Source
+from shared.kernel.submission import new_jobs
 from shared.models import Artifact, Upload
 from shared.storage import upload_key
 
@@ -88,7 +89,7 @@ def begin_whole(
 
     Raises StorageQuotaExceeded and Unauthorized, too.
     """
-    stored = jobs.stored(session, owner_id, source)
+    stored = new_jobs.stored(session, owner_id, source)
     upload = Upload(
         id=upload_id,
         owner_id=owner_id,
@@ -219,7 +220,7 @@ def finish(session: Session, upload: Upload, sha256: str, ttl_s: float) -> tuple
         return row, False
     if row.storage_id != upload.storage_id:
         raise NotFound("The upload was opened again meanwhile.")
-    stored = jobs.stored(session, row.owner_id, Source(row.key, sha256, row.bytes, row.filename))
+    stored = new_jobs.stored(session, row.owner_id, Source(row.key, sha256, row.bytes, row.filename))
     row.state, row.artifact_id, row.sha256 = UploadState.COMPLETE, stored.id, sha256
     row.storage_id = row.checking_until = row.error_code = row.error_message = None
     row.completed_at, row.expires_at = func.now(), func.now() + timedelta(seconds=ttl_s)

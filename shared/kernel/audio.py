@@ -3,6 +3,9 @@
 The recording stays, and so does what is known about the audio (its length, its parts), under the stage EXPIRED: a task
 that needs none of its samples is made as if nothing had happened, and one that needs them converts once more and puts
 them back into the same row. Audio of a task that is not finished is in use and stays.
+
+The copy that people listen to, which convert makes beside it, is a row of its own that belongs to that one: it stays as
+long as a task refers to the audio, which may have expired.
 """
 
 from __future__ import annotations
@@ -11,17 +14,23 @@ import uuid
 from datetime import timedelta
 
 from sqlalchemy import exists, func, select, update
+from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
+from shared.claims import Copy
 from shared.db import session
 from shared.errors import StorageUnavailable
 from shared.models import Artifact, Erasure, Job, Stage
+from shared.stages import SOURCE
 from shared.states import TERMINAL, JobState
 from shared.storage import Storage
 
 AUDIO, EXPIRED = "convert", "expired"
 """Stages of an artifact with its object, and without. A release that does not know the second converts once more."""
+
+COPY = "listen"
+"""Stage of an artifact that is the copy for listening. No job has such a stage."""
 
 LIVE = [state for state in JobState if state not in TERMINAL]
 BATCH = 100
@@ -57,6 +66,26 @@ def revived(work: Session, owner_id: uuid.UUID, stage: str, hash: str, key: str,
     row.stage, row.key, row.bytes, row.used_at = AUDIO, key, size, func.now()
     work.flush()
     return row
+
+
+def keep_copy(work: Session, audio: Artifact, hash: str, copy: Copy) -> bool:
+    """Publish the copy of this audio; False when there is one already. The audio's row is locked."""
+    fields = {"owner_id": audio.owner_id, "parent_id": audio.id, "stage": COPY, "hash": hash}
+    statement = insert(Artifact).values(key=copy.key, bytes=copy.bytes, meta=copy.meta, **fields)
+    unless_there = statement.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"])
+    return work.scalar(unless_there.returning(Artifact.id)) is not None
+
+
+def copy_of(work: Session, job_id: uuid.UUID) -> Artifact | None:
+    """The copy of a task's recording; None before it is converted, or when an earlier release has done that."""
+    audio = select(Stage.artifact_id).where(Stage.job_id == job_id, Stage.name == AUDIO)
+    return work.scalars(select(Artifact).where(Artifact.parent_id.in_(audio), Artifact.stage == COPY)).one_or_none()
+
+
+def recording_of(work: Session, job_id: uuid.UUID) -> Artifact | None:
+    """A task's recording as it was sent; None until it is there."""
+    recording = select(Stage.artifact_id).where(Stage.job_id == job_id, Stage.name == SOURCE)
+    return work.scalars(select(Artifact).where(Artifact.id.in_(recording))).one_or_none()
 
 
 def _mark(work: Session, artifact_id: uuid.UUID) -> None:

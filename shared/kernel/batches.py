@@ -1,24 +1,26 @@
 """Batches: many tasks that were submitted at once, seen as one.
 
-A batch holds no state of its own but its end, which belongs to the transaction that ends its last task. Everything
-else is counted from the tasks. One that was deleted counts as over; with the last task of a finished batch, the batch
-goes as well.
+A batch holds no state of its own but its end, which belongs to the transaction that ends its last task. Its tasks are
+counted by the ledger. One that was deleted counts as over; with the last task of a finished batch, the batch goes as
+well.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import ARRAY, TextClause, Uuid, bindparam, delete, func, select, text
 from sqlalchemy.orm import Session, defer
 
 from shared.errors import NotFound
 from shared.kernel.job_views import percent
+from shared.ledger import counts
+from shared.ledger.counts import UNFINISHED, BatchPart
 from shared.models import Batch, Job, Stage
 from shared.rings import Ring
 from shared.states import TERMINAL, JobState
@@ -51,7 +53,8 @@ def settle(session: Session, batch_id: uuid.UUID | None) -> tuple[Ring, ...]:
     batch = _lock(session, batch_id) if batch_id else None
     if batch is None or batch.finished_at is not None:
         return ()
-    unfinished = select(Job.id).where(Job.batch_id == batch_id, Job.state.not_in(TERMINAL)).limit(1)
+    # not "outside of TERMINAL", for which every finished task of the batch would be looked at
+    unfinished = select(Job.id).where(Job.batch_id == batch_id, Job.state.in_(UNFINISHED)).limit(1)
     if session.scalar(unfinished) is not None:
         return ()
     batch.finished_at = func.now()
@@ -120,7 +123,7 @@ def tasks(
 def unfinished_ids(session: Session, batch_id: uuid.UUID) -> Sequence[uuid.UUID]:
     """Tasks that have not ended."""
     return session.scalars(
-        select(Job.id).where(Job.batch_id == batch_id, Job.state.not_in(TERMINAL)).order_by(Job.id)
+        select(Job.id).where(Job.batch_id == batch_id, Job.state.in_(UNFINISHED)).order_by(Job.id)
     ).all()
 
 
@@ -130,26 +133,12 @@ def all_ids(session: Session, batch_id: uuid.UUID) -> Sequence[uuid.UUID]:
 
 
 def overviews(session: Session, batches: Sequence[Batch]) -> list[Overview]:
-    """How far each of the batches is, in three queries for all of them."""
+    """How far each of the batches is, in three queries for all of them, whatever their size."""
     ids = [batch.id for batch in batches]
-    counts: dict[uuid.UUID | None, dict[JobState, int]] = defaultdict(dict)
-    worked: dict[uuid.UUID | None, int] = defaultdict(int)
-    begun: dict[uuid.UUID | None, datetime] = {}
-    grouped = (
-        select(Job.batch_id, Job.state, func.count(), func.count(Job.started_at), func.min(Job.started_at))
-        .where(Job.batch_id.in_(ids))
-        .group_by(Job.batch_id, Job.state)
-    )
-    for batch_id, state, count, started, first in session.execute(grouped).all():
-        counts[batch_id][JobState(state)] = count
-        worked[batch_id] += started if state in TERMINAL else 0
-        if first:
-            begun[batch_id] = min(first, begun.get(batch_id, first))
+    parts = counts.batches(session, ids)
+    begun: dict[uuid.UUID, datetime] = dict(session.execute(_BEGUN, {"ids": ids}).all())
     running = _running(session, ids)
-    return [
-        _overview(batch, counts[batch.id], running[batch.id], worked[batch.id], begun.get(batch.id))
-        for batch in batches
-    ]
+    return [_overview(batch, parts[batch.id], running[batch.id], begun.get(batch.id)) for batch in batches]
 
 
 def _running(session: Session, ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID | None, float]:
@@ -176,12 +165,15 @@ class _StageProgress:
     progress: float
 
 
-def _overview(
-    batch: Batch, counts: Mapping[JobState, int], running: float, worked: int, begun: datetime | None
-) -> Overview:
-    """`worked` counts the ended tasks that a worker had begun; the others took no time."""
-    there = sum(counts.values())
-    ended = sum(count for state, count in counts.items() if state in TERMINAL)
+def _overview(batch: Batch, parts: Sequence[BatchPart], running: float, begun: datetime | None) -> Overview:
+    """`running` is the completed fraction of the running tasks; the first of all was `begun` at that time."""
+    by_state = Counter[JobState]()
+    for part in parts:
+        by_state[part.state] += part.count
+    ended = sum(part.count for part in parts if part.state in TERMINAL)
+    # those that ended and no worker had begun took no time
+    worked = sum(part.count for part in parts if part.state in TERMINAL and part.has_begun)
+    there = by_state.total()
     deleted = batch.total - there
     is_over = batch.finished_at is not None
     share = (ended + deleted + running) / batch.total
@@ -193,8 +185,22 @@ def _overview(
     return Overview(
         batch=batch,
         status="done" if is_over else "processing" if has_begun else "queued",
-        counts={state: counts.get(state, 0) for state in JobState},
+        counts={state: by_state[state] for state in JobState},
         deleted=deleted,
         progress=100 if is_over else min(99, int(100 * share)),
         eta_seconds=eta,
     )
+
+
+# from the first entry of a state in the index to the next: MIN would read all tasks of the batch
+_STATES = ", ".join(f"('{state}')" for state in JobState)
+_BEGUN: TextClause = text(f"""
+    SELECT batch_id, min(started_at)
+    FROM unnest(:ids) AS wanted(batch_id) CROSS JOIN (VALUES {_STATES}) AS states(state)
+    CROSS JOIN LATERAL (
+        SELECT started_at FROM jobs
+        WHERE jobs.batch_id = wanted.batch_id AND jobs.state = states.state AND started_at IS NOT NULL
+        ORDER BY started_at LIMIT 1
+    ) AS firsts
+    GROUP BY batch_id
+""").bindparams(bindparam("ids", type_=ARRAY(Uuid)))  # noqa: S608 - made of constants

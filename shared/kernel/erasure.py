@@ -17,16 +17,20 @@ from datetime import timedelta
 from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
+from shared.db import Query, first_row
 from shared.errors import IncompleteUpload, NotFound
-from shared.kernel import batches
+from shared.kernel import batches, news
 from shared.kernel.audio import EXPIRED
 from shared.kernel.jobs import lock
-from shared.models import Artifact, Erasure, Stage, Upload
+from shared.models import Artifact, Erasure, LiveChunk, Stage, Upload
 from shared.storage import Storage, job_prefix
 from shared.telemetry.metrics import ERASED
 
 SECOND_LOOK = timedelta(minutes=15)
 """When a verified erasure is looked at once more: long after any worker that lost its lease can have written."""
+
+CHUNKS_AT_ONCE = 1000
+"""Of half a second at most, so some ten to hundred megabytes."""
 
 UPLOAD_TIME = timedelta(hours=24)
 """How long an upload may take: 5 GiB in a day is 0.5 Mbit/s."""
@@ -40,14 +44,27 @@ def erase(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Erasure:
     used = list(
         session.scalars(select(Stage.artifact_id).where(Stage.job_id == job_id, Stage.artifact_id.is_not(None)))
     )
+    while drop_chunks(session, job_id):
+        pass
     session.delete(job)
     session.flush()
     keys = _drop_unused(session, [artifact_id for artifact_id in used if artifact_id])
     erasure = Erasure(job_id=job_id, owner_id=owner_id, prefix=job_prefix(owner_id, job_id), keys=keys)
     session.add(erasure)
     session.flush()
+    news.tell(session, job_id)
     batches.forget_task(session, job.batch_id)
     return erasure
+
+
+def drop_chunks(session: Session, job_id: uuid.UUID) -> bool:
+    """Delete a thousand of a live session's chunks, and tell whether there may be more. All of them at once would
+    take longer than a statement may."""
+    of_job = LiveChunk.job_id == job_id
+    piece = select(LiveChunk.seq).where(of_job).order_by(LiveChunk.seq).limit(CHUNKS_AT_ONCE)
+    deletion = delete(LiveChunk).where(of_job, LiveChunk.seq.in_(piece)).execution_options(synchronize_session=False)
+    result = session.execute(deletion)
+    return bool(result.rowcount == CHUNKS_AT_ONCE)  # type: ignore[attr-defined]
 
 
 def erase_upload(session: Session, owner_id: uuid.UUID, upload_id: uuid.UUID) -> Erasure:
@@ -69,13 +86,17 @@ def _drop_unused(session: Session, used: Collection[uuid.UUID]) -> list[str]:
     """Delete those of the answers that neither a job nor an upload refers to any more; returns their objects' keys."""
     # whoever begins to use one of them right now is waited for, so that the next statement sees it
     session.execute(select(Artifact.id).where(Artifact.id.in_(used)).order_by(Artifact.id).with_for_update())
+    copies = session.execute(select(Artifact.parent_id, Artifact.key).where(Artifact.parent_id.in_(used))).all()
     unused = delete(Artifact).where(
         Artifact.id.in_(used),
         ~exists().where(Stage.artifact_id == Artifact.id),
         ~exists().where(Upload.artifact_id == Artifact.id),
     )
-    gone = session.execute(unused.returning(Artifact.key, Artifact.stage, Artifact.bytes))
-    return [key for key, stage, size in gone if size or stage != EXPIRED]
+    gone = session.execute(unused.returning(Artifact.id, Artifact.key, Artifact.stage, Artifact.bytes)).all()
+    gone_ids = {row.id for row in gone}  # whose copies have gone with them
+    return [row.key for row in gone if row.bytes or row.stage != EXPIRED] + [
+        key for parent_id, key in copies if parent_id in gone_ids
+    ]
 
 
 def purge(session: Session, storage: Storage, erasure: Erasure) -> None:
@@ -111,16 +132,21 @@ def unfinished(session: Session, limit: int = 100) -> list[Erasure]:
 # ---- uploads that are not jobs yet
 
 
-def announce(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
+def announcement(owner_id: uuid.UUID, job_id: uuid.UUID) -> Query:
     """An upload is about to begin: what it stores is removed unless `keep` is called within UPLOAD_TIME."""
-    prefix = job_prefix(owner_id, job_id)
-    session.add(Erasure(job_id=job_id, owner_id=owner_id, prefix=prefix, keys=[], created_at=func.now() + UPLOAD_TIME))
+    row = {"job_id": job_id, "owner_id": owner_id, "prefix": job_prefix(owner_id, job_id), "time": UPLOAD_TIME}
+    return Query(
+        "INSERT INTO erasures (job_id, owner_id, prefix, keys, created_at)"
+        " VALUES (%(job_id)s, %(owner_id)s, %(prefix)s, '{}', now() + %(time)s)"
+        " ON CONFLICT DO NOTHING RETURNING job_id",  # whoever runs it may not know whether the first time was in vain
+        row,
+    )
 
 
 def keep(session: Session, job_id: uuid.UUID) -> None:
     """The upload becomes a job in this transaction. Raises IncompleteUpload when it took longer than UPLOAD_TIME."""
-    result = session.execute(delete(Erasure).where(Erasure.job_id == job_id, Erasure.created_at > func.now()))
-    if not result.rowcount:  # type: ignore[attr-defined]
+    query = "DELETE FROM erasures WHERE job_id = %(job_id)s AND created_at > now() RETURNING job_id"
+    if first_row(session, Query(query, {"job_id": job_id})) is None:
         raise IncompleteUpload(f"The upload took longer than {UPLOAD_TIME.total_seconds() / 3600:.0f} hours.")
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -16,16 +16,21 @@ from sqlalchemy import ARRAY, BigInteger, Uuid, any_, delete, func, insert, lite
 from sqlalchemy.orm import Session
 
 from shared.claims import Claim
-from shared.kernel.job_views import detail, percent
+from shared.db import first_row
+from shared.kernel import news
+from shared.kernel.job_views import StageRow, Waiting, detail, eta, percent, places, waits_for
 from shared.kernel.jobs import lock
 from shared.kernel.leases import holds
 from shared.kernel.shards import SHARDED
 from shared.models import Event, Job, Stage
-from shared.stages import PROBE, shows_words
+from shared.stages import PROBE, STAGES, shows_words
 from shared.states import SETTLED, TERMINAL, JobState
 from shared.transcript import Segment
 
 SEGMENT = "segment"
+
+HEARD = "live"
+"""What was heard while the recording arrived: finals of a live session."""
 
 HELD = "held"
 """Segments of a shard, by number, that nobody is told until the shards before it are done: readers hear in order."""
@@ -69,6 +74,15 @@ def publish(session: Session, claim: Claim, segments: Sequence[Segment], *, ende
         session.execute(insert(Event), fresh)
     if ended and kind == SEGMENT:
         _show(session, claim, min(unfinished - {claim.shard}, default=None))
+    if kind == SEGMENT:
+        news.tell(session, claim.job_id)
+
+
+def publish_heard(session: Session, job_id: uuid.UUID, finals: Sequence[Mapping[str, Any]]) -> None:
+    """Show finals of a live session to the followers of its job, whose row the caller has locked. Each has `start`,
+    `end` and `text`."""
+    if finals:
+        session.execute(insert(Event), [{"job_id": job_id, "kind": HEARD, "data": dict(final)} for final in finals])
 
 
 def _unfinished(session: Session, claim: Claim) -> set[int]:
@@ -116,7 +130,11 @@ def sweep(session: Session) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """Where a job stands. `progress` is percent; `is_probed` once the recording was found to have sound, or not."""
+    """Where a job stands. `progress` is percent; `is_probed` once the recording was found to have sound, or not.
+
+    queue_position : as of a View
+    eta_seconds : as of a View; it changes with every second, which is no news by itself
+    """
 
     owner_id: uuid.UUID
     state: JobState
@@ -125,6 +143,8 @@ class Standing:
     error_code: str | None = None
     error_message: str | None = None
     is_probed: bool = False
+    queue_position: int | None = None
+    eta_seconds: int | None = field(default=None, compare=False)
 
     @property
     def has_ended(self) -> bool:
@@ -136,12 +156,14 @@ class SegmentEvent:
     """A finished segment. `id` grows within a job, in the order in which readers can see the segments.
 
     segment : start, end and text
+    kind : SEGMENT, or HEARD for what was heard while the recording arrived
     words : text and confidence of each word; none where the model gave none, or an older release published it
     """
 
     id: int
     segment: Mapping[str, Any]
     words: Sequence[tuple[str, float]] = ()
+    kind: str = SEGMENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +180,10 @@ def look(session: Session, job_ids: frozenset[uuid.UUID], after: Mapping[uuid.UU
 
     Jobs are read before segments, so that whoever sees a job ended here sees all of its segments too.
     """
-    columns = (Job.id, Job.owner_id, Job.state, Job.error_code, Job.error_message)
+    columns = (Job.id, Job.owner_id, Job.state, Job.error_code, Job.error_message, *FORECAST)
     jobs = session.execute(select(*columns).where(Job.id == any_(literal(list(job_ids), ARRAY(Uuid))))).all()
     stages = _stages(session, [row.id for row in jobs if row.id in after and row.state != JobState.DONE])
+    positions, forecast = _positions(session, jobs, stages), _Forecast(session)
     standings = {
         row.id: Standing(
             row.owner_id,
@@ -170,6 +193,8 @@ def look(session: Session, job_ids: frozenset[uuid.UUID], after: Mapping[uuid.UU
             row.error_code,
             row.error_message,
             row.state in TERMINAL or _is_probed(stages.get(row.id, ())),
+            positions.get(row.id),
+            forecast.of(row, stages.get(row.id, ())),
         )
         for row in jobs
     }
@@ -177,25 +202,61 @@ def look(session: Session, job_ids: frozenset[uuid.UUID], after: Mapping[uuid.UU
     return Look(standings, segments, is_whole=sum(map(len, segments.values())) < MAX_SEGMENTS)
 
 
-@dataclass(frozen=True, slots=True)
-class _Step:
-    name: str
-    state: str
-    progress: float
+FORECAST = (Job.priority, Job.duration, Job.options)
+"""Of a job, for the forecast of its followers."""
 
 
-def _is_probed(steps: Sequence[_Step]) -> bool:
+class _Forecast:
+    """Forecasts of many jobs, which share what is known about speeds."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._speeds: dict[tuple[str, ...], Sequence[Any] | None] = {}
+
+    def of(self, job: Any, stages: Sequence[StageRow]) -> int | None:
+        """Seconds that are left, if that can be known; None for a job that has failed or that nobody follows."""
+        if job.state in TERMINAL or not stages:
+            return 0 if job.state == JobState.DONE else None
+        try:
+            reading = eta(job, stages)
+            query = next(reading)
+            while True:
+                name = (query.text, *map(str, query.parameters.values()))
+                if name not in self._speeds:
+                    self._speeds[name] = first_row(self._session, query)
+                query = reading.send(self._speeds[name])
+        except StopIteration as end:
+            seconds: int | None = end.value
+            return seconds
+
+
+def _positions(
+    session: Session, jobs: Sequence[Any], stages: Mapping[uuid.UUID, Sequence[StageRow]]
+) -> dict[uuid.UUID, int]:
+    waiting = [
+        Waiting(row.id, row.owner_id, STAGES[name].queue, row.priority)
+        for row in jobs
+        if row.state not in TERMINAL and (name := waits_for(stages.get(row.id, ())))
+    ]
+    if not waiting:
+        return {}
+    query = places(waiting)
+    rows = session.connection().exec_driver_sql(query.text, dict(query.parameters))
+    return {row[0]: row[1] for row in rows}
+
+
+def _is_probed(steps: Sequence[StageRow]) -> bool:
     return any(step.name == PROBE and step.state in SETTLED for step in steps)
 
 
-def _stages(session: Session, job_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[_Step]]:
-    steps: dict[uuid.UUID, list[_Step]] = {job_id: [] for job_id in job_ids}
+def _stages(session: Session, job_ids: list[uuid.UUID]) -> dict[uuid.UUID, list[StageRow]]:
+    steps: dict[uuid.UUID, list[StageRow]] = {job_id: [] for job_id in job_ids}
     if job_ids:
         # columns, not objects, with which a look takes more than twice as long
-        columns = select(Stage.job_id, Stage.name, Stage.state, Stage.progress)
+        columns = select(Stage.job_id, *(getattr(Stage, each.name) for each in fields(StageRow)))
         rows = session.execute(columns.where(Stage.job_id == any_(literal(job_ids, ARRAY(Uuid)))))
-        for job_id, name, state, progress in rows:
-            steps[job_id].append(_Step(name, state, progress))
+        for job_id, *values in rows:
+            steps[job_id].append(StageRow(*values))
     return steps
 
 
@@ -205,13 +266,13 @@ def _segments_after(session: Session, after: Mapping[uuid.UUID, int]) -> dict[uu
         arrays = literal(list(after), ARRAY(Uuid)), literal(list(after.values()), ARRAY(BigInteger))
         bounds = func.unnest(*arrays).table_valued("job_id", "id", name="wanted").render_derived()
         rows = session.execute(
-            select(Event.job_id, Event.id, Event.data)
+            select(Event.job_id, Event.id, Event.kind, Event.data)
             .join(bounds, (Event.job_id == bounds.c.job_id) & (Event.id > bounds.c.id))
-            .where(Event.kind == SEGMENT)
+            .where(Event.kind.in_((SEGMENT, HEARD)))
             .order_by(Event.id)
             .limit(MAX_SEGMENTS)
         )
-        for job_id, number, segment in rows:
+        for job_id, number, kind, segment in rows:
             words = tuple((text, confidence) for text, confidence in segment.pop("words", ()))
-            segments.setdefault(job_id, []).append(SegmentEvent(number, segment, words))
+            segments.setdefault(job_id, []).append(SegmentEvent(number, segment, words, kind))
     return segments

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
-import random
+import math
+import time
+import uuid
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from decimal import Decimal
 
 from sqlalchemy import delete, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
+from shared.config import Settings
+from shared.errors import ModelNotInstalled
 from shared.kernel.ring_window import LIVE_S
-from shared.models import Worker
+from shared.models import Stage, Worker
 from shared.stages import STAGES, queues
+from shared.states import SETTLED
 
 LOST_S = 600.0
 """How long a worker that fell silent without a goodbye counts as deaf: until then whoever started it should have
@@ -21,9 +27,12 @@ started it again, and somebody should have seen it."""
 FORGOTTEN_S = 86_400.0
 """How long its row is kept."""
 
-SWEEPERS = 4
-"""Workers that sweep in each interval, on average. One would do; that none does three times in a row happens once in
-160,000 times."""
+LATELY_S = 5.0
+"""For so long a model that was found counts as installed without another look."""
+
+SWEEPERS = 2
+"""Workers that sweep in each interval. One would do, but for its turn that a worker misses when it has just died or is
+held up."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,12 +65,12 @@ class Stock:
         return True if name in names else False if self.is_whole else None
 
 
-def crews(work: Session) -> Mapping[str, Crew]:
-    """The crew of every queue, by its name, those of queues that nobody serves too."""
+def crews(work: Session, *more: str) -> Mapping[str, Crew]:
+    """The crew of every queue and of `more`, by its name, those of queues that nobody serves too."""
     silent_s = func.extract("epoch", func.now() - Worker.seen_at)
     rows = work.execute(select(Worker.queues, Worker.slots, Worker.deaf, silent_s).where(silent_s < LOST_S)).all()
     by_queue = {}
-    for queue in queues():
+    for queue in (*queues(), *more):
         serving = [(slots, not deaf and silent < LIVE_S) for queues, slots, deaf, silent in rows if queue in queues]
         working = [slots for slots, works in serving if works]
         by_queue[queue] = Crew(workers=len(working), slots=sum(working), deaf=len(serving) - len(working))
@@ -82,6 +91,40 @@ def stock(work: Session) -> Stock:
     )
 
 
+def check_model(work: Session, job_id: uuid.UUID, name: str, config: Settings) -> None:
+    """Raises ModelNotInstalled when all workers say what they have, none has this model, and the job would need it.
+
+    The default is not asked about: a worker that has it not does not start, and its list may be without.
+    """
+    if name in ("auto", config.whisper_model) or name in _installed_lately(work):
+        return
+    # who has just brought the weights waits for no cache
+    if stock(work).has_installed(name) is False:
+        steps = (Stage.job_id == job_id, Stage.name == "transcribe", Stage.state.not_in(SETTLED))
+        if work.scalar(select(Stage.job_id).where(*steps).limit(1)):
+            raise ModelNotInstalled(f"No worker has the weights of the model {name}.", parameter="model")
+
+
+def is_surely_installed(name: str, config: Settings) -> bool:
+    """Whether `check_model` would let the model pass, as far as this process knows without asking."""
+    read_at, names = _lately
+    is_known = name in names and time.monotonic() - read_at <= LATELY_S
+    return is_known or name in ("auto", config.whisper_model)
+
+
+def _installed_lately(work: Session) -> Collection[str]:
+    """What some worker had a few seconds ago."""
+    global _lately
+    read_at, names = _lately
+    if time.monotonic() - read_at > LATELY_S:
+        names = stock(work).installed
+        _lately = (time.monotonic(), names)
+    return names
+
+
+_lately: tuple[float, Collection[str]] = (-math.inf, ())
+
+
 def show(work: Session, name: str, queues: list[str], slots: int, *, deaf: bool, stock: Stock | None = None) -> None:
     """The sign of life of a worker. `stock` is None where it knows of no speech models."""
     news = {
@@ -96,13 +139,21 @@ def show(work: Session, name: str, queues: list[str], slots: int, *, deaf: bool,
     work.execute(row.on_conflict_do_update(index_elements=["name"], set_=news | seen))
 
 
-def has_turn(work: Session) -> bool:
-    """Whether this worker is to sweep now: all of a small fleet do, of a large one a few, by chance.
+def present_interval(work: Session, seconds: float) -> int:
+    """The number of the interval of so many seconds that it is now, by the database's clock: all count alike."""
+    return int(work.execute(select(func.extract("epoch", func.now()))).scalar_one() // Decimal(seconds))
+
+
+def has_turn(work: Session, name: str, interval: int) -> bool:
+    """Whether the worker `name` is to sweep in this interval: the live workers take turns in the order of their names.
 
     Every sweep finds the same, so a thousand workers that all sweep would ask a thousand times.
     """
-    live = work.scalar(select(func.count()).where(func.extract("epoch", func.now() - Worker.seen_at) < LIVE_S))
-    return random.random() * (live or 1) < SWEEPERS  # noqa: S311
+    before = func.count().filter(Worker.name < name)
+    is_live = func.extract("epoch", func.now() - Worker.seen_at) < LIVE_S
+    sweeps = Worker.queues.overlap(list(queues()))  # those of live sessions do not
+    live, place = work.execute(select(func.count(), before).where(is_live, sweeps)).one()
+    return (place - interval) % max(live, 1) < SWEEPERS
 
 
 def leave(work: Session, name: str) -> None:

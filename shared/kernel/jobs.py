@@ -1,4 +1,5 @@
-"""Jobs: submit, cancel, and the rule by which a job goes on. PostgreSQL is the truth, Redis only a doorbell.
+"""Jobs: cancel, and the rule by which a job goes on; submission/ has how it begins. PostgreSQL is the truth, Redis only
+a doorbell.
 
 Functions here and in leases.py take an open session and change rows; the caller commits and then rings what was
 returned. All but the heartbeat lock the job's row first, so that two stages of one job never advance it at the same
@@ -8,29 +9,23 @@ time and locks are always taken in the same order. Times are the database's.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import func, select, update
-from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.orm import Session
 
 from shared.callers import usage
-from shared.callers.limits import note_audio
+from shared.claims import Claim
 from shared.errors import NotFound, WrongState
-from shared.kernel import batches, retention
-from shared.kernel.audio import AUDIO, EXPIRED
-from shared.kernel.orders import Artifacts, JobOrder, RemoteSource, Source, audio_readers, stage_rows
+from shared.kernel import batches, news, retention
 from shared.kernel.ring_window import ring_next
-from shared.kernel.shards import SHARDED, answer, note_language, planned
-from shared.models import Artifact, Job, Stage
-from shared.options import PRIORITIES, JobOptions
+from shared.models import Job, Stage
 from shared.rings import Ring
 from shared.search import entries
-from shared.stages import FINAL, SOURCE, STAGES, after, plan
+from shared.stages import STAGES, after
 from shared.states import SETTLED, TERMINAL, JobState, StageState
-from shared.telemetry import tracing
 from shared.webhooks.outbox import announce_job
 
 LIVE = (StageState.WAITING, StageState.QUEUED)
@@ -38,106 +33,16 @@ LIVE = (StageState.WAITING, StageState.QUEUED)
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The rings that follow from a change, and whether the answer's object is a duplicate to be deleted."""
+    """The rings that follow from a change, whether the answer's object is a duplicate to be deleted, and the claim on
+    the next stage with which the worker goes on.
+
+    unused : keys of objects of an answer that another one was published instead of
+    """
 
     rings: tuple[Ring, ...] = ()
     duplicate: bool = False
-
-
-def submit(session: Session, order: JobOrder) -> tuple[Job, Outcome]:
-    """Insert a job with its stages. Stages whose answer this owner already has are born done.
-
-    When even the transcript is known the job is born done and `cached`. `Outcome.duplicate` says that the same bytes
-    were stored before, so that the object of this upload is not needed. Whoever submits the tasks of a batch calls
-    `batches.settle` after the last.
-    """
-    owner_id, source = order.owner_id, order.source
-    hashes = _hashes(source, order.options)
-    artifacts = {(row.stage, row.hash): row for row in hold(session, owner_id, hashes.values())}
-    duplicate = False
-    if isinstance(source, Source):
-        upload = artifacts.get((SOURCE, source.sha256)) or stored(session, owner_id, source)
-        artifacts[SOURCE, source.sha256] = upload
-        duplicate = upload.key != source.key
-    job = _job(order, artifacts)
-    session.add(job)
-    session.flush()
-    entries.write(session, [job])
-    tracing.task_made(order.job_id)
-
-    converted = artifacts.get((AUDIO, hashes[AUDIO])) or artifacts.get((EXPIRED, hashes[AUDIO]))
-    shards = planned(converted.meta) if converted else ()
-    parts = [answer(hashes[SHARDED], shard) for shard in shards] or [{"hash": hashes[SHARDED], "audio_seconds": None}]
-    if shards:
-        artifacts |= {(row.stage, row.hash): row for row in hold(session, owner_id, (part["hash"] for part in parts))}
-    final = artifacts.get((FINAL, hashes[FINAL]))
-    if converted and (final or audio_readers(hashes, parts) <= artifacts.keys()):
-        artifacts[AUDIO, hashes[AUDIO]] = converted  # nobody will read it, so it may have expired
-    session.execute(insert(Stage), stage_rows(order, hashes, parts, artifacts))  # at once: objects go in one by one
-    for part in parts if shards else ():
-        if artifact := artifacts.get((SHARDED, part["hash"])):
-            note_language(job, artifact.meta)
-    if converted:
-        job.duration = converted.meta["duration"]
-    if final:
-        job.cached = True
-        return job, Outcome(_end(session, job, JobState.DONE, summary=final.meta), duplicate)
-    if converted and (AUDIO, hashes[AUDIO]) in artifacts:  # else it is counted when it has been converted
-        note_audio(session, owner_id, converted.meta["duration"])
-    return job, Outcome(advance(session, job), duplicate)
-
-
-def _job(order: JobOrder, artifacts: Artifacts) -> Job:
-    source = order.source
-    job = Job(
-        id=order.job_id,
-        owner_id=order.owner_id,
-        state=JobState.QUEUED,
-        priority=PRIORITIES[order.priority],
-        source_url=source.url if isinstance(source, RemoteSource) else None,
-        options=order.options.stored(),
-        request_id=order.request_id,
-        retry_of=order.retry_of,
-        batch_id=order.batch_id,
-        tags=list(order.notes.tags),
-        **order.notes.model_dump(exclude={"tags"}),
-    )
-    if isinstance(source, Source):
-        job.filename, job.source_sha256, job.source_bytes = source.filename, source.sha256, source.bytes
-    elif fetched := artifacts.get((SOURCE, source.hash)):
-        note_fetched(job, fetched.bytes, fetched.meta)
-    return job
-
-
-def hold(session: Session, owner_id: uuid.UUID, hashes: Iterable[str]) -> Sequence[Artifact]:
-    """The answers that are known under these hashes. None is erased before this transaction ends."""
-    query = select(Artifact).where(Artifact.owner_id == owner_id, Artifact.hash.in_(set(hashes)))
-    # in one order, so that two who hold several do not wait for one another
-    return session.scalars(query.order_by(Artifact.id).with_for_update(read=True, key_share=True)).all()
-
-
-def hold_for(
-    session: Session, owner_id: uuid.UUID, submissions: Iterable[tuple[Source | RemoteSource, JobOptions]]
-) -> None:
-    """Hold the answers of many jobs that are to be submitted in this transaction, all at once."""
-    hold(session, owner_id, {hash for source, options in submissions for hash in _hashes(source, options).values()})
-
-
-def _hashes(source: Source | RemoteSource, options: JobOptions) -> Mapping[str, str]:
-    source_hash = source.hash if isinstance(source, RemoteSource) else source.sha256
-    return plan(source_hash, options.model_dump())
-
-
-def stored(session: Session, owner_id: uuid.UUID, source: Source) -> Artifact:
-    """The object that holds the recording: this one, or that of an equal upload before it."""
-    # two equal uploads at once: the second finds the row that the first is about to commit
-    statement = insert(Artifact).values(
-        owner_id=owner_id, stage=SOURCE, hash=source.sha256, key=source.key, bytes=source.bytes, meta={}
-    )
-    session.execute(statement.on_conflict_do_nothing(index_elements=["owner_id", "stage", "hash"]))
-    return session.scalars(
-        select(Artifact).where(Artifact.owner_id == owner_id, Artifact.stage == SOURCE, Artifact.hash == source.sha256)
-    ).one()
+    unused: tuple[str, ...] = ()
+    claim: Claim | None = None
 
 
 def note_fetched(job: Job, size: int, meta: Mapping[str, Any]) -> None:
@@ -156,11 +61,19 @@ def cancel(session: Session, owner_id: uuid.UUID, job_id: uuid.UUID) -> Job:
     if job.state in TERMINAL:
         raise WrongState(f"The task is {job.state} already.", status=job.state)
     job.state = JobState.CANCELLING if job.state == JobState.PROCESSING else job.state
+    news.tell(session, job_id)
     _drop_the_rest(session, job)
     advance(session, job)
-    if job.state == JobState.QUEUED:
+    if job.state in (JobState.LIVE, JobState.QUEUED):
         finish(session, job, JobState.CANCELLED)
     return job
+
+
+def arrived(session: Session, job: Job) -> tuple[Ring, ...]:
+    """The recording of a live session is complete: its job, whose row is locked, waits for workers as any other."""
+    job.state = JobState.QUEUED
+    news.tell(session, job.id)
+    return advance(session, job)
 
 
 # ---- what every change of a stage ends with
@@ -171,10 +84,16 @@ def lock(session: Session, job_id: uuid.UUID) -> Job | None:
     return session.scalars(select(Job).where(Job.id == job_id).with_for_update()).one_or_none()
 
 
-def advance(session: Session, job: Job, ended: str | None = None) -> tuple[Ring, ...]:
+def advance(
+    session: Session,
+    job: Job,
+    ended: str | None = None,
+    take: Callable[[Sequence[Stage]], Stage | None] = lambda _: None,
+) -> tuple[Ring, ...]:
     """Queue the stages whose needs are settled; end a cancelling job when nobody runs a stage of it any more.
 
-    `ended` is the stage that has just left its worker. What is rung may be of other jobs: see ring_window.py.
+    `ended` is the stage that has just left its worker, which may `take` one of those that became ready. What is rung
+    may be of other jobs: see ring_window.py.
     """
     # in the order of the shards, so that a recording is recognised from its beginning
     query = select(Stage).where(Stage.job_id == job.id).order_by(Stage.shard)
@@ -188,6 +107,8 @@ def advance(session: Session, job: Job, ended: str | None = None) -> tuple[Ring,
         ready = [
             row for row in rows if row.state == StageState.WAITING and unsettled.isdisjoint(STAGES[row.name].needs)
         ]
+    taken = take(ready)
+    ready = [row for row in ready if row is not taken]
     return rings + ring_next(session, job.owner_id, job.priority, ready, STAGES[ended].queue if ended else None)
 
 
@@ -223,11 +144,11 @@ def finish(session: Session, job: Job, state: JobState, summary: Mapping[str, An
 
     `summary` is the meta of the answer that `store` gave.
     """
-    return _end(session, job, state, summary) + batches.settle(session, job.batch_id)
+    return end(session, job, state, summary) + batches.settle(session, job.batch_id)
 
 
-def _end(session: Session, job: Job, state: JobState, summary: Mapping[str, Any] | None) -> tuple[Ring, ...]:
-    """Without its batch, which is looked at once when all of its tasks are submitted."""
+def end(session: Session, job: Job, state: JobState, summary: Mapping[str, Any] | None) -> tuple[Ring, ...]:
+    """`finish` without a look at the batch, which comes once when all of its tasks are submitted."""
     job.state = state
     job.finished_at = func.now()
     if summary:
@@ -239,4 +160,5 @@ def _end(session: Session, job: Job, state: JobState, summary: Mapping[str, Any]
     session.flush()
     if summary:
         entries.write(session, [job])
+    news.tell(session, job.id)
     return announce_job(session, job)

@@ -8,18 +8,20 @@ nothing and raises LeaseLost.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import func, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
-from sqlalchemy.orm import Session
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session, aliased
 
 from shared.callers.limits import note_audio
-from shared.claims import Answer, Claim, Input
+from shared.claims import Answer, Claim, Claimant, Input
 from shared.errors import LeaseLost, ParleyError
-from shared.kernel.audio import revived
+from shared.kernel import news
+from shared.kernel.audio import keep_copy, revived
 from shared.kernel.jobs import Outcome, advance, bury, finish, lock, note_fetched
 from shared.kernel.ring_window import is_at_limit
 from shared.kernel.shards import fan_out, planned
@@ -27,7 +29,7 @@ from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions, priority_name
 from shared.rings import Ring, level
 from shared.search import entries
-from shared.stages import FINAL, STAGES, profile
+from shared.stages import FINAL, PROBE, STAGES, profile
 from shared.states import SETTLED, JobState, StageState
 from shared.telemetry.metrics import STAGE_DEATHS, STAGE_FAILURES
 
@@ -50,10 +52,17 @@ def claim(
             .execution_options(synchronize_session=False)
         )
         return None
-    options = JobOptions.from_row(job.options)
+    return _take(session, job, (stage, shard), StageState.QUEUED, worker, device, lease_s)
+
+
+def _take(
+    session: Session, job: Job, of: tuple[str, int], since: StageState, worker: str, device: str, lease_s: float
+) -> Claim | None:
+    """Claim a stage of the job, whose row is locked, if it is in the state `since`."""
+    (stage, shard), options = of, JobOptions.from_row(job.options)
     row = session.scalars(
         update(Stage)
-        .where(Stage.job_id == job_id, Stage.name == stage, Stage.shard == shard, Stage.state == StageState.QUEUED)
+        .where(Stage.job_id == job.id, Stage.name == stage, Stage.shard == shard, Stage.state == since)
         .values(
             state=StageState.RUNNING,
             attempt=Stage.attempt + 1,
@@ -65,6 +74,7 @@ def claim(
             rung_at=func.coalesce(Stage.rung_at, func.now()),  # whoever runs was rung, as the index of the window says
         )
         .returning(Stage)
+        .execution_options(synchronize_session=False, populate_existing=True)
     ).one_or_none()
     if row is None:
         return None
@@ -72,15 +82,16 @@ def claim(
     if job.state == JobState.QUEUED:
         job.state = JobState.PROCESSING
         job.started_at = row.started_at
+        news.tell(session, job.id)
         waited_s = (row.started_at - job.created_at).total_seconds() if row.started_at else None
     inputs = session.execute(
         select(Stage.name, Stage.shard, Stage.error_code, Artifact.key, Artifact.meta, Stage.finished_at)
         .outerjoin(Artifact, Artifact.id == Stage.artifact_id)
-        .where(Stage.job_id == job_id, Stage.name.in_(STAGES[stage].needs), Stage.state != StageState.SKIPPED)
+        .where(Stage.job_id == job.id, Stage.name.in_(STAGES[stage].needs), Stage.state != StageState.SKIPPED)
         .order_by(Stage.name, Stage.shard)
     ).all()
     return Claim(
-        job_id=job_id,
+        job_id=job.id,
         owner_id=job.owner_id,
         stage=stage,
         shard=shard,
@@ -142,10 +153,11 @@ def holds(session: Session, claim: Claim) -> bool:
     return session.scalar(select(Stage.fence).where(*_claim_conditions(claim))) is not None
 
 
-def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
+def complete(session: Session, claim: Claim, answer: Answer, claimant: Claimant | None = None) -> Outcome:
     """Publish the answer and advance the job, in one transaction. Raises LeaseLost when the fence has moved on.
 
-    Safe to repeat after a COMMIT whose fate is unknown: what this very claim completed stays as it is.
+    A `claimant` is given the next stage as well, if that is a short one. Safe to repeat after a COMMIT whose
+    fate is unknown: what this claim completed stays as it is, and a next stage that went with it runs out of its lease.
     """
     job = lock(session, claim.job_id)
     if job is None:
@@ -157,6 +169,7 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
     # the update changes nothing; unlike DO NOTHING it locks the row that is there, so that no erasure takes it away now
     artifact = (
         revived(session, claim.owner_id, claim.stage, claim.hash, answer.key, answer.bytes)
+        or _adopted(session, claim, answer)
         or session.scalars(
             statement.on_conflict_do_update(
                 index_elements=["owner_id", "stage", "hash"], set_={"bytes": Artifact.bytes}
@@ -175,14 +188,50 @@ def complete(session: Session, claim: Claim, answer: Answer) -> Outcome:
         note_fetched(job, answer.bytes, answer.meta)
         session.flush()
         entries.write(session, [job])
-    elif claim.stage == "convert":
+    elif claim.stage == PROBE:
+        news.tell(session, claim.job_id)
         job.duration = answer.meta.get("duration")
         note_audio(session, job.owner_id, job.duration or 0.0)
         fan_out(session, job, planned(artifact.meta))  # the plan of the answer that is published, were it another's
     rings: tuple[Ring, ...] = ()
     if claim.stage == FINAL and job.state == JobState.PROCESSING:
         rings = finish(session, job, JobState.DONE, summary=answer.meta)
-    return Outcome(rings + advance(session, job, ended=claim.stage), duplicate=artifact.key != answer.key)
+    duplicate = artifact.key != answer.key
+    unused = [answer.key] if duplicate else []
+    if answer.copy and not keep_copy(session, artifact, claim.hash, answer.copy):
+        unused.append(answer.copy.key)
+    following: Claim | None = None
+
+    def take(ready: Sequence[Stage]) -> Stage | None:
+        nonlocal following
+        row = next((row for row in ready if STAGES[row.name].is_short), None)
+        if claimant and row:
+            of, by = (row.name, row.shard), claimant.worker
+            following = _take(session, job, of, StageState.WAITING, by, device="", lease_s=claimant.lease_s)
+        return row if following else None
+
+    rings += advance(session, job, claim.stage, take)
+    return Outcome(rings, duplicate, tuple(unused), following)
+
+
+def _adopted(session: Session, claim: Claim, answer: Answer) -> Artifact | None:
+    """The row of the input whose object is the answer, too: it is the answer's from now on. Else None."""
+    if answer.key not in {one.key for one in claim.inputs}:
+        return None
+    known = aliased(Artifact)
+    same = (known.owner_id == claim.owner_id, known.stage == claim.stage, known.hash == claim.hash)
+    statement = (
+        update(Artifact)
+        .where(Artifact.key == answer.key, Artifact.owner_id == claim.owner_id, ~exists().where(*same))
+        .values(stage=claim.stage, hash=claim.hash, meta=answer.meta)
+        .returning(Artifact)
+        .execution_options(synchronize_session=False, populate_existing=True)
+    )
+    try:
+        with session.begin_nested():
+            return session.scalars(statement).one_or_none()
+    except IntegrityError:  # the same answer of another job was committed meanwhile
+        return None
 
 
 def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: int) -> Outcome:

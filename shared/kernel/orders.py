@@ -33,6 +33,13 @@ class RemoteSource:
     hash: str
 
 
+@dataclass(frozen=True, slots=True)
+class LiveSource:
+    """A recording that is still arriving: a live session. `hash` stands for its bytes, which nobody knows yet."""
+
+    hash: str
+
+
 NO_NOTES = JobNotes()
 
 
@@ -42,7 +49,7 @@ class JobOrder:
 
     job_id: uuid.UUID
     owner_id: uuid.UUID
-    source: Source | RemoteSource
+    source: Source | RemoteSource | LiveSource
     options: JobOptions
     priority: Priority = "normal"
     notes: JobNotes = NO_NOTES

@@ -12,9 +12,10 @@ that floods the queue delays another key's next task by what runs already, and n
 from __future__ import annotations
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
+from typing import Any
 
 from sqlalchemy import TextClause, func, select, text
 from sqlalchemy.orm import Session
@@ -49,8 +50,7 @@ class _Place:
     owner_id: uuid.UUID
     queue: str
     priority: int
-    slots: int  # of the workers that were heard of
-    rung: int  # waiting in Redis
+    room: int  # rings that may be added to those that wait in Redis; below 0 when there are too many
     ahead: int  # rung or running, at this priority or a more urgent one
     rung_at_all: int  # whatever the priority
     running: int  # whatever the priority
@@ -61,9 +61,7 @@ class _Place:
     @property
     def free(self) -> int:
         """How many may be rung now."""
-        # fewer rings than slots would leave slots idle until somebody rings again
-        window = max(settings().ring_window or RINGS_PER_SLOT * self.slots, self.slots, LEAST_WINDOW)
-        return max(0, min(window - self.rung, window if self.allowance is None else self.allowance))
+        return max(0, self.room if self.allowance is None else min(self.room, self.allowance))
 
 
 def ring_next(
@@ -77,10 +75,9 @@ def ring_next(
         queues |= HEAVY if ended in HEAVY else {ended}
     if not queues:
         return ()
-    binds = {f"queue_{number}": queue for number, queue in enumerate(sorted(queues))}
-    places = _places(session, _of_one_key(len(binds)), owner=owner_id, priority=priority, **binds)
+    rows = session.execute(_of_one_key(len(queues)), binds(owner_id, priority, queues))
     bells: list[Ring] = []
-    for place in places:
+    for place in map(_place, rows):
         fresh = [row for row in ready if row.queue == place.queue and priority == place.priority]
         heavy = sum(bell.queue in HEAVY for bell in bells)
         bells += _fill(session, place, fresh, rung_already=heavy, most=max(MOST_AT_AN_END, len(fresh)))
@@ -91,11 +88,35 @@ def ring_next(
     return tuple(bells)
 
 
+def rings_of_fresh(session: Session, place: Sequence[Any], job_id: uuid.UUID, stage: str) -> tuple[Ring, ...]:
+    """The rings for a job whose only stage that is ready was inserted by one statement (statements/fresh_job.py).
+
+    place : as `of_one_key` gave it to that statement, which rang if there was room and no backlog
+    """
+    found = _place(place)
+    if found.oldest is None:
+        return tuple(_bells(found, [(job_id, stage, 0)] if found.free else ()))
+    return tuple(_fill(session, found, (), rung_already=0, most=MOST_AT_AN_END))
+
+
+def ring_backlog(
+    session: Session, owner_id: uuid.UUID, priority: int, queues: Collection[str], most: int = 0
+) -> tuple[Ring, ...]:
+    """Ring what waits in these queues as far as there is room, and up to `most` where that is more than usual. Call
+    last in the transaction, as `ring_next`.
+    """
+    bells: list[Ring] = []
+    for place in map(_place, session.execute(_of_one_key(len(queues)), binds(owner_id, priority, queues))):
+        heavy = sum(bell.queue in HEAVY for bell in bells)
+        bells += _fill(session, place, (), rung_already=heavy, most=max(MOST_AT_AN_END, most))
+    return tuple(bells)
+
+
 def refill(session: Session) -> tuple[Ring, ...]:
     """Ring for every backlog whose window has room: what lost rings, cancelled tasks and new workers left open."""
     if not session.scalar(select(func.pg_try_advisory_xact_lock(REFILL_LOCK))):
         return ()
-    open_places = [place for place in _places(session, _OF_ALL_BACKLOGS) if place.free]
+    open_places = [place for place in map(_place, session.execute(_OF_ALL_BACKLOGS, _window_binds())) if place.free]
     most = max(LEAST_WINDOW, MOST_IN_A_SWEEP // max(1, len(open_places)))
     heavy: dict[uuid.UUID, int] = {}
     bells: list[Ring] = []
@@ -126,7 +147,7 @@ def is_at_limit(session: Session, owner_id: uuid.UUID, queue: str) -> bool:
 
 def is_rung() -> TextClause:
     """The condition of the index of what is rung or runs, without which the planner may read a backlog of a million."""
-    return text(_RUNG)
+    return text(RUNG)
 
 
 def _limit(override: int | None) -> int | None:
@@ -151,6 +172,10 @@ def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_alrea
         binds = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority}
         rows = session.execute(_TAKE, binds | {"free": min(place.free, most)})
         chosen = sorted((row.job_id, row.name, row.shard) for row in rows)
+    return _bells(place, chosen)
+
+
+def _bells(place: _Place, chosen: Iterable[tuple[uuid.UUID, str, int]]) -> list[Ring]:
     return [
         Ring(job_id, stage, shard, place.queue, level(place.priority, is_first=place.ahead + number == 0))
         for number, (job_id, stage, shard) in enumerate(chosen)
@@ -166,32 +191,43 @@ def _to_the_front(session: Session, place: _Place) -> list[Ring]:
     return [Ring(row.job_id, row.name, row.shard, place.queue, level(row.priority, is_first=True)) for row in rows]
 
 
-def _places(session: Session, statement: TextClause, **binds: object) -> list[_Place]:
-    binds |= {"max_running": settings().max_running, "live_s": LIVE_S}
-    return [_Place(*row) for row in session.execute(statement, binds)]
+def _place(row: Sequence[Any]) -> _Place:
+    return _Place(*row)
+
+
+def _window_binds() -> dict[str, Any]:
+    config = settings()
+    return {"max_running": config.max_running, "ring_window": config.ring_window, "live_s": LIVE_S}
 
 
 # ---- SQL. The conditions on state and rung_at are constants, word for word those of the partial indexes in models.py:
 # ---- as parameters they could not be matched with an index. CASE, because then no other index fits: the planner, which
 # ---- does not know how few are rung, would prefer that of all live stages and read the whole backlog.
 
-_RUNG = "CASE WHEN rung_at IS NOT NULL THEN state END IN ('queued', 'running')"
-_BACKLOG = "rung_at IS NULL AND state = 'queued'"
+RUNG = "CASE WHEN rung_at IS NOT NULL THEN state END IN ('queued', 'running')"
+BACKLOG = "rung_at IS NULL AND state = 'queued'"
 _IS_HEAVY = f"queue IN ({', '.join(repr(queue) for queue in sorted(HEAVY))})"
 
 
-def _window(relation: str) -> TextClause:
+HAS_ROOM = "oldest IS NULL AND room > 0"
+"""Whether the next stage that becomes ready in a place, whose key has no limit there, is rung at once."""
+
+
+def _window(relation: str) -> str:
     """The windows of `relation`, of owner_id, queue and priority, joined to its key's limit."""
-    return text(f"""
+    # fewer rings than slots would leave slots idle until somebody rings again
+    return f"""
         WITH wanted AS ({relation})
-        SELECT owner_id, wanted.queue, priority, slots, rung, ahead, rung_at_all, running, oldest,
+        SELECT owner_id, wanted.queue, priority,
+               greatest(coalesce(nullif(:ring_window, 0), {RINGS_PER_SLOT} * slots), slots, {LEAST_WINDOW}) - rung
+               AS room, ahead, rung_at_all, running, oldest,
                EXISTS (
                    SELECT FROM stages
-                   WHERE queue = wanted.queue AND owner_id <> wanted.owner_id AND state <> 'running' AND {_RUNG}
+                   WHERE queue = wanted.queue AND owner_id <> wanted.owner_id AND state <> 'running' AND {RUNG}
                ) AS contested,
                CASE WHEN max_running > 0 AND {_IS_HEAVY} THEN max_running - (
                    SELECT count(*) FROM stages
-                   WHERE owner_id = wanted.owner_id AND {_IS_HEAVY} AND {_RUNG}
+                   WHERE owner_id = wanted.owner_id AND {_IS_HEAVY} AND {RUNG}
                      AND (state = 'running' OR priority <= wanted.priority)
                ) END AS allowance
         FROM wanted
@@ -200,7 +236,7 @@ def _window(relation: str) -> TextClause:
                    count(*) FILTER (WHERE priority <= wanted.priority) AS ahead,
                    count(*) FILTER (WHERE state = 'queued') AS rung_at_all,
                    count(*) FILTER (WHERE state = 'running') AS running
-            FROM stages WHERE queue = wanted.queue AND owner_id = wanted.owner_id AND {_RUNG}
+            FROM stages WHERE queue = wanted.queue AND owner_id = wanted.owner_id AND {RUNG}
         ) AS own
         CROSS JOIN LATERAL (
             SELECT coalesce(sum(slots), 0) AS slots FROM workers
@@ -208,16 +244,17 @@ def _window(relation: str) -> TextClause:
         ) AS fleet
         LEFT JOIN LATERAL (
             SELECT job_id AS oldest FROM stages
-            WHERE queue = wanted.queue AND owner_id = wanted.owner_id AND priority = wanted.priority AND {_BACKLOG}
+            WHERE queue = wanted.queue AND owner_id = wanted.owner_id AND priority = wanted.priority AND {BACKLOG}
             ORDER BY job_id, name, shard LIMIT 1
         ) AS backlog ON true
         ORDER BY priority, oldest, queue
-    """)  # noqa: S608 - made of constants
+    """  # noqa: S608 - made of constants
 
 
-@cache
-def _of_one_key(queues: int) -> TextClause:
-    """VALUES, because PostgreSQL cannot guess the length of an array: it would plan this statement every time."""
+def of_one_key(queues: int) -> str:
+    """The windows of so many queues, whose parameters are `binds`, for one key and priority.
+
+    VALUES, because PostgreSQL cannot guess the length of an array: it would plan this statement every time."""
     return _window(f"""
         SELECT api_keys.id AS owner_id, queue, priority, coalesce(max_running, :max_running) AS max_running
         FROM api_keys,
@@ -229,25 +266,38 @@ def _of_one_key(queues: int) -> TextClause:
     """)  # noqa: S608
 
 
+@cache
+def _of_one_key(queues: int) -> TextClause:
+    return text(of_one_key(queues))
+
+
+def binds(owner_id: uuid.UUID, priority: int, queues: Iterable[str]) -> dict[str, Any]:
+    """The parameters of `of_one_key`."""
+    named = {f"queue_{number}": queue for number, queue in enumerate(sorted(queues))}
+    return {"owner": owner_id, "priority": priority, **named, **_window_binds()}
+
+
 # from the first entry of the index to the first one of the next key, and so on; DISTINCT would read the whole backlog
-_OF_ALL_BACKLOGS = _window(f"""
+_OF_ALL_BACKLOGS = text(
+    _window(f"""
     WITH RECURSIVE waiting AS (
-        (SELECT queue, owner_id, priority FROM stages WHERE {_BACKLOG} ORDER BY queue, owner_id, priority LIMIT 1)
+        (SELECT queue, owner_id, priority FROM stages WHERE {BACKLOG} ORDER BY queue, owner_id, priority LIMIT 1)
         UNION ALL
         SELECT following.* FROM waiting CROSS JOIN LATERAL (
             SELECT queue, owner_id, priority FROM stages
-            WHERE {_BACKLOG} AND (queue, owner_id, priority) > (waiting.queue, waiting.owner_id, waiting.priority)
+            WHERE {BACKLOG} AND (queue, owner_id, priority) > (waiting.queue, waiting.owner_id, waiting.priority)
             ORDER BY queue, owner_id, priority LIMIT 1
         ) AS following
     )
     SELECT owner_id, queue, priority, coalesce(max_running, :max_running) AS max_running
     FROM waiting JOIN api_keys ON api_keys.id = waiting.owner_id
 """)  # noqa: S608
+)
 
 _TAKE = text(f"""
     WITH chosen AS MATERIALIZED (
         SELECT job_id, name, shard FROM stages
-        WHERE queue = :queue AND owner_id = :owner AND priority = :priority AND {_BACKLOG}
+        WHERE queue = :queue AND owner_id = :owner AND priority = :priority AND {BACKLOG}
         ORDER BY job_id, name, shard LIMIT :free
         FOR UPDATE SKIP LOCKED
     )
@@ -258,6 +308,6 @@ _TAKE = text(f"""
 
 _FIRST_RUNG = text(f"""
     SELECT job_id, name, shard, priority FROM stages
-    WHERE queue = :queue AND owner_id = :owner AND state = 'queued' AND {_RUNG}
+    WHERE queue = :queue AND owner_id = :owner AND state = 'queued' AND {RUNG}
     ORDER BY priority, job_id, name, shard LIMIT 1
 """)  # noqa: S608

@@ -1,5 +1,7 @@
 """Alembic's entry: runs the migrations over the engine of shared/db.py."""
 
+import time
+
 from alembic import context
 
 from shared.db import engine
@@ -8,8 +10,17 @@ from shared.models import Base
 MIGRATION_LOCK = 7_275_539
 """Advisory lock, any constant: two processes that start together migrate one after the other."""
 
+POLL_S = 0.5
+WAIT_S = 600
+
 with engine().connect() as connection:
-    connection.exec_driver_sql(f"SELECT pg_advisory_lock({MIGRATION_LOCK})")
+    # asked again and again: who waits inside a statement has a snapshot, and CREATE INDEX CONCURRENTLY waits for that
+    deadline = time.monotonic() + WAIT_S
+    while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})").scalar():
+        connection.commit()
+        if time.monotonic() >= deadline:
+            raise SystemExit(f"somebody else has been migrating the tables for {WAIT_S} s")
+        time.sleep(POLL_S)
     connection.commit()
     context.configure(connection=connection, target_metadata=Base.metadata, compare_type=True)
     with context.begin_transaction():

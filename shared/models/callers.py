@@ -38,6 +38,42 @@ class ApiKey(Base):
     from_environment: Mapped[bool | None]  # API_KEY's, of which one is valid at a time; null: of a release before 0006
 
 
+class BrowserSession(Base):
+    """A browser that is signed in with a key, by the SHA-256 of its cookie. Rotated ones share a `family`."""
+
+    __tablename__ = "browser_sessions"
+
+    digest: Mapped[str] = mapped_column(primary_key=True)
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"))
+    family: Mapped[uuid.UUID]
+    is_rotated: Mapped[bool]
+    began_at: Mapped[datetime]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (
+        Index("browser_sessions_by_owner", "owner_id"),
+        Index("browser_sessions_by_family", "family"),
+        Index("browser_sessions_by_expiry", "expires_at"),
+    )
+
+
+class Share(Base):
+    """A link that shows one task to whoever has it, by the SHA-256 of its secret."""
+
+    __tablename__ = "shares"
+
+    id: Mapped[uuid.UUID] = mapped_column(primary_key=True, default=uuid7)
+    digest: Mapped[str] = mapped_column(unique=True)
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("jobs.id", ondelete="CASCADE"))
+    owner_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("api_keys.id"))
+    has_audio: Mapped[bool]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (Index("shares_by_job", "job_id"),)
+
+
 class AudioDay(Base):
     """How much audio a key has had transcribed on one day (UTC). Deleting tasks does not change it."""
 

@@ -91,6 +91,10 @@ class Job(Base):
         Index("jobs_by_model", "owner_id", "model", "id", postgresql_where=text("model IS NOT NULL")),
         Index("jobs_by_reference", "owner_id", "reference", "id", postgresql_where=text("reference IS NOT NULL")),
         Index("jobs_by_batch", "batch_id", postgresql_where=text("batch_id IS NOT NULL")),
+        # which of a batch are unfinished and which began first, whatever its size
+        Index("jobs_by_batch_state", "batch_id", "state", "started_at", postgresql_where=text("batch_id IS NOT NULL")),
+        # what has ended since a moment, for who follows all tasks of a key
+        Index("jobs_by_end", "owner_id", "finished_at", postgresql_where=text("finished_at IS NOT NULL")),
         Index("jobs_by_expiry", "expires_at", postgresql_where=text("expires_at IS NOT NULL")),
         Index("jobs_by_tag", text(TAGGED), postgresql_using="gin", postgresql_where=text("tags <> '{}'")),
         Index("jobs_by_word", "search", postgresql_using="gin", postgresql_where=text("search IS NOT NULL")),
@@ -147,6 +151,8 @@ class Stage(Base):
             "shard",
             postgresql_where=text("rung_at IS NULL AND state = 'queued'"),
         ),
+        # the head of the queue of each stage and priority, by which its oldest task is found
+        Index("stages_queued", "name", "priority", "job_id", postgresql_where=text("state = 'queued'")),
         Index("stages_by_artifact", "artifact_id"),
         Index(
             "stages_speed", "name", "profile", "finished_at", postgresql_where=text("state = 'done' AND attempt > 0")
@@ -168,8 +174,13 @@ class Artifact(Base):
     meta: Mapped[dict[str, Any]]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     used_at: Mapped[datetime] = mapped_column(server_default=func.now())  # of audio: when it was last found in use
+    # of a copy: the audio that it belongs to and goes with
+    parent_id: Mapped[uuid.UUID | None] = mapped_column(
+        ForeignKey("artifacts.id", ondelete="CASCADE", name="artifacts_parent")
+    )
 
     __table_args__ = (
+        Index("artifacts_by_parent", "parent_id", postgresql_where=text("parent_id IS NOT NULL")),
         UniqueConstraint("owner_id", "stage", "hash"),
         Index("artifacts_audio", "used_at", postgresql_where=text("stage = 'convert'")),
         Index("artifacts_expired", "used_at", postgresql_where=text("stage = 'expired' AND bytes > 0")),

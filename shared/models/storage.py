@@ -56,4 +56,7 @@ class Erasure(Base):
     verified_at: Mapped[datetime | None]
     settled: Mapped[bool] = mapped_column(Boolean, server_default=text("false"))
 
-    __table_args__ = (Index("erasures_open", "created_at", postgresql_where=text("NOT settled")),)
+    __table_args__ = (
+        Index("erasures_open", "created_at", postgresql_where=text("NOT settled")),
+        Index("erasures_by_owner", "owner_id", "created_at"),
+    )

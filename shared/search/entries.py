@@ -44,8 +44,8 @@ def owner_key(owner_id: uuid.UUID) -> str:
 
 def write(work: Session, jobs: Iterable[Job]) -> None:
     """Make the entries say what the jobs say. Call it in the transaction that changes one, whose row is locked."""
-    values = [_values(job) for job in jobs]
-    if not values:
+    rows = [values(job) for job in jobs]
+    if not rows:
         return
     columns = {
         "job_id": bindparam("entry_id"),
@@ -56,11 +56,13 @@ def write(work: Session, jobs: Iterable[Job]) -> None:
     statement = insert(SearchEntry).values(columns)
     changes = {"keys": statement.excluded["keys"], "text": statement.excluded["text"]}
     statement = statement.on_conflict_do_update(index_elements=["job_id"], set_=changes)
-    work.connection().execute(statement, values)
+    work.connection().execute(statement, rows)
 
 
-def _values(job: Job) -> Mapping[str, Any]:
-    """A line for each field, so that no phrase goes from one into the next."""
+def values(job: Job) -> Mapping[str, Any]:
+    """The parameters of an entry: its keys and its text, as tsvector takes them.
+
+    A line for each field, so that no phrase goes from one into the next."""
     fields = [job.full_text, job.filename, *job.tags, job.reference]
     lines = [found for field in fields if field and (found := list(tokens(fold(field))))]
     keys = all_keys(token for found in lines for token in found)

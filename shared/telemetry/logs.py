@@ -13,6 +13,7 @@ from shared.config import Settings
 QUIET = (
     *("botocore", "boto3", "urllib3", "s3transfer", "httpx", "httpcore", "kombu", "amqp"),  # URLs, headers, passwords
     *("faster_whisper", "alembic"),
+    "uvicorn.error",  # addresses of sockets, with their queries
 )
 """Loggers that say nothing below WARNING, whatever LOG_LEVEL is."""
 

@@ -7,9 +7,10 @@ with more than one worker), they write into the folder that PROMETHEUS_MULTIPROC
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from prometheus_client import CollectorRegistry, Counter, Histogram
+from prometheus_client import CollectorRegistry, Counter, Histogram, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import REGISTRY, Collector
 
@@ -18,6 +19,7 @@ from shared.telemetry.metric_files import SharedCounters
 STAGE_BUCKETS_S = (0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 600, 1800, 3600)
 WAIT_BUCKETS_S = (0.1, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 900, 3600, 14400)
 REQUEST_BUCKETS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 60)
+LIVE_BUCKETS_S = (0.25, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30)
 RTF_BUCKETS = (0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5)
 """Real-time factor: seconds of work per second of audio."""
 
@@ -52,6 +54,17 @@ WEBHOOK_ATTEMPTS = Counter(
     "Attempts to deliver a webhook by what follows: delivered, pending (again), failed",
     ["state"],
 )
+LIVE_FIRST_SECONDS = Histogram(
+    "parley_live_first_seconds", "From the beginning of an utterance until its first partial", buckets=LIVE_BUCKETS_S
+)
+LIVE_FINAL_SECONDS = Histogram(
+    "parley_live_final_seconds", "From the end of an utterance until its final", buckets=LIVE_BUCKETS_S
+)
+LIVE_PARTIALS = Counter(
+    "parley_live_partials", "Passes for partials by what became of them: made, skipped", ["outcome"]
+)
+LIVE_FINALS = Counter("parley_live_finals", "Finals by the model that recognised them", ["model"])
+LIVE_STUCK = Counter("parley_live_stuck", "Sessions whose model gave no answer, so that their live worker ended")
 SWEEPS = Counter("parley_sweeps", "Runs of the sweep")
 ERASED = Counter("parley_erasures_verified", "Deletions that were verified to have left nothing")
 
@@ -60,14 +73,44 @@ ERASED = Counter("parley_erasures_verified", "Deletions that were verified to ha
 EGRESS_REFUSED.labels("blocked_address")
 for _state in ("delivered", "pending", "failed"):
     WEBHOOK_ATTEMPTS.labels(_state)
+for _outcome in ("made", "skipped"):
+    LIVE_PARTIALS.labels(_outcome)
+LIVE_FINALS.labels("none")  # which models there are is not known; the metric is there from the start, too
 
 
-def registry(multiprocess_dir: Path | None, *more: Collector) -> CollectorRegistry:
-    """All that this process, or all processes that share the folder, have to tell; `more` is asked at each scrape."""
+class Processes(Collector):
+    """prometheus_client's `process_*` for several processes, each figure added up; of their starts the first."""
+
+    def __init__(self, pids: Callable[[], Iterable[int]]) -> None:
+        self._pids = pids
+
+    def collect(self) -> Iterator[Metric]:
+        """Read from /proc; a process that has just ended tells nothing."""
+        metrics: dict[str, Metric] = {}
+        for pid in self._pids():
+            for metric in ProcessCollector(pid=lambda pid=pid: pid, registry=None).collect():  # type: ignore[misc]
+                total = metrics.setdefault(metric.name, metric)
+                if total is not metric:
+                    combine = min if metric.name == "process_start_time_seconds" else sum
+                    pairs = zip(total.samples, metric.samples, strict=True)
+                    total.samples = [mine._replace(value=combine((mine.value, its.value))) for mine, its in pairs]
+        yield from metrics.values()
+
+
+def registry(
+    multiprocess_dir: Path | None, *more: Collector, pids: Callable[[], Iterable[int]] | None = None
+) -> CollectorRegistry:
+    """All that this process, or all processes that share the folder, have to tell; `more` is asked at each scrape.
+
+    `pids` are those whose memory, files and CPU time are told together; without it only this process's are.
+    """
     result = CollectorRegistry()
     if multiprocess_dir:
         SharedCounters(result, multiprocess_dir)
-        ProcessCollector(registry=result)
+        if pids:
+            result.register(Processes(pids))
+        else:
+            ProcessCollector(registry=result)
     else:
         result.register(REGISTRY)
     for collector in more:

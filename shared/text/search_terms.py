@@ -131,8 +131,12 @@ def pieces(text: str, size: int) -> Iterator[str]:
 
 
 def _is_joined(letter: str) -> bool:
-    """Whether it belongs to the character before it: marks, Korean vowels and finals, half-width voicing."""
-    return letter > "\x7f" and (category(letter).startswith("M") or "\u1160" <= letter <= "\u11ff" or letter in "ﾞﾟ")
+    """Whether it belongs to the character before it: marks, Korean vowels and finals, half-width voicing; and what
+    folds to nothing, behind which further marks may come."""
+    if letter <= "\x7f":
+        return False
+    is_mark = category(letter).startswith("M") or "\u1160" <= letter <= "\u11ff" or letter in "ﾞﾟ"
+    return is_mark or not fold(letter)
 
 
 def origins(text: str) -> list[int]:

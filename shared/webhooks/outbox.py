@@ -8,6 +8,7 @@ word of what was said in the recording.
 from __future__ import annotations
 
 import uuid
+from collections import Counter
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -17,8 +18,9 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 from uuid_utils.compat import uuid7
 
-from shared.config import Settings
+from shared.config import Settings, link
 from shared.egress import policy
+from shared.ledger import counts
 from shared.models import Batch, Job, WebhookDelivery, WebhookEndpoint
 from shared.options import PRIORITIES
 from shared.rings import Ring, level
@@ -71,8 +73,10 @@ def announce_job(session: Session, job: Job) -> tuple[Ring, ...]:
 
 def announce_batch(session: Session, batch: Batch) -> tuple[Ring, ...]:
     """The last task of the batch has ended and `finished_at` is set. Gives the doorbell to ring after the commit."""
-    counts = select(Job.state, func.count()).where(Job.batch_id == batch.id).group_by(Job.state)
-    data = _about_batch(batch, dict(session.execute(counts).all()))
+    tasks: Counter[str] = Counter()
+    for part in counts.batches(session, [batch.id])[batch.id]:
+        tasks[part.state] += part.count
+    data = _about_batch(batch, tasks)
     return _announce(session, batch.owner_id, Event.BATCH_COMPLETED, data, batch.webhook_url, batch_id=batch.id)
 
 
@@ -135,7 +139,7 @@ def _about_job(job: Job) -> dict[str, Any]:
         "reference": job.reference,
         "tags": job.tags,
         "batch_id": str(job.batch_id) if job.batch_id else None,
-        "result_url": f"/result/{job.id}" if is_done else None,
+        "result_url": link(f"/result/{job.id}") if is_done else None,
         "error": {"code": job.error_code, "message": job.error_message} if job.error_code else None,
         "language": job.language,
         "duration": job.duration,

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_left
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from shared.transcript import Caveat, Segment
-from tasks.asr.language import Language
 from tasks.asr.segments import Utterance
 from tasks.asr.vad import Span
+
+if TYPE_CHECKING:  # it has numpy behind it, which merge does without
+    from tasks.asr.language import Language
 
 MIN_REPEATS = 3
 """A phrase said once more than twice in a row..."""
@@ -21,6 +23,15 @@ MIN_REPEATED_WORDS = 10
 
 MAX_PHRASE_WORDS = 40
 """Longest phrase looked for; a 30 s step of Whisper holds about 100 words, so it fits at least twice."""
+
+AT_ONCE = {1: 2, 2: 2}
+"""How often a phrase of so many words is commonly said in a row: "very, very", "I think, I think". Longer ones once."""
+
+MIN_VARIETY, MIN_VARIED_WORDS = 0.5, 10
+"""Share of different words in so many or more; of 16 that are spoken in a row, 9 or more are different."""
+
+SYLLABLES = re.compile(r"(?=.{8})(.{1,20}?)\1{3,}")
+"""A loop within a word, or in a script without spaces."""
 
 MAX_COMPRESSION_RATIO = 2.4
 """Text that zlib shrinks further repeats itself (Whisper's own threshold, Radford et al. 2022, section 4.5)."""
@@ -110,6 +121,8 @@ def echoes(utterances: Iterable[Utterance], speech: Sequence[Span], context: str
 
 def repeats(words: Sequence[str]) -> list[tuple[int, int]]:
     """First and last index of every stretch in which a phrase is repeated, case and punctuation aside."""
+    import numpy as np
+
     plain = np.array(_plain(words), dtype=np.str_)
     ids = np.unique(plain, return_inverse=True)[1]
     stretches: list[tuple[int, int]] = []
@@ -121,6 +134,34 @@ def repeats(words: Sequence[str]) -> list[tuple[int, int]]:
             if total >= max(MIN_REPEATED_WORDS, MIN_REPEATS * length):
                 stretches.append((int(start), int(start) + total - 1))
     return _merged(stretches)
+
+
+def said_again(words: Sequence[str]) -> int:
+    """How many words are more than what people say in a row: those of a phrase that comes again and again at once.
+    0 for ordinary speech; for people who do repeat themselves it is not.
+    """
+    plain = _plain(words)
+    again = set[int]()
+    for length in range(1, min(MAX_PHRASE_WORDS, len(plain) // 2) + 1):
+        common, start = AT_ONCE.get(length, 1) * length, 0
+        for index in range(length, len(plain) + 1):
+            if index < len(plain) and plain[index] == plain[index - length]:
+                continue
+            if index - start >= common + length:
+                again.update(range(start + common, index))
+            start = index - length + 1
+    within = (len(match[0]) // len(match[1]) - 2 for word in plain if (match := SYLLABLES.search(word)))
+    return len(again) + sum(within)
+
+
+def of_few_words(words: Sequence[str]) -> bool:
+    """Whether the same few words come in any order."""
+    return len(words) >= MIN_VARIED_WORDS and variety(words) < MIN_VARIETY * len(words)
+
+
+def variety(words: Iterable[str]) -> int:
+    """How many different words there are, case and punctuation aside."""
+    return len(set(_plain(words)))
 
 
 def overlap(span: Span, spans: Sequence[Span]) -> float:

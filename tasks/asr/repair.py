@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from tasks.asr.checks import MAX_COMPRESSION_RATIO, MIN_REPEATED_WORDS, repeats
+from tasks.asr.checks import MAX_COMPRESSION_RATIO, MIN_REPEATED_WORDS, of_few_words, repeats, said_again, variety
 from tasks.engines.recogniser import Chunk, Piece
 
 MIN_LOGPROB = -0.8
@@ -22,6 +22,9 @@ MAX_GAP_S = 2.5
 
 LIKELIER = 0.05
 """By how much the mean log probability of a second decoding has to be higher."""
+
+SPARE_WORDS = 2
+"""How many different words fewer a second decoding may have in place of one that repeats itself."""
 
 FIRST_BATCHES = (1, 2, 4)
 """Sizes of the first batches: the first words are there after one chunk's time and not after a whole batch's."""
@@ -105,7 +108,7 @@ def _gaps(chunk: Chunk, pieces: Sequence[Piece]) -> list[Chunk]:
 
 def doubtful(chunk: Chunk, pieces: Sequence[Piece]) -> bool:
     """Whether the text is too repetitive, too unlikely, or leaves out a part of the chunk."""
-    if not _spoken(pieces):
+    if not _spoken(pieces) or _stutters(pieces):
         return True
     if _compression_ratio(pieces) > MAX_COMPRESSION_RATIO or _logprob(pieces) < MIN_LOGPROB:
         return True
@@ -113,11 +116,13 @@ def doubtful(chunk: Chunk, pieces: Sequence[Piece]) -> bool:
 
 
 def is_better(second: Sequence[Piece], first: Sequence[Piece]) -> bool:
-    """Whether a second decoding goes in place of the first: it is in no loop, and the first is, is less likely, or has
-    fewer words."""
+    """Whether a second decoding goes in place of the first: it is in no loop, and the first is, stutters more, is less
+    likely, or has fewer words."""
     if not _spoken(second) or _loops(second):
         return False
     if not _spoken(first) or _loops(first):
+        return True
+    if _stutters(first) and _is_plainer(second, first):
         return True
     return _logprob(second) > _logprob(first) + LIKELIER or _count(second) > _count(first)
 
@@ -127,8 +132,27 @@ def _loops(pieces: Sequence[Piece]) -> bool:
     words in turn."""
     if _compression_ratio(pieces) <= MAX_COMPRESSION_RATIO:
         return False
-    words = [word for piece in pieces for word in ([w.text for w in piece.words] or piece.text.split())]
+    words = _words(pieces)
     return len(words) < MIN_REPEATED_WORDS or bool(repeats(words))
+
+
+def _stutters(pieces: Sequence[Piece]) -> bool:
+    """Whether a short input may have made the decoder repeat itself. It does so long before `_loops` can tell, sure of
+    itself, and people do it as well."""
+    words = _words(pieces)
+    return any(piece.short_input for piece in pieces) and (said_again(words) > 0 or of_few_words(words))
+
+
+def _is_plainer(second: Sequence[Piece], first: Sequence[Piece]) -> bool:
+    """Whether it repeats less, and that is not because it holds little."""
+    before, after = _words(first), _words(second)
+    if said_again(before):
+        return said_again(after) < said_again(before) and variety(after) + SPARE_WORDS >= variety(before)
+    return not of_few_words(after) and variety(after) >= variety(before)
+
+
+def _words(pieces: Sequence[Piece]) -> list[str]:
+    return [word for piece in pieces for word in ([w.text for w in piece.words] or piece.text.split())]
 
 
 def _spoken(pieces: Sequence[Piece]) -> bool:

@@ -10,8 +10,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import floor
 
-import numpy as np
-
 from shared.transcript import SAMPLE_RATE, Shard
 from tasks.asr.vad import LEAD_S, PAD_S, Read, Span, close_gaps, detect, quietest
 from tasks.engines.speech_errors import engine_errors
@@ -38,6 +36,11 @@ class Seam:
     in_silence: bool
 
 
+def shard_count(duration: float, target_s: float) -> int:
+    """Into how many shards of about `target_s` seconds a recording is cut; 0 seconds is never."""
+    return floor(duration / target_s + 0.5) if target_s else 1
+
+
 def plan(
     reads: Sequence[Read], duration: float, target_s: float, progress: Callable[[], None] = lambda: None
 ) -> tuple[Shard, ...]:
@@ -47,7 +50,7 @@ def plan(
     held at once. `progress` is called for each seam and may raise to stop. Raises TranscriptionError when the voice
     activity detector fails.
     """
-    count = floor(duration / target_s + 0.5) if target_s else 1
+    count = shard_count(duration, target_s)
     seams = []
     for number in range(1, count):
         progress()
@@ -64,6 +67,8 @@ def find_seam(reads: Sequence[Read], near: Span) -> Seam:
     pause = max(_pauses(speech, near), key=lambda span: span.duration, default=None)
     if pause is not None:
         return Seam(_on_sample((pause.start + pause.end) / 2), in_silence=pause.duration >= MIN_PAUSE_S)
+    import numpy as np  # only by whoever has samples (vad.py)
+
     loudness = np.sqrt(sum(np.square(read(near.start, near.end)) for read in reads))
     return Seam(_on_sample(near.start) + quietest(loudness) / SAMPLE_RATE, in_silence=False)
 

@@ -2,6 +2,9 @@
 
 The detector is Silero VAD v6 as faster-whisper ships it (https://github.com/snakers4/silero-vad). All times are
 seconds of the recording and fall on whole samples.
+
+numpy and faster-whisper are imported by the functions that need them: `merge` uses spans alone, in workers that never
+recognise speech.
 """
 
 from __future__ import annotations
@@ -9,16 +12,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-
-import numpy as np
-import numpy.typing as npt
-from faster_whisper.vad import VadOptions, get_speech_timestamps
+from typing import TYPE_CHECKING, TypeAlias
 
 from shared.transcript import SAMPLE_RATE, Progress
 from tasks.engines.speech_errors import engine_errors
 
-Samples = npt.NDArray[np.float32]
-Read = Callable[[float, float], Samples]
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+Samples: TypeAlias = "npt.NDArray[np.float32]"
+Read: TypeAlias = "Callable[[float, float], Samples]"
 """`read(start, end)` gives the mono samples of that span, in [-1, 1] at 16 kHz; times are of the recording."""
 
 CHUNK_S = 30.0
@@ -107,6 +111,8 @@ def quietest(samples: Samples) -> int:
     frames = len(samples) // ENERGY_FRAME
     if frames == 0:
         return len(samples) // 2
+    import numpy as np
+
     energy = np.square(samples[: frames * ENERGY_FRAME].reshape(frames, ENERGY_FRAME)).sum(axis=1)
     return int(energy.argmin()) * ENERGY_FRAME + ENERGY_FRAME // 2
 
@@ -135,6 +141,8 @@ def close_gaps(spans: Iterable[Span], max_gap_s: float) -> tuple[Span, ...]:
 
 def _marks(samples: Samples, threshold: float, min_speech_s: float) -> list[tuple[int, int]]:
     """First and last sample of every stretch that the detector gives."""
+    from faster_whisper.vad import VadOptions, get_speech_timestamps
+
     options = VadOptions(
         threshold=threshold,
         min_speech_duration_ms=round(min_speech_s * 1000),

@@ -6,8 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from faster_whisper import BatchedInferencePipeline
+from faster_whisper.audio import pad_or_trim
 
-from shared.transcript import Word
+from shared.transcript import SAMPLE_RATE, Word
+from tasks.engines.encoder_input import FULL_S, Batches, Features, input_seconds, with_silence
 from tasks.engines.recogniser import Chunk, DecodingOptions, Piece, Samples
 from tasks.engines.whisper import Whisper
 
@@ -33,6 +35,11 @@ class FasterWhisper:
         self.model = model
 
     @property
+    def name(self) -> str:
+        """By which it is asked for."""
+        return self.model.name
+
+    @property
     def languages(self) -> frozenset[str]:
         return frozenset(self.model.supported_languages)
 
@@ -46,21 +53,19 @@ class FasterWhisper:
         return self.model.device
 
     def detect_language(self, samples: Samples) -> Mapping[str, float]:
-        _, _, probabilities = self.model.detect_language(samples)
-        return dict(probabilities)
+        features = self.model.feature_extractor(samples)[..., :-1]
+        seconds = input_seconds(len(samples) / SAMPLE_RATE)
+        return self._languages_of(pad_or_trim(features) if seconds == FULL_S else with_silence(features, seconds))
 
     def glance_language(self, samples: Samples) -> Mapping[str, float]:
         # the encoder takes fewer frames than those of 30 s, its convolutions an even number
-        features = self.model.feature_extractor(samples)[..., : max(2, len(samples) // FRAME // 2 * 2)]
-        (languages,) = self.model.model.detect_language(self.model.encode(features))
-        return {token[2:-2]: probability for token, probability in languages}
+        return self._languages_of(self.model.feature_extractor(samples)[..., : max(2, len(samples) // FRAME // 2 * 2)])
 
     def decode(
         self, samples: Samples, chunks: Sequence[Chunk], options: DecodingOptions, batch_size: int
     ) -> Iterator[Piece]:
         decoder = self._sequential if options.sequential else self._batched
-        for segment, start in decoder(samples, chunks, options, batch_size):
-            yield _piece(segment, start)
+        yield from decoder(samples, chunks, options, batch_size)
 
     def context(self, text: str) -> str:
         tokens = self.model.hf_tokenizer.encode(" " + text, add_special_tokens=False).ids
@@ -75,9 +80,13 @@ class FasterWhisper:
         """Free the weights. It is of no use afterwards."""
         self.model.unload()
 
+    def _languages_of(self, features: Features) -> dict[str, float]:
+        (languages,) = self.model.model.detect_language(self.model.encode(features))
+        return {token[2:-2]: probability for token, probability in languages}
+
     def _sequential(
         self, samples: Samples, chunks: Sequence[Chunk], options: DecodingOptions, _: int
-    ) -> Iterator[tuple[Any, float]]:
+    ) -> Iterator[Piece]:
         ((start, _end),) = chunks
         segments, _info = self.model.transcribe(
             samples,
@@ -88,14 +97,16 @@ class FasterWhisper:
             **_common(options),
         )
         for segment in segments:
-            yield segment, start
+            yield _piece(segment, start)
 
     def _batched(
         self, samples: Samples, chunks: Sequence[Chunk], options: DecodingOptions, batch_size: int
-    ) -> Iterator[tuple[Any, float]]:
+    ) -> Iterator[Piece]:
         """A batch at a time, without retries."""
         # A pipeline of its own for each window: an abandoned one remembers where it was.
-        segments, _ = BatchedInferencePipeline(self.model).transcribe(
+        fits = options.task == "transcribe"
+        pipeline = Batches if fits else BatchedInferencePipeline
+        segments, _ = pipeline(self.model).transcribe(
             samples,
             clip_timestamps=[{"start": start, "end": end} for start, end in chunks],
             batch_size=batch_size,
@@ -104,7 +115,8 @@ class FasterWhisper:
         )
         for segment in segments:
             frames = segment.seek + SEEK_SLACK
-            yield segment, max(start for start, _ in chunks if start * self.model.frames_per_second <= frames)
+            start, end = max(chunk for chunk in chunks if chunk[0] * self.model.frames_per_second <= frames)
+            yield _piece(segment, start, short_input=fits and input_seconds(end - start) < FULL_S)
 
 
 def _common(options: DecodingOptions) -> dict[str, Any]:
@@ -118,7 +130,7 @@ def _common(options: DecodingOptions) -> dict[str, Any]:
     }
 
 
-def _piece(segment: Any, chunk_start: float) -> Piece:
+def _piece(segment: Any, chunk_start: float, *, short_input: bool = False) -> Piece:
     words = tuple(
         Word(float(word.start), float(word.end), word.word, min(1.0, max(0.0, float(word.probability))))
         for word in segment.words or ()
@@ -132,4 +144,5 @@ def _piece(segment: Any, chunk_start: float) -> Piece:
         float(segment.no_speech_prob),
         float(segment.compression_ratio),
         chunk_start,
+        short_input,
     )

@@ -1,4 +1,5 @@
-"""The models, each loaded once per process. The process that recognises speech never imports torch.
+"""The models, each loaded once per process. The process that recognises speech never imports torch, the one that tells
+speakers apart never CTranslate2, and a process that asks only what is loaded imports neither.
 
 A model is loaded only where there is memory for it; docs/decisions/models-in-workers.md says how that is known.
 """
@@ -6,27 +7,27 @@ A model is loaded only where there is memory for it; docs/decisions/models-in-wo
 from __future__ import annotations
 
 import os
+import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar, cast
-
-import ctranslate2
 
 from shared.abilities import abilities
 from shared.config import Settings
 from shared.errors import ModelNotAllowed, ModelTooLarge, ModelUnavailable
 from tasks.engines import folders, memory
-from tasks.engines.faster_whisper import FasterWhisper
-from tasks.engines.recogniser import Recogniser
-from tasks.engines.whisper import Engine, Whisper
 
 if TYPE_CHECKING:
     from tasks.diarization.pipeline import Clustering, Diarizer
+    from tasks.engines.faster_whisper import FasterWhisper
     from tasks.engines.onnx import OnnxRecogniser
+    from tasks.engines.recogniser import Recogniser
+    from tasks.engines.whisper import Engine
 
-R = TypeVar("R", bound=Recogniser)
+R = TypeVar("R", bound="Recogniser")
 
 KEPT_MODELS = 2
 """Speech models kept in memory per process, so that a default and one other take turns without being loaded again.
@@ -68,20 +69,34 @@ class OnnxFiles:
 _models: OrderedDict[Engine | OnnxFiles, Recogniser] = OrderedDict()
 _diarizers: dict[_Pipeline, Diarizer] = {}
 _listeners: list[Callable[[], None]] = []
+_used: list[Recogniser] = []
+_using = threading.Lock()
 
 
 def device(config: Settings) -> str:
     """Where Whisper runs: "cpu" or "cuda". Raises ModelUnavailable when DEVICE=cuda and there is none."""
-    gpus = int(ctranslate2.get_cuda_device_count())
-    if config.device == "cuda" and not gpus:
+    if config.device == "cpu":
+        return "cpu"
+    import ctranslate2
+
+    if ctranslate2.get_cuda_device_count():
+        return "cuda"
+    if config.device == "cuda":
         raise ModelUnavailable("DEVICE is cuda, but this worker sees no CUDA device.")
-    return ("cuda" if gpus else "cpu") if config.device == "auto" else config.device
+    return "cpu"
 
 
 def diarization_device(config: Settings) -> str:
     """Where diarization runs: "cpu", "cuda" or "cuda:1". Raises ModelUnavailable when there is no such card."""
-    where = config.diarization_device or device(config)
-    if where != "cpu" and int(where.partition(":")[2] or 0) >= int(ctranslate2.get_cuda_device_count()):
+    where = config.diarization_device or config.device
+    if where == "cpu":
+        return "cpu"
+    import torch
+
+    cards = torch.cuda.device_count()  # without touching any
+    if where == "auto":
+        return "cuda" if cards else "cpu"
+    if int(where.partition(":")[2] or 0) >= cards:
         raise ModelUnavailable(f"Diarization is to run on {where}, but this worker sees no such CUDA device.")
     return where
 
@@ -94,6 +109,8 @@ def compute_type(config: Settings) -> str:
     where = device(config)
     if config.compute_type == "auto":
         return _usual_type(where)
+    import ctranslate2
+
     supported = ctranslate2.get_supported_compute_types(where)
     if config.compute_type not in {*supported, "default"}:
         names = ", ".join(sorted(supported))
@@ -129,6 +146,9 @@ def recogniser(config: Settings, name: str) -> Recogniser:
 
 def whisper(config: Settings, name: str) -> FasterWhisper:
     """The Whisper model `name` from MODEL_DIR/whisper/NAME. Raises as `recogniser`."""
+    from tasks.engines.faster_whisper import FasterWhisper
+    from tasks.engines.whisper import Engine, Whisper
+
     name = model_name(config, name)
     folder = folders.folder(config, name)
     engine = Engine(folder, device(config), compute_type(config), cpu_threads(config))
@@ -161,12 +181,12 @@ def _cached(key: Engine | OnnxFiles, title: str, check: Callable[[], None], load
     """The model of `key`, loaded unless it is kept."""
     if key in _models and _models[key].device == key.device:
         _models.move_to_end(key)
-        return cast(R, _models[key])
+        return cast("R", _models[key])
     check()
     if key in _models:  # it had to leave its card, which may have room again
         _drop(key)
-    while len(_models) >= KEPT_MODELS:
-        _drop(next(iter(_models)))  # before loading, so that there are never more in memory
+    while len(_models) >= KEPT_MODELS and (spare := _spare()):
+        _drop(spare)  # before loading, so that there are never more in memory than are used or kept
     _make_room(title, key.memory_bytes, key.device)
     try:
         model = load()
@@ -206,6 +226,18 @@ def on_change(listener: Callable[[], None]) -> None:
     _listeners.append(listener)
 
 
+@contextmanager
+def in_use(model: Recogniser) -> Iterator[None]:
+    """Let go of no model that another thread still uses: a model that was unloaded answers nobody."""
+    with _using:
+        _used.append(model)
+    try:
+        yield
+    finally:
+        with _using:
+            del _used[next(place for place, each in enumerate(_used) if each is model)]
+
+
 def let_go() -> int:
     """Free all models of this process; the next call loads them again. Returns how many there were.
 
@@ -220,6 +252,8 @@ def let_go() -> int:
 
 
 def _usual_type(where: str) -> str:
+    import ctranslate2
+
     name = "float16" if where == "cuda" else "int8"
     return name if name in ctranslate2.get_supported_compute_types(where) else "float32"
 
@@ -227,13 +261,20 @@ def _usual_type(where: str) -> str:
 def _make_room(what: str, size: int, where: str) -> None:
     """See to it that so many bytes are free, at the cost of Whisper models asked for earlier. Raises ModelTooLarge."""
     while (free := memory.free_bytes(where)) is not None and free < size:
-        if not _models:
+        if not (spare := _spare()):
             message = (
                 f"{what} needs about {size / 1e9:.2f} GB of memory ({where}); {max(0, free) / 1e9:.2f} GB are free."
             )
             raise ModelTooLarge(message, needed_bytes=size, free_bytes=max(0, free))
-        _drop(next(iter(_models)))
+        _drop(spare)
         memory.give_back()
+
+
+def _spare() -> Engine | OnnxFiles | None:
+    """The model asked for longest ago of those that nobody uses."""
+    with _using:
+        used = [id(model) for model in _used]
+    return next((key for key, model in _models.items() if id(model) not in used), None)
 
 
 def _drop(key: Engine | OnnxFiles) -> None:

@@ -44,6 +44,7 @@ class Piece:
     avg_logprob, no_speech_prob, compression_ratio : Whisper's own measures of doubt. An engine without one gives what
         raises no doubt: 0, 0 and 1
     chunk_start : where the chunk begins that it was decoded from
+    short_input : whether the encoder was given less than what the model was trained on
     """
 
     start: float
@@ -54,6 +55,7 @@ class Piece:
     no_speech_prob: float
     compression_ratio: float
     chunk_start: float
+    short_input: bool = False
 
     def moved(self, seconds: float) -> Piece:
         """The same piece, that much later."""

@@ -58,6 +58,7 @@ class Whisper(WhisperModel):  # type: ignore[misc]
             cpu_threads=engine.cpu_threads,
             local_files_only=True,
         )
+        self.name = engine.folder.name
         self._cpu_fallback = cpu_fallback
 
     @property

@@ -8,22 +8,35 @@ page.py     a page: YouTube, TikTok, a podcast, an article with a player; by yt-
 from __future__ import annotations
 
 from functools import partial
+from pathlib import Path
 
 from shared.config import Settings
 from shared.egress import policy
+from shared.intake import sources
 from shared.storage import Storage
-from tasks.fetch import bucket, direct, page
-from tasks.stages.download import Fetch, FetchLimits
+from shared.transcript import Progress
+from tasks.fetch import direct, page
+from tasks.stages.download import Fetch, Fetched, FetchLimits
 
 
 def ways(config: Settings, storage: Storage) -> tuple[Fetch, ...]:
     """All of them, in the order in which they are asked."""
     guard = policy.guard(config)
     return (
-        partial(bucket.fetch, config, storage),
+        partial(_from_bucket, config, storage),
         partial(direct.fetch, guard),
         partial(page.fetch, guard, page.PageOptions.of(config)),
     )
+
+
+def _from_bucket(
+    config: Settings, storage: Storage, url: str, folder: Path, limits: FetchLimits, progress: Progress
+) -> Fetched | None:
+    if not url.startswith(sources.S3_SCHEME):
+        return None
+    from tasks.fetch import bucket  # with boto3, which nobody else needs where objects are in a folder
+
+    return bucket.fetch(config, storage, url, folder, limits, progress)
 
 
 def limits(config: Settings, max_duration: float | None) -> FetchLimits:

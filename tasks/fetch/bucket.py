@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
@@ -12,27 +13,29 @@ from shared.errors import ExtractionError, SourceUnavailable
 from shared.intake import sources
 from shared.intake.filenames import safe_filename
 from shared.storage import Storage
+from shared.storage.s3 import S3
 from shared.transcript import Progress
 from tasks.fetch.budget import Budget
 from tasks.stages.download import Fetched, FetchLimits
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 CHUNK_BYTES = 1 << 20
 
 
 def fetch(
     config: Settings, storage: Storage, url: str, folder: Path, limits: FetchLimits, progress: Progress
-) -> Fetched | None:
-    """The object, or None for a URL of another kind.
+) -> Fetched:
+    """The object.
 
     Raises BlockedAddress, ExtractionError for an object that is not there or not ours to read, FileTooLarge and
     SourceUnavailable.
     """
-    if not url.startswith(sources.S3_SCHEME):
-        return None
     bucket, key = sources.bucket_and_key(url, config)
     target = folder / "recording"
     try:
-        response = storage.client.get_object(Bucket=bucket, Key=key)
+        response = _client(config, storage).get_object(Bucket=bucket, Key=key)
         with target.open("wb") as file, closing(response["Body"]) as body:
             budget = Budget(limits, response["ContentLength"], progress)
             for chunk in body.iter_chunks(CHUNK_BYTES):
@@ -45,3 +48,8 @@ def fetch(
     except (BotoCoreError, HTTPClientError) as error:
         raise SourceUnavailable("The bucket does not answer.") from error
     return Fetched(target, safe_filename(key))
+
+
+def _client(config: Settings, storage: Storage) -> S3Client:
+    """That of our own bucket, unless our own objects are in a folder."""
+    return (storage if isinstance(storage, S3) else S3(config)).client

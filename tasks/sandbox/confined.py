@@ -1,6 +1,7 @@
 """A child process for a stranger's bytes or pages, as its parent sees it: started with nothing, heard, ended.
 
-The child locks itself in (lockdown.py, extractor/confinement.py) and answers with lines of JSON.
+The child locks itself in (lockdown.py, extractor/confinement.py) and answers with lines of JSON. Here it is started
+from nothing; forked.py has it forked from a program that is loaded already.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,25 +44,30 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Child:
-    """A running child and the file with its stderr."""
+    """A running child.
 
-    process: subprocess.Popen[bytes]
+    output : descriptor from which its stdout is read
+    log : the file with its stderr
+    stop : kills it, should it still run, and returns si_code and si_status; may be called again
+    """
+
+    output: int
     log: IO[bytes]
+    stop: Callable[[], tuple[int, int]]
 
     def messages(self, kind: type[T], *, timeout_s: float, tick_s: float) -> Iterator[T | None]:
         """Its lines as they come, and None at least every `tick_s`; ends when the child closes its stdout.
 
         Raises TimeoutError after `timeout_s`, and Nonsense for a line that is no `kind`.
         """
-        assert self.process.stdout is not None
         deadline, pending = time.monotonic() + timeout_s, b""
         with selectors.DefaultSelector() as selector:
-            selector.register(self.process.stdout, selectors.EVENT_READ)
+            selector.register(self.output, selectors.EVENT_READ)
             while (left := deadline - time.monotonic()) > 0:
                 yield None
                 if not selector.select(min(tick_s, left)):
                     continue
-                chunk = os.read(self.process.stdout.fileno(), MAX_LINE_BYTES)
+                chunk = os.read(self.output, MAX_LINE_BYTES)
                 if not chunk:
                     return
                 *lines, pending = (pending + chunk).split(b"\n")
@@ -76,11 +82,9 @@ class Child:
 
     def end(self) -> tuple[int, int, str]:
         """End it, should it only have closed its stdout; (si_code, si_status, the end of its stderr)."""
-        os.killpg(self.process.pid, signal.SIGKILL)  # a status once set stays
-        ended = os.waitid(os.P_PID, self.process.pid, os.WEXITED | os.WNOWAIT)
-        assert ended is not None
+        code, status = self.stop()
         self.log.seek(0)
-        return ended.si_code, ended.si_status, self.log.read(MAX_LINE_BYTES).decode(errors="replace")
+        return code, status, self.log.read(MAX_LINE_BYTES).decode(errors="replace")
 
 
 @contextmanager
@@ -100,9 +104,17 @@ def confined(program: Path, job: Mapping[str, Any], folder: Path, *, fds: tuple[
             env={},
             start_new_session=True,
         )
+
+        def stop() -> tuple[int, int]:
+            # not yet waited for, so its process group cannot be anybody else's; a status once set stays
+            os.killpg(process.pid, signal.SIGKILL)
+            ended = os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+            assert ended is not None
+            return ended.si_code, ended.si_status
+
         with process:
+            assert process.stdout is not None
             try:
-                yield Child(process, log)
+                yield Child(process.stdout.fileno(), log, stop)
             finally:
-                # not yet waited for, so its process group cannot be anybody else's
-                os.killpg(process.pid, signal.SIGKILL)
+                stop()

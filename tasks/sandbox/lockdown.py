@@ -15,12 +15,16 @@ _SYS_LANDLOCK_CREATE_RULESET, _SYS_LANDLOCK_RESTRICT_SELF = 444, 446  # the same
 _LINUX_CAPABILITY_VERSION_3 = 0x20080522
 
 
-def set_limits(parent_pid: int, *, cpu_s: int, memory_bytes: int, file_bytes: int) -> None:
-    """Die with the parent; bound processor time, address space and the size of any file; write no core file."""
-    libc = ctypes.CDLL(None)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with(parent_pid: int) -> None:
+    """End as soon as the parent does, by SIGKILL."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent_pid:  # it was gone before the line above
         os._exit(1)
+
+
+def set_limits(parent_pid: int, *, cpu_s: int, memory_bytes: int, file_bytes: int) -> None:
+    """Die with the parent; bound processor time, address space and the size of any file; write no core file."""
+    die_with(parent_pid)
     for limit, value in (
         (resource.RLIMIT_AS, memory_bytes),
         (resource.RLIMIT_CPU, cpu_s),

@@ -1,6 +1,6 @@
 """convert: any media in, the 16 kHz 16-bit WAV out that every later stage reads.
 
-The decoding itself happens in tasks/decoder, a process of its own that may do next to nothing; here it is
+The decoding itself happens in tasks/sandbox/decoder, in a process of its own that may do next to nothing; here it is
 started, watched and, whatever happens, ended.
 """
 
@@ -26,9 +26,10 @@ from shared.errors import (
     UnsupportedMedia,
 )
 from shared.transcript import Caveat, Conversion, Progress, Shard
-from tasks.sandbox.confined import Child, Nonsense, Refusal, confined
+from tasks.sandbox.confined import Child, Nonsense, Refusal
+from tasks.sandbox.forked import ForkServer
 
-DECODER = Path(__file__).parents[1] / "sandbox" / "decoder" / "__main__.py"
+DECODERS = ForkServer(Path(__file__).parents[1] / "sandbox" / "decoder" / "__main__.py")
 
 MAX_TRACKS = 99
 """No more are numbered in a warning; an option names none beyond it."""
@@ -187,15 +188,13 @@ def _decoder(
         target.open("w+b") as target_file,
     ):
         job = {
-            "source_fd": source_file.fileno(),
-            "target_fd": target_file.fileno(),
             "max_duration_s": limits.max_duration_s,
             "cpu_s": math.ceil(limits.timeout_s) + 1,
             "memory_bytes": limits.memory_bytes,
             "split": split,
             "track": track,
         }
-        with confined(DECODER, job, Path(folder), fds=(source_file.fileno(), target_file.fileno())) as child:
+        with DECODERS.child(job, Path(folder), fds=(source_file.fileno(), target_file.fileno())) as child:
             yield child
 
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
+from typing import TYPE_CHECKING, Any
 
 from shared.errors import DiarizationError, Interrupted, LeaseLost, ParleyError
 from shared.transcript import SAMPLE_RATE, Caveat, Diarization, Progress, SpeakerTurn
 from tasks.diarization.steps import SEGMENTATION, SHARES
 from tasks.engines.step_down import StepDown, is_out_of_memory
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
 
 Pipeline = Any
 """A `tasks.diarization.pipeline.Diarizer`, whose module imports torch and is not imported before it is needed."""
@@ -41,6 +42,7 @@ def diarize(
     again with less at once, then on the CPU; what comes behind it starts again on the CPU at once. Raises OutOfMemory
     when that does not help either, DiarizationError when the pipeline fails otherwise.
     """
+    import numpy as np
     import torch
 
     watch = _Watch(progress)

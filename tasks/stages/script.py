@@ -9,10 +9,12 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
-
-from opencc import OpenCC
+from typing import TYPE_CHECKING
 
 from shared.transcript import Segment, Transcript
+
+if TYPE_CHECKING:
+    from opencc import OpenCC
 
 TO_SIMPLIFIED = "t2s"
 FROM_SIMPLIFIED = {"Hans": TO_SIMPLIFIED, "Hant": "s2tw", "Hant-HK": "s2hk"}
@@ -92,4 +94,6 @@ def _character(letter: str, configuration: str) -> str:
 @cache
 def _opencc(configuration: str) -> OpenCC:
     """Takes 0.3 s and up to 30 MB at its first use."""
+    from opencc import OpenCC
+
     return OpenCC(configuration)

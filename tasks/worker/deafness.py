@@ -20,7 +20,7 @@ import redis
 from celery import signals
 from celery.worker import state
 from celery.worker.request import Request
-from sqlalchemy import select, tuple_
+from sqlalchemy import select
 
 from shared.config import Settings
 from shared.db import session
@@ -114,26 +114,24 @@ class Deafness:
             return False
 
     def _without_lease(self, begun: list[Request]) -> list[str]:
-        """Ids of the messages whose child does not hold the stage that it was rung for, or stays at another task for
-        longer than any stage may stand still."""
-        stages = [(_key(one), one) for one in begun if _is_stage(one)]
+        """Ids of the messages whose child holds no stage of the job that it was rung for, or stays at another task for
+        longer than any stage may stand still. With one ring a child may do several stages of a job."""
+        stages = [(_job(one), one) for one in begun if _is_stage(one)]
         leases: set[tuple[Any, ...]] = set()
         host = worker_name().rpartition(":")[0]
         if stages:
-            columns = (Stage.job_id, Stage.name, Stage.shard)
             try:
                 with session() as work:
-                    rows = work.execute(
-                        select(*columns, Stage.worker).where(
-                            tuple_(*columns).in_([key for key, _ in stages]), Stage.state == StageState.RUNNING
-                        )
-                    )
-                    leases = {(tuple(row[:3]), row.worker) for row in rows}
+                    running = (Stage.job_id.in_([job_id for job_id, _ in stages]), Stage.state == StageState.RUNNING)
+                    leases = {
+                        (row.job_id, row.worker)
+                        for row in work.execute(select(Stage.job_id, Stage.worker).where(*running))
+                    }
             except DatabaseUnavailable:
                 stages = []
         others_until = time.time() - self._config.stall_timeout_s
         return [
-            *(one.id for key, one in stages if (key, f"{host}:{one.worker_pid}") not in leases),
+            *(one.id for job_id, one in stages if (job_id, f"{host}:{one.worker_pid}") not in leases),
             *(one.id for one in begun if not _is_stage(one) and (one.time_start or 0) < others_until),
         ]
 
@@ -146,9 +144,8 @@ def _is_stage(request: Request) -> bool:
     return str(request.name).removeprefix("parley.") in STAGES
 
 
-def _key(request: Request) -> tuple[uuid.UUID, str, int]:
-    job_id, shard = request.args
-    return uuid.UUID(job_id), str(request.name).removeprefix("parley."), shard
+def _job(request: Request) -> uuid.UUID:
+    return uuid.UUID(request.args[0])
 
 
 def _end(reason: str, config: Settings) -> None:

@@ -29,12 +29,13 @@ if TYPE_CHECKING:
 log = get_logger(__name__)
 
 
-def serve(config: Settings) -> None:
+def serve(config: Settings, *more: Collector) -> None:
     """Answer on METRICS_PORT from a thread of the worker's parent process; a port of 0 is none."""
     if not config.metrics_port:
         return
     page = CollectorRegistry()
-    page.register(Guarded(registry(config.prometheus_multiproc_dir, Memory(), Scratch(config.scratch_dir), Cards())))
+    told = (Memory(), Scratch(config.scratch_dir), Cards(), *more)
+    page.register(Guarded(registry(config.prometheus_multiproc_dir, *told)))
     try:
         family, *_, address = socket.getaddrinfo(
             config.metrics_host, config.metrics_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

@@ -21,7 +21,7 @@ from shared.errors import ParleyError
 from shared.stages import HEAVY
 from shared.telemetry.logs import get_logger
 from tasks.engine import engine
-from tasks.engines import cards, loading
+from tasks.engines import cards, loading, memory
 from tasks.worker import inventory
 
 log = get_logger(__name__)
@@ -61,6 +61,7 @@ def _load(queues: Collection[str], number: int, processes: int, config: Settings
     except Exception as error:
         log.exception("models_not_loaded", code="unexpected_error", message=type(error).__name__)
         return False
+    memory.give_back()  # what reading the weights took beside them
     log.info("models_loaded", process=number, cards=",".join(visible_cards), seconds=round(time.monotonic() - began, 1))
     rest(config.model_idle_s)
     return True

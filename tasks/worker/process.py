@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import logging
 import os
 import subprocess
@@ -27,7 +28,7 @@ from tasks.app import app, rings_of
 from tasks.engine import engine
 from tasks.engines import cards
 from tasks.sweep import sweep
-from tasks.worker import inventory, metrics, preload, pulse, shutdown
+from tasks.worker import celery_events, inventory, metrics, preload, pulse, shutdown
 from tasks.worker.deafness import Deafness
 from tasks.worker.forks import no_fork
 from tasks.worker.workspace import sweep_scratch
@@ -56,6 +57,7 @@ _watcher = threading.Thread()
 
 
 app.steps["worker"].add(preload.Loaded)
+app.steps["consumer"].add(celery_events.Audience)
 billiard.pool.GUARANTEE_MESSAGE_CONSUMPTION_RETRY_LIMIT = 10
 """Of 0.1 s each. Now and then the parent, on its way to its own end, does not read the last message of a child, which
 would wait for that for 30 s. What a stage has done is in PostgreSQL by then."""
@@ -106,6 +108,13 @@ def _cuda_devices() -> int:
         (sys.executable, "-c", question), stdout=subprocess.PIPE, check=False, timeout=CUDA_TIMEOUT_S
     )
     return int(child.stdout or 0)
+
+
+@signals.worker_before_create_process.connect
+def _share_memory(**_: Any) -> None:
+    """What is there now stays the collector's no more: it would write to each object, and every child have its copy."""
+    gc.collect()
+    gc.freeze()
 
 
 @signals.worker_process_init.connect
@@ -177,17 +186,18 @@ def _watch(name: str, queues: list[str], slots: int, deafness: Deafness) -> None
     The sweep that beat rings for needs a free process. Were it the only one, a job whose worker was killed would wait
     until the long recordings of others are done.
     """
+    interval_s = min(WATCH_S, settings().deaf_timeout_s / pulse.LOOKS)
     while not _ended.is_set():
         with no_fork():
             try:
                 stock = inventory.stock(queues, _processes, settings())
                 with session() as work:
                     fleet.show(work, name, queues, slots, deaf=deafness.is_deaf, stock=stock)
-                    sweeps = fleet.has_turn(work)
+                    sweeps = fleet.has_turn(work, name, fleet.present_interval(work, interval_s))
                 if sweeps:
                     sweep()
             except Exception as error:  # noqa: BLE001 - whatever is away may be back the next time
                 log.warning("watch_failed", reason=type(error).__name__)
-        _ended.wait(min(WATCH_S, settings().deaf_timeout_s / pulse.LOOKS))
+        _ended.wait(interval_s)
     with contextlib.suppress(DatabaseUnavailable), session() as work:
         fleet.leave(work, name)

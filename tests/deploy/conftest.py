@@ -108,7 +108,9 @@ class Deployment:
 def deployment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Deployment]:
     """Servers and gateway behind Caddy, healthy and migrated; workers are started by whoever needs them."""
     folder = tmp_path_factory.mktemp("deploy")
-    described = read(project(folder / "project", SETTINGS), "--profile", "gpu", "--profile", "monitoring")
+    described = read(
+        project(folder / "project", SETTINGS), *(f"--profile={name}" for name in ("gpu", "live", "monitoring"))
+    )
     (folder / "run").mkdir()
     tools(folder / "run" / "bin")
     with Machine(folder, described["services"]) as machine:

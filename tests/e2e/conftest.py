@@ -11,7 +11,7 @@ import pytest
 from scripts.local.stack import Stack
 from tests.conftest import MODELS
 
-THREADS = {"MODEL_DIR": str(MODELS), "CPU_THREADS": "1", "OMP_NUM_THREADS": "1"}
+THREADS = {"OBJECT_STORE": "", "MODEL_DIR": str(MODELS), "CPU_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @pytest.fixture(scope="session")

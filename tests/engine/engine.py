@@ -31,10 +31,10 @@ DAEMON = {
 
 
 class Engine(Namespaces):
-    """dockerd over `folder`: its images and build cache stay there. Commands run where it runs, so that `docker`,
-    `docker compose`, `curl http://localhost` and `python3` are what a person on its machine has."""
+    """dockerd over `folder`: its images and build cache stay there, in `data`. Commands run where it runs, so that
+    `docker`, `docker compose`, `curl http://localhost` and `python3` are what a person on its machine has."""
 
-    def __init__(self, folder: WorkFolder) -> None:
+    def __init__(self, folder: WorkFolder, data: str = "docker") -> None:
         self.folder = folder
         self.socket = folder.path / "run" / "docker.sock"
         self._config = folder.path / "docker-config"
@@ -42,7 +42,7 @@ class Engine(Namespaces):
             "dockerd",
             f"--config-file={folder.path}/daemon.json",
             f"--host=unix://{self.socket}",
-            f"--data-root={folder.path}/docker",
+            f"--data-root={folder.path}/{data}",
             "--exec-root=/run/docker-parley",
             "--pidfile=/run/dockerd.pid",
         )
@@ -90,11 +90,11 @@ class Engine(Namespaces):
 
 
 @contextmanager
-def running(folder: WorkFolder | None = None) -> Iterator[Engine]:
+def running(folder: WorkFolder | None = None, data: str = "docker") -> Iterator[Engine]:
     """An engine with no containers, and nobody else's: who comes second waits. It ends with the block."""
     folder = folder or WorkFolder.of_environment()
     with folder.lock("engine"):
-        engine = Engine(folder)
+        engine = Engine(folder, data)
         try:
             engine.start()
             engine.clear()

@@ -30,7 +30,7 @@ Pin-Priority: 990
 """
 """trixie's buildx is 0.13; compose 5 builds with 0.17 or newer."""
 
-TIMEOUT_S = 900
+TIMEOUT_S, EMULATED_TIMEOUT_S = 900, 3600
 
 
 def engine_root(folder: WorkFolder) -> Path:
@@ -38,9 +38,10 @@ def engine_root(folder: WorkFolder) -> Path:
     return _root(folder, "root-engine", (ENGINE_SUITE, NEXT_SUITE), ENGINE_PACKAGES)
 
 
-def base_root(folder: WorkFolder) -> Path:
-    """A tar file with Python 3.11, busybox and gosu, for `docker import`; some 230 MB."""
-    return _root(folder, "base", (BASE_SUITE,), BASE_PACKAGES, suffix=".tar")
+def base_root(folder: WorkFolder, architecture: str = "") -> Path:
+    """A tar file with Python 3.11, busybox and gosu, for `docker import`; some 230 MB. For another architecture, as
+    Debian calls it, this machine has to run its programs."""
+    return _root(folder, "base", (BASE_SUITE,), BASE_PACKAGES, suffix=".tar", architecture=architecture)
 
 
 def mirror() -> str | None:
@@ -53,7 +54,17 @@ def mirror() -> str | None:
     return next((uri for uri in found if uri.endswith("/debian")), None)
 
 
-def _root(folder: WorkFolder, name: str, suites: tuple[str, ...], packages: tuple[str, ...], suffix: str = "") -> Path:
+def _root(
+    folder: WorkFolder,
+    name: str,
+    suites: tuple[str, ...],
+    packages: tuple[str, ...],
+    suffix: str = "",
+    architecture: str = "",
+) -> Path:
+    # mmdebstrap's own look at an emulator needs the package arch-test
+    foreign = (f"--arch={architecture}", "--skip=check/qemu") if architecture else ()
+
     def make(draft: Path) -> None:
         source, target = mirror(), draft.with_name(draft.name + suffix)
         preferences = f'printf %s {shlex.quote(NEWER)} > "$1"/etc/apt/preferences.d/newer'
@@ -62,13 +73,14 @@ def _root(folder: WorkFolder, name: str, suites: tuple[str, ...], packages: tupl
              # clocks of test machines are sometimes ahead of an archive
              '--aptopt=Acquire::Check-Valid-Until "false"', f"--setup-hook={preferences}",
              # documents and languages that nobody reads
-             *(f"--dpkgopt=path-exclude=/usr/share/{unread}/*" for unread in ("man", "doc", "locale")),
+             *foreign, *(f"--dpkgopt=path-exclude=/usr/share/{unread}/*" for unread in ("man", "doc", "locale")),
              suites[0], str(target), *(f"deb {source} {suite} main" for suite in suites)),
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            timeout=TIMEOUT_S, check=False,
+            timeout=EMULATED_TIMEOUT_S if architecture else TIMEOUT_S, check=False,
         )  # fmt: skip
         assert made.returncode == 0, f"mmdebstrap {suites[0]}:\n{made.stdout[-3000:]}"
         if target != draft:
             target.rename(draft)
 
+    name = f"{name}-{architecture}" if architecture else name
     return folder.cached(name, f"{suites} {packages} {NEWER}", make)

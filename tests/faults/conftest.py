@@ -1,4 +1,4 @@
-"""The stack that most tests of failure share: the kernel's real defaults, models that sleep four seconds."""
+"""Two stacks that tests of failure share: one with the kernel's real defaults, one with short leases."""
 
 from __future__ import annotations
 
@@ -8,6 +8,12 @@ import pytest
 
 from scripts.local.apps import API, BEAT, worker
 from tests.faults.rig import Rig, start
+
+TARGET_S = 4
+"""A recording of more than that is cut into shards."""
+
+SLEEP_S = 3
+"""Over each shard."""
 
 
 @pytest.fixture(scope="session")
@@ -23,3 +29,13 @@ def rig(shared_rig: Rig) -> Iterator[Rig]:
     """The shared stack; when the test is over the history of all tasks is checked."""
     yield shared_rig
     shared_rig.check_history()
+
+
+@pytest.fixture(scope="session")
+def brisk_rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    """The same workers with leases of 6 s, for what is true whatever the length of a lease."""
+    workers = (worker("io", "io,cpu", 2, 1), worker("asr", "asr", 1, 1), worker("asr-2", "asr", 1, 1))
+    settings = {"sleeper_seconds": SLEEP_S, "shard_target_s": TARGET_S, "lease_s": 6, "heartbeat_s": 0.5}
+    settings |= {"sweep_interval_s": 1, "ring_again_s": 2}
+    with start(tmp_path_factory.mktemp("brisk"), (API, *workers, BEAT), **settings) as rig:
+        yield rig

@@ -73,7 +73,9 @@ def start(home: Path, apps: Iterable[App], **settings: object) -> Iterator[Rig]:
     apps = tuple(apps)
     served = [app.arguments[app.arguments.index("-Q") + 1] for app in apps if "-Q" in app.arguments]
     queues = set(",".join(served).split(","))
-    with Stack(home, apps=apps, environ={**bare_environment(), "ENGINE": "sleeper", **given}) as stack:
+    with Stack(
+        home, apps=apps, environ={**bare_environment(), "ENGINE": "sleeper", "OBJECT_STORE": "s3", **given}
+    ) as stack:
         rig = Rig(stack)
         eventually(lambda: queues <= rig.truth.queues(), "every queue has a worker", PATIENCE_S)
         yield rig

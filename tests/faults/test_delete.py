@@ -11,7 +11,7 @@ def test_deleting_a_finished_task_leaves_nothing(rig: Rig) -> None:
     task = rig.submit()
     assert rig.caller.wait(task) == "done"
     stored = rig.truth.objects(task.id)
-    assert len(stored) == 5  # the upload and what convert, transcribe, merge and store made of it
+    assert len(stored) == 5  # the upload, what convert (with a copy), transcribe and merge made; store keeps merge's
     receipt = rig.caller.delete(task)
     assert (receipt["task_id"], receipt["erased"], receipt["verified"]) == (str(task.id), True, True)
     assert receipt["objects"] == len(stored)
@@ -23,7 +23,7 @@ def test_deleting_a_finished_task_leaves_nothing(rig: Rig) -> None:
 
 
 def test_shared_answers_live_as_long_as_one_task_uses_them(rig: Rig) -> None:
-    """The second task lives on the first one's upload and audio; deleting the first keeps those, and only those."""
+    """The second task lives on the first one's upload and audio, with its copy; deleting the first keeps only those."""
     recording = noise()
     first = rig.submit(recording)
     assert rig.caller.wait(first) == "done"
@@ -32,7 +32,7 @@ def test_shared_answers_live_as_long_as_one_task_uses_them(rig: Rig) -> None:
     prefix = rig.truth.objects(first.id)[0].split(str(first.id))[0]
     rig.caller.delete(first)
     kept = [key.removeprefix(f"{prefix}{first.id}/").split("/")[0] for key in rig.truth.objects(first.id)]
-    assert sorted(kept) == ["convert", "upload"]
+    assert sorted(kept) == ["convert", "convert", "upload"]
     text = rig.caller.read(second)
     again = rig.submit(recording, prompt="names and dates")  # still good for a third
     assert rig.caller.wait(again) == "done"

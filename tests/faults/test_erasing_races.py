@@ -11,8 +11,9 @@ from uuid_utils.compat import uuid7
 
 from shared.claims import Answer, Claim
 from shared.db import session
-from shared.kernel import erasure, jobs, leases
+from shared.kernel import erasure, leases
 from shared.kernel.orders import JobOrder, Source
+from shared.kernel.submission import new_jobs
 from shared.models import Artifact, Stage
 from shared.options import JobOptions
 from shared.storage import stage_key, upload_key
@@ -25,7 +26,7 @@ def submit(owner: uuid.UUID, sha256: str) -> uuid.UUID:
     job_id = uuid7()
     with session() as opened:
         source = Source(upload_key(owner, job_id), sha256, 1, None)
-        jobs.submit(opened, JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions()))
+        new_jobs.submit(opened, JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions()))
     return job_id
 
 

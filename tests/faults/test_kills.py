@@ -1,4 +1,4 @@
-"""`kill -9` with the real lease, heartbeat and sweep."""
+"""`kill -9`, mostly with the real lease, heartbeat and sweep."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ def test_kills_of_a_child_a_worker_and_beat_delay_jobs_by_45_s_at_most(rig: Rig)
         assert rig.truth.stage(task.id, "transcribe").attempt == 2
 
 
-def test_busy_converters_do_not_hold_up_a_recovery(rig: Rig) -> None:
+def test_busy_converters_do_not_hold_up_a_recovery(brisk_rig: Rig) -> None:
     """The sweep does not wait for a free process: with every converter busy for long, a killed worker's job goes on."""
-    recording = long_recording()
+    rig, recording = brisk_rig, long_recording()
     task = rig.submit()
     _, child = _stopped(rig, task)
     busy = [rig.submit(recording), rig.submit(recording)]

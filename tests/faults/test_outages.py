@@ -155,13 +155,13 @@ def _calls(task: Task) -> list[tuple[str, str, dict[str, Any]]]:
 
 @contextmanager
 def _submitting(rig: Rig) -> Iterator[tuple[list[Task], list[int]]]:
-    """Somebody who submits all the while, twice a second: the tasks that were acknowledged, and every status."""
+    """Somebody who submits all the while, once a second: the tasks that were acknowledged, and every status."""
     caller, enough = Caller(rig.stack.url, rig.stack.api_key), threading.Event()
     acknowledged: list[Task] = []
     statuses: list[int] = []
 
     def submit() -> None:
-        while not enough.wait(0.5):
+        while not enough.wait(1):
             try:
                 acknowledged.append(caller.submit())
                 statuses.append(202)

@@ -8,33 +8,25 @@ import os
 import signal
 import time
 import wave
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 
 from scripts.bench.soak import chaos
 from scripts.bench.soak.caller import Task
-from scripts.local.apps import API, BEAT, worker
 from shared.models import Stage
 from shared.states import StageState
 from shared.transcript import SAMPLE_RATE
-from tests.faults.rig import PATIENCE_S, Rig, eventually, start
+from tests.faults.conftest import SLEEP_S, TARGET_S
+from tests.faults.rig import PATIENCE_S, Rig, eventually
 
-TARGET_S = 4
 SHARDS = 3
-SLEEP_S = 4
-"""Over each shard."""
 
 
-@pytest.fixture(scope="module")
-def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    """Two workers for speech recognition, of which each sleeps over a shard; leases of 6 s."""
-    workers = (worker("io", "io,cpu", 2, 1), worker("asr", "asr", 1, 1), worker("asr-2", "asr", 1, 1))
-    settings = {"sleeper_seconds": SLEEP_S, "shard_target_s": TARGET_S, "lease_s": 6, "heartbeat_s": 0.5}
-    settings |= {"sweep_interval_s": 1, "ring_again_s": 2}
-    with start(tmp_path_factory.mktemp("shards"), (API, *workers, BEAT), **settings) as running:
-        yield running
+@pytest.fixture
+def rig(brisk_rig: Rig) -> Rig:
+    """Two workers for speech recognition, of which each sleeps over a shard."""
+    return brisk_rig
 
 
 def recording() -> bytes:

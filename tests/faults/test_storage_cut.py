@@ -11,7 +11,7 @@ import pytest
 
 from shared.config import Settings
 from shared.errors import StorageUnavailable
-from shared.storage import Storage
+from shared.storage import Storage, storage_of
 
 SIZE = 1_000_000
 
@@ -46,7 +46,7 @@ def storage() -> Iterator[Storage]:
         thread = threading.Thread(target=server.serve_forever, daemon=True)
         thread.start()
         address = f"http://127.0.0.1:{server.server_port}"
-        yield Storage(
+        yield storage_of(
             Settings(
                 database_url="postgresql+psycopg://nowhere/none",
                 redis_url="redis://nowhere/0",

@@ -20,7 +20,17 @@ from tests.fresh import surroundings
 SUITES = ("bookworm", "trixie")
 """Debian 12 with Python 3.11, Debian 13 with Python 3.13."""
 
-PACKAGES = ("ca-certificates", "curl", "git", "iproute2", "make", "python3", "python3-pip", "python3-venv")
+PACKAGES = (
+    "ca-certificates",
+    "curl",
+    "git",
+    "iproute2",
+    "linux-libc-dev",
+    "make",
+    "python3",
+    "python3-pip",
+    "python3-venv",
+)
 PROGRAMS = ("mmdebstrap", "unshare", "setpriv", "git")
 ENTER = Path(__file__).with_name("enter.sh")
 CHECKOUT = "/srv/parley"

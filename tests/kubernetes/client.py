@@ -8,7 +8,7 @@ import os
 import pathlib
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -53,6 +53,21 @@ def done(*task_ids: str) -> list[dict[str, Any]]:
     for task_id in task_ids:
         _until(partial(_is_over, task_id))
     return [_result(task_id) for task_id in task_ids]
+
+
+def listen(rate: str, seconds: str) -> list[dict[str, Any]]:
+    """A live session: the samples on stdin as fast as they are spoken, and so many seconds of silence. All that it is
+    told."""
+    samples, second = sys.stdin.buffer.read(), 2 * int(rate)
+
+    def sound() -> Iterator[bytes]:
+        for place in range(0, len(samples) + int(seconds) * second, second // 2):
+            yield samples[place : place + second // 2].ljust(second // 2, b"\0")
+            time.sleep(0.5)
+
+    address = f"{URL}/transcribe/stream?rate={rate}"
+    answer = httpx.post(address, headers=KEY, content=sound(), timeout=PATIENCE_S)
+    return [json.loads(line) for line in answer.text.splitlines()]
 
 
 def poll(task_id: str) -> dict[str, Any]:
@@ -117,6 +132,7 @@ if __name__ == "__main__":
         "begin": begin,
         "began": began,
         "done": done,
+        "listen": listen,
         "poll": poll,
     }
     said = calls[call](*[each for each in arguments if "=" not in each], **options)

@@ -46,7 +46,8 @@ def kubectl() -> Path | None:
         found = shutil.which("kubectl")
         return Path(found) if found else None
     link = node.parent / f"{node.name}.kubectl" / "kubectl"
-    if not link.is_symlink():
+    if not link.exists():  # or it leads to where the environment has been before
         link.parent.mkdir(exist_ok=True)
-        link.symlink_to(node)
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("..") / node.name)
     return link

@@ -4,6 +4,11 @@ from __future__ import annotations
 
 import re
 import time
+import wave
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
 
 from scripts.bench.recordings import sample_call
 from tests.deploy.kubernetes.overlays import uncomment
@@ -12,7 +17,9 @@ from tests.kubernetes.trial import OVERLAY, Trial
 from tests.kubernetes.watching import MONITORING, RULES, ask
 
 POOLS = ("worker-asr", "worker-diarize")
+LIVE = "worker-live"
 JOBS = 3
+SPOKEN_S = 10
 QUIET_S = 10
 
 
@@ -56,6 +63,62 @@ def test_everything_is_scraped(trial: Trial, node: Node) -> None:
     assert {"models", "data-postgres-0", "data-seaweedfs-0"} <= {each["metric"]["mountpoint"] for each in full}
 
 
+def test_live_workers_follow_sessions(trial: Trial, node: Node) -> None:
+    """By the two components of the page: somebody listens, and KEDA counts the sessions and leaves the pool to an
+    autoscaler of Kubernetes that is to have room for one more. A session in the cluster is heard, and counted."""
+    trial.cluster.run("kubectl -n keda rollout status --timeout=180s deployment/keda-operator")
+    with _listening(trial):
+        _follows_sessions(trial)
+
+
+@contextmanager
+def _listening(trial: Trial) -> Iterator[None]:
+    """With the two components of the page, which are taken away again."""
+    kustomization = trial.cluster.checkout / OVERLAY / "kustomization.yaml"
+    without = kustomization.read_text()
+    for component in ("live", "scaled-live"):
+        uncomment(kustomization, f"- ../../components/{component}")
+    try:
+        yield
+    finally:
+        kustomization.write_text(without)
+        own = f"scaledobject/{LIVE} deployment/{LIVE} poddisruptionbudget/{LIVE}"
+        trial.cluster.run(f"kubectl -n parley delete --ignore-not-found {own}")
+
+
+def _follows_sessions(trial: Trial) -> None:
+    trial.cluster.run(f"kubectl apply -k {OVERLAY}")
+    trial.cluster.run(f"kubectl -n parley rollout status --timeout=180s deployment/{LIVE}")
+
+    def scaled() -> dict[str, Any]:
+        (found,) = (each for each in trial.cluster.get("scaledobjects") if each["metadata"]["name"] == LIVE)
+        return found
+
+    trial.cluster.until(lambda: _ready(scaled()) and _ready(scaled(), "Active"), "KEDA has read how many there are", 90)
+    own, trigger = scaled()["spec"], scaled()["spec"]["triggers"][0]["metadata"]
+    (scaler,) = (
+        each["spec"]
+        for each in trial.cluster.get("horizontalpodautoscalers")
+        if each["spec"]["scaleTargetRef"]["name"] == LIVE
+    )
+    (metric,) = scaler["metrics"]
+    assert (scaler["minReplicas"], scaler["maxReplicas"]) == (own["minReplicaCount"], own["maxReplicaCount"])
+    assert metric["external"]["target"] == {"type": "AverageValue", "averageValue": trigger["threshold"]}
+
+    def asked_for() -> list[str]:
+        return [each["value"][1] for each in ask(trial.cluster, trigger["query"])]
+
+    trial.cluster.until(lambda: asked_for() == ["1"], "room for one session", 60)
+    with wave.open(str(sample_call())) as call:
+        rate, samples = call.getframerate(), call.readframes(SPOKEN_S * call.getframerate())
+    with ThreadPoolExecutor(1) as pool:
+        told = pool.submit(trial.client.ask, f"listen {rate} {QUIET_S}", samples)
+        trial.cluster.until(lambda: told.done() or asked_for() == ["2"], "room for one more", 60)
+        assert not told.done(), told.result()
+        text = " ".join(each["text"] for each in told.result() if each["type"] == "final")
+    assert "hello" in text.lower()
+
+
 def test_every_rule_has_its_metrics(trial: Trial, node: Node) -> None:
     """Whatever an alert or a recording asks about was seen in this cluster, after a recording that is none."""
     trial.client.ask("submit", b"no recording")
@@ -70,5 +133,6 @@ def test_every_rule_has_its_metrics(trial: Trial, node: Node) -> None:
     trial.cluster.until(lambda: not absent(), "metrics of all rules", timeout_s=60)
 
 
-def _ready(scaled: dict[str, dict[str, list[dict[str, str]]]]) -> bool:
-    return any(each["type"] == "Ready" and each["status"] == "True" for each in scaled["status"]["conditions"])
+def _ready(scaled: dict[str, dict[str, list[dict[str, str]]]], kind: str = "Ready") -> bool:
+    conditions = scaled.get("status", {}).get("conditions", [])
+    return any(each["type"] == kind and each["status"] == "True" for each in conditions)

@@ -20,7 +20,7 @@ import json, os, resource
 from pathlib import Path
 from shared.config import Settings
 from shared.errors import ModelTooLarge
-from tasks.engines import loading as engines, memory
+from tasks.engines import faster_whisper, loading as engines, memory, whisper  # the libraries, before any limit
 
 config = Settings.model_validate(
     dict(database_url="postgresql+psycopg://x@localhost/x", redis_url="redis://localhost:1/0", device="cpu",
@@ -69,7 +69,7 @@ def test_models_of_other_tasks_make_room() -> None:
     """A model for which there is room only without the one that was asked for before is loaded in its place."""
     first, kept = run(
         'engines.whisper(config, "base"); before = pages(1)\n'
-        'needed = engines.Engine(config.model_dir / "whisper" / "tiny.en", "cpu", "int8", 1).memory_bytes\n'
+        'needed = whisper.Engine(config.model_dir / "whisper" / "tiny.en", "cpu", "int8", 1).memory_bytes\n'
         "leave(needed - 20 * MB)\n"
         'model = engines.whisper(config, "tiny.en")\n'
         'answer = model is engines.whisper(config, "tiny.en"), [e.folder.name for e in engines._models]'
@@ -88,3 +88,19 @@ def test_models_that_are_let_go_leave_their_memory() -> None:
     assert (count, again) == (1, "cpu")
     assert loaded > 100_000_000
     assert left < 20_000_000
+
+
+def test_a_model_that_is_used_makes_no_room() -> None:
+    """It stays while a live session uses it, and the other one is refused; afterwards it goes."""
+    refused, during, after = run(
+        'needed = whisper.Engine(config.model_dir / "whisper" / "tiny.en", "cpu", "int8", 1).memory_bytes\n'
+        "names = lambda: [e.folder.name for e in engines._models]\n"
+        'with engines.in_use(engines.whisper(config, "base")):\n'
+        "    leave(needed - 20 * MB)\n"
+        '    try:\n        engines.whisper(config, "tiny.en"); refused = False\n'
+        "    except ModelTooLarge:\n        refused = True\n"
+        "    during = names()\n"
+        'engines.whisper(config, "tiny.en")\n'
+        "answer = refused, during, names()"
+    )
+    assert (refused, during, after) == (True, ["base"], ["tiny.en"])

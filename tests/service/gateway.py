@@ -15,18 +15,19 @@ from typing import Any
 
 import httpx
 import pytest
-from sqlalchemy import select
+from sqlalchemy import delete, func, select
 
 from scripts.local.apps import API
 from scripts.local.stack import Stack
 from shared import claims
 from shared.callers import keys
 from shared.claims import Answer
+from shared.config import Settings
 from shared.db import session
 from shared.kernel import leases
-from shared.models import Erasure
+from shared.models import Erasure, Worker
 from shared.stages import STAGES
-from shared.storage import Storage
+from shared.storage import Storage, storage_of
 from shared.transcript import Segment, Speaker, SpeakerTurn, Transcript, Word, to_json
 
 PATIENCE_S = 120
@@ -145,8 +146,7 @@ class Gateway:
 
     def unfinished_uploads(self, caller: Caller) -> int:
         """How many multipart uploads of the caller are open."""
-        found = self.storage.client.list_multipart_uploads(Bucket=self.storage.bucket, Prefix=f"{caller.id}/")
-        return len(found.get("Uploads", []))
+        return len(tuple(self.storage.unfinished(f"{caller.id}/")))
 
     def announcements(self, caller: Caller) -> int:
         """How many uploads of the caller are announced and not yet jobs."""
@@ -170,6 +170,28 @@ def gateway_on(servers: Stack, home: Path, storage: Storage, **env: str) -> Iter
     environ = {**os.environ, **servers.env, **env}
     with Stack(home, apps=(API,), environ=environ, migrate=False) as stack:
         yield Gateway(stack, storage)
+
+
+def gateway_with(**env: str) -> Any:
+    """The fixture of a file whose tests need a gateway of their own, with these settings."""
+
+    @pytest.fixture(scope="module")
+    def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+        with gateway_on(servers, tmp_path_factory.mktemp("gateway"), storage_of(environment), **env) as running:
+            yield running
+
+    return gateway
+
+
+@contextmanager
+def live_worker() -> Iterator[None]:
+    """One that says it is there, for whoever looks whether there is one. It hears nothing."""
+    with session() as work:
+        seen = func.now() + func.make_interval(0, 0, 0, 1)
+        work.add(Worker(name="nobody", queues=["live"], slots=100, seen_at=seen))
+    yield
+    with session() as work:
+        work.execute(delete(Worker).where(Worker.name == "nobody"))
 
 
 def sha256(content: bytes) -> str:

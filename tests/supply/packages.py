@@ -70,6 +70,12 @@ def index(wheels: Iterable[Wheel], manner: Manner = "good") -> Iterator[Index]:
             if manner == "silent":
                 closed.wait()
                 return
+            self.answer()
+
+        def do_HEAD(self) -> None:
+            self.answer()
+
+        def answer(self) -> None:
             path = self.path.replace("%2B", "+").strip("/")
             content = shelf[path].content if path in shelf else self.page(path)
             self.send_response(200 if content else 404)
@@ -78,7 +84,7 @@ def index(wheels: Iterable[Wheel], manner: Manner = "good") -> Iterator[Index]:
             self.end_headers()
             if manner == "stalling":
                 closed.wait()
-            else:
+            elif self.command == "GET":
                 self.wfile.write(content)
 
         def page(self, path: str) -> bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import shutil
 import socket
 import subprocess
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from scripts import bootstrap
+from tests.programs import program
 from tests.supply.packages import Index, Manner, Wheel, index, wheel
 
 CARDS = wheel("nvidia-cublas", "13.1.1.3")
@@ -36,8 +38,8 @@ class Project:
     folder: Path
     pypi: Index
 
-    def bootstrap(self, **settings: str) -> subprocess.CompletedProcess[str]:
-        """Run it as make does, without this machine's own settings for pip."""
+    def bootstrap(self, prefix: tuple[str, ...] = (), /, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run it as make does, without this machine's own settings for pip; `prefix` is a program that runs it."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("PIP_", "ACCEL"))}
         environment |= {
             "PIP_CONFIG_FILE": os.devnull,
@@ -47,7 +49,7 @@ class Project:
             "TORCH_CPU_INDEX": f"http://127.0.0.1:{closed_port()}",
         }
         return subprocess.run(
-            (sys.executable, "scripts/bootstrap.py", "local"),
+            (*prefix, sys.executable, "scripts/bootstrap.py", "local"),
             cwd=self.folder,
             env=environment | settings,
             capture_output=True,
@@ -114,6 +116,18 @@ def test_without_a_card_the_build_for_cpus_comes_from_pytorchs_index(project: Pr
         assert len(project.pypi.paths) + len(pytorch.paths) == questions
 
 
+def test_another_processor_is_told_what_to_do(project: Project) -> None:
+    """Where the kernel says that the machine has 32 bits, a line names what Parley needs, and nothing is installed."""
+    run = project.bootstrap((program("setarch"), "linux32"))
+    assert run.returncode == 1 and run.stdout == ""
+    fault, advice = run.stderr.splitlines()
+    assert fault.startswith("Parley needs Linux on x86-64 or ARM64, of 64 bits and with glibc 2.28 or newer; this is ")
+    told = {"x86_64": ("Linux on i686.", "docs/deploy.md."), "aarch64": (" on armv8l.", "Raspberry Pi OS (64-bit).")}
+    ends = told[platform.machine()]
+    assert fault.endswith(ends[0]) and advice.endswith(ends[1]), run.stderr
+    assert project.pypi.paths == [] and project.installed() == {}
+
+
 def test_two_at_once_install_one_after_the_other(project: Project) -> None:
     """`make check` and `make demo` in a fresh checkout: neither breaks the environment that the other one makes."""
     shutil.rmtree(project.folder / ".venv")
@@ -129,11 +143,13 @@ def test_two_at_once_install_one_after_the_other(project: Project) -> None:
 def test_an_index_that_does_not_answer_is_passed_by(project: Project, manner: str) -> None:
     """An index that is silent, stops amid its page, is dead or lacks the version leaves PyPI's build."""
     with index([AUDIO_CPU], MANNERS.get(manner, "good")) as pytorch:
-        settings = {} if manner == "dead" else {"TORCH_CPU_INDEX": pytorch.url}
-        run = project.bootstrap(**settings)
+        run = project.bootstrap() if manner == "dead" else project.bootstrap(TORCH_CPU_INDEX=pytorch.url)
         assert run.returncode == 0, run.stdout + run.stderr
         assert project.installed() == {"torch": "2.13.0", "torchaudio": "2.11.0", "nvidia_cublas": "13.1.1.3"}
         assert "for NVIDIA cards; the first time this downloads about 3.1 GB" in run.stdout
+        cost = f"Neither pip's sources nor {'http://127.0.0.1:' if manner == 'dead' else pytorch.url}"
+        assert run.stdout.startswith(cost)
+        assert "comes instead: 2.5 GB more to download" in run.stdout.partition("Installing")[0]
         assert pytorch.paths == ([] if manner == "dead" else ["/torch/"])
 
 

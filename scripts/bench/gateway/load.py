@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import statistics
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 TIMEOUT_S = 30.0
@@ -14,29 +16,44 @@ class WrongAnswer(Exception):
     """An answer had another status than it should."""
 
 
-def rate(url: str, request: Callable[[], bytes], *, status: int, connections: int, seconds: float) -> float:
-    """Answers per second. `request` gives the bytes of each request; all go to the host and port of `url`.
+@dataclass(frozen=True)
+class Load:
+    """What came of it: answers, seconds on the wall, and the 99th percentile of the times to an answer."""
+
+    answers: int
+    seconds: float
+    p99_ms: float
+
+    @property
+    def rate(self) -> float:
+        return self.answers / self.seconds
+
+
+def load(url: str, request: Callable[[], bytes], *, status: int, connections: int, seconds: float) -> Load:
+    """`request` gives the bytes of each request; all go to the host and port of `url`.
 
     Raises WrongAnswer at the first answer that has not this status.
     """
-    return asyncio.run(_rate(url, request, status, connections, seconds))
+    return asyncio.run(_load(url, request, status, connections, seconds))
 
 
-async def _rate(url: str, request: Callable[[], bytes], status: int, connections: int, seconds: float) -> float:
+async def _load(url: str, request: Callable[[], bytes], status: int, connections: int, seconds: float) -> Load:
     address = urlsplit(url)
     begun = time.perf_counter()
     clients = (
         _client(str(address.hostname), address.port or 80, request, status, begun + seconds) for _ in range(connections)
     )
-    count = sum(await asyncio.gather(*clients))
-    return count / (time.perf_counter() - begun)
+    waits = [wait for waited in await asyncio.gather(*clients) for wait in waited]
+    took = time.perf_counter() - begun
+    return Load(len(waits), took, 1000 * statistics.quantiles(waits, n=100, method="inclusive")[98])
 
 
-async def _client(host: str, port: int, request: Callable[[], bytes], status: int, end: float) -> int:
+async def _client(host: str, port: int, request: Callable[[], bytes], status: int, end: float) -> list[float]:
+    """The time to each answer."""
     reader, writer = await asyncio.open_connection(host, port)
-    count = 0
+    waits: list[float] = []
     try:
-        while time.perf_counter() < end:
+        while (sent := time.perf_counter()) < end:
             writer.write(request())
             async with asyncio.timeout(TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -45,7 +62,7 @@ async def _client(host: str, port: int, request: Callable[[], bytes], status: in
                 body = await reader.readexactly(length)
             if int(head.split(b" ", 2)[1]) != status:
                 raise WrongAnswer(f"{head!r} {body[:500]!r}")
-            count += 1
+            waits.append(time.perf_counter() - sent)
     finally:
         writer.close()
-    return count
+    return waits

@@ -19,12 +19,15 @@ from shared.config import settings
 from shared.db import session
 from shared.kernel import jobs, leases, ring_window
 from shared.kernel.orders import JobOrder, Source
+from shared.kernel.submission import new_jobs
 from shared.options import JobOptions
 from shared.repair import repair
 from shared.rings import Ring
 from shared.storage import storage
 
 LEASE_S = 3600
+ANY_NUMBER = 2**31 - 1
+
 ENOUGH_S = 5.0
 """Acts that take long are timed less often."""
 
@@ -46,6 +49,7 @@ class Acts:
             "complete": (self.complete, lambda work: self._complete(work, self._claims[0])),
             "submit": (lambda: _alone(self._submit), self._submit),
             "room in the queue": (lambda: _alone(self._room), self._room),
+            "max_queued of a key": (lambda: _alone(self._limit), self._limit),
             "windows": (self.refill, ring_window.refill),
             "sweep": (self.sweep, lambda _: self.sweep()),
             "metrics": (lambda: ServiceGauges().collect(), lambda _: ServiceGauges().collect()),
@@ -106,11 +110,15 @@ class Acts:
     def _submit(self, work: Session) -> None:
         job_id, owner_id = uuid7(), self._owners[0]
         source = Source(f"{owner_id}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav")
-        jobs.submit(work, JobOrder(job_id=job_id, owner_id=owner_id, source=source, options=JobOptions()))
+        new_jobs.submit(work, JobOrder(job_id=job_id, owner_id=owner_id, source=source, options=JobOptions()))
 
     def _room(self, work: Session) -> None:
         limits._queue.counted_at = -limits.COUNTED_FOR_S  # as at the first submission of a second
         limits.check_room(work, self._owners[0], limits.Limits(), settings())
+
+    def _limit(self, work: Session) -> None:
+        """The room is known for a second."""
+        limits.check_room(work, self._owners[0], limits.Limits(max_queued=ANY_NUMBER), settings())
 
 
 def _alone(act: Callable[[Session], None]) -> None:

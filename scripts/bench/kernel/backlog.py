@@ -1,7 +1,7 @@
 """A backlog of any size for the benches: tasks that wait for speech recognition, made inside PostgreSQL.
 
-They look as `jobs.submit` leaves tasks whose audio is known: download and convert are done, transcribe is queued and
-not yet rung, merge and store wait, diarize is skipped. Every task has an answer of its own for convert.
+They look as `new_jobs.submit` leaves tasks whose audio is known: download and convert are done, transcribe is queued
+and not yet rung, merge and store wait, diarize is skipped. Every task has an answer of its own for convert.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from sqlalchemy import Connection, text
 
+from shared.ledger import folding
 from shared.options import JobOptions
 
 _FRESH = """
@@ -50,8 +51,8 @@ FROM fresh, (VALUES ('download', 'done', 'io', 1), ('convert', 'done', 'cpu', 1)
 def fill(connection: Connection, owners: Sequence[uuid.UUID], start: int, stop: int) -> None:
     """Insert the tasks `start` + 1 to `stop`, of these keys in turn and of all priorities. Needs a superuser.
 
-    Other indexes than those of the primary keys are made afterwards, which is many times faster, and the tables are
-    vacuumed and analysed.
+    Other indexes than those of the primary keys are made afterwards, which is many times faster, the tables are
+    vacuumed and analysed, and the ledger, whose triggers do not see these rows, is made anew.
     """
     connection.execute(text("SET session_replication_role = replica"))  # no look at the other table for every row
     indexes = connection.execute(
@@ -72,3 +73,4 @@ def fill(connection: Connection, owners: Sequence[uuid.UUID], start: int, stop: 
         connection.execute(text(definition))
     connection.commit()
     connection.execution_options(isolation_level="AUTOCOMMIT").execute(text("VACUUM (ANALYZE) jobs, stages, artifacts"))
+    folding.recount()

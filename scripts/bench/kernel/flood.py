@@ -14,8 +14,8 @@ from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
 from shared.db import session
-from shared.kernel import jobs
 from shared.kernel.orders import JobOrder, Source
+from shared.kernel.submission import new_jobs
 from shared.models import Artifact, Job
 from shared.options import PRIORITIES, JobOptions, Priority, priority_name
 from shared.rings import Ring
@@ -41,7 +41,7 @@ def flood(task_id: uuid.UUID, priorities: Sequence[Priority]) -> None:
         with session() as work:
             for priority in priorities[begin : begin + BATCH]:
                 job_id = uuid7()
-                _, outcome = jobs.submit(
+                _, outcome = new_jobs.submit(
                     work,
                     JobOrder(
                         job_id=job_id,

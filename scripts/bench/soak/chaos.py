@@ -23,11 +23,11 @@ def children(stack: Stack, name: str) -> list[int]:
 
 
 def decoders(stack: Stack, name: str) -> list[int]:
-    """Process ids of the decoders that a worker's pool has started."""
+    """Process ids of the decoders of a worker's pool, whose processes have fork servers for them."""
     pids = []
     for pid in children(stack, name):
         with contextlib.suppress(psutil.NoSuchProcess):
-            pids += [child.pid for child in psutil.Process(pid).children()]
+            pids += [decoder.pid for server in psutil.Process(pid).children() for decoder in server.children()]
     return pids
 
 

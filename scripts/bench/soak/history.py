@@ -31,13 +31,14 @@ def check(tasks: Sequence[Task], truth: Truth) -> tuple[Check, ...]:
     wait_until_quiet(truth)
     survivors = [task for task in tasks if not task.is_deleted]
     jobs, stages = truth.jobs(), truth.stages()
-    answers, objects = {row.key for row in truth.artifacts()}, set(truth.storage.list(""))
+    artifacts, objects = truth.artifacts(), set(truth.storage.list(""))
+    answers, transcripts = {row.key for row in artifacts}, [row.key for row in artifacts if row.stage == FINAL]
     to_be_removed = tuple(row.prefix for row in truth.erasures() if not row.settled)
     present = [(task, jobs[task.id]) for task in survivors if task.id in jobs]
     successes = [(task, job) for task, job in present if job.state == JobState.DONE]
     polls = sum(len(task.statuses) for task in tasks)
     missing = [str(task.id) for task in survivors if task.id not in jobs]
-    doubled = [str(job.id) for _, job in successes if not _has_one_transcript(job, objects)]
+    doubled = [str(job.id) for _, job in successes if not _has_one_transcript(job, transcripts)]
     left_over = [key for key in sorted(objects - answers) if not key.startswith(to_be_removed)]
     return (
         Check("acknowledged and there", len(survivors), tuple(missing)),
@@ -79,9 +80,9 @@ def _unended(job: Job, stages: Sequence[Stage]) -> str:
     return f"{job.id} is {job.state}, its stages {', '.join(live) or 'settled'}"
 
 
-def _has_one_transcript(job: Job, objects: set[str]) -> bool:
-    """One object, or none for a job that was answered by another's."""
-    return sum(f"/{job.id}/{FINAL}/" in key for key in objects) == (0 if job.cached else 1)
+def _has_one_transcript(job: Job, transcripts: Sequence[str]) -> bool:
+    """The object of one answer, or none for a job that was answered by another's."""
+    return sum(f"/{job.id}/" in key for key in transcripts) == (0 if job.cached else 1)
 
 
 def _foreign(task: Task, job: Job) -> str:

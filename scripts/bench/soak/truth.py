@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.models import Artifact, Erasure, Job, Stage, Worker
-from shared.storage import Storage
+from shared.storage import storage_of
 
 
 def settings_of(env: Mapping[str, str]) -> Settings:
@@ -31,8 +31,12 @@ class Truth:
 
     def __init__(self, stack: Stack) -> None:
         self.config = settings_of(stack.env)
-        self.storage = Storage(self.config)
+        self.storage = storage_of(self.config)
         self._engine = create_engine(self.config.database_url.get_secret_value(), pool_pre_ping=True)
+
+    def close(self) -> None:
+        """Give up the connections to PostgreSQL."""
+        self._engine.dispose()
 
     def rows(self, statement: Select[Any]) -> Sequence[Any]:
         """What a SELECT gives now."""

@@ -7,6 +7,7 @@ import re
 from typing import Any
 
 from tasks.sandbox.decoder.chained import is_cut
+from tasks.sandbox.decoder.torn import is_torn
 
 BY_TRACK = ("mov", "avi")
 BY_FILE = ("flac", "wv", "tta", "ape", "aiff", "w64")
@@ -26,6 +27,9 @@ PLACEHOLDER = 4
 MAX_HEADER_BYTES = 1 << 16
 UNFINISHED_BYTES = 0x7FFF0000
 """A WAV whose length was never written claims more than this."""
+
+MAX_CHUNKS = 100
+"""Looked through in a CAF, for its sound."""
 
 MP3_LENGTH = re.compile(rb"(?:Xing|Info)...[\1\3\5\7\x09\x0b\x0d\x0f](....)", re.DOTALL)
 """What the first frame of an MP3 says of how many there are; with a bit set that says that it does."""
@@ -50,8 +54,10 @@ class Claim:
         self._is_cut = False
         self._seconds = 0.0
         self._rate = stream.rate or 0
+        self._id = stream.id
         if self._name in BY_TRACK:
-            self._seconds = float(stream.duration * stream.time_base) if stream.duration else 0.0
+            ticks = (self._name == "avi" and stream.frames) or stream.duration or 0  # FFmpeg corrects an AVI's by bytes
+            self._seconds = float(ticks * stream.time_base)
         elif self._name in BY_FILE or (self._name in BY_ONLY_TRACK and len(container.streams) == 1):
             self._seconds = (container.duration or 0) / 1e6
         elif self._name == "matroska":
@@ -73,12 +79,19 @@ class Claim:
             seconds = frames * MP3_FRAME_SAMPLES[self._rate >= 32_000] / self._rate
         if self._name == "wav":
             seconds = self._wav_share() * decoded
+        if self._name == "caf":
+            seconds = self._caf_seconds(decoded)
         if self._name == "avi" and seconds > PLACEHOLDER * decoded:
             seconds = 0.0
         lacking = seconds - decoded
         if lacking > max(MIN_MISSING_S, MIN_MISSING_SHARE * seconds):
             return lacking
-        return 0.0 if self._is_cut or (self._name == "ogg" and is_cut(self._source_fd, self._size)) else None
+        return 0.0 if self._is_cut or self._ends_within_a_packet() else None
+
+    def _ends_within_a_packet(self) -> bool:
+        if self._name == "ogg":
+            return is_cut(self._source_fd, self._size)
+        return is_torn(self._name, self._source_fd, self._size, self._id)
 
     def _head(self, end: int) -> bytes:
         """The last bytes before `end`, in which the frame lies that says how long an MP3 is."""
@@ -91,6 +104,20 @@ class Claim:
         announced = int.from_bytes(head[at + 4 : at + 8], "little") if at >= 0 else 0
         there = self._size - at - 8
         return announced / there if there > 0 and announced < UNFINISHED_BYTES else 0.0
+
+    def _caf_seconds(self, decoded: float) -> float:
+        """By the table of packets where it is in front of the sound, else as of a WAV; 0 for sound without an end."""
+        at, seconds = 8, 0.0
+        for _ in range(MAX_CHUNKS):
+            head = os.pread(self._source_fd, 12 + 16, at)
+            announced = int.from_bytes(head[4:12], "big", signed=True)
+            if head[:4] == b"pakt" and self._rate:
+                seconds = int.from_bytes(head[20:28], "big", signed=True) / self._rate
+            if head[:4] == b"data":
+                there = self._size - at - 12
+                return (seconds or decoded * announced / there) if 0 < there < announced else 0.0
+            at += 12 + max(0, announced)
+        return 0.0
 
 
 def _clock_time(text: str) -> float:

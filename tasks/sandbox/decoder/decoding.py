@@ -87,7 +87,8 @@ class Decoding:
     def _decode_link(self, container: Any, stream: Any, start: int) -> int:
         """Decode a container that begins at byte `start`; the position of its last packet."""
         source_fd = self._source.fileno()
-        timeline, claim, position = Timeline(container, source_fd, start), Claim(container, stream, source_fd), start
+        timeline, claim = Timeline(container, stream, source_fd, start), Claim(container, stream, source_fd)
+        position = start
         self._complaints.taken()
         for packet in media.packets(container, stream):
             frames = media.frames(packet)

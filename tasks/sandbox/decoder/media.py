@@ -42,7 +42,7 @@ def open_media(source: IO[bytes] | Tail) -> Any:
         "analyzeduration": str(PROBE_US),
     }
     try:
-        return av.open(Tail(source, 0), options=options, metadata_errors="replace", io_open=_open_no_other)
+        return av.open(Tail(source, 0), options=options, metadata_errors="replace", io_open=open_no_other)
     except MemoryError:
         raise
     except av.ArgumentError:  # what FFmpeg answers for a format that it knows and the whitelist does not
@@ -51,7 +51,8 @@ def open_media(source: IO[bytes] | Tail) -> Any:
         raise Refused("no_audio", "Nothing in the file can be decoded as sound.") from None
 
 
-def _open_no_other(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+def open_no_other(url: str, flags: int, options: dict[str, str]) -> NoReturn:
+    """What FFmpeg calls to open a further file. Raises Refused."""
     raise Refused("unsupported_media", "The file refers to other files.")
 
 

@@ -10,12 +10,13 @@ import os
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.sandbox.decoder.avi import ChunkClock
 from tasks.sandbox.decoder.chained import begins_link
 
 PAUSING_CONTAINERS = ("mov", "matroska", "asf", "flv", "mpeg", "mpegts", "mxf", "nut", "rm", "wtv")
 """Containers whose packets carry a clock of their own, and in which a gap may be a pause that was not recorded."""
 
-SEAMLESS_CONTAINERS = ("ogg", "flac")
+SEAMLESS_CONTAINERS = ("ogg", "flac", "caf")
 """Containers whose packets are counted in samples from the first to the last: a gap is a loss."""
 
 BYTE_CLOCKS = ("mp3", "aac", "loas", "ac3", "eac3", "truehd", "mlp", "amr", "amrnb", "amrwb", "gsm", "dts")
@@ -53,7 +54,7 @@ class Timeline:
     `start` is where in the file `source_fd` the container begins.
     """
 
-    def __init__(self, container: Any, source_fd: int, start: int) -> None:
+    def __init__(self, container: Any, stream: Any, source_fd: int, start: int) -> None:
         name = container.format.name.split(",")[0]
         self._is_seamless = name in SEAMLESS_CONTAINERS
         timed = (name in PAUSING_CONTAINERS or self._is_seamless) and container.start_time is not None
@@ -64,7 +65,11 @@ class Timeline:
         self._source_fd, self._start = source_fd, start
         self._is_hurt, self._is_good = False, True
         self._position = start
-        self._bytes = _ByteClock(source_fd) if name in BYTE_CLOCKS else None
+        self._bytes: _ByteClock | ChunkClock | None = None
+        if name in BYTE_CLOCKS:
+            self._bytes = _ByteClock(source_fd)
+        elif name == "avi":
+            self._bytes = ChunkClock(source_fd, stream)
 
     def see(self, packet: Any, *, is_good: bool) -> None:
         """A packet, or None for a place that could not be read; `is_good` if nothing about it was complained of."""

@@ -26,6 +26,8 @@ def test_no_log_has_a_key_or_a_signature(deployment: Deployment, tmp_path: Path)
 
     key = ("-H", f"X-API-Key: {deployment.api_key}")
     curl(deployment, *key, f"{SITE}/models?canary=7")
+    for path in ("", "/result?canary=8"):
+        curl(deployment, f"{SITE}/shared/sh_canary{path}")
     # 28: the client's own time limit ended it
     hang_up = ("curl", "-sS", "-N", "--max-time", "3", "-o", "/dev/null", *key)
     assert deployment.run(*hang_up, "--limit-rate", "10k", get).returncode == 28

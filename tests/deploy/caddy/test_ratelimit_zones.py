@@ -212,6 +212,26 @@ def test_a_key_is_one_however_it_is_written(door: Deployment, headers: tuple[tup
     assert "poll=pk_one" in answer.zones
 
 
+@pytest.mark.parametrize(
+    ("path", "headers", "key"),
+    [
+        ("/v1/listen?model=nova-3", (("Authorization", "Token pk_one"),), "pk_one"),
+        ("/v1/listen", (("authorization", "token pk_one"), ("X-API-Key", "pk_two")), "pk_one"),
+        ("/v1/listen", (("Authorization", "Token pk_one x"), ("X-API-Key", "pk_two")), "pk_two"),
+        ("/v1/listen", bearer("pk_one"), "pk_one"),
+        ("/transcribe/stream", (("Authorization", "Token pk_one"), ("X-API-Key", "pk_two")), "pk_two"),
+        ("/v1/listen/", (("Authorization", "Token pk_one"),), None),
+        ("/models", (("Authorization", "Token pk_one"),), None),
+    ],
+)
+def test_deepgrams_scheme_is_one_at_its_address_alone(
+    door: Deployment, path: str, headers: tuple[tuple[str, str], ...], key: str | None
+) -> None:
+    """As the gateway has it: elsewhere `Token` is no key, and another beside it counts."""
+    (answer,) = ask(door, [Request("GET", path, headers)])
+    assert answer.zones == {"address=127.0.0.1"} | ({f"poll={key}"} if key else set())
+
+
 def test_what_the_gateway_takes_as_a_key_counts_as_that_key(door: Deployment) -> None:
     """Each spelling of the gateway's own table; what it refuses may count as whatever it likes."""
     said = door.run(str(BIN / "python"), "-c", SPELL, str(HERE))

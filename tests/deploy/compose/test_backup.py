@@ -18,7 +18,7 @@ from scripts.local.apps import API, worker
 from scripts.local.servers import postgres_binary
 from scripts.local.stack import Stack
 from shared.config import Settings
-from shared.storage import Storage
+from shared.storage import Storage, storage_of
 from tests.deploy.composed import ROOT
 from tests.deploy.documented import blocks, inside, section
 from tests.deploy.images.dockerfiles import copied
@@ -53,7 +53,7 @@ def typed(stack: Stack, folder: Path, command: str) -> subprocess.CompletedProce
 
 
 def bucket(stack: Stack) -> Storage:
-    return Storage(Settings.model_validate({name.lower(): value for name, value in stack.env.items()}))
+    return storage_of(Settings.model_validate({name.lower(): value for name, value in stack.env.items()}))
 
 
 def objects(storage: Storage) -> dict[str, bytes]:
@@ -62,9 +62,9 @@ def objects(storage: Storage) -> dict[str, bytes]:
 
 def test_a_restored_service_gives_the_same_history_and_results(tmp_path: Path) -> None:
     """The dump first, then the objects, while the service runs; on another stack the same key finds everything. A copy
-    of the objects that was cut off is refused, wherever it ends."""
+    of the objects that was cut off is refused, wherever it ends. The first has them in S3, the other in a folder."""
     environ = {**bare_environment(), "ENGINE": "sleeper", "SLEEPER_SECONDS": "0.1"}
-    with Stack(tmp_path / "first", apps=APPS, environ=environ) as first:
+    with Stack(tmp_path / "first", apps=APPS, environ=environ | {"OBJECT_STORE": "s3"}) as first:
         headers = {"Authorization": f"Bearer {first.api_key}"}
         with httpx.Client(base_url=first.url, headers=headers, timeout=30) as http:
             for seconds in (1.0, 1.5, 2.0):

@@ -19,11 +19,18 @@ from shared.config import Settings
 from tests.deploy.compose.postgres_image import initialize
 from tests.deploy.composed import ROOT, project, read
 
-PROFILES = ("--profile=gpu", "--profile=monitoring", "--profile=logging")
+PROFILES = ("--profile=gpu", "--profile=live", "--profile=monitoring", "--profile=logging")
 DEPLOY = (ROOT / "docs/deploy.md").read_text()
 
 HEALTHY, COMPLETED = "service_healthy", "service_completed_successfully"
-MODEL_WORKERS = {"worker-asr", "worker-diarize", "worker-asr-gpu", "worker-diarize-gpu"}
+MODEL_WORKERS = {
+    "worker-asr",
+    "worker-diarize",
+    "worker-live",
+    "worker-asr-gpu",
+    "worker-diarize-gpu",
+    "worker-live-gpu",
+}
 WORKERS = {"worker-io", "worker-cpu"} | MODEL_WORKERS
 OURS = WORKERS | {"api", "beat", "flower", "migrate"}
 
@@ -150,12 +157,14 @@ def test_cookies_are_mounted_where_the_worker_looks(everything: Described) -> No
         ({}, ("base",)),
         ({"WHISPER_MODEL": "large-v3-turbo"}, ("large-v3-turbo",)),
         ({"WHISPER_MODELS": "small,base,tiny.en"}, ("base", "small", "tiny.en")),
+        ({"LIVE_MODEL": "tiny.en", "LIVE_FINAL_MODEL": "small"}, ("base", "tiny.en", "small")),
     ],
 )
 def test_models_that_are_offered_are_fetched(
     tmp_path: Path, settings: dict[str, str], offered: tuple[str, ...]
 ) -> None:
-    """The gateway offers, and workers take, the default model and those of WHISPER_MODELS; all of them are fetched."""
+    """The gateway offers, and workers take, the default model and those of WHISPER_MODELS and of live
+    text; all of them are fetched."""
     services = described(tmp_path, settings).services
     for name in OURS:
         config = Settings(

@@ -41,7 +41,7 @@ COMBINATIONS = [
     for chosen in itertools.combinations(OUTSIDE, size)
     if not set(chosen) >= STORES  # one object store or the other
 ]
-PROFILES = ("gpu", "monitoring", "logging")
+PROFILES = ("gpu", "live", "monitoring", "logging")
 PROFILE_SETS = [chosen for size in range(len(PROFILES) + 1) for chosen in itertools.combinations(PROFILES, size)]
 WATCHERS = {
     "": set(),
@@ -112,6 +112,7 @@ def test_a_profile_adds_its_services(checkout: Path, chosen: tuple[str, ...]) ->
     watching = set().union(*WATCHERS.values()) & set(said.stdout.split())
     assert watching == set().union(*(WATCHERS.get(name, set()) for name in chosen))
     assert ("worker-asr-gpu" in said.stdout.split()) == ("gpu" in chosen)
+    assert ("worker-live" in said.stdout.split()) == ("live" in chosen)
 
 
 @pytest.mark.parametrize("name", [name for name, wanted in OUTSIDE.items() if wanted])

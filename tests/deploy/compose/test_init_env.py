@@ -14,10 +14,11 @@ import pytest
 
 from scripts.host_check import MOUNTED
 from scripts.init_env import parse_env
+from scripts.recognisers import processes
 from tests.deploy.composed import ROOT, project, read
 from tests.engine.checkout import clone
 
-PROFILES = ("--profile=gpu", "--profile=monitoring", "--profile=logging")
+PROFILES = ("--profile=gpu", "--profile=live", "--profile=monitoring", "--profile=logging")
 
 
 @pytest.fixture
@@ -106,11 +107,21 @@ def test_every_mounted_file_is_looked_at(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("cores", "settings", "threads"),
-    [(1, "", (1, 1)), (2, "", (2, 1)), (2, "ASR_REPLICAS=2\n", (1, 1)), (2, "ASR_THREADS=6\n", (6, 1))],
+    ("cores", "settings", "shares"),
+    [
+        (1, "", (1, 1, 1)),
+        (2, "", (2, 1, 1)),
+        (2, "ASR_REPLICAS=2\n", (1, 1, 1)),
+        (2, "ASR_THREADS=6\n", (1, 6, 1)),
+        (2, "ASR_CONCURRENCY=1\n", (1, 2, 1)),
+        (2, "COMPOSE_PROFILES=gpu\n", (1, 2, 1)),
+    ],
 )
-def test_threads_suit_the_machine(checkout: Path, cores: int, settings: str, threads: tuple[int, int]) -> None:
-    """Recognisers together have as many threads as the machine has cores, diarizers half as many; a value stays."""
+def test_processes_and_threads_suit_the_machine(
+    checkout: Path, cores: int, settings: str, shares: tuple[int, int, int]
+) -> None:
+    """There is a recogniser per core; together they have as many threads as the machine has cores, diarizers half as
+    many. A value stays, and a card has one recogniser."""
     (checkout / ".env").write_text(settings)
     available = sorted(os.sched_getaffinity(0))
     if len(available) < cores:
@@ -118,7 +129,14 @@ def test_threads_suit_the_machine(checkout: Path, cores: int, settings: str, thr
     allowed = ",".join(map(str, available[:cores]))
     subprocess.run(("taskset", "-c", allowed, sys.executable, "scripts/init_env.py"), cwd=checkout, check=True)
     made = values(checkout)
-    assert (int(made["ASR_THREADS"]), int(made["DIARIZE_THREADS"])) == threads
+    assert tuple(int(made[name]) for name in ("ASR_CONCURRENCY", "ASR_THREADS", "DIARIZE_THREADS")) == shares
+
+
+@pytest.mark.parametrize(
+    ("cores", "gigabytes", "number"), [(1, 64, 1), (2, 24, 2), (2, 3, 1), (4, 8, 2), (64, 512, 4), (8, None, 1)]
+)
+def test_recognisers_have_a_core_and_memory_each(cores: int, gigabytes: int | None, number: int) -> None:
+    assert processes(cores, gigabytes and gigabytes * 1024**3) == number
 
 
 def test_images_are_named_by_release_and_commit(checkout: Path) -> None:

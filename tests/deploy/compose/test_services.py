@@ -21,7 +21,7 @@ from tests.deploy.conftest import METRICS_PORT, SERVERS, Deployment
 from tests.deploy.machine import Machine
 
 WORKERS = ("worker-io", "worker-cpu", "worker-asr", "worker-diarize")
-GPU_WORKERS = ("worker-asr-gpu", "worker-diarize-gpu")
+GPU_WORKERS = ("worker-asr-gpu", "worker-diarize-gpu", "worker-live-gpu")
 LIBRARIES = {"OMP_NUM_THREADS", "OMP_WAIT_POLICY", "HF_HUB_OFFLINE", "HF_HOME", "HF_TOKEN", "FLOWER_BASIC_AUTH"}
 """Variables of ours that OpenMP, huggingface_hub and Flower read."""
 

@@ -17,16 +17,21 @@ from scripts.bootstrap import included
 from tests.deploy.composed import ROOT
 from tests.deploy.images.dockerfiles import copied, copy, requirements
 
+RECOGNITION = "import tasks.asr.channels, tasks.engines.faster_whisper, tasks.engines.onnx, tasks.pcm, opencc, av"
+"""What a worker imports when it first needs it."""
+
 PROGRAMS = {
     "api": "import api.server, shared.db, scripts.health_check, scripts.create_api_key; "
     "from api.main import create_app; create_app()",
-    "asr": "import tasks.app, flower.command, scripts.health_check; tasks.app.app.loader.import_default_modules()",
+    "asr": "import tasks.app, flower.command, scripts.health_check; tasks.app.app.loader.import_default_modules(); "
+    + RECOGNITION,
     "full": "import tasks.app, scripts.health_check; tasks.app.app.loader.import_default_modules(); "
-    "from tasks.diarization import loading; loading.prepare_import(); import tasks.diarization.pipeline",
+    f"{RECOGNITION}; from tasks.diarization import loading; loading.prepare_import(); "
+    "import tasks.diarization.pipeline",
     "models": "import scripts.download_models, scripts.weights.embedding, scripts.weights.mirror, scripts.weights.hub",
     "all-in-one": "import scripts.local.__main__, scripts.health_check, api.main, api.server, tasks.app; "
     "import flower.command; "
-    "tasks.app.app.loader.import_default_modules()",
+    f"tasks.app.app.loader.import_default_modules(); {RECOGNITION}",
 }
 BASE_BYTES = 150_000_000
 """python:3.11-slim-bookworm, unpacked, with tini; rounded up."""
@@ -68,7 +73,7 @@ def test_an_image_has_what_its_processes_import(tmp_path: Path, dockerfile: str,
         env={"PATH": os.environ["PATH"]} | addresses,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert said.returncode == 0, said.stderr[-2000:]

@@ -19,7 +19,10 @@ from tests.programs import unavailable
 ROOT = Path(__file__).resolve().parents[3]
 FOLDER = ROOT / "deploy" / "kubernetes"
 OVERLAYS = ("cpu", "gpu")
-COMPONENTS = ("keda", "ingress")
+COMPONENTS = {
+    "cpu": ("keda", "ingress", "live", "scaled-live"),
+    "gpu": ("keda", "ingress", "live", "live-gpu", "scaled-live"),
+}
 """Those that an overlay has as a comment."""
 
 MISSING = "there is no kubectl to build overlays with: put one on the PATH, or set PARLEY_TEST_BIN"
@@ -40,9 +43,9 @@ def checkout(folder: Path, overlay: str, components: tuple[str, ...] = ()) -> Pa
 
 def uncomment(file: Path, line: str) -> None:
     """Take the `# ` from before this line of a file."""
-    text = file.read_text()
-    assert len(re.findall(rf"^ *# {re.escape(line)}$", text, re.M)) == 1, f"{file} has no comment {line}"
-    file.write_text(text.replace(f"# {line}", line))
+    text, count = re.subn(rf"^( *)# ({re.escape(line)})$", r"\1\2", file.read_text(), flags=re.M)
+    assert count == 1, f"{file} has no comment {line}"
+    file.write_text(text)
 
 
 @cache
@@ -61,7 +64,7 @@ def built(overlay: str, components: tuple[str, ...] = ()) -> tuple[Manifest, ...
 
 def everything(overlay: str) -> tuple[Manifest, ...]:
     """With all components."""
-    return built(overlay, COMPONENTS)
+    return built(overlay, COMPONENTS[overlay])
 
 
 def of_kind(manifests: tuple[Manifest, ...], *kinds: str) -> dict[str, Manifest]:

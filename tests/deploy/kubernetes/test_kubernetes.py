@@ -14,6 +14,8 @@ from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from api.server import GRACE_S, LINGER_S
 from shared.config import WHISPER_MODELS, Settings
 from shared.stages import STAGES, queues
+from tasks.live.pace import FIRST_PLACES
+from tasks.live.worker import HAND_OVER_S
 from tests.deploy.composed import seconds
 from tests.deploy.documented import blocks, section
 from tests.deploy.kubernetes.overlays import (
@@ -38,6 +40,7 @@ OF_LIBRARIES = {"FLOWER_BASIC_AUTH", "HF_HUB_OFFLINE", "HF_HOME", "OMP_NUM_THREA
 
 SERVERS = {"postgres", "valkey", "seaweedfs"}
 POOLS = {f"worker-{queue}" for queue in queues()}
+LIVE = "worker-live"
 
 both = pytest.mark.parametrize("overlay", OVERLAYS)
 
@@ -75,7 +78,7 @@ def test_manifests_are_valid(overlay: str) -> None:
 def test_keda_reads_every_field(overlay: str) -> None:
     """By KEDA's schema, which leaves out what it does not know: nothing of ours is left out or read as another type."""
     objects = of_kind(everything(overlay), "ScaledObject")
-    assert len(objects) == 2
+    assert len(objects) == 3
     for manifest in objects.values():
         read = ScaledObject.model_validate(manifest).model_dump(mode="json", by_alias=True, exclude_unset=True)
         assert read == manifest
@@ -250,6 +253,7 @@ def test_new_pods_wait_for_what_they_need(overlay: str) -> None:
     assert waiting.pop("migrate") == [["-m", "shared.db", "reach"]]
     for queue in ("asr", "diarize"):
         assert waiting.pop(f"worker-{queue}") == [tables, ["-m", "tasks.weights", queue]]
+    assert waiting.pop(LIVE) == [tables, ["-m", "tasks.weights", "asr"]]
     assert waiting == {name: [tables] for name in ("api", "worker-io", "worker-cpu")}
 
 
@@ -258,7 +262,7 @@ def test_an_upgrade_needs_no_spare_card(overlay: str) -> None:
     """A pool with cards gives one up before a new pod asks for it; the gateway keeps all until a new one is ready."""
     strategies = {name: each["spec"].get("strategy", {}).get("rollingUpdate") for name, each in ours(overlay).items()}
     assert strategies["api"] == {"maxUnavailable": 0, "maxSurge": 1}
-    for name in ("worker-asr", "worker-diarize"):
+    for name in ("worker-asr", "worker-diarize", *((LIVE,) if overlay == "gpu" else ())):
         assert strategies[name] == {"maxUnavailable": 1, "maxSurge": 0}
 
 
@@ -287,7 +291,9 @@ def test_what_is_offered_is_fetched(overlay: str) -> None:
 def test_pools_scale_with_what_waits_and_what_runs(overlay: str) -> None:
     """KEDA asks for our own metrics, of a stage of the queue that the pool serves, never taking a busy worker away. An
     overlay without it has one of each."""
-    for manifest in of_kind(everything(overlay), "ScaledObject").values():
+    objects = of_kind(everything(overlay), "ScaledObject")
+    assert objects.pop(LIVE)
+    for manifest in objects.values():
         spec = manifest["spec"]
         target = ours(overlay)[spec["scaleTargetRef"]["name"]]
         assert "replicas" not in target["spec"]
@@ -305,6 +311,45 @@ def test_pools_scale_with_what_waits_and_what_runs(overlay: str) -> None:
 
 
 @both
+def test_live_workers_scale_with_sessions(overlay: str) -> None:
+    """There is always one, for nobody is let in without; and room for one more session than there are."""
+    spec = of_kind(everything(overlay), "ScaledObject")[LIVE]["spec"]
+    target = ours(overlay)[spec["scaleTargetRef"]["name"]]
+    assert "replicas" not in target["spec"]
+    assert spec["minReplicaCount"] == 1 < spec["maxReplicaCount"]
+    (trigger,) = spec["triggers"]
+    assert trigger["metadata"]["query"] == "sum(max by (state) (parley_live_sessions)) + 1"
+    assert 1 <= float(trigger["metadata"]["threshold"]) <= FIRST_PLACES
+
+
+@both
+def test_a_live_worker_is_an_addition(overlay: str) -> None:
+    """An overlay has none before its component is taken; then it outlives a drained node as the other pools do."""
+    assert LIVE not in workloads(built(overlay))
+    manifests = built(overlay, ("live",))
+    own = workloads(manifests)[LIVE]
+    assert LIVE in of_kind(manifests, "PodDisruptionBudget")
+    assert "ScaledObject" not in {each["kind"] for each in manifests}
+    assert pod(own)["terminationGracePeriodSeconds"] > HAND_OVER_S + 2
+    assert "nvidia.com/gpu" not in str(own)
+
+
+def test_a_live_worker_has_a_card_where_it_is_asked_for() -> None:
+    """In Kubernetes by a component of its own, in compose by the number of replicas; both have the device, processors
+    for what finds no room on it, and otherwise what the one without a card has."""
+    own = container(workloads(built("gpu", ("live", "live-gpu")))[LIVE])
+    plain = container(workloads(built("gpu", ("live",)))[LIVE])
+    assert own["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    environment, service = {each["name"]: each["value"] for each in own["env"]}, COMPOSE[f"{LIVE}-gpu"]
+    assert (environment["DEVICE"], service["environment"]["DEVICE"]) == ("cuda", "cuda")
+    assert (environment["OMP_NUM_THREADS"], service["environment"]["OMP_NUM_THREADS"]) == ("1", "1")
+    assert environment["CPU_THREADS"] == re.sub(r"\D", "", service["environment"]["CPU_THREADS"])
+    assert service["deploy"]["replicas"] == "${LIVE_GPU_REPLICAS:-0}"
+    assert environment.keys() == {each["name"] for each in plain["env"]}
+    assert own["args"] == plain["args"] == service["command"]
+
+
+@both
 def test_gateways_have_time_to_answer_what_they_have(overlay: str) -> None:
     """In compose and in Kubernetes, where the pause before the end counts as well; and an idle connection that Caddy
     keeps is closed by Caddy, never by a gateway that is to end."""
@@ -319,7 +364,7 @@ def test_gateways_have_time_to_answer_what_they_have(overlay: str) -> None:
 @both
 def test_an_outage_of_the_database_restarts_no_worker(overlay: str) -> None:
     """What compose and Kubernetes take for life is the pulse of the process; only readiness asks the database."""
-    for name in POOLS:
+    for name in (*POOLS, LIVE):
         own = container(ours(overlay)[name])
         (pulse,) = (variable["value"] for variable in own["env"] if variable["name"] == "PULSE_FILE")
         check = ["python", "-m", "scripts.health_check", "file", pulse, "30"]

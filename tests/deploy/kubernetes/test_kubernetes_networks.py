@@ -15,7 +15,7 @@ ROOT = Path(__file__).resolve().parents[3]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
 NETWORKS = {name: set(service.get("networks", ("default",))) for name, service in COMPOSE["services"].items()}
 PORTS = {"postgres": 5432, "valkey": 6379, "seaweedfs": 8333, "api": 8000, "flower": 5555}
-PORTS |= {f"worker-{queue}": 9100 for queue in queues()}
+PORTS |= {f"worker-{queue}": 9100 for queue in (*queues(), "live")}
 INTERNET, METADATA, NEIGHBOUR = Peer(address="203.0.113.9"), Peer(address="169.254.169.254"), Peer(address="10.1.2.3")
 INGRESS, PROMETHEUS = Peer(namespace="ingress-nginx"), Peer(namespace="monitoring")
 DNS = Peer({"k8s-app": "kube-dns"}, "kube-system")

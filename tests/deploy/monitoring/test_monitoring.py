@@ -54,7 +54,7 @@ def test_the_jobs_on_kubernetes_are_those_of_the_rules(tmp_path: Path) -> None:
                 for rule in keep
             ):
                 assert found.setdefault(name, job["job_name"]) == job["job_name"]
-    assert found == {"api": "parley-api"} | {f"worker-{name}": "parley-worker" for name in queues()}
+    assert found == {"api": "parley-api"} | {f"worker-{name}": "parley-worker" for name in (*queues(), "live")}
     described["rule_files"] = [str(MONITORING / name) for name in described["rule_files"]]
     (tmp_path / "kubernetes.yml").write_text(json.dumps(described))
     promtool("check", "config", tmp_path / "kubernetes.yml")
@@ -62,7 +62,7 @@ def test_the_jobs_on_kubernetes_are_those_of_the_rules(tmp_path: Path) -> None:
 
 def _scrapable() -> Iterator[tuple[str, dict[str, str]]]:
     """Containers of deploy/kubernetes with a port, by the labels that Prometheus discovers."""
-    for manifest in workloads(built("cpu")).values():
+    for manifest in workloads(built("cpu", ("live",))).values():
         own = manifest["spec"]["template"]["metadata"]["labels"]
         labels = {"pod_label_" + re.sub(r"\W", "_", key): value for key, value in own.items()}
         for port in container(manifest).get("ports", ()):

@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 BEYOND_SCHEMAS = re.compile(
     # one field about another
-    r"excludes|is larger than|needs|given twice|Send only one of|is not possible|must be later than|"
-    r"has no field|null character|"
+    r"excludes|is larger than|needs|given twice|is for a live stream at a url|Send only one of|is not possible|"
+    r"must be later than|has no field|null character|"
     # values that only we can have made, that settings decide, or that are written in more ways than one
     r"must come from next_cursor|must be the id of an earlier|must be (auto or )?one of those that|must be some of|"
-    r"must be a time|must have \d+ bytes|part_bytes must be from"
+    r"must be a time|seconds at most on this server|must have \d+ bytes|part_bytes must be from"
 )
 """Messages of `invalid_request` about rules that no schema states. Errors with other codes are such rules always."""
 

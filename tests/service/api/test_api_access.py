@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 import re
 import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-import pytest
 from sqlalchemy import update
 
 from scripts.local.stack import Stack
@@ -18,21 +16,8 @@ from shared.config import Settings
 from shared.db import session
 from shared.models import Job
 from shared.options import JobOptions
-from shared.storage import Storage
+from shared.storage import storage_of
 from tests.service.gateway import TRANSCRIPT, Caller, Gateway, eventually, finish, gateway_on
-
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
@@ -67,7 +52,7 @@ class Call:
 
 
 OF_ALL_KEYS = {("POST", "/jobs/repair"), ("POST", "/jobs/clear"), ("DELETE", "/jobs/all")}
-OURS = {"transcribe", "batches", "uploads", "tasks", "catalogue", "health", "admin", "webhooks"}
+OURS = {"transcribe", "batches", "uploads", "tasks", "catalogue", "health", "admin", "webhooks", "sessions", "shares"}
 
 
 def calls(gateway: Gateway) -> list[Call]:
@@ -102,28 +87,29 @@ def test_nothing_but_health_works_without_a_key(gateway: Gateway) -> None:
     """No key, a wrong one and a revoked one are 401 for every call; OpenAPI says which calls need one."""
     revoked, admin = gateway.caller(), gateway.caller("admin")
     admin.http.delete(f"/admin/keys/{revoked.id}").raise_for_status()
-    for call in calls(gateway):
-        assert call.needs_key != call.path.startswith(("/health", "/metrics")), call
-        for headers in (
-            {},
-            {"Authorization": "Bearer nonsense"},
-            {"X-API-Key": revoked.key},
-            {"Authorization": "Basic eDp5"},
-        ):
-            if not call.needs_key:
-                continue
-            answer = httpx.request(call.method, gateway.url + call.address(uuid.uuid4()), headers=headers, timeout=30)
-            assert answer.status_code == 401, call
-            if call.is_ours:
-                assert problem(answer) == (401, "unauthorized"), call
-                assert answer.headers["WWW-Authenticate"] == "Bearer"
+    with httpx.Client(base_url=gateway.url, timeout=30) as http:
+        for call in calls(gateway):
+            assert call.needs_key != call.path.startswith(("/health", "/metrics", "/shared/")), call
+            for headers in (
+                {},
+                {"Authorization": "Bearer nonsense"},
+                {"X-API-Key": revoked.key},
+                {"Authorization": "Basic eDp5"},
+            ):
+                if not call.needs_key:
+                    continue
+                answer = http.request(call.method, call.address(uuid.uuid4()), headers=headers)
+                assert answer.status_code == 401, call
+                if call.is_ours:
+                    assert problem(answer) == (401, "unauthorized"), call
+                    assert answer.headers["WWW-Authenticate"] == "Bearer"
 
 
 def test_scopes_are_kept_apart(gateway: Gateway, caller: Caller) -> None:
     """A transcribing key administers nothing, an administrator's key alone transcribes nothing."""
     admin = gateway.caller("admin")
     for call in calls(gateway):
-        if not call.needs_key:
+        if not call.needs_key or call.path == "/session":  # where any key can sign in
             continue
         wrong = caller if call.needs_admin else admin
         answer = wrong.http.request(call.method, call.address(uuid.uuid4()))
@@ -221,7 +207,7 @@ def test_head_is_get_without_a_body(gateway: Gateway, caller: Caller) -> None:
         head = keys[needs_admin].head(path)
         assert head.content == b"", path
         assert head.headers["X-Request-Id"], path
-        if path == f"/tasks/{task_id}/events":
+        if path in (f"/tasks/{task_id}/events", "/events"):
             assert (head.status_code, head.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
             continue
         read = keys[needs_admin].get(path)
@@ -278,7 +264,7 @@ def test_no_page_may_call_unless_it_is_listed(gateway: Gateway, caller: Caller) 
 def test_listed_pages_may_call(servers: Stack, environment: Settings, tmp_path: Path) -> None:
     """They may send every method and header and read every answer, also errors; other pages still may not."""
     origins = f"{PAGE}, http://localhost:3000"
-    with gateway_on(servers, tmp_path, Storage(environment), CORS_ORIGINS=origins) as open_gateway:
+    with gateway_on(servers, tmp_path, storage_of(environment), CORS_ORIGINS=origins) as open_gateway:
         http = open_gateway.caller().http
         preflight = httpx.options(f"{open_gateway.url}/tasks/1", headers=PREFLIGHT, timeout=30)
         assert preflight.status_code == 200

@@ -18,7 +18,7 @@ from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.db import session
 from shared.models import Erasure, Job, Stage
-from shared.storage import PART_BYTES, Storage
+from shared.storage import PART_BYTES, storage_of
 from tests.service.gateway import (
     FORM_END,
     NOTHING,
@@ -101,15 +101,8 @@ def gateway(
     """A gateway that reaches PostgreSQL through the proxy."""
     home: Path = tmp_path_factory.mktemp("gateway")
     address = make_url(servers.env["DATABASE_URL"]).set(port=proxy.port).render_as_string(hide_password=False)
-    with gateway_on(servers, home, Storage(environment), DATABASE_URL=address) as running:
+    with gateway_on(servers, home, storage_of(environment), DATABASE_URL=address) as running:
         yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
 
 
 @contextlib.contextmanager
@@ -165,7 +158,7 @@ def test_a_gateway_may_start_before_its_database(
     with contextlib.ExitStack() as stack:
         with stopped(servers, "postgres"):
             home = tmp_path_factory.mktemp("early")
-            early = stack.enter_context(gateway_on(servers, home, Storage(environment), API_KEY=key))
+            early = stack.enter_context(gateway_on(servers, home, storage_of(environment), API_KEY=key))
             assert httpx.get(f"{early.url}/health/live", timeout=30).status_code == 200
         eventually(
             lambda: httpx.get(f"{early.url}/history", headers={"X-API-Key": key}, timeout=30).status_code == 200,

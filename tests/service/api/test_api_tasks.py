@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Iterator
 from datetime import datetime
 from io import BytesIO
 from zipfile import ZipFile
@@ -14,26 +13,13 @@ import pytest
 
 from api.transcripts.formats import FORMATS
 from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import session
 from shared.errors import NoAudio
 from shared.kernel import leases
 from shared.models import Job, Stage
-from shared.storage import Storage
-from tests.service.gateway import NOTHING, Caller, Gateway, finish, gateway_on, hand_in, work_on
+from tests.service.gateway import NOTHING, Caller, Gateway, finish, gateway_with, hand_in, work_on
 
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with()
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:

@@ -11,12 +11,10 @@ import httpx
 import pytest
 from sqlalchemy import select, text
 
-from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import session
 from shared.kernel import erasure
 from shared.models import Job, Stage
-from shared.storage import PART_BYTES, Storage
+from shared.storage import PART_BYTES
 from tests.service.gateway import (
     BOUNDARY,
     FORM_END,
@@ -28,7 +26,7 @@ from tests.service.gateway import (
     eventually,
     finish,
     form_part,
-    gateway_on,
+    gateway_with,
     sha256,
 )
 
@@ -36,18 +34,7 @@ MAX_UPLOAD_BYTES = 24 * 1024**2
 """Three parts: enough for a real multipart upload."""
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), MAX_UPLOAD_BYTES=str(MAX_UPLOAD_BYTES)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with(MAX_UPLOAD_BYTES=str(MAX_UPLOAD_BYTES))
 
 
 def job_of(task_id: uuid.UUID) -> Job | None:

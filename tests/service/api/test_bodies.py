@@ -18,7 +18,7 @@ import pytest
 
 from scripts.local.stack import Stack
 from shared.config import Settings
-from shared.storage import Storage
+from shared.storage import storage_of
 from tests.service.gateway import BOUNDARY, PATIENCE_S, Caller, Gateway, finish, gateway_on
 
 MB = 1024**2
@@ -27,7 +27,7 @@ GROWTH_BYTES = 1 * MB
 JSON, FORM, BYTES = "application/json", f"multipart/form-data; boundary={BOUNDARY}", "application/octet-stream"
 PIECE_BYTES = 256 * 1024
 
-PUBLIC = ("/health", "/metrics")
+PUBLIC = ("/health", "/metrics", "/shared/")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def calls(gateway: Gateway) -> list[Call]:
 
 @pytest.fixture(scope="module")
 def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
+    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), storage_of(environment)) as running:
         for call in calls(running):  # what the first request to a route takes for good is not the body's
             ask(running, call.method, call.address, {}, b"{}", 2)
         yield running

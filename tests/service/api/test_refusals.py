@@ -10,8 +10,8 @@ import pytest
 
 from scripts.local.stack import Stack
 from shared.config import Settings
-from shared.storage import Storage
-from tests.service.gateway import NOTHING, Caller, Gateway, gateway_on
+from shared.storage import storage_of
+from tests.service.gateway import NOTHING, Caller, Gateway, gateway_on, gateway_with
 
 FILE = {"file": ("call.wav", b"RIFF" * 16)}
 ASR_FILE = {"audio_file": FILE["file"]}
@@ -34,22 +34,11 @@ def without_uploads(
     servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Gateway]:
     home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), ALLOW_UPLOAD_ADAPTER="false") as running:
+    with gateway_on(servers, home, storage_of(environment), ALLOW_UPLOAD_ADAPTER="false") as running:
         yield running
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), WHISPER_MODEL="turbo") as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with(WHISPER_MODEL="turbo")
 
 
 def code(answer: httpx.Response) -> tuple[int, str]:

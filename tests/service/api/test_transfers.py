@@ -8,14 +8,12 @@ import re
 import socket
 import time
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import psutil
 import pytest
 
-from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.intake.parts import MIN_PART_BYTES
 from shared.storage import PART_BYTES, Storage
@@ -29,7 +27,7 @@ from tests.service.gateway import (
     Gateway,
     eventually,
     form_part,
-    gateway_on,
+    gateway_with,
 )
 
 PATIENCE_OF_GATEWAY_S = 8.0
@@ -38,18 +36,7 @@ PATIENCE_OF_GATEWAY_S = 8.0
 MIB = 1024**2
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), UPLOAD_PATIENCE_S=str(PATIENCE_OF_GATEWAY_S)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with(UPLOAD_PATIENCE_S=str(PATIENCE_OF_GATEWAY_S))
 
 
 class Sender:
@@ -158,7 +145,8 @@ def test_every_body_that_stalls_is_ended(gateway: Gateway) -> None:
     """Each call that takes a body answers one that stops with 408, hangs up, and keeps nothing of it."""
     caller = gateway.caller("transcribe", "admin")
     upload, task = begin(caller, MIN_PART_BYTES), caller.task()
-    routes = reading_routes(gateway)
+    # the sound of a live session may pause for LIVE_IDLE_S
+    routes = [route for route in reading_routes(gateway) if route[1] != "/transcribe/stream"]
     assert {kind for _, _, kind in routes} >= {"multipart/form-data", "application/octet-stream", "application/json"}
     ids = {"upload_id": upload["upload_id"], "task_id": str(task), "number": "1"}
     senders = []

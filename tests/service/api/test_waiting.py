@@ -7,7 +7,7 @@ import os
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,10 +23,11 @@ from shared.db import session
 from shared.errors import NoAudio, NotFound
 from shared.kernel import erasure, jobs, leases
 from shared.kernel.orders import JobOrder, Source
+from shared.kernel.submission import new_jobs
 from shared.options import JobOptions
 from shared.states import JobState
-from shared.storage import Storage
-from tests.service.gateway import PATIENCE_S, Caller, Gateway, eventually, finish, gateway_on, work_on
+from shared.storage import storage_of
+from tests.service.gateway import PATIENCE_S, Caller, Gateway, eventually, finish, gateway_on, gateway_with, work_on
 
 WAITERS = 1000
 
@@ -35,7 +36,7 @@ def submit(owner: uuid.UUID) -> uuid.UUID:
     job_id = uuid7()
     with session() as work:
         source = Source(f"{owner}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav")
-        jobs.submit(work, JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions()))
+        new_jobs.submit(work, JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions()))
     return job_id
 
 
@@ -111,18 +112,7 @@ def test_a_thousand_wait_as_cheaply_as_one(owner: uuid.UUID) -> None:
 # ---- over HTTP
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), MAX_WAIT_S="60") as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with(MAX_WAIT_S="60")
 
 
 def newest(caller: Caller) -> uuid.UUID:
@@ -181,7 +171,7 @@ def test_who_waits_is_told_of_a_failure(caller: Caller) -> None:
 
 def test_what_takes_longer_is_accepted(servers: Stack, environment: Settings, tmp_path: Path) -> None:
     """202 when the time is over, which MAX_WAIT_S bounds."""
-    with gateway_on(servers, tmp_path, Storage(environment), MAX_WAIT_S="1") as impatient:
+    with gateway_on(servers, tmp_path, storage_of(environment), MAX_WAIT_S="1") as impatient:
         caller = impatient.caller()
         began = time.monotonic()
         answer = caller.submit(wait="3600")
@@ -205,7 +195,7 @@ def test_a_task_outlives_the_client_that_waited(gateway: Gateway, caller: Caller
 
 def test_a_gateway_that_ends_lets_go_of_whoever_waits(servers: Stack, environment: Settings, tmp_path: Path) -> None:
     """At SIGTERM a stream of events just ends, a `wait` is answered with the task, and the next gateway knows both."""
-    with gateway_on(servers, tmp_path, Storage(environment), MAX_WAIT_S="600") as running:
+    with gateway_on(servers, tmp_path, storage_of(environment), MAX_WAIT_S="600") as running:
         caller = running.caller()
         followed = caller.task()
         path = f"/tasks/{followed}/events"

@@ -20,7 +20,7 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import InvalidRequest, Unauthorized
 from shared.models import ApiKey
-from shared.storage import Storage
+from shared.storage import storage_of
 from tests.deploy.documented import blocks, section
 from tests.service.gateway import eventually, gateway_on
 
@@ -73,7 +73,7 @@ def test_the_documented_rotation_ends_the_old_key(
 
     run("python3 scripts/init_env.py")
     old = run(show).strip().removeprefix("API_KEY=")
-    homes, storage = [tmp_path_factory.mktemp("gateway") for _ in range(2)], Storage(environment)
+    homes, storage = [tmp_path_factory.mktemp("gateway") for _ in range(2)], storage_of(environment)
     with gateway_on(servers, homes[0], storage, API_KEY=old) as before:
         application = before.caller("admin")
         assert (status(before.url, old), status(before.url, application.key)) == (200, 200)
@@ -119,7 +119,7 @@ def test_a_value_that_an_administrator_revoked_stays_invalid(
     begin(key)
     with session() as work:
         keys.revoke(work, keys.authenticate(work, key).id)
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment), API_KEY=key) as gateway:
+    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), storage_of(environment), API_KEY=key) as gateway:
         eventually(lambda: "api_key_is_revoked" in gateway.log(), "the line")
         assert (status(gateway.url, key), status(gateway.url, earlier)) == (401, 401)
         assert key not in gateway.log()

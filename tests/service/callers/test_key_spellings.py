@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from urllib.parse import urlsplit
 
 import pytest
 
-from scripts.local.stack import Stack
-from shared.config import Settings
-from shared.storage import Storage
-from tests.service.gateway import Gateway, gateway_on
+from tests.service.gateway import Gateway
 from tests.spellings import SPELLINGS, Spelling, send
-
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

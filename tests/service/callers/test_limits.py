@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import pytest
@@ -19,18 +18,15 @@ from shared.db import session
 from shared.kernel import leases
 from shared.kernel.jobs import Outcome
 from shared.models import ApiKey, Stage
-from shared.storage import Storage
-from tests.service.gateway import Gateway, RawUpload, finish, gateway_on, hand_in, work_on
+from shared.storage import Storage, storage_of
+from tests.service.gateway import Gateway, RawUpload, finish, gateway_on, gateway_with, hand_in, work_on
 from tests.service.kernel.test_kernel import SUMMARY, claim, complete, held, submit
 
 GIB = 1024**3
 UNREACHABLE = "redis://127.0.0.1:1/0"
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
+gateway = gateway_with()
 
 
 # ---- requests per minute
@@ -60,7 +56,7 @@ def test_without_valkey_nobody_is_refused(
 ) -> None:
     """A limit is not worth an outage: all requests are let through, and the log says so once."""
     home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), REDIS_URL=UNREACHABLE) as gateway:
+    with gateway_on(servers, home, storage_of(environment), REDIS_URL=UNREACHABLE) as gateway:
         caller = gateway.limited(requests_per_minute=1)
         assert [caller.http.get("/models").status_code for _ in range(5)] == [200] * 5
         assert gateway.log().count("rate_limit_off") == 1
@@ -99,7 +95,7 @@ def test_a_full_queue_says_when_there_is_room(
     """With as many tasks waiting as the server takes, every key gets 503 with a time, for new tasks and retries."""
     submit(owner)
     home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), MAX_QUEUED_TASKS="1") as gateway:
+    with gateway_on(servers, home, storage_of(environment), MAX_QUEUED_TASKS="1") as gateway:
         caller = gateway.caller()
         for answer in (caller.submit(), caller.http.post(f"/tasks/{uuid.uuid4()}/retry")):
             assert (answer.status_code, answer.json()["code"]) == (503, "service_busy")

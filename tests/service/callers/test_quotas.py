@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
 from typing import Any
@@ -15,9 +15,7 @@ import pytest
 from sqlalchemy import func, select, text
 from uuid_utils.compat import uuid7
 
-from scripts.local.stack import Stack
 from shared.callers import quotas
-from shared.config import Settings
 from shared.db import session
 from shared.errors import Unauthorized
 from shared.intake import uploads
@@ -25,17 +23,14 @@ from shared.intake.parts import layout
 from shared.models import Artifact, StorageChange, WebhookDelivery
 from shared.storage import Storage
 from shared.webhooks.outbox import DeliveryState
-from tests.service.gateway import NOTHING, Caller, Gateway, RawUpload, finish, gateway_on
+from tests.service.gateway import NOTHING, Caller, Gateway, RawUpload, finish, gateway_with
 
 AT_ONCE = 50
 GIB = 1024**3
 NOWHERE = "https://receiver.example/hook"
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
+gateway = gateway_with()
 
 
 def used(caller: Caller, name: str) -> int:
@@ -215,12 +210,18 @@ def test_50_tests_at_once_do_not_pass_the_number_per_minute(gateway: Gateway) ->
     counts = at_once(lambda _: caller.http.post(f"/webhooks/endpoints/{where}/test"))
     assert 10 <= counts[202] <= 20, counts  # a minute may end meanwhile
     assert counts[202] + counts[429] == AT_ONCE
-    refused = [caller.http.post(f"/webhooks/endpoints/{where}/test") for _ in range(11)][-1]
+    delivery = caller.http.get("/webhooks/deliveries").json()["items"][0]["id"]
+    answers: list[httpx.Response] = []
+
+    def replay(_: int) -> httpx.Response:
+        answers.append(caller.http.post(f"/webhooks/deliveries/{delivery}/replay"))
+        return answers[-1]
+
+    counts = at_once(replay)
+    assert counts[202] <= 40 and counts[202] + counts[429] == AT_ONCE, counts  # a minute may end meanwhile
+    refused = next(answer for answer in answers if answer.status_code != 202)
     assert problem(refused) == (429, "rate_limited")
     assert 1 <= int(refused.headers["Retry-After"]) <= 60
-    delivery = caller.http.get("/webhooks/deliveries").json()["items"][0]["id"]
-    replays = [caller.http.post(f"/webhooks/deliveries/{delivery}/replay") for _ in range(21)]
-    assert problem(replays[-1]) == (429, "rate_limited")
 
 
 def test_50_tasks_at_once_do_not_pass_the_webhooks_that_may_wait(gateway: Gateway) -> None:

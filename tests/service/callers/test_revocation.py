@@ -6,7 +6,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from http.client import HTTPResponse
 from typing import Any
@@ -20,7 +20,7 @@ from scripts.local.stack import Stack
 from shared.callers import keys
 from shared.config import Settings
 from shared.db import session
-from shared.storage import Storage
+from shared.storage import storage_of
 from tests.service.gateway import (
     FORM_END,
     NOTHING,
@@ -31,6 +31,7 @@ from tests.service.gateway import (
     eventually,
     form_part,
     gateway_on,
+    gateway_with,
 )
 
 ENDS_WITHIN_S = 5.0
@@ -40,17 +41,7 @@ PART_BYTES = 5 * 1024**2
 SOON_S = 1.5
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with()
 
 
 def revoke(gateway: Gateway, caller: Caller) -> float:
@@ -232,7 +223,7 @@ def test_what_the_first_key_had_begun_ends_with_its_rotation(
             followed = Lasting(stream(first, f"/tasks/{first.task()}/events"))
             http.post("/uploads", json={"bytes": PART_BYTES}).raise_for_status()
             assert gateway.unfinished_uploads(first) == 1
-            with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment), API_KEY=new):
+            with gateway_on(servers, tmp_path_factory.mktemp("gateway"), storage_of(environment), API_KEY=new):
                 started_at = time.monotonic()
                 assert followed.join() - started_at < ENDS_WITHIN_S
                 eventually(lambda: gateway.unfinished_uploads(first) == 0, "S3 has given the upload up")

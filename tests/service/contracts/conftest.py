@@ -3,28 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 
 import pytest
 
-from scripts.local.stack import Stack
-from shared.config import Settings
-from shared.storage import Storage
 from tests.service.contracts.openai_calls import finish_rest
-from tests.service.gateway import Caller, Gateway, gateway_on
+from tests.service.gateway import Caller, Gateway, gateway_with
 
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with()
 
 
 @pytest.fixture

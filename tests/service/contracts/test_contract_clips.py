@@ -4,33 +4,17 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import httpx
-import pytest
 
-from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import session
 from shared.errors import NoAudio
 from shared.kernel import leases
-from shared.storage import Storage
-from tests.service.gateway import NOTHING, Caller, Gateway, eventually, finish, gateway_on, work_on
+from tests.service.gateway import NOTHING, Caller, Gateway, eventually, finish, gateway_with, work_on
 
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with()
 
 
 def upload(caller: Caller, content: bytes = b"") -> str:

@@ -11,11 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.errors import catalogue
-from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, finish, gateway_on, hand_in, work_on
+from tests.service.gateway import Caller, Gateway, finish, gateway_with, hand_in, work_on
 
 DOC = (Path(__file__).parents[3] / "docs" / "contracts.md").read_text()
 TAGS = {"OpenAI", "whisper-asr-webservice", "service v1", "jobs", "clips", "links"}
@@ -29,10 +27,7 @@ VALUES = {
 }
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
+gateway = gateway_with()
 
 
 @pytest.fixture(scope="module")

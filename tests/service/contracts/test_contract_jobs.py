@@ -4,31 +4,14 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
-
-from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import session
 from shared.errors import NoAudio
 from shared.kernel import leases
-from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, finish, gateway_on, hand_in, work_on
+from tests.service.gateway import Caller, Gateway, finish, gateway_with, hand_in, work_on
 
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with()
 
 
 def submit(caller: Caller, **fields: str) -> str:

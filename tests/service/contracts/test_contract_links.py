@@ -5,32 +5,17 @@ from __future__ import annotations
 import hashlib
 import os
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 
-from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import session
 from shared.errors import MediaTooLong, ParleyError, StageStalled, WorkerLost
 from shared.kernel import leases
-from shared.storage import Storage
-from tests.service.gateway import PATIENCE_S, Caller, Gateway, finish, gateway_on, hand_in, work_on
+from tests.service.gateway import PATIENCE_S, Caller, Gateway, finish, gateway_with, hand_in, work_on
 
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with()
 
 
 def look(caller: Caller, job_id: uuid.UUID) -> dict[str, Any]:

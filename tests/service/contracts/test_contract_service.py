@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -16,23 +15,13 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import NoAudio
 from shared.kernel import leases
-from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_on, hand_in, work_on
+from shared.storage import storage_of
+from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_on, gateway_with, hand_in, work_on
 
 V1 = "/api/v1"
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with()
 
 
 def post(caller: Caller, path: str, content: bytes = b"", /, **fields: str) -> httpx.Response:
@@ -81,7 +70,7 @@ def test_a_wait_that_is_too_long_ends_with_the_job(
 ) -> None:
     """After CONTRACT_WAIT_S the answer is 202 and where to ask."""
     home = tmp_path_factory.mktemp("hasty")
-    with gateway_on(servers, home, Storage(environment), CONTRACT_WAIT_S="0.5") as hasty:
+    with gateway_on(servers, home, storage_of(environment), CONTRACT_WAIT_S="0.5") as hasty:
         caller = hasty.caller()
         answer = post(caller, "/transcribe")
     assert (answer.status_code, answer.json()["status"]) == (202, "pending")

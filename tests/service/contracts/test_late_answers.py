@@ -23,7 +23,7 @@ from shared.config import Settings
 from shared.db import session
 from shared.errors import NoAudio
 from shared.kernel import leases
-from shared.storage import Storage
+from shared.storage import storage_of
 from tests.service.contracts.openai_calls import TRANSCRIPTIONS, TRANSLATIONS, ask
 from tests.service.gateway import PATIENCE_S, TRANSCRIPT, Caller, Gateway, eventually, finish, gateway_on, work_on
 
@@ -33,7 +33,7 @@ SPACE_S = 10
 
 @pytest.fixture(scope="module")
 def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    home, storage = tmp_path_factory.mktemp("gateway"), Storage(environment)
+    home, storage = tmp_path_factory.mktemp("gateway"), storage_of(environment)
     with gateway_on(servers, home, storage, CONTRACT_HEADERS_S=str(HEADERS_S)) as running:
         yield running
 
@@ -203,7 +203,7 @@ def test_the_wait_has_an_end(
 ) -> None:
     """After CONTRACT_WAIT_S the error says where the result will be: as the status before the headers, else below."""
     limits = {"CONTRACT_HEADERS_S": headers_s, "CONTRACT_WAIT_S": "2"}
-    with gateway_on(servers, tmp_path, Storage(environment), **limits) as hasty, hasty.caller().http as http:
+    with gateway_on(servers, tmp_path, storage_of(environment), **limits) as hasty, hasty.caller().http as http:
         answer = http.post(TRANSCRIPTIONS, files={"file": b"new"})
     assert answer.status_code == status
     assert answer.json()["error"]["code"] == "not_ready"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -20,25 +20,14 @@ from shared.errors import NoAudio
 from shared.kernel import erasure, jobs, leases
 from shared.models import Batch, Job, WebhookDelivery
 from shared.repair import repair
-from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, eventually, gateway_on, hand_in, work_on
+from shared.storage import Storage, storage_of
+from tests.service.gateway import Caller, Gateway, eventually, gateway_on, gateway_with, hand_in, work_on
 
 ENDPOINT = "https://receiver.example/parley"
 STAGES = ("download", "convert", "transcribe", "merge", "store")
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), MAX_BATCH_ITEMS="300") as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with(MAX_BATCH_ITEMS="300")
 
 
 def url(name: str = "") -> str:
@@ -393,18 +382,20 @@ def test_a_gateway_without_its_database_makes_nothing(
 ) -> None:
     """A transaction that is broken off in the middle of 300 items leaves no task and no batch; the answer is 503."""
     home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment)) as gateway:
+    with gateway_on(servers, home, storage_of(environment)) as gateway:
         caller = gateway.caller()
         answers: list[httpx.Response] = []
         items = [{"url": url()} for _ in range(300)]
         sending = threading.Thread(target=lambda: answers.append(send(caller, items)))
-        sending.start()
         busy = (
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
-            "WHERE query LIKE 'INSERT INTO stages%' AND state <> 'idle' AND pid <> pg_backend_pid()"
+            "WHERE query LIKE '%WITH made%' AND wait_event_type = 'Lock' AND pid <> pg_backend_pid()"
         )
-        killed = eventually(lambda: bool(in_a_new_session(busy)), "the transaction is at work")
-        sending.join(timeout=60)
+        with session() as work:
+            work.execute(text("LOCK TABLE stages IN SHARE MODE"))  # behind which whoever writes to it waits
+            sending.start()
+            killed = eventually(lambda: bool(in_a_new_session(busy)), "the transaction is at work")
+            sending.join(timeout=60)
         assert killed
         assert (answers[0].status_code, answers[0].json()["code"]) == (503, "database_unavailable")
         assert rows(caller, Job) == rows(caller, Batch) == 0

@@ -14,26 +14,10 @@ from sqlalchemy import select
 
 from api.transcripts.correction_request import MAX_NAME_CHARS, MAX_TEXT_CHARS
 from api.transcripts.corrections import KEPT_VERSIONS
-from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import session
 from shared.models import Correction, Job
-from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, finish, gateway_on
+from tests.service.gateway import Caller, Gateway, finish
 from tests.unit.transcripts.spoken import parsed_srt, parsed_vtt
-
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
 
 
 @pytest.fixture

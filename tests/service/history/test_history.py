@@ -10,7 +10,6 @@ import os
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -20,28 +19,13 @@ from sqlalchemy import select, update
 
 from api.history.search import NEWEST, Filters, page
 from scripts.bench.kernel import archive
-from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import engine, session
 from shared.models import Job
 from shared.states import JobState
-from shared.storage import Storage, storage
-from tests.service.gateway import Caller, Gateway, finish, gateway_on
+from shared.storage import storage
+from tests.service.gateway import Caller, Gateway, finish
 
 HOSTILE = '<script>alert("x")</script> \x01verdict\x02 & <b onclick=1>the verdict</b> =cmd|calc\r\n"quoted"'
-
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
 
 
 def transcribed(caller: Caller, text: str, language: str = "en", model: str = "base", **fields: str) -> str:

@@ -4,36 +4,21 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 import httpx
-import pytest
 from sqlalchemy import func, select, text, update
 
-from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.db import session
 from shared.models import IdempotencyKey, Job
 from shared.repair import repair
 from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_on
+from tests.service.gateway import Caller, Gateway, eventually, finish
 
 AT_ONCE = 50
-
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
 
 
 def submit(caller: Caller, key: str, content: bytes, **fields: str) -> httpx.Response:

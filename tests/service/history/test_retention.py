@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
-import pytest
 from sqlalchemy import func, select, update
 
-from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import session
 from shared.models import Erasure, Job
 from shared.repair import ERASED_AT_ONCE
-from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_on
+from tests.service.gateway import Caller, Gateway, eventually, finish, gateway_with
 
 DAY_S, WEEK_S, HOUR_S = 86_400, 604_800, 3600
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    home = tmp_path_factory.mktemp("gateway")
-    with gateway_on(servers, home, Storage(environment), JOB_TTL_SECONDS=str(HOUR_S)) as running:
-        yield running
+gateway = gateway_with(JOB_TTL_SECONDS=str(HOUR_S))
 
 
 def keeping(gateway: Gateway, seconds: int | None) -> Caller:

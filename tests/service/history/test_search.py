@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import pytest
@@ -15,29 +15,15 @@ from sqlalchemy import func, select, text
 
 from api.history.headlines import places
 from api.history.search import Filters, page
-from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.db import session
 from shared.models import Job, SearchBacklog, SearchEntry
 from shared.search import entries
-from shared.storage import Storage, storage
+from shared.storage import storage
 from shared.text.search_query import parse
 from shared.text.search_terms import pieces
-from tests.service.gateway import Caller, Gateway, finish, gateway_on
+from tests.service.gateway import Caller, Gateway, finish
 from tests.service.history.search_cases import CASES, Case
-
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
 
 
 def items(caller: Caller, words: str, **query: Any) -> list[dict[str, Any]]:

@@ -4,38 +4,20 @@ from __future__ import annotations
 
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-import pytest
-
-from scripts.local.stack import Stack
 from shared import claims
 from shared.claims import Answer
-from shared.config import Settings
 from shared.db import session
 from shared.errors import NoAudio
 from shared.kernel import leases
 from shared.models import UsageDay
-from shared.storage import Storage, storage
-from tests.service.gateway import SUMMARY, Caller, Gateway, finish, gateway_on, work_on
+from shared.storage import storage
+from tests.service.gateway import SUMMARY, Caller, Gateway, finish, work_on
 
 RECORDING = 64
 """Bytes of a recording that nobody sent before."""
-
-
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
 
 
 def transcribed(task_id: uuid.UUID, *, model: str = "base", seconds: float = 90.0) -> None:

@@ -5,25 +5,23 @@ from __future__ import annotations
 import os
 import threading
 import uuid
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from sqlalchemy import func, select, update
 from uuid_utils.compat import uuid7
 
-from scripts.local.stack import Stack
 from shared import claims
 from shared.claims import Answer
-from shared.config import Settings
 from shared.db import session
 from shared.kernel import audio, erasure, jobs, leases
 from shared.kernel.orders import JobOrder, Source
+from shared.kernel.submission import new_jobs
 from shared.models import Artifact, AudioDay, Job, Stage
 from shared.options import JobOptions
 from shared.states import JobState
 from shared.storage import Storage, upload_key
-from tests.service.gateway import SUMMARY, Caller, Gateway, finish, gateway_on, hand_in, work_on
+from tests.service.gateway import SUMMARY, Caller, Gateway, finish, gateway_with, hand_in, work_on
 
 PLAN = [
     {"start": 0.0, "end": 10.0, "heard_from": 0.0, "heard_to": 11.0},
@@ -31,17 +29,7 @@ PLAN = [
 ]
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with()
 
 
 def grow_old(owner_id: uuid.UUID) -> None:
@@ -158,7 +146,7 @@ def submit(owner: uuid.UUID, sha256: str, **options: object) -> uuid.UUID:
     job_id = uuid7()
     with session() as work:
         source = Source(upload_key(owner, job_id), sha256, 10, "call.wav")
-        jobs.submit(
+        new_jobs.submit(
             work,
             JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions.model_validate(options)),
         )

@@ -9,6 +9,7 @@ import pytest
 from sqlalchemy import delete, func, insert, select, update
 from sqlalchemy.orm import Session
 
+from scripts import health_check
 from shared.config import Settings
 from shared.db import session
 from shared.kernel import fleet
@@ -54,11 +55,33 @@ def test_who_is_heard_again_works_again(workers: Session) -> None:
     assert fleet.crews(workers)["cpu"].workers == 1
 
 
-def test_of_a_large_fleet_a_few_sweep(workers: Session) -> None:
-    """Alone a worker always sweeps; of 400 about four do in each interval."""
-    assert all(fleet.has_turn(workers) for _ in range(50))
-    workers.execute(insert(Worker), [{"name": f"{n}@crowd", "queues": ["asr"], "slots": 1} for n in range(400)])
-    assert 0 < sum(fleet.has_turn(workers) for _ in range(1000)) < 40
+def test_a_pod_is_ready_once_its_worker_was_heard_from(environment: Settings) -> None:
+    """By the name of its host, behind which a live worker's has its process."""
+    names = ("asr@pod-a", "live@pod-b:17")
+    with session() as work:
+        for name in names:
+            fleet.show(work, name, ["asr"], 1, deaf=False)
+    try:
+        assert [health_check.worker(host) for host in ("pod-a", "pod-b")] == [None, None]
+        assert [health_check.worker(host) for host in ("pod", "b", "pod-c")].count(None) == 0
+    finally:
+        with session() as work:
+            work.execute(delete(Worker).where(Worker.name.in_(names)))
+
+
+@pytest.mark.parametrize("others", [0, 1, 29])
+def test_workers_take_turns_to_sweep(workers: Session, others: int) -> None:
+    """In each interval two live workers sweep, of thirty too, and each in its turn. A worker that fell silent has no
+    turn, and one that is alone always has. Those of live sessions, which do not sweep, are left out."""
+    names = [f"{number}@crowd" for number in range(others)]
+    workers.execute(delete(Worker).where(Worker.name == DEAF))
+    workers.execute(insert(Worker), [{"name": f"live@{number}", "queues": ["live"], "slots": 1} for number in range(3)])
+    if names:
+        workers.execute(insert(Worker), [{"name": name, "queues": ["asr"], "slots": 1} for name in names])
+    live = [LISTENS, *names]
+    rounds = [{name for name in live if fleet.has_turn(workers, name, interval)} for interval in range(len(live))]
+    assert {len(sweepers) for sweepers in rounds} == {min(fleet.SWEEPERS, len(live))}
+    assert set().union(*rounds) == set(live)
 
 
 def test_models_are_those_of_all_workers_that_recognise(workers: Session) -> None:
@@ -84,3 +107,9 @@ def test_a_model_is_unknown_rather_than_missing_while_a_worker_does_not_say(work
     assert [fleet.stock(workers).has_installed(name) for name in ("tiny", "base")] == [True, False]
     workers.execute(delete(Worker))
     assert [fleet.stock(workers).has_installed("tiny"), fleet.stock(workers).has_loaded("tiny")] == [None, None]
+
+
+def test_everybody_counts_intervals_alike(workers: Session) -> None:
+    """By the database's clock, from its first second."""
+    now = float(workers.execute(select(func.extract("epoch", func.now()))).scalar_one())
+    assert fleet.present_interval(workers, 2.5) == int(now / 2.5)

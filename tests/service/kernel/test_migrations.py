@@ -6,20 +6,24 @@ import os
 import re
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import psycopg
 from alembic import command
 from alembic.script import ScriptDirectory
-from sqlalchemy import func, select, text
+from sqlalchemy import func, make_url, select, text
 
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.db import alembic_config, is_migrated, session
 from shared.kernel import fleet
+from shared.ledger import counts, folding
 from shared.models import ApiKey, Artifact, Erasure, Job, Stage, Worker
+from tests.service.kernel.truth import assert_exact
 
 ROOT = Path(__file__).parents[3]
 REVISIONS = [script.revision for script in ScriptDirectory.from_config(alembic_config()).walk_revisions()][::-1]
@@ -35,6 +39,15 @@ INSERT INTO jobs (id, owner_id, state, priority, filename, source_sha256, source
     VALUES ('{JOB}', '{OWNER}', 'done', 5, 'call.wav', 's', 9, '{{"diarization": true}}', 'a word that stays');
 INSERT INTO stages (job_id, name, state, queue, hash, attempt, artifact_id)
     VALUES ('{JOB}', 'transcribe', 'done', 'asr', 'h', 1, '{ARTIFACT}');
+"""
+
+OF_0009 = """
+WITH tasks AS (
+    INSERT INTO jobs (id, owner_id, state, priority, options)
+    SELECT gen_random_uuid(), :owner, 'queued', 1, '{}' FROM generate_series(1, :rows) RETURNING id
+)
+INSERT INTO stages (job_id, name, owner_id, priority, state, queue, hash)
+SELECT id, 'convert', :owner, 1, 'queued', 'cpu', '' FROM tasks
 """
 
 
@@ -206,3 +219,57 @@ def test_workers_of_the_release_before_0008_go_on(empty: str) -> None:
             None,
             None,
         )
+
+
+def test_0010_counts_what_is_there_while_the_release_before_writes(empty: str) -> None:
+    """Rows from before, those that come and go during the upgrade and after it: all are counted once.
+
+    An upgrade that broke off behind any of its steps is repeated.
+    """
+    command.upgrade(alembic_config(), "0009")
+    with session() as opened:
+        key = f"INSERT INTO api_keys (id, name, prefix, digest, scopes) VALUES ('{OWNER}', 'n', 'p', 'd', '{{}}')"
+        opened.execute(text(key))
+        opened.execute(text(OF_0009), {"owner": OWNER, "rows": 20_000})
+    ended = threading.Event()
+
+    def write() -> None:
+        plain = make_url(empty).set(drivername="postgresql").render_as_string(hide_password=False)
+        with psycopg.connect(plain, autocommit=True) as connection:
+            while not ended.is_set():
+                with connection.transaction():
+                    connection.execute("UPDATE jobs SET state = 'processing' WHERE id IN (SELECT id FROM jobs LIMIT 5)")
+                    connection.execute(
+                        "UPDATE stages SET state = 'running' WHERE job_id IN (SELECT id FROM jobs LIMIT 5)"
+                    )
+                with connection.transaction():
+                    connection.execute("DELETE FROM stages WHERE job_id IN (SELECT id FROM jobs OFFSET 5 LIMIT 2)")
+                    connection.execute("DELETE FROM jobs WHERE id IN (SELECT id FROM jobs OFFSET 5 LIMIT 2)")
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        command.upgrade(alembic_config(), "0010")
+        with session() as opened:
+            opened.execute(text("UPDATE alembic_version SET version_num = '0009'"))  # as if it had ended before that
+        command.upgrade(alembic_config(), "head")
+        assert writer.is_alive()
+    finally:
+        ended.set()
+        writer.join(30)
+    with session() as opened:
+        assert counts.waiting(opened) > 100
+        assert_exact(opened)
+    folding.sweep()
+    with session() as opened:
+        assert_exact(opened)
+        assert {valid for (valid,) in opened.execute(text("SELECT indisvalid FROM pg_index"))} == {True}
+
+
+def test_two_who_migrate_at_once_do_it_once(empty: str) -> None:
+    """The second waits until the first is done, without holding up its indexes."""
+    argv = (sys.executable, "-m", "shared.db", "upgrade")
+    both = [subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
+    told = [one.communicate(timeout=120)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0], told
+    assert is_migrated()

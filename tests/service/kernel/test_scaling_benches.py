@@ -13,13 +13,15 @@ from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
 from scripts.bench.kernel.backlog import fill
+from scripts.bench.ratios import Goal
 from scripts.bench.scaling import Run, amdahl, report, side, unique
 from scripts.bench.soak.truth import bare_environment
 from scripts.local.apps import ROOT
 from shared.claims import Answer
 from shared.db import engine, session
-from shared.kernel import jobs, leases, ring_window
+from shared.kernel import leases, ring_window
 from shared.kernel.orders import JobOrder, Source
+from shared.kernel.submission import new_jobs
 from shared.models import Artifact, Job, Stage
 from shared.options import JobOptions
 from shared.stages import STAGES, plan
@@ -61,7 +63,7 @@ def submitted(owner: uuid.UUID) -> uuid.UUID:
         opened.add(Artifact(stage="convert", hash=hashes["convert"], meta=meta, **answer))
         opened.flush()
         source = Source(f"{owner}/{job_id}/upload", sha256, 10, "call.wav")
-        jobs.submit(opened, JobOrder(job_id=job_id, owner_id=owner, source=source, options=options))
+        new_jobs.submit(opened, JobOrder(job_id=job_id, owner_id=owner, source=source, options=options))
     return job_id
 
 
@@ -117,11 +119,11 @@ def test_a_run_tells_how_long_workers_held_recognition(tmp_path: Path) -> None:
 def test_a_row_has_the_ratio_amdahl_and_the_words(capsys: pytest.CaptureFixture[str]) -> None:
     """A pair whose words differ in one of four, with a ratio of 1.6 where 1.8 is the bound."""
     pairs = [(Run(10.0, 80 / 9, ("a b", "c d")), Run(6.25, 10.0, ("a b", "c e")))]
-    assert not report("queue", pairs, goal=1.85)
+    assert not report("queue", pairs, Goal(1.85, is_floor=True))
     told = capsys.readouterr().out
     assert "1.60 (1.60-1.60)" in told and "Amdahl 1.80" in told and told.rstrip().endswith("MISSED")
     assert "words apart 25.0%" in told
-    assert report("queue", pairs, goal=1.5)
+    assert report("queue", pairs, Goal(1.5, is_floor=True))
 
 
 @pytest.mark.parametrize(("held_s", "bound"), [(10.0, 2.0), (5.0, 4 / 3), (0.0, 1.0), (12.0, 2.0)])

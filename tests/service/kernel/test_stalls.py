@@ -11,8 +11,9 @@ from uuid_utils.compat import uuid7
 from shared.config import Settings
 from shared.db import session
 from shared.errors import Interrupted
-from shared.kernel import jobs, leases
+from shared.kernel import leases
 from shared.kernel.orders import JobOrder, Source
+from shared.kernel.submission import new_jobs
 from shared.models import Stage
 from shared.options import JobOptions
 
@@ -32,7 +33,7 @@ def test_what_begins_anew_is_no_stall(environment: Settings, owner: uuid.UUID) -
     job_id = uuid7()
     with session() as opened:
         source = Source(f"{owner}/{job_id}/upload", uuid.uuid4().hex, 10, "call.wav")
-        jobs.submit(opened, JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions()))
+        new_jobs.submit(opened, JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions()))
         claim = leases.claim(opened, job_id, "convert", 0, worker="w", device="cpu", lease_s=config.lease_s)
     assert claim is not None
 

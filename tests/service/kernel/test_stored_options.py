@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
 from sqlalchemy import update
 
-from scripts.local.stack import Stack
-from shared.config import Settings
 from shared.db import session
 from shared.models import Job
 from shared.options import WRITTEN_ALWAYS, JobOptions
 from shared.stages import plan
-from shared.storage import Storage
-from tests.service.gateway import Caller, Gateway, finish, gateway_on, hand_in, work_on
+from tests.service.gateway import Caller, Gateway, finish, gateway_with, hand_in, work_on
 
 NEWER: dict[str, Any] = {"redact": ["names"], "style": {"case": "lower"}, "threshold": 0.5, "on": True, "nothing": None}
 """Options of a release that does not exist yet."""
@@ -44,17 +40,7 @@ HASHES: tuple[tuple[dict[str, object], dict[str, str]], ...] = (
 version 3 and diarize at 2."""
 
 
-@pytest.fixture(scope="module")
-def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment)) as running:
-        yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+gateway = gateway_with()
 
 
 def row(task_id: uuid.UUID) -> dict[str, Any]:

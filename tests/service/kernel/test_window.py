@@ -5,8 +5,11 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -20,16 +23,18 @@ from hypothesis.stateful import (
 from sqlalchemy import func, select, update
 from uuid_utils.compat import uuid7
 
-from shared.callers import keys
+from shared.callers import keys, quotas
 from shared.claims import Claim
 from shared.config import Settings
-from shared.db import session
+from shared.db import first_row, session
 from shared.errors import StorageUnavailable, TranscriptionError, WrongState
-from shared.kernel import jobs
-from shared.kernel.orders import JobOrder, Source
+from shared.kernel import erasure, jobs
+from shared.kernel.orders import JobOrder, RemoteSource, Source
 from shared.kernel.ring_window import LEAST_WINDOW, refill
-from shared.models import Job, Stage
-from shared.options import JobOptions, Priority
+from shared.kernel.submission import new_jobs
+from shared.models import Job, Stage, WebhookEndpoint
+from shared.models.base import Base
+from shared.options import JobNotes, JobOptions, Priority
 from shared.repair import repair
 from shared.rings import Ring
 from shared.states import TERMINAL, StageState
@@ -42,7 +47,7 @@ PRIORITIES: tuple[Priority, ...] = ("interactive", "normal", "batch")
 def submit(owner: uuid.UUID, priority: Priority = "normal") -> tuple[uuid.UUID, tuple[Ring, ...]]:
     job_id = uuid7()
     with session() as opened:
-        _, outcome = jobs.submit(
+        _, outcome = new_jobs.submit(
             opened,
             JobOrder(
                 job_id=job_id,
@@ -76,6 +81,128 @@ def let_time_pass(*owners: uuid.UUID) -> None:
             .where(Stage.owner_id.in_(owners), Stage.rung_at.is_not(None))
             .values(rung_at=func.now() - timedelta(hours=1))
         )
+
+
+@pytest.mark.parametrize("url", [None, "https://media.example/a.wav"])
+def test_a_statement_leaves_what_objects_leave(owner: uuid.UUID, url: str | None) -> None:
+    """Three jobs of which nothing is known, one more than are rung, leave the same rows and rings either way."""
+    by_objects = another_owner()
+    notes = JobNotes(tags=("a", "b"), reference="case-17", webhook_url="https://there.example/", retention_seconds=60)
+    rings: dict[uuid.UUID, list[int]] = {owner: [], by_objects: []}
+    for number in range(3):
+        content = f"{uuid.uuid4().hex}{number}"
+        for each in (owner, by_objects):
+            job_id = uuid7()
+            upload = Source(f"{each}/{job_id}/upload", content, 10, "call.wav")
+            source = RemoteSource(url, content) if url else upload
+            options = JobOptions(diarization=number == 1)
+            order = JobOrder(job_id=job_id, owner_id=each, source=source, options=options, notes=notes)
+            with session() as work:
+                submit_by = new_jobs.submit if each == owner else new_jobs.submit_by_objects
+                rings[each] += [ring.level for ring in submit_by(work, order)[1].rings]
+    assert rings[owner] == rings[by_objects]
+    assert len(rings[owner]) == LEAST_WINDOW
+    assert rows_of(owner) == rows_of(by_objects)
+
+
+def order_of(owner: uuid.UUID, content: str, url: str | None = None, **more: Any) -> JobOrder:
+    job_id = uuid7()
+    upload = Source(f"{owner}/{job_id}/upload", content, 10, "call.wav")
+    source = RemoteSource(url, content) if url else upload
+    return JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions(**more))
+
+
+def by_whole_statement(order: JobOrder, *, seconds: int = 60) -> tuple[Ring, ...] | None:
+    """Announce the upload, for so long, and make it a job; None when the statement made none."""
+    announcement = erasure.announcement(order.owner_id, order.job_id)
+    with session() as work:
+        first_row(
+            work, replace(announcement, parameters={**announcement.parameters, "time": timedelta(seconds=seconds)})
+        )
+    with session() as work:
+        made = new_jobs.submit_whole(work, order, Settings())
+    with session() as work:
+        assert erasure.is_announced(work, order.job_id) is (made is None)
+        assert (work.get(Job, order.job_id) is None) is (made is None)
+    return made[1].rings if made else None
+
+
+def test_a_whole_submission_leaves_what_objects_leave(owner: uuid.UUID) -> None:
+    """Three announced uploads leave the same rows and rings either way, and no announcement."""
+    by_objects = another_owner()
+    rings: list[list[int]] = [[], []]
+    for number in range(3):
+        content = f"{uuid.uuid4().hex}{number}"
+        made = by_whole_statement(order_of(owner, content, diarization=number == 1))
+        assert made is not None
+        rings[0] += [ring.level for ring in made]
+        with session() as work:
+            order = order_of(by_objects, content, diarization=number == 1)
+            rings[1] += [ring.level for ring in new_jobs.submit_by_objects(work, order)[1].rings]
+    assert rings[0] == rings[1]
+    assert rows_of(owner) == rows_of(by_objects)
+
+
+def test_a_whole_submission_leaves_to_others_what_it_cannot_do(owner: uuid.UUID) -> None:
+    """Known bytes, a late upload, a limit that is near, a listening endpoint and a revoked key: no job, no change."""
+    content = uuid.uuid4().hex
+    assert by_whole_statement(order_of(owner, content)) is not None
+    assert by_whole_statement(order_of(owner, content)) is None
+    assert by_whole_statement(order_of(owner, "late"), seconds=-1) is None
+    with session() as work:
+        keys.change_limits(work, owner, {"max_stored_bytes": quotas.LEEWAY_BYTES})
+    assert by_whole_statement(order_of(owner, "near")) is None
+    with session() as work:
+        keys.change_limits(work, owner, {"max_stored_bytes": 2 * quotas.LEEWAY_BYTES})
+    assert by_whole_statement(order_of(owner, "far")) is not None
+    with session() as work:
+        work.add(WebhookEndpoint(owner_id=owner, url="https://there.example/", events=["task.done"]))
+    assert by_whole_statement(order_of(owner, "heard")) is None
+    other = another_owner()
+    with session() as work:
+        keys.revoke(work, other)
+    assert by_whole_statement(order_of(other, "revoked")) is None
+
+
+@pytest.mark.parametrize("url", [None, "https://media.example/a.wav"])
+def test_many_jobs_at_once_leave_what_objects_leave(owner: uuid.UUID, url: str | None) -> None:
+    """Four jobs of a batch leave the same rows and rings as one after another."""
+    by_objects = another_owner()
+    contents = [uuid.uuid4().hex for _ in range(4)]
+    rings: list[list[int]] = [[], []]
+    for number, each in enumerate((owner, by_objects)):
+        orders = [order_of(each, content, url, diarization=content == contents[1]) for content in contents]
+        with session() as work:
+            for order in orders if url is None else ():
+                assert isinstance(order.source, Source)
+                new_jobs.stored(work, each, order.source)
+            if number:
+                rings[1] += [
+                    ring.level for order in orders for ring in new_jobs.submit_by_objects(work, order)[1].rings
+                ]
+            else:
+                rings[0] += [ring.level for ring in new_jobs.submit_many(work, orders)]
+    assert rings[0] == rings[1]
+    assert len(rings[0]) == LEAST_WINDOW
+    assert rows_of(owner) == rows_of(by_objects)
+
+
+def rows_of(owner: uuid.UUID) -> list[list[Any]]:
+    """All that an owner's jobs left, but for what cannot be the same twice."""
+    tables = [Base.metadata.tables[name] for name in ("artifacts", "jobs", "search_entries", "stages")]
+    with session() as work:
+        rows = [
+            (table.name, *row)
+            for table in tables
+            for row in work.execute(select(table).where(table.c.owner_id == owner).order_by(*table.primary_key)).all()
+        ]
+    return [[_same(value, owner) for value in row] for row in rows]
+
+
+def _same(value: Any, owner: uuid.UUID) -> Any:
+    if isinstance(value, uuid.UUID | datetime) or (isinstance(value, str) and value.endswith("/upload")):
+        return type(value)
+    return value.replace(owner.hex, "owner") if isinstance(value, str) else value
 
 
 def test_a_key_has_no_more_rings_than_its_window(owner: uuid.UUID) -> None:

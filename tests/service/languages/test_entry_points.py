@@ -13,7 +13,7 @@ import pytest
 
 from scripts.local.stack import Stack
 from shared.config import Settings
-from shared.storage import Storage
+from shared.storage import storage_of
 from tests.service.contracts.openai_calls import TRANSCRIPTIONS, TRANSLATIONS
 from tests.service.gateway import Caller, Gateway, finish, gateway_on
 
@@ -87,15 +87,8 @@ Ask = Callable[[Caller, str], tuple[httpx.Response, Any]]
 @pytest.fixture(scope="module")
 def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
     models = {"ALLOWED_MODELS": "large-v3"}  # the one that knows Cantonese
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment), **models) as running:
+    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), storage_of(environment), **models) as running:
         yield running
-
-
-@pytest.fixture
-def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
 
 
 def options(caller: Caller, task_id: object) -> Mapping[str, Any]:

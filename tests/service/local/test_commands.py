@@ -21,7 +21,16 @@ from scripts.local import processes
 
 ROOT = Path(__file__).parents[3]
 START_TIMEOUT_S = 120
-ADDRESSES = ("DATABASE_URL", "REDIS_URL", "S3_ENDPOINT_URL", "S3_PUBLIC_ENDPOINT_URL", "S3_BUCKET", "API_KEY", "PORT")
+ADDRESSES = (
+    "DATABASE_URL",
+    "REDIS_URL",
+    "OBJECT_STORE",
+    "S3_ENDPOINT_URL",
+    "S3_PUBLIC_ENDPOINT_URL",
+    "S3_BUCKET",
+    "API_KEY",
+    "PORT",
+)
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

@@ -40,7 +40,7 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
 
 
 def servers(home: Path, **options: object) -> Stack:
-    return Stack(home, apps=(), migrate=False, environ=bare_environment(), **options)  # type: ignore[arg-type]
+    return Stack(home, apps=(), migrate=False, environ=bare_environment() | {"OBJECT_STORE": "s3"}, **options)  # type: ignore[arg-type]
 
 
 def sql(stack: Stack, statement: str) -> list[tuple[object, ...]]:
@@ -185,7 +185,7 @@ def test_data_survives_a_stop_and_nothing_is_left_running(tmp_path: Path) -> Non
     assert processes_of(home) == []
     (home / "data" / "postgres" / "postmaster.pid").write_text(f"{os.getpid()}\n")  # as after a power cut
 
-    with servers(home) as second:
+    with Stack(home, apps=(), migrate=False, environ=bare_environment()) as second:  # no folder: objects are in S3
         assert sql(second, "SELECT answer FROM kept") == [(42,)]
         assert broker(second).get("kept") == "42"
         assert s3(second).get_object(Bucket="parley", Key="kept")["Body"].read() == b"42"
@@ -308,6 +308,15 @@ def test_processes_of_models_share_the_cores(tmp_path: Path) -> None:
         environment = psutil.Process(pid).environ()
     share = str(max(1, len(os.sched_getaffinity(0)) // 2))
     assert (environment["CPU_THREADS"], environment["OMP_NUM_THREADS"]) == (share, share)
+
+
+def test_recognisers_are_as_many_as_cores() -> None:
+    """Without a setting, where there is memory and no card; one diarizer beside them has all cores."""
+    places = shares({})
+    cores = len(os.sched_getaffinity(0))
+    assert int(places["asr_concurrency"]) * int(places["asr_threads"]) <= cores
+    assert int(places["asr_concurrency"]) > 1 or cores == 1
+    assert (places["diarize_concurrency"], places["diarize_threads"]) == ("1", str(cores))
 
 
 @pytest.mark.parametrize("number", ["0", "x", "-1", "1.5", "257"])

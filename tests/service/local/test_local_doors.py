@@ -68,7 +68,7 @@ def test_every_server_of_the_stack_is_looked_at(found: dict[str, set[Door]], rig
     ports = {name: {door.port for door in each if door.kind == "tcp"} for name, each in found.items()}
     hosts = {door.host for each in found.values() for door in each if door.kind == "tcp"}
     assert len(ports["seaweedfs"]) == 10
-    assert {name for name, each in ports.items() if each} == {*rig.stack.names()} - {"beat"}
+    assert {name for name, each in ports.items() if each} == {*rig.stack.names()}
     assert hosts == {"127.0.0.1"}
     assert not [door for each in found.values() for door in each if door.kind == "udp"]
 

@@ -25,10 +25,9 @@ from cli.commands.doctor import ADVICE
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.errors import StorageFull, StorageRefused
-from shared.fullness import SURE_AFTER_S
-from shared.intake import parts
 from shared.intake.parts import MIN_PART_BYTES
-from shared.storage import PART_BYTES, Storage
+from shared.storage import PART_BYTES, storage_of
+from shared.storage.fullness import SURE_AFTER_S
 from tests.service.gateway import NOTHING, Caller, Gateway, eventually, finish, gateway_on
 
 DISK = "160m"
@@ -147,7 +146,7 @@ def gateway(
 ) -> Iterator[Gateway]:
     names = {name.lower(): value for name, value in small.env.items()}
     config = Settings.model_validate({**environment.model_dump(), **names})
-    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(config), **small.env) as running:
+    with gateway_on(servers, tmp_path_factory.mktemp("gateway"), storage_of(config), **small.env) as running:
         yield running
 
 
@@ -237,7 +236,7 @@ def test_what_servers_say_when_they_are_full(
     """Each way of saying it is storage_full, for a small object, a stream and the begin of an upload in parts; what
     means something else is not."""
     with server_that_says(status, code) as url:
-        storage = Storage(environment, url)
+        storage = storage_of(environment, url)
         with pytest.raises(kind) as caught:
             storage.put("key", b"x")
         assert type(caught.value) is kind
@@ -246,7 +245,7 @@ def test_what_servers_say_when_they_are_full(
         with pytest.raises(kind):
             writer.flush()
         with pytest.raises(kind):
-            parts.begin(storage, "key")
+            storage.begin("key")
 
 
 def test_a_server_that_says_full_is_believed_at_once(
@@ -255,7 +254,9 @@ def test_a_server_that_says_full_is_believed_at_once(
     """The first recording is 507, not 503, and so is the next, before its body."""
     with (
         server_that_says(507, "XMinioStorageFull") as url,
-        gateway_on(servers, tmp_path_factory.mktemp("gateway"), Storage(environment), S3_ENDPOINT_URL=url) as gateway,
+        gateway_on(
+            servers, tmp_path_factory.mktemp("gateway"), storage_of(environment), S3_ENDPOINT_URL=url
+        ) as gateway,
     ):
         caller: Caller = gateway.caller()
         for _ in range(2):

@@ -17,6 +17,7 @@ from shared.db import session
 from shared.egress.policy import Guard
 from shared.kernel import jobs
 from shared.kernel.orders import JobOrder, RemoteSource
+from shared.kernel.submission import new_jobs
 from shared.models import Batch, WebhookAttempt, WebhookDelivery, WebhookEndpoint
 from shared.options import JobOptions
 from shared.webhooks import deliveries, endpoints, outbox
@@ -142,7 +143,7 @@ def test_the_end_of_a_batch_is_told_once(owner: uuid.UUID) -> None:
         work.add(batch)
         work.flush()
         made = [
-            jobs.submit(
+            new_jobs.submit(
                 work,
                 JobOrder(
                     job_id=uuid.uuid4(),

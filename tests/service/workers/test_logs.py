@@ -237,7 +237,7 @@ def test_flower_shows_job_and_stage_and_no_name(story: Story) -> None:
     """Each task has its stage's name, and as arguments the id of the job and the stage; no file's name and no other
     word of a caller is there, as Flower remembers its tasks longer than an erasure may leave them."""
     shown = {(task.get("name"), task.get("args")) for task in story.flower_tasks.values()}
-    for stage in ("convert", "transcribe", "merge", "store"):
+    for stage in ("convert", "transcribe"):
         assert (f"parley.{stage}", f"job {story.tasks['upload']}, {stage}") in shown
     text = json.dumps(story.flower_tasks, ensure_ascii=False)
     assert not [what for what, word in story.secrets.items() if word in text]

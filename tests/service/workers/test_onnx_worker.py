@@ -97,7 +97,7 @@ def test_the_catalogue_says_what_the_workers_have(rig: Rig) -> None:
 def doctor(rig: Rig) -> dict[str, str]:
     """What `parley doctor` finds of the models, and what it advises."""
     environ = {"PATH": os.environ["PATH"], "PARLEY_URL": rig.stack.url, "PARLEY_API_KEY": rig.stack.api_key}
-    environ["MODEL_DIR"] = os.devnull
+    environ |= {"MODEL_DIR": os.devnull, "PARLEY_HOME": os.devnull}  # nothing of this machine is looked at
     argv = (sys.executable, "-m", "cli", "doctor", "--json")
     answer = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
     found = [each for each in json.loads(answer.stdout) if each["name"] in ("models", "weights")]

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from shared.storage import Storage
+from shared.storage.s3 import S3
 from shared.transcript import SAMPLE_RATE
 from tasks import pcm
 
@@ -19,6 +20,7 @@ def test_a_span_of_one_channel_is_read(channels: int, bucket: Storage) -> None:
     seconds = 80  # of eight channels, 75 s are read at once
     assert channels < 8 or seconds * channels > pcm.CHUNK_S
     samples = np.random.default_rng(channels).integers(-32768, 32768, (seconds * SAMPLE_RATE, channels)).astype("<i2")
+    assert isinstance(bucket, S3)
     key = f"test/{uuid.uuid4()}.wav"
     bucket.put(key, bytes(pcm.HEADER_BYTES) + samples.tobytes())
     try:
@@ -34,6 +36,7 @@ def test_a_span_of_one_channel_is_read(channels: int, bucket: Storage) -> None:
 
 def test_a_span_costs_its_own_bytes_only(bucket: Storage) -> None:
     """What crosses the network for a second of a recording is that second, by a Range of S3."""
+    assert isinstance(bucket, S3)
     key = f"test/{uuid.uuid4()}.wav"
     bucket.put(key, bytes(pcm.HEADER_BYTES + 10 * SAMPLE_RATE * pcm.SAMPLE_BYTES))
     received: list[int] = []

@@ -13,7 +13,8 @@ from scripts.local.apps import API, worker
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.states import TERMINAL
-from shared.storage import Storage
+from shared.storage import storage_of
+from shared.storage.s3 import S3
 from tests.faults.rig import Rig, start
 from tests.service.gateway import eventually, gateway_on
 from tests.unit.addresses.radio import Radio
@@ -128,6 +129,7 @@ def test_a_page_becomes_a_transcript(http: httpx.Client, post: Post, media: Medi
 def test_an_object_becomes_a_transcript(http: httpx.Client, post: Post, rig: Rig) -> None:
     """From a bucket that is listed; neither from another one nor from Parley's own, even if that is listed."""
     storage = rig.truth.storage
+    assert isinstance(storage, S3)
     storage.client.create_bucket(Bucket=BUCKET)
     storage.client.put_object(Bucket=BUCKET, Key="calls/a b#1.wav", Body=tone(1.0))
     storage.client.put_object(Bucket=BUCKET, Key="large.wav", Body=bytes(MAX_BYTES + 1))
@@ -257,7 +259,7 @@ def test_the_switches_turn_adapters_off(
     """ALLOW_URL_ADAPTER and ALLOW_UPLOAD_ADAPTER close their doors with 403; nothing is stored."""
 
     off = {"ALLOW_URL_ADAPTER": "false", "ALLOW_UPLOAD_ADAPTER": "false"}
-    with gateway_on(servers, tmp_path_factory.mktemp("off"), Storage(environment), **off) as gateway:
+    with gateway_on(servers, tmp_path_factory.mktemp("off"), storage_of(environment), **off) as gateway:
         caller = gateway.caller()
         with caller.http:
             for body in ({"json": {"url": "http://example.org/a.wav"}}, {"files": {"file": ("a.wav", TONE)}}):

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.transcript import Word
+from tasks.asr.checks import said_again
 from tasks.asr.repair import MAX_GAP_S, batches, doubtful, is_better, repaired
 from tasks.engines.recogniser import Chunk, Piece
 
@@ -131,6 +132,113 @@ def test_people_who_use_the_same_words_in_turn_are_in_no_loop() -> None:
     assert is_better([dialogue], [HALF])
     assert not is_better([piece("go forward ten meters " * 8, pace=0.3, ratio=2.6)], [HALF])
     assert not is_better([Piece(30.0, 40.0, "走走走走走走走走走走走走", (), -0.1, 0.0, 4.0, 30.0)], [HALF])
+
+
+def again(text: str) -> list[Piece]:
+    """`text` from the beginning of `CHUNK` to its end, decoded in 30 s."""
+    spoken = text.split()
+    pace = 10 / len(spoken)
+    words = tuple(Word(30 + n * pace, 30 + (n + 1) * pace, f" {word}", 0.9) for n, word in enumerate(spoken))
+    return [Piece(30.0, 40.0, text, words, -0.3, 0.0, 1.4, 30.0)]
+
+
+def short(text: str, logprob: float = -0.3) -> list[Piece]:
+    """The same, decoded from a short input."""
+    return [replace(piece, avg_logprob=logprob, short_input=True) for piece in again(text)]
+
+
+SAID = "Oh, hello, I did not know that you were there"
+
+LOOPS = [
+    ("Hello. Hello. Hello. Hello. Hello. Hello. Hello. I did not know that you were there", "Hello. " + SAID),
+    ("Hello, hello, hello, hello, I did not know that you were there", SAID),
+    ("I did not know that you were there there there there there", "I did not know that you were there"),
+    ("Thank you. Thank you. Thank you. Thank you. " + SAID, "Thank you. " + SAID),
+    ("I see, and then you know, you know, you know, you know", "I see, and then you know"),
+    ("Come on, come on, come on", "Come on, boys"),
+    ("That is right. That is right. That is right. " + SAID, "That is right. " + SAID),
+    ("Well, all of them. All of them. All of them went away", "Well, all of them went away"),
+    ("we went to the sea and we went to the sea and we went to the sea and", "we went to the sea and swam"),
+    ("yes I yes you I yes you yes I yes you I yes", "yes I did and you"),  # turns in no circle
+    ("Hahahahahahaha, that is what he said", "Ha ha, that is what he said"),
+    ("はいはいはいはいはい", "はい、そうです"),  # one word for `split`
+    ("走 走 走 走 走 走", "走 吧"),
+]
+
+
+@pytest.mark.parametrize(("loop", "speech"), LOOPS)
+def test_a_loop_in_a_short_input_gives_way(loop: str, speech: str) -> None:
+    """However few its words are, and however sure the decoder is of them; not where 30 s were decoded at once."""
+    assert doubtful(CHUNK, short(loop, logprob=-0.05))
+    assert is_better(again(speech), short(loop, logprob=-0.05))
+    assert not doubtful(CHUNK, again(loop))
+    assert list(repaired(short(loop), [CHUNK], lambda _: again(speech))) == again(speech)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "No, no, no, I did not say that to anybody",
+        "no no no no no",
+        "Bye bye. Bye bye.",
+        "Bye bye, bye bye, bye bye",
+        "Go forward ten meters, go forward ten meters",
+        "yeah yeah yeah yeah, look at all this",
+        "No, no, no, no, no, no, no, no, no, no, no, no",
+    ],
+)
+def test_repetitions_that_both_inputs_hear_are_kept(text: str) -> None:
+    """What is said several times in a row is repeated in the transcript, too."""
+    assert texts_of(repaired(short(text), [CHUNK], lambda _: again(text))) == text.split()
+    assert texts_of(repaired(short(text), [CHUNK], lambda _: [])) == text.split()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        SAID,
+        "No, no, I did not say that, that is very, very far from it",
+        "Bye bye, see you",
+        "I think, I think that is the one",
+        "ask not what your country can do for you ask what you can do for your country",
+        "ten of clubs seven of clubs eight of spades four of clubs seven of hearts",
+        "one million is 1000000 and a billion is 1000 of them",
+        "The banana and the cocoa",
+    ],
+)
+def test_ordinary_speech_in_a_short_input_is_decoded_once(text: str) -> None:
+    assert not doubtful(CHUNK, short(text))
+
+
+@pytest.mark.parametrize(
+    ("loop", "second"),
+    [
+        ("Hello hello hello hello, I did not know that you were there", "Hello, I"),
+        (
+            "Yeah yeah yeah so tomorrow at nine we meet Anna Peter Maria and Tom",
+            "Yeah, so tomorrow at nine we meet Anna",
+        ),
+    ],
+)
+def test_a_loop_does_not_give_way_to_what_lacks_other_words(loop: str, second: str) -> None:
+    """The second decoding may lose the end: then nothing is removed."""
+    assert not is_better(again(second), short(loop))
+
+
+def test_few_words_in_turn_do_not_give_way_to_fewer() -> None:
+    """Cards that are named one after the other have few words, and half of them is no better than all."""
+    cards = "ten of clubs nine of clubs ten of spades nine of spades ten of hearts nine of hearts"
+    assert doubtful(CHUNK, short(cards))
+    assert not is_better(again("ten of clubs nine of clubs ten of spades"), short(cards))
+    assert texts_of(repaired(short(cards), [CHUNK], lambda _: again(cards))) == cards.split()
+
+
+@given(st.lists(st.sampled_from(["yes", "no", "bye", "so", "well"]), min_size=1, max_size=40))
+def test_a_second_decoding_of_a_loop_never_repeats_more(words: list[str]) -> None:
+    """Of two decodings that differ only in how often a phrase comes, the one with fewer repetitions is kept."""
+    loop = [word for word in words for _ in range(4)]
+    kept = texts_of(repaired(short(" ".join(loop)), [CHUNK], lambda _: again(" ".join(words))))
+    assert kept == (words if said_again(words) < said_again(loop) else loop)
 
 
 @given(st.integers(0, 60), st.integers(1, 16))

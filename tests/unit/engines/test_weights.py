@@ -19,6 +19,7 @@ from pathlib import Path
 
 import pytest
 
+from scripts.local.models import ensure_live_model
 from scripts.weights import manifest
 from scripts.weights.catalogue import DIARIZATION, WHISPER, Archive, File, Item, Mirrored
 from scripts.weights.hub import HubSettings
@@ -387,3 +388,13 @@ def test_the_command_knows_its_models(tmp_path: Path) -> None:
     result = run("--model", "enormous", cwd=tmp_path)
     assert result.returncode == 2
     assert "large-v3-turbo" in result.stderr
+
+
+def test_the_model_of_live_sessions_is_fetched_where_a_live_worker_runs() -> None:
+    """`LIVE=1 LIVE_MODEL=NAME make run` has it before anything starts; without a live worker nobody asks for it."""
+    ensure_live_model({"LIVE_MODEL": "none-such"})
+    ensure_live_model({"LIVE": "1"})
+    with pytest.raises(ModelUnavailable, match="none-such"):
+        ensure_live_model({"LIVE": "1", "LIVE_MODEL": "none-such"})
+    with pytest.raises(ModelUnavailable, match="none-such"):
+        ensure_live_model({"LIVE": "1", "LIVE_FINAL_MODEL": "none-such"})

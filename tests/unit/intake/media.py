@@ -181,5 +181,11 @@ def _picture(index: int) -> Any:
 
 
 def decoders() -> list[psutil.Process]:
-    """The decoder children of this process. Other tests' servers may be its children too."""
-    return [child for child in psutil.Process().children() if any("decoder" in part for part in child.cmdline())]
+    """The decoders of this process, which are children of its fork servers."""
+    return [decoder for server in fork_servers() for decoder in server.children()]
+
+
+def fork_servers() -> list[psutil.Process]:
+    """The processes that fork the decoders of this process. Other tests' servers may be its children too."""
+    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
+    return [child for child in alive if any("sandbox/decoder" in part for part in child.cmdline())]

@@ -213,16 +213,15 @@ def test_interrupted(tmp_path: Path, long_recording: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_wall_limit(tmp_path: Path) -> None:
+def test_wall_limit(tmp_path: Path, long_recording: Path) -> None:
     """A decoder that hangs is killed at its wall limit and the file is decode_failed."""
-    source = write_tone(tmp_path / "tone.wav", KIND["wav"])
 
     def hang(share: float) -> None:
         for child in decoders():
             child.suspend()
 
     with pytest.raises(DecodeFailed, match="longer than 2 seconds"):
-        convert(source, tmp_path / "out.wav", replace(LIMITS, timeout_s=2), hang)
+        convert(long_recording, tmp_path / "out.wav", replace(LIMITS, max_duration_s=36_001, timeout_s=2), hang)
     assert decoders() == []
 
 
@@ -256,11 +255,11 @@ def test_full_disk(tmp_path: Path) -> None:
 
 
 def test_killed_parent(tmp_path: Path, long_recording: Path) -> None:
-    """When the worker is killed with SIGKILL its decoder dies too."""
+    """When the worker is killed with SIGKILL its decoder dies too, and so does what forked it."""
     program = (
         "import sys, psutil, pathlib; from tasks.stages.convert import *\n"
         "def say(share):\n"
-        "    if share > 0: print(psutil.Process().children()[0].pid, flush=True)\n"
+        "    if share > 0: print(psutil.Process().children(recursive=True)[1].pid, flush=True)\n"
         "convert(pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2]), ConvertLimits(36_001, 60, 1 << 30), say)\n"
     )
     with subprocess.Popen(
@@ -270,9 +269,12 @@ def test_killed_parent(tmp_path: Path, long_recording: Path) -> None:
     ) as worker:
         assert worker.stdout is not None
         decoder = psutil.Process(int(worker.stdout.readline()))
-        decoder.suspend()  # else it might end by itself because nobody reads its progress
+        server = decoder.parent()
+        assert server is not None and server.ppid() == worker.pid
+        for process in (decoder, server):
+            process.suspend()  # else it might end by itself because nobody reads its progress
         worker.send_signal(signal.SIGKILL)
-        decoder.wait(timeout=10)
+        assert psutil.wait_procs([decoder, server], timeout=10)[1] == []
 
 
 def test_refusals_are_clean(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from shared.transcript import Caveat, Conversion
 from tasks.stages.convert import ConvertLimits, convert
-from tests.unit.intake.media import KIND, dominant_frequency, read_wav, write_tone, write_with_pause
+from tests.unit.intake.media import KIND, Kind, dominant_frequency, read_wav, write_tone, write_with_pause
 from tests.unit.intake.voices import RATE, write_channels
 
 LIMITS = ConvertLimits(max_duration_s=3600, timeout_s=60, memory_bytes=300 * 1024**2)
@@ -36,6 +36,9 @@ FORMATS = {
     "webm": ("webm", "libopus"),
     "ts": ("mpegts", "aac"),
     "flv": ("flv", "aac"),
+    "avi": ("avi", "libmp3lame"),
+    "pcm.avi": ("avi", "pcm_s16le"),
+    "ac3.avi": ("avi", "ac3"),
 }
 
 
@@ -82,9 +85,9 @@ def test_damage_in_the_middle(suffix: str, how: str, tmp_path: Path) -> None:
     assert conversion.duration == pytest.approx(SECONDS, abs=0.25)
 
 
-@pytest.mark.parametrize("suffix", ["opus", "ogg", "flac", "mka", "ts"])
+@pytest.mark.parametrize("suffix", ["opus", "ogg", "flac", "mka", "ts", "avi", "pcm.avi", "ac3.avi"])
 def test_a_piece_that_is_missing_in_the_middle(suffix: str, tmp_path: Path) -> None:
-    """Where the container has a clock, what was cut out of it leaves a gap of its length."""
+    """Where the container has a clock or an index, what was cut out of it leaves a gap of its length."""
     content = write_ladder(tmp_path / "in", suffix)
     del content[len(content) * 45 // 100 : len(content) * 60 // 100]
     samples, conversion = converted(tmp_path / "in", content)
@@ -92,7 +95,7 @@ def test_a_piece_that_is_missing_in_the_middle(suffix: str, tmp_path: Path) -> N
     assert second(samples, SECONDS - 1) == 400 + 100 * (SECONDS - 1)
 
 
-@pytest.mark.parametrize("suffix", ["mp3", "flac", "wav", "mka", "webm", "flv"])
+@pytest.mark.parametrize("suffix", ["mp3", "flac", "wav", "mka", "webm", "flv", "avi", "pcm.avi", "ac3.avi"])
 def test_an_end_that_was_cut_off(suffix: str, tmp_path: Path) -> None:
     """A file that says how long it was is known to lack its end, and how much of it."""
     content = write_ladder(tmp_path / "in", suffix)
@@ -103,6 +106,20 @@ def test_an_end_that_was_cut_off(suffix: str, tmp_path: Path) -> None:
     assert lost_seconds(warning) == pytest.approx(SECONDS - conversion.duration, abs=0.1)
     assert conversion.duration == samples.size / 16_000
     assert warning.end == pytest.approx(conversion.duration, abs=0.001)
+
+
+@pytest.mark.parametrize("codec", ["libmp3lame", "pcm_s16le", "ac3"])
+def test_damage_in_a_film(codec: str, tmp_path: Path) -> None:
+    """In an AVI with a picture what follows upon damage keeps its time, whatever it was that the bytes held."""
+    kind = Kind("avi", "avi", codec, 48_000, video="mpeg4")
+    content = bytearray(write_tone(tmp_path / "in", kind, seconds=4).read_bytes())
+    start = len(content) * 3 // 10
+    content[start : start + len(content) // 4] = bytes(len(content) // 4)
+    _, conversion = converted(tmp_path / "in", content)
+    (warning,) = conversion.warnings
+    assert "could not be decoded" in warning.message
+    assert conversion.duration == pytest.approx(4, abs=0.1)
+    assert lost_seconds(warning) == pytest.approx(1, abs=0.5)
 
 
 def test_an_upload_that_was_cut_off(tmp_path: Path) -> None:
@@ -227,6 +244,18 @@ def test_a_clock_that_lies_makes_no_silence(jump_s: int, tmp_path: Path) -> None
         (granule,) = struct.unpack("<q", page[6:14])
         page[6:14] = struct.pack("<q", granule + jump_s * 48_000)
     _, conversion = converted(tmp_path / "in", b"".join(sealed(page) for page in pages))
+    assert conversion.duration < SECONDS + 2.5
+
+
+@pytest.mark.parametrize("size", [0, 10**6, 0x7FFFFFFF, 0xFFFFFFFF])
+def test_an_index_that_lies_makes_no_silence(size: int, tmp_path: Path) -> None:
+    """Whatever the index of an AVI says of its chunks, the recording is never longer than its header says."""
+    content = write_ladder(tmp_path / "in", "pcm.avi")
+    index = content.rindex(b"idx1")
+    for at in range(index + 8, len(content) - 15, 16):
+        content[at + 12 : at + 16] = struct.pack("<I", size)
+    content[len(content) * 45 // 100 : len(content) * 60 // 100] = bytes(len(content) * 15 // 100)
+    _, conversion = converted(tmp_path / "in", content)
     assert conversion.duration < SECONDS + 2.5
 
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
 import pytest
 
 from api.intake.transfer_budget import Budget
+from api.processes.table import Table
 from shared.errors import ServiceBusy, TooManyTransfers
 
 MIB = 1024**2
@@ -69,3 +73,50 @@ def test_fifty_at_once_do_not_pass_the_number() -> None:
             return True
 
         assert sum(pool.map(enter, range(50))) == 3
+
+
+def in_another_process(table: Table, number: int, work: Callable[[Budget], None]) -> tuple[int, int]:
+    """A fork that holds what `work` reserves: its process id, and a pipe that says when it has."""
+    said, says = os.pipe()
+    if pid := os.fork():
+        os.close(says)
+        assert os.read(said, 1) == b"+"
+        return pid, said
+    try:
+        table.take(number)
+        work(Budget(400 * MIB, table))
+        os.write(says, b"+")
+        signal.pause()
+    finally:
+        os._exit(1)
+
+
+def test_the_processes_of_a_gateway_share_the_budget(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one process holds, the others count, for the key and for all; what a killed one held is free again."""
+    monkeypatch.setattr("api.processes.table._current", None)  # this process is one of several for this test alone
+    table, key, other = Table(3), uuid.uuid4(), uuid.uuid4()
+    stays = ExitStack()
+
+    def work(budget: Budget) -> None:
+        for _ in range(2):
+            stays.enter_context(budget.reserved(key, 8 * MIB, 3))
+
+    pid, pipe = in_another_process(table, 1, work)
+    table.take(0)
+    budget = Budget(400 * MIB, table)
+    with budget.reserved(key, 8 * MIB, 3):
+        with pytest.raises(TooManyTransfers) as caught, budget.reserved(key, 8 * MIB, 3):
+            pass
+        assert caught.value.detail["max_transfers"] == 3
+        with pytest.raises(ServiceBusy), budget.reserved(other, 377 * MIB, 3):
+            pass
+        with budget.reserved(other, 376 * MIB, 3):
+            pass
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(pipe)
+        with pytest.raises(TooManyTransfers), budget.reserved(key, 8 * MIB, 3):
+            pass
+        table.clear(1)
+        with budget.reserved(key, 8 * MIB, 3), budget.reserved(key, 8 * MIB, 3):
+            pass

@@ -1,39 +1,49 @@
-"""Ways out of the decoder's child for code that took it over, on x86-64: `python -I decoder_break.py ROOT FILE PARENT`.
+"""Ways out of the decoder's child for code that took it over: a program of a fork server like the decoder.
 
-Prints a line per way, its name and `refused` or `done`, after the child has shut its door.
+Its job is {"path": a file, "victim": a process}, and it may have a pipe to read from, as a decoder of live sessions. It
+writes a line per way, {"name", "is_done"}, once it has shut its door.
 """
 
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import resource
 import struct
 import sys
 from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
-root, path, parent = sys.argv[1], sys.argv[2].encode(), int(sys.argv[3])
-sys.path.append(root)
+sys.path.append(str(Path(__file__).resolve().parents[3]))
 
-from tasks.sandbox.lockdown import close_the_door, set_limits  # noqa: E402
+from tasks.sandbox.fork_server import serve
+from tasks.sandbox.lockdown import close_the_door, set_limits
+from tests.unit.sandbox.calls import is_here, number
 
 SYSCALL = ctypes.CDLL(None, use_errno=True).syscall
 SYSCALL.restype = ctypes.c_long
 MEMORY = ctypes.create_string_buffer(4096)
 HERE = ctypes.addressof(MEMORY)
 NAMESPACES = {"user": 0x10000000, "net": 0x40000000, "mount": 0x20000, "pid": 0x20000000, "ipc": 0x08000000}
+AT_CWD = -100
 FAMILIES = {"unix": 1, "ipv4": 2, "ipv6": 10, "netlink": 16, "packet": 17, "alg": 38, "vsock": 40}
 
 
-def call(number: int, *arguments: object) -> Callable[[], None]:
-    """A system call; it refuses by OSError."""
+Way = Callable[[], object]
+
+
+def call(name: str, *arguments: object) -> Way | None:
+    """A system call, which refuses by OSError; None where this processor has none of this name."""
+    code = number(name)
 
     def act() -> None:
         ready = [each if isinstance(each, bytes | None) else ctypes.c_long(int(str(each))) for each in arguments]
-        if SYSCALL(ctypes.c_long(number), *ready) < 0:
-            raise OSError(ctypes.get_errno(), number)
+        if SYSCALL(ctypes.c_long(code), *ready) < 0:
+            raise OSError(ctypes.get_errno(), name)
 
-    return act
+    return act if is_here(name) else None
 
 
 def fork() -> None:
@@ -41,58 +51,95 @@ def fork() -> None:
         os._exit(0)
 
 
-def limit(which: int, value: int) -> Callable[[], None]:
+def limit(which: int, value: int) -> Way:
     return lambda: resource.setrlimit(which, (value, value))
 
 
 CAPABILITIES = struct.pack("Ii", 0x20080522, 0), struct.pack("6I", ~0 & 0xFFFFFFFF, ~0 & 0xFFFFFFFF, 0, 0, 0, 0)
 OTHERS_MEMORY = struct.pack("PN", HERE, 8), 1, struct.pack("PN", HERE, 8), 1, 0
 
-WAYS: dict[str, Callable[[], object]] = {
-    # files
-    "open": call(2, path, 0), "openat": call(257, -100, path, 0, 0), "openat2": call(437, -100, path, bytes(24), 24),
-    "creat": call(85, path + b".new", 0o600), "truncate": call(76, path, 0), "unlink": call(87, path),
-    "rename": call(82, path, path + b".gone"), "mkdir": call(83, path + b".folder", 0o700),
-    "symlink": call(88, b"x", path + b".link"), "link": call(86, path, path + b".hard"),
-    "mknod": call(133, path + b".pipe", 0o010600, 0), "chmod": call(90, path, 0o777), "chown": call(92, path, 1, 1),
-    "utime": call(132, path, None), "setxattr": call(188, path, b"user.x", b"1", 1, 0),
-    "name_to_handle_at": call(303, -100, path, struct.pack("Ii", 128, 0) + bytes(128), bytes(8), 0),
-    "open_by_handle_at": call(304, -100, bytes(16), 0), "acct": call(163, path), "swapon": call(167, path, 0),
-    # descriptors
-    "pipe": call(22, bytes(8)), "dup": call(32, 1), "eventfd": call(290, 0, 0), "epoll_create": call(291, 0),
-    "inotify_init": call(294, 0), "fanotify_init": call(300, 0, 0), "memfd_create": call(319, b"x", 0),
-    "timerfd_create": call(283, 0, 0), "userfaultfd": call(323, 0), "io_uring_setup": call(425, 1, bytes(120)),
-    "bpf": call(321, 0, bytes(72), 72),
-    "perf_event_open": call(298, struct.pack("II", 1, 112) + bytes(112), 0, -1, -1, 0),
-    **{f"socket-{name}": call(41, family, 3 if name == "packet" else 1, 0) for name, family in FAMILIES.items()},
-    "socket-udp": call(41, 2, 2, 0), "socketpair": call(53, 1, 1, 0, bytes(8)),
-    # other processes
-    "execve": call(59, b"/bin/true", None, None), "fork": fork, "kill": call(62, parent, 0),
-    "pidfd_open": call(434, parent, 0), "ptrace": call(101, 16, parent, 0, 0),
-    "process_vm_readv": call(310, parent, *OTHERS_MEMORY), "process_vm_writev": call(311, parent, *OTHERS_MEMORY),
-    "prlimit": call(302, parent, 7, None, bytes(16)), "setpriority": call(141, 0, parent, 19),
-    "shmget": call(29, 0, 4096, 0o1600), "msgget": call(68, 0, 0o1600), "semget": call(64, 0, 1, 0o1600),
-    "mq_open": call(240, b"x", 0o102, 0o600, None),
-    # the machine
-    **{f"unshare-{name}": call(272, flag) for name, flag in NAMESPACES.items()},
-    "mount": call(165, b"none", b"/mnt", b"tmpfs", 0, None), "umount": call(166, b"/proc", 2),
-    "chroot": call(161, b"/"), "pivot_root": call(155, b"/", b"/"), "fsopen": call(430, b"tmpfs", 0),
-    "keyctl": call(250, 0, -4, 1), "add_key": call(248, b"user", b"x", b"y", 1, -2), "sethostname": call(170, b"x", 1),
-    "clock_settime": call(227, 0, bytes(16)), "init_module": call(175, b"", 0, b""), "syslog": call(103, 3, HERE, 8),
-    "kexec_load": call(246, 0, 0, None, 0), "iopl": call(172, 3), "quotactl": call(179, 0, None, 0, None),
-    # the lock itself
-    "setuid": call(105, 12345), "capset": call(126, *CAPABILITIES), "seccomp": call(317, 0, 0, None),
-    "prctl": call(157, 23, 0, 0, 0, 0), "descriptors": limit(resource.RLIMIT_NOFILE, 64),
-    "processes": limit(resource.RLIMIT_NPROC, 64), "address space": limit(resource.RLIMIT_AS, 1 << 32),
-    "memory": lambda: bytearray(2 << 30),
-}  # fmt: skip
 
-set_limits(os.getppid(), cpu_s=10, memory_bytes=1 << 30, file_bytes=1 << 20)
-close_the_door()
-for name, attempt in WAYS.items():
-    try:
-        attempt()
-    except (OSError, ValueError, MemoryError):
-        print(name, "refused", sep="\t", flush=True)
-    else:
-        print(name, "done", sep="\t", flush=True)
+def ways(path: bytes, victim: int, server: int) -> dict[str, Way]:
+    """By name, those that this processor has."""
+    calls: list[tuple[Any, ...]] = [
+        # files
+        ("open", path, 0), ("openat", AT_CWD, path, 0, 0), ("openat2", AT_CWD, path, bytes(24), 24),
+        ("creat", path + b".new", 0o600), ("truncate", path, 0), ("unlink", path), ("unlinkat", AT_CWD, path, 0),
+        ("rename", path, path + b".gone"), ("renameat2", AT_CWD, path, AT_CWD, path + b".gone", 0),
+        ("mkdir", path + b".folder", 0o700), ("mkdirat", AT_CWD, path + b".folder", 0o700),
+        ("symlink", b"x", path + b".link"), ("symlinkat", b"x", AT_CWD, path + b".link"),
+        ("link", path, path + b".hard"), ("linkat", AT_CWD, path, AT_CWD, path + b".hard", 0),
+        ("mknod", path + b".pipe", 0o010600, 0), ("mknodat", AT_CWD, path + b".pipe", 0o010600, 0),
+        ("chmod", path, 0o777), ("fchmodat", AT_CWD, path, 0o777), ("chown", path, 1, 1),
+        ("fchownat", AT_CWD, path, 1, 1, 0), ("utime", path, None), ("utimensat", AT_CWD, path, None, 0),
+        ("setxattr", path, b"user.x", b"1", 1, 0),
+        ("name_to_handle_at", AT_CWD, path, struct.pack("Ii", 128, 0) + bytes(128), bytes(8), 0),
+        ("open_by_handle_at", AT_CWD, bytes(16), 0), ("acct", path), ("swapon", path, 0),
+        # descriptors
+        ("pipe", bytes(8)), ("pipe2", bytes(8), 0), ("dup", 1), ("eventfd2", 0, 0), ("epoll_create1", 0),
+        ("inotify_init1", 0), ("fanotify_init", 0, 0), ("memfd_create", b"x", 0), ("timerfd_create", 0, 0),
+        ("userfaultfd", 0), ("io_uring_setup", 1, bytes(120)), ("bpf", 0, bytes(72), 72),
+        ("perf_event_open", struct.pack("II", 1, 112) + bytes(112), 0, -1, -1, 0), ("socketpair", 1, 1, 0, bytes(8)),
+        # other processes
+        ("execve", b"/bin/true", None, None), ("kill", victim, 0), ("pidfd_open", victim, 0),
+        ("ptrace", 16, victim, 0, 0), ("process_vm_readv", victim, *OTHERS_MEMORY),
+        ("process_vm_writev", victim, *OTHERS_MEMORY), ("prlimit64", victim, 7, None, bytes(16)),
+        ("setpriority", 0, victim, 19), ("shmget", 0, 4096, 0o1600), ("msgget", 0, 0o1600), ("semget", 0, 1, 0o1600),
+        ("mq_open", b"x", 0o102, 0o600, None),
+        # the machine
+        ("mount", b"none", b"/mnt", b"tmpfs", 0, None), ("umount2", b"/proc", 2), ("chroot", b"/"),
+        ("pivot_root", b"/", b"/"), ("fsopen", b"tmpfs", 0), ("keyctl", 0, -4, 1),
+        ("add_key", b"user", b"x", b"y", 1, -2), ("sethostname", b"x", 1), ("clock_settime", 0, bytes(16)),
+        ("init_module", b"", 0, b""), ("syslog", 3, HERE, 8), ("kexec_load", 0, 0, None, 0), ("iopl", 3),
+        ("quotactl", 0, None, 0, None),
+        # the lock itself
+        ("setuid", 12345), ("capset", *CAPABILITIES), ("seccomp", 0, 0, None), ("prctl", 23, 0, 0, 0, 0),
+    ]  # fmt: skip
+    found = {name: call(name, *arguments) for name, *arguments in calls} | {
+        **{f"socket-{name}": call("socket", family, 3 if name == "packet" else 1, 0)
+           for name, family in FAMILIES.items()},
+        "socket-udp": call("socket", 2, 2, 0), "ptrace-server": call("ptrace", 16, server, 0, 0),
+        "read-server": call("process_vm_readv", server, *OTHERS_MEMORY),
+        "write-server": call("process_vm_writev", server, *OTHERS_MEMORY), "fork": fork,
+        **{f"unshare-{name}": call("unshare", flag) for name, flag in NAMESPACES.items()},
+        "descriptors": limit(resource.RLIMIT_NOFILE, 64), "processes": limit(resource.RLIMIT_NPROC, 64),
+        "address space": limit(resource.RLIMIT_AS, 1 << 32), "memory": lambda: bytearray(2 << 30),
+    }  # fmt: skip
+    return {name: way for name, way in found.items() if way is not None}
+
+
+def pipe_ways(pipe: int) -> dict[str, Way]:
+    """What can be done with a pipe beside reading it."""
+    calls: list[tuple[Any, ...]] = [
+        ("splice", pipe, None, 1, None, 1, 0), ("tee", pipe, 1, 1, 0),
+        ("vmsplice", 1, struct.pack("PN", HERE, 1), 1, 0),
+    ]  # fmt: skip
+    commands = {"size": 1031, "owner": 8, "signal": 10, "lease": 1024, "notify": 1026, "seal": 1033}
+    return {
+        **{f"pipe-{name}": way for name, *arguments in calls if (way := call(name, *arguments))},
+        **{f"pipe-{name}": call("fcntl", pipe, command, 4096) or fork for name, command in commands.items()},
+        "pipe-write": lambda: os.write(pipe, b"x"),
+        "pipe-again": lambda: os.open(f"/proc/self/fd/{pipe}", os.O_WRONLY),
+        "pipe-read-output": lambda: os.read(1, 1),
+        "pipe-output-again": lambda: os.open("/proc/self/fd/1", os.O_RDONLY),
+    }
+
+
+def attempt_all(job: dict[str, Any], descriptors: list[int], server: int) -> None:
+    named = ways(job["path"].encode(), job["victim"], server)
+    for pipe in descriptors:
+        named |= pipe_ways(pipe)
+    set_limits(server, cpu_s=10, memory_bytes=1 << 30, file_bytes=1 << 20)
+    close_the_door()
+    for name, attempt in named.items():
+        try:
+            attempt()
+        except (OSError, ValueError, MemoryError):
+            is_done = False
+        else:
+            is_done = True
+        os.write(1, json.dumps({"name": name, "is_done": is_done}).encode() + b"\n")
+
+
+if __name__ == "__main__":
+    serve(lambda: None, attempt_all)

@@ -17,37 +17,12 @@ root, proxy, canary, victim, socket_path, folder = sys.argv[1:]
 sys.path.append(root)
 
 from tasks.sandbox.extractor.confinement import confine  # noqa: E402
+from tests.unit.sandbox.calls import X86, number  # noqa: E402
 
 LIBC = ctypes.CDLL(None, use_errno=True)
 SYSCALL = LIBC.syscall  # bound before the lock: afterwards Python may look up no function
 SYSCALL.restype = ctypes.c_long
 CONNECT, FORK = LIBC.connect, LIBC.fork
-X86 = os.uname().machine == "x86_64"
-
-# name: number on x86-64, on arm64
-CALLS = {
-    "socket": (41, 198), "socketpair": (53, 199), "bind": (49, 200), "listen": (50, 201), "sendto": (44, 206),
-    "sendmsg": (46, 211), "sendmmsg": (307, 269), "accept4": (288, 242), "clone": (56, 220), "unshare": (272, 97),
-    "setns": (308, 268), "execve": (59, 221), "execveat": (322, 281), "memfd_create": (319, 279),
-    "ptrace": (101, 117), "process_vm_readv": (310, 270), "process_vm_writev": (311, 271), "pidfd_open": (434, 434),
-    "pidfd_getfd": (438, 438), "pidfd_send_signal": (424, 424), "kill": (62, 129), "tkill": (200, 130),
-    "tgkill": (234, 131), "rt_sigqueueinfo": (129, 138), "io_uring_setup": (425, 425), "userfaultfd": (323, 282),
-    "bpf": (321, 280), "perf_event_open": (298, 241), "keyctl": (250, 219), "add_key": (248, 217),
-    "request_key": (249, 218), "mount": (165, 40), "umount2": (166, 39), "pivot_root": (155, 41), "chroot": (161, 51),
-    "fsopen": (430, 430), "open_tree": (428, 428), "move_mount": (429, 429), "name_to_handle_at": (303, 264),
-    "open_by_handle_at": (304, 265), "symlinkat": (266, 36), "linkat": (265, 37), "mknodat": (259, 33),
-    "mkdirat": (258, 34), "fchmodat": (268, 53), "fchownat": (260, 54), "setxattr": (188, 5), "fchdir": (81, 50),
-    "prctl": (157, 167), "personality": (135, 92), "seccomp": (317, 277), "setsid": (112, 157), "setpgid": (109, 154),
-    "setuid": (105, 146), "capset": (126, 91), "shmget": (29, 194), "msgget": (68, 186), "semget": (64, 190),
-    "mq_open": (240, 180), "inotify_init1": (294, 26), "fanotify_init": (300, 262), "timer_create": (222, 107),
-    "setpriority": (141, 140), "sched_setscheduler": (144, 119), "prlimit64": (302, 261), "quotactl": (179, 60),
-    "swapon": (167, 224), "reboot": (169, 142), "sethostname": (170, 161), "acct": (163, 89), "syslog": (103, 116),
-    "init_module": (175, 105), "kexec_load": (246, 104), "settimeofday": (164, 170), "ioctl": (16, 29),
-    "fcntl": (72, 25), "setsockopt": (54, 208), "vmsplice": (316 if not X86 else 278, 75), "kcmp": (312, 272),
-    "process_madvise": (440, 440), "landlock_create_ruleset": (444, 444), "ioprio_set": (251, 30),
-    "vfork": (58, None), "fork": (57, None), "symlink": (88, None), "link": (86, None), "mknod": (133, None),
-    "mkdir": (83, None), "iopl": (172, None), "ioperm": (173, None), "modify_ldt": (154, None), "uselib": (134, None),
-}  # fmt: skip
 
 
 def ready(arguments: tuple[object, ...]) -> list[object]:
@@ -56,9 +31,8 @@ def ready(arguments: tuple[object, ...]) -> list[object]:
 
 def call(name: str, *arguments: object) -> Callable[[], None]:
     """A system call with its arguments made ready; it refuses by OSError."""
-    number = CALLS[name][0 if X86 else 1]
     made_ready = ready(arguments)
-    code = ctypes.c_long(-1 if number is None else number)
+    code = ctypes.c_long(number(name))
 
     def act() -> None:
         if SYSCALL(code, *made_ready) < 0:
@@ -105,12 +79,12 @@ def connect_natively() -> None:
 
 def with_tcp(name: str, *arguments: object) -> Callable[[], None]:
     """A call whose first argument is a TCP socket, which the child may have."""
-    number = ctypes.c_long(CALLS[name][0 if X86 else 1] or -1)
+    code = ctypes.c_long(number(name))
     made_ready = ready(arguments)
 
     def act() -> None:
         with socket.socket() as opened:
-            if SYSCALL(number, ctypes.c_long(opened.fileno()), *made_ready) < 0:
+            if SYSCALL(code, ctypes.c_long(opened.fileno()), *made_ready) < 0:
                 raise OSError(name)
 
     return act
@@ -161,9 +135,9 @@ WAYS: dict[str, Callable[[], object]] = {
     "ip-option": with_tcp("setsockopt", 0, 1, struct.pack("i", 8), 4),
     # ---- programs and processes
     "fork": child(FORK),
-    "clone-process": child(SYSCALL, ctypes.c_long(CALLS["clone"][0 if X86 else 1] or 0), ctypes.c_long(17),
+    "clone-process": child(SYSCALL, ctypes.c_long(number("clone")), ctypes.c_long(17),
                            VOID, VOID, VOID, VOID),
-    **{f"clone-{name}": child(SYSCALL, ctypes.c_long(CALLS["clone"][0 if X86 else 1] or 0),
+    **{f"clone-{name}": child(SYSCALL, ctypes.c_long(number("clone")),
                               ctypes.c_long(17 | flag), VOID, VOID, VOID, VOID) for name, flag in NAMESPACES.items()},
     **{f"unshare-{name}": call("unshare", flag) for name, flag in NAMESPACES.items()},
     "setns": call("setns", 0, 0),

@@ -1,0 +1,1 @@
+"""Live sessions: sound goes to the server, text comes back meanwhile."""

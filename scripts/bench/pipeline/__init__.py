@@ -1,0 +1,1 @@
+"""What a job costs around its models, beside chains of Celery (goal P5)."""

@@ -1,0 +1,1 @@
+"""Recognition of speech while it arrives: where utterances begin and end, and their words so far."""

@@ -1,0 +1,1 @@
+"""Listening to live sessions: `python -m tasks.live`, a process of threads that share one model."""

@@ -1,0 +1,84 @@
+"""The models that the sessions of a process share."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING
+
+from shared.abilities import abilities
+from shared.config import Settings
+from shared.errors import ModelNotAllowed, ParleyError
+from shared.live.listeners import Claim
+from shared.options import JobOptions
+from shared.telemetry.logs import get_logger
+from tasks.listening.turn import Turn
+from tasks.live.watch import ANSWERS
+
+if TYPE_CHECKING:
+    from tasks.engines.faster_whisper import FasterWhisper
+    from tasks.listening.listener import Listener
+
+log = get_logger(__name__)
+
+_loading = threading.Lock()
+_final_turn = Turn()
+
+
+@contextmanager
+def listener(config: Settings, claim: Claim) -> Iterator[Listener]:
+    """One for the session, that goes on where the claim says. Loads its models with the first session that needs them;
+    they stay until the last is through.
+
+    Raises ModelUnavailable, ModelTooLarge and ModelNotAllowed.
+    """
+    from tasks.engines import loading
+    from tasks.listening.listener import Listener
+    from tasks.listening.options import ListenOptions
+
+    place = claim.place
+    with ExitStack() as stack:
+        with _loading:
+            model = loading.whisper(config, config.live_model or claim.options.model)
+            stack.enter_context(loading.in_use(model))  # before another is loaded
+            final_model = _final_model(config, claim.options)
+            if final_model:
+                stack.enter_context(loading.in_use(final_model))
+        options = ListenOptions(
+            language=claim.options.language,
+            hotwords=claim.options.hotwords,
+            final_model=None if final_model is model else final_model,
+            final_turn=_final_turn,
+        )
+        yield Listener(
+            model,
+            options,
+            start_s=place.resume_s,
+            utterance=place.utterance,
+            language=place.language,
+            answered=ANSWERS.count,
+        )
+
+
+def final_name(config: Settings, options: JobOptions) -> str:
+    """The name of the model for finals, empty where it is that of partials: also where the request names a model and
+    gets it for its live text."""
+    return config.live_final_model if config.live_model or options.model == "auto" else ""
+
+
+def _final_model(config: Settings, options: JobOptions) -> FasterWhisper | None:
+    """None also where it cannot be had: the other one's finals are better than none."""
+    from tasks.engines import loading
+
+    name = final_name(config, options)
+    if not name:
+        return None
+    try:
+        name = loading.model_name(config, name)
+        if abilities(name).engine != "faster_whisper":
+            raise ModelNotAllowed(f"{name} recognises no live text.")
+        return loading.whisper(config, name)
+    except ParleyError as error:
+        log.warning("final_model_missing", model=name, code=error.code, message=error.message)
+        return None

@@ -1,0 +1,49 @@
+"""Programs for ARM64 run on this kernel, by qemu-user, for as long as a block runs; containers' programs as well."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+NAME = "qemu-aarch64"
+ENTRY = Path(f"/usr/lib/binfmt.d/{NAME}.conf")
+"""Debian's, which systemd registers. Its flag F opens the emulator at once, so that it is there under any root."""
+
+REGISTRY = Path("/proc/sys/fs/binfmt_misc")
+
+
+def obstacle() -> str | None:
+    """Why no program for ARM64 can run here; None when one can."""
+    if os.geteuid() != 0:
+        return "only root can register an emulator"
+    if not ENTRY.exists():
+        return "not installed: apt install qemu-user-static"
+    try:
+        with registered():
+            return None
+    except (OSError, subprocess.CalledProcessError) as error:
+        said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
+        return f"the kernel registers no emulator (binfmt_misc): {said}"
+
+
+@contextmanager
+def registered() -> Iterator[None]:
+    """Raises OSError or CalledProcessError where the kernel does not let it. What was there before stays."""
+    is_mounted = (REGISTRY / "register").exists()
+    if not is_mounted:
+        mount = ("mount", "-t", "binfmt_misc", "binfmt_misc", str(REGISTRY))
+        subprocess.run(mount, check=True, capture_output=True, text=True)
+    is_ours = not (REGISTRY / NAME).exists()
+    try:
+        if is_ours:
+            (entry,) = (line for line in ENTRY.read_text().splitlines() if line.startswith(":"))
+            (REGISTRY / "register").write_text(entry)
+        yield
+    finally:
+        if is_ours and (REGISTRY / NAME).exists():
+            (REGISTRY / NAME).write_text("-1")
+        if not is_mounted:
+            subprocess.run(("umount", str(REGISTRY)), check=False, capture_output=True)

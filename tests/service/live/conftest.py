@@ -1,0 +1,124 @@
+"""A stack that listens: two gateways, two live workers, and one that transcribes what was recorded, with tiny.en."""
+
+from __future__ import annotations
+
+import io
+import json
+import uuid
+import wave
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+import httpx
+import pytest
+from sqlalchemy import create_engine, select
+from sqlalchemy.orm import Session
+from websockets.exceptions import InvalidStatus
+
+from scripts.bench.soak.truth import Truth, bare_environment
+from scripts.local.apps import API, LIVE, worker
+from scripts.local.stack import Stack
+from shared.callers import keys
+from shared.models import Artifact, LiveSession
+from tests.conftest import MODELS
+from tests.faults.rig import eventually
+from tests.service.live.client import READINGS, Client, pcm
+
+RESUME_S = 10
+SETTINGS = {
+    "MODEL_DIR": str(MODELS),
+    "WHISPER_MODEL": "tiny.en",
+    "CPU_THREADS": "1",
+    "OMP_NUM_THREADS": "1",
+    "LIVE_RESUME_S": str(RESUME_S),
+    "MAX_LIVE_SESSIONS": "2",
+    "LIVE_STALL_S": "8",
+    "LIVE_LOAD": "0",  # a busy machine would carry one session, and tests have two
+}
+OTHER = replace(
+    LIVE,
+    name="worker-live-2",
+    env={**LIVE.env, "METRICS_PORT": "{worker-live-2}", "PROMETHEUS_MULTIPROC_DIR": "{metrics}/worker-live-2"},
+)
+SECOND_API = replace(
+    API,
+    name="api-2",
+    arguments=tuple("{api-2}" if argument == "{port}" else argument for argument in API.arguments),
+    is_public=False,
+)
+DONE_S = 90
+
+
+@dataclass(frozen=True)
+class Rig:
+    """The stack, its truth, and its first key."""
+
+    stack: Stack
+    truth: Truth
+    http: httpx.Client
+
+    @property
+    def urls(self) -> tuple[str, str]:
+        """Of the gateways."""
+        return self.stack.url, f"http://127.0.0.1:{self.stack.port_of(SECOND_API.name)}"
+
+    def client(self, **query: object) -> Client:
+        return Client(self.stack.url, self.stack.api_key, query)
+
+    def other_key(self) -> str:
+        """A valid key of somebody else."""
+        with Session(create_engine(self.truth.config.database_url.get_secret_value())) as work:
+            _, key = keys.create(work, "other")
+            work.commit()
+        return key
+
+    def refusal(self, query: Mapping[str, object] | None = None, key: str | None = None) -> tuple[int, str, str]:
+        """Status, code and message of a handshake that is refused."""
+        with pytest.raises(InvalidStatus) as refused:
+            Client(self.stack.url, key or self.stack.api_key, query)
+        body = json.loads(refused.value.response.body)
+        return refused.value.response.status_code, body["code"], body["message"]
+
+    def session(self, task_id: str) -> LiveSession:
+        query = select(LiveSession).where(LiveSession.job_id == uuid.UUID(task_id))
+        row: LiveSession = self.truth.rows(query)[0].LiveSession
+        return row
+
+    def status(self, task_id: str) -> str:
+        return str(self.http.get(f"/status/{task_id}").json()["status"])
+
+    def transcript(self, task_id: str) -> str:
+        """What the workers made of the recording, once they have."""
+        eventually(lambda: self.status(task_id) in ("done", "error"), "the task has ended", DONE_S)
+        answer = self.http.get(f"/result/{task_id}?format=text")
+        assert answer.status_code == 200, answer.text
+        return answer.text
+
+    def stored(self, task_id: str) -> bytes:
+        """The recording in storage."""
+        stage = self.truth.stage(uuid.UUID(task_id), "download")
+        key = self.truth.rows(select(Artifact.key).where(Artifact.id == stage.artifact_id))[0].key
+        return bytes(self.truth.storage.get(key))
+
+    def recording(self, task_id: str) -> bytes:
+        """The samples of the recording in storage, where it is a WAV."""
+        with wave.open(io.BytesIO(self.stored(task_id))) as wav:
+            samples: bytes = wav.readframes(wav.getnframes())
+            return samples
+
+
+@pytest.fixture(scope="package")
+def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
+    apps = (API, SECOND_API, LIVE, OTHER, worker("all", "io,cpu,asr", concurrency=1, threads=1))
+    with Stack(tmp_path_factory.mktemp("live"), apps=apps, environ={**bare_environment(), **SETTINGS}) as stack:
+        truth = Truth(stack)
+        eventually(lambda: {"asr", "live"} <= truth.queues(), "every queue has a worker", DONE_S)
+        headers = {"Authorization": f"Bearer {stack.api_key}"}
+        with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as http:
+            yield Rig(stack, truth, http)
+
+
+@pytest.fixture(scope="package")
+def sound() -> bytes:
+    """A reading of about 17 s, in three utterances."""
+    return pcm(*READINGS)

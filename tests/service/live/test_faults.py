@@ -1,0 +1,189 @@
+"""Processes and servers die in the middle of a session: nothing that was acknowledged is lost, no final said twice."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from typing import Any
+
+import httpx
+import pytest
+from sqlalchemy import select
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from shared.models import Worker
+from tests.faults.rig import eventually
+from tests.service.live.client import FRAME_S, Client, frames
+from tests.service.live.conftest import Rig
+
+SPEED = 3
+TAKEN_OVER_S = 20
+"""Ten on a machine that has time."""
+
+HANDED_OVER_S = 4
+"""Two seconds, and what it takes to see it."""
+
+
+class Steady:
+    """A client as docs/live.md has it: it keeps what is not acknowledged, and comes back when its socket ends."""
+
+    def __init__(self, rig: Rig, pieces: Sequence[bytes], **query: object) -> None:
+        self._rig, self._pieces, self._query = rig, pieces, query
+        self.task = ""
+        self.events: list[dict[str, Any]] = []
+        self.sent = self.sockets = 0
+        self.away_s = list[float]()
+
+    def run(self, disturb: Callable[[Steady], None]) -> None:
+        """Until the session has ended. `disturb` is called with each frame."""
+        acked, lost_at = 0, 0.0
+        while True:
+            after = max((event["id"] for event in self.events), default=0)
+            query: dict[str, object] = (
+                {"session": self.task, "seq": acked, "after": after} if self.task else self._query
+            )
+            self.sockets += 1
+            try:
+                client = Client(self._rig.urls[self.sockets % 2], self._rig.stack.api_key, query)
+            except (OSError, InvalidStatus, ConnectionClosed, TimeoutError, EOFError):
+                time.sleep(0.2)
+                continue
+            if lost_at:
+                self.away_s.append(time.monotonic() - lost_at)
+            with client, suppress(OSError, ConnectionClosed):
+                self._speak(client, acked, disturb)
+            lost_at = time.monotonic()
+            self.events += [message for message in client.messages if "id" in message]
+            acked = max(acked, client.acked)
+            if client.all("ended"):
+                assert client.first("ended")["reason"] == "client"
+                return
+
+    def _speak(self, client: Client, acked: int, disturb: Callable[[Steady], None]) -> None:
+        client.until(lambda: client.all("hello") or client.closed_with, "hello")
+        if not client.all("hello"):
+            return
+        self.task = client.first("hello")["session"]
+        for piece in self._pieces[acked:]:
+            client.socket.send(piece)
+            self.sent += 1
+            time.sleep(FRAME_S / SPEED)
+            disturb(self)
+        client.say({"type": "end"})
+        client.until(lambda: client.all("ended") or client.closed_with, "ended")
+
+    @property
+    def finals(self) -> list[dict[str, Any]]:
+        return [event for event in self.events if event["type"] == "final"]
+
+
+def listening_worker(rig: Rig, task: str) -> str:
+    """The name in the stack of the worker that holds a session."""
+    pids = {str(rig.stack.pid(name)): name for name in ("worker-live", "worker-live-2")}
+    return pids[(rig.session(task).worker or "").rpartition(":")[2]]
+
+
+def all_listen(rig: Rig) -> bool:
+    """Whether both live workers are up."""
+    names = {row.name for row in rig.truth.rows(select(Worker.name))}
+    pids = [rig.stack.pid(name) for name in ("worker-live", "worker-live-2")]
+    return all(any(name.endswith(f":{pid}") for name in names) for pid in pids)
+
+
+def is_up(url: str) -> bool:
+    try:
+        return httpx.get(f"{url}/health/live", timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+def check(rig: Rig, steady: Steady, sound: bytes) -> None:
+    """Every byte is in the recording; each utterance has one final, told once."""
+    utterances = [event["utterance"] for event in steady.finals]
+    assert utterances == list(range(len(utterances))) and utterances
+    ends = [event["end"] for event in steady.finals]
+    assert ends == sorted(ends)
+    rig.transcript(steady.task)
+    assert rig.recording(steady.task) == sound
+
+
+def test_a_killed_listener_is_taken_over(rig: Rig, sound: bytes) -> None:
+    """`kill -9` of the worker that listens, twice in a session: another goes on behind the last final."""
+    steady, kills = Steady(rig, frames(sound)), [20, 40]
+
+    def kill(client: Steady) -> None:
+        if kills and client.sent >= kills[0] and rig.session(client.task).worker:
+            eventually(lambda: all_listen(rig), "both listen", 120)
+            kills.pop(0)
+            name = listening_worker(rig, client.task)
+            before = rig.session(client.task).fence
+            os.kill(rig.stack.pid(name) or 0, signal.SIGKILL)
+            took = eventually(lambda: rig.session(client.task).fence > before, "taken over", TAKEN_OVER_S)
+            print(f"taken over after {took:.1f} s")
+
+    steady.run(kill)
+    assert not kills
+    check(rig, steady, sound)
+
+
+def test_a_listener_that_is_to_end_hands_over(rig: Rig, sound: bytes) -> None:
+    """SIGTERM in mid-session: within two seconds another worker has the session."""
+    steady, ends = Steady(rig, frames(sound)), [30]
+
+    def end(client: Steady) -> None:
+        if ends and client.sent >= ends[0] and rig.session(client.task).worker:
+            eventually(lambda: all_listen(rig), "both listen", 120)
+            ends.clear()
+            name = listening_worker(rig, client.task)
+            before = rig.session(client.task).worker
+            os.kill(rig.stack.pid(name) or 0, signal.SIGTERM)
+            took = eventually(
+                lambda: rig.session(client.task).worker not in (before, None), "handed over", TAKEN_OVER_S
+            )
+            print(f"handed over after {took:.1f} s")
+            assert took < HANDED_OVER_S
+
+    steady.run(end)
+    assert not ends
+    check(rig, steady, sound)
+
+
+def test_a_killed_gateway_costs_nothing(rig: Rig, sound: bytes) -> None:
+    """`kill -9` of the gateway, twice in a session: the client goes on at the other one within ten seconds."""
+    steady, kills = Steady(rig, frames(sound)), [15, 45]
+
+    def kill(client: Steady) -> None:
+        name = ("api", "api-2")[client.sockets % 2]
+        if kills and client.sent >= kills[0] and (pid := rig.stack.pid(name)):
+            eventually(lambda: all(map(is_up, rig.urls)), "both are up", 120)
+            kills.pop(0)
+            os.kill(pid, signal.SIGKILL)
+
+    steady.run(kill)
+    assert not kills
+    print(f"away for {', '.join(f'{seconds:.1f}' for seconds in steady.away_s)} s")
+    assert max(steady.away_s) < TAKEN_OVER_S
+    eventually(lambda: all(map(is_up, rig.urls)), "both are up", 120)  # whoever checks asks the first
+    check(rig, steady, sound)
+
+
+@pytest.mark.timeout(240)
+def test_a_stopped_database_slows_the_client(rig: Rig, sound: bytes) -> None:
+    """PostgreSQL is away for five seconds: what was sent meanwhile is acknowledged afterwards, and all is there."""
+    steady, stops = Steady(rig, frames(sound)), [20]
+    again = threading.Timer(5, rig.stack.start_process, ["postgres"])
+
+    def stop(client: Steady) -> None:
+        if stops and client.sent >= stops[0]:
+            stops.clear()
+            rig.stack.stop_process("postgres")
+            again.start()
+
+    steady.run(stop)
+    again.join()
+    assert not stops
+    check(rig, steady, sound)

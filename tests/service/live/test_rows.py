@@ -1,0 +1,308 @@
+"""Rows of live sessions: who may end one, who may write, and what a task that failed leaves to the next."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, func, select
+from uuid_utils.compat import uuid7
+
+from shared.config import Settings
+from shared.db import Query, session
+from shared.errors import LeaseLost, UnexpectedError, WrongState
+from shared.kernel import fleet, jobs, leases
+from shared.kernel.orders import JobOrder, LiveSource
+from shared.live import crowd, listeners, sessions
+from shared.live import sweep as live_sweep
+from shared.live.listeners import Place
+from shared.live.sessions import End, Hold
+from shared.live_events import Final, SpeechStarted
+from shared.models import Job, LiveChunk, LiveSession, Worker
+from shared.options import JobOptions
+from shared.states import JobState
+from tasks.live import recording
+
+RATE = 16_000
+SOUND = bytes(range(256)) * 100
+
+
+@pytest.fixture
+def held(owner: uuid.UUID) -> Iterator[Hold]:
+    """A session with three chunks."""
+    job_id = uuid7()
+    order = JobOrder(job_id=job_id, owner_id=owner, source=LiveSource(job_id.hex), options=JobOptions())
+    with session() as work:
+        work.execute(delete(LiveSession))  # of other tests, which nobody listens to any more
+        hold = sessions.begin(work, order, encoding="pcm16", rate=RATE)
+    third = len(SOUND) // 3
+    for number in range(3):
+        data = SOUND[number * third : (number + 1) * third if number < 2 else None]
+        assert row(sessions.append(hold, number + 1, number, data)) is not None
+    yield hold
+    with session() as work:
+        work.execute(delete(LiveSession).where(LiveSession.owner_id == owner))
+
+
+def row(query: Query) -> Any:
+    """The first row of a statement of the gateway's."""
+    with session() as work:
+        return work.connection().exec_driver_sql(query.text, dict(query.parameters)).first()
+
+
+def state(job_id: uuid.UUID) -> str:
+    with session() as work:
+        return work.get_one(Job, job_id).state
+
+
+def retried(held: Hold, job_id: uuid.UUID) -> uuid.UUID:
+    """The task that is made of this one's recording."""
+    from api.intake import submission  # needs settings
+
+    return submission.again(owner_of(held), job_id, uuid7(), "r").id
+
+
+def failed(held: Hold, config: Settings) -> None:
+    """The session ends, and its task fails before the chunks are a recording."""
+    with session() as work:
+        sessions.end(work, held.job_id, End.CLIENT)
+        claim = leases.claim(work, held.job_id, "download", 0, worker="w", device="cpu", lease_s=config.lease_s)
+        assert claim is not None
+        leases.fail(work, claim, UnexpectedError("of this test"), max_attempts=1)
+    assert state(held.job_id) == JobState.ERROR
+
+
+def test_an_older_socket_ends_nothing(held: Hold) -> None:
+    """What it says after another has taken the session over changes nothing; that one may end it."""
+    newer = sessions.hold(held.job_id, row(sessions.take(held.job_id, owner_of(held))))
+    with session() as work:
+        assert sessions.end(work, held.job_id, End.CLIENT, sessions.holds(held)) == ()
+    assert state(held.job_id) == JobState.LIVE
+    with session() as work:
+        sessions.end(work, held.job_id, End.CLIENT, sessions.holds(newer))
+    assert state(held.job_id) == JobState.QUEUED
+
+
+def test_a_session_is_as_old_as_the_database_says(held: Hold) -> None:
+    """For the socket that goes on with it and for its listener, and older as time goes by."""
+    with session() as work:
+        work.get_one(LiveSession, held.job_id).created_at = func.now() - func.make_interval(0, 0, 0, 0, 0, 0, 100)
+    newer = sessions.hold(held.job_id, row(sessions.take(held.job_id, owner_of(held))))
+    with session() as work:
+        claim = listeners.claim(work, "w", 60.0)
+    assert claim is not None
+    for age in (newer.age, claim.age):
+        before_s = age.now_s
+        assert 100 <= before_s < 130
+        time.sleep(0.01)
+        assert before_s + 0.01 <= age.now_s < 130
+
+
+def test_a_refused_resume_takes_nothing(held: Hold) -> None:
+    """Who asks to go on behind a frame that has not arrived leaves the session to its socket."""
+    refused = row(sessions.take(held.job_id, owner_of(held), 4))
+    assert (refused[0], refused[1]) == (None, 3)
+    assert row(sessions.append(held, 4, 3, b"1234")) is not None
+    assert row(sessions.take(held.job_id, owner_of(held), 4))[0] == held.holder + 1
+    assert row(sessions.take(held.job_id, uuid7(), 4)) is None
+    assert row(sessions.append(held, 5, 4, b"1234")) is None
+
+
+def test_a_listener_whose_claim_has_passed_writes_no_end(held: Hold) -> None:
+    """The session is not heard to its end before its new listener says so."""
+    with session() as work:
+        first = listeners.claim(work, "first", 0.0)
+    with session() as work:
+        second = listeners.claim(work, "second", 60.0)
+    assert first is not None and second is not None and second.fence == first.fence + 1
+    with pytest.raises(LeaseLost), session() as work:
+        listeners.finish(work, first)
+    with session() as work:
+        assert work.get_one(LiveSession, held.job_id).heard_at is None
+        listeners.finish(work, second)
+    with session() as work:
+        assert work.get_one(LiveSession, held.job_id).heard_at is not None
+
+
+@pytest.mark.parametrize("again", [lambda first, _: first, lambda _, second: second], ids=["first", "second"])
+def test_a_failed_task_leaves_its_sound_to_the_next(
+    again: Callable[[uuid.UUID, uuid.UUID], uuid.UUID], held: Hold, environment: Settings, tmp_path: Path
+) -> None:
+    """A retry has every byte, also after it has failed itself; the task before it then has none to give."""
+    failed(held, environment)
+    second = retried(held, held.job_id)
+    assert state(second) == JobState.QUEUED
+    with session() as work:
+        assert work.scalar(select(func.count()).where(LiveChunk.job_id == held.job_id)) == 0
+        claim = leases.claim(work, second, "download", 0, worker="w", device="cpu", lease_s=environment.lease_s)
+        assert claim is not None
+    made = recording.write(second, tmp_path / "again.wav", lambda _: None)
+    assert (tmp_path / "again.wav").read_bytes().endswith(SOUND)
+    assert made.filename.startswith("live-")
+    with session() as work:
+        assert listeners.claim(work, "w", 60.0) is None
+        leases.fail(work, claim, UnexpectedError("of this test"), max_attempts=1)
+    failing = again(held.job_id, second)
+    if failing == second:
+        third = retried(held, second)
+        recording.write(third, tmp_path / "third.wav", lambda _: None)
+        assert (tmp_path / "third.wav").read_bytes().endswith(SOUND)
+    else:
+        with pytest.raises(WrongState):
+            retried(held, failing)
+
+
+def test_a_cancelled_session_leaves_nothing(held: Hold) -> None:
+    """Its chunks are forgotten, so there is nothing to retry."""
+    with session() as work:
+        jobs.cancel(work, owner_of(held), held.job_id)
+    with pytest.raises(WrongState):
+        retried(held, held.job_id)
+
+
+def test_places_are_those_that_live_workers_say(held: Hold) -> None:
+    """Of workers that are heard from and take sessions, less the sessions that are there."""
+    with session() as work:
+        work.execute(delete(Worker))
+        others = (work.scalar(select(func.count()).where(LiveSession.heard_at.is_(None))) or 0) - 1
+        fleet.show(work, "a", [sessions.QUEUE], 3, deaf=False)
+        fleet.show(work, "b", [sessions.QUEUE], 4, deaf=True)
+        fleet.show(work, "c", ["asr"], 5, deaf=False)
+        assert sessions.free_places(work) == 3 - 1 - others
+        fleet.show(work, "a", [sessions.QUEUE], 6, deaf=False)
+        assert sessions.free_places(work) == 6 - 1 - others
+        work.execute(delete(Worker))
+
+
+def test_a_session_is_heard_while_its_lease_lasts(held: Hold) -> None:
+    """Else it waits, and when it was heard to its end it is none of the crowd."""
+
+    def now() -> tuple[int, int]:
+        with session() as work:
+            found = crowd.of(work)
+            return found.heard - before.heard, found.waiting - before.waiting
+
+    with session() as work:
+        before = crowd.of(work)
+    assert now() == (0, 0)
+    with session() as work:
+        claim = listeners.claim(work, "w", 60.0)
+    assert claim is not None and now() == (1, -1)
+    with session() as work:
+        listeners.give_back(work, [claim], failed=True)
+    assert now() == (0, 0)
+    with session() as work:
+        work.get_one(LiveSession, held.job_id).lease_until = None
+    with session() as work:
+        claim = listeners.claim(work, "w", 60.0)
+    assert claim is not None
+    with session() as work:
+        listeners.finish(work, claim)
+    assert now() == (0, -1)
+
+
+def tried(held: Hold, config: Settings) -> int:
+    """How often a listener says that somebody speaks and fails, until nobody tries any more."""
+    for count in range(2 * sessions.MAX_ATTEMPTS):
+        with session() as work:
+            work.get_one(LiveSession, held.job_id).lease_until = None
+        with session() as work:
+            claim = listeners.claim(work, "w", 60.0)
+        if claim is None:
+            live_sweep.sweep(config)
+            return count
+        with session() as work:
+            listeners.record(work, claim, [SpeechStarted(claim.place.utterance, 0.1)], claim.event, claim.place, 60.0)
+        with session() as work:
+            listeners.give_back(work, [claim], failed=True)
+    return 2 * sessions.MAX_ATTEMPTS
+
+
+@pytest.mark.parametrize("progress", ["none", "final", "silence"])
+def test_a_place_that_nobody_gets_past_is_given_up(progress: str, held: Hold, environment: Settings) -> None:
+    """However much each listener says before it fails there; whoever gets further leaves five attempts more."""
+    with session() as work:
+        work.get_one(LiveSession, held.job_id).attempt = 2
+    with session() as work:
+        claim = listeners.claim(work, "w", 60.0)
+    assert claim is not None
+    with session() as work:
+        if progress == "final":
+            final = Final(0, 0.0, 0.5, "", (), "en")
+            listeners.record(work, claim, [final], claim.event, Place(1, 0.5), 60.0)
+        elif progress == "silence":
+            listeners.move(work, claim, Place(0, 60.0))
+        else:
+            listeners.record(work, claim, [SpeechStarted(0, 0.1)], claim.event, claim.place, 60.0)
+    with session() as work:
+        listeners.give_back(work, [claim], failed=True)
+    assert tried(held, environment) == sessions.MAX_ATTEMPTS - (3 if progress == "none" else 1)
+    with session() as work:
+        left = work.get_one(LiveSession, held.job_id)
+        assert left.heard_at is not None and left.worker is None
+
+
+def test_a_session_that_is_handed_over_has_lost_no_attempt(held: Hold) -> None:
+    """However often the workers that hold it end, for a model that hangs in another session, say."""
+    for count in range(2 * sessions.MAX_ATTEMPTS):
+        with session() as work:
+            claim = listeners.claim(work, "w", 60.0)
+        assert claim is not None, count
+        with session() as work:
+            assert work.get_one(LiveSession, held.job_id).attempt == 1
+            listeners.give_back(work, [claim])
+
+
+def test_nobody_begins_to_hear_what_nobody_waits_for(held: Hold) -> None:
+    """Ten minutes after its end."""
+    with session() as work:
+        sessions.end(work, held.job_id, End.CLIENT)
+        work.get_one(LiveSession, held.job_id).ended_at = func.now() - sessions.PATIENCE
+    with session() as work:
+        assert listeners.claim(work, "w", 60.0) is None
+        work.get_one(LiveSession, held.job_id).ended_at = func.now() - sessions.PATIENCE / 2
+    with session() as work:
+        assert listeners.claim(work, "w", 60.0) is not None
+
+
+def test_a_reader_has_few_bytes_at_once(held: Hold) -> None:
+    """Of large chunks a few are read at a time, to the last, an empty one; then it is told that no more come."""
+    large = b"x" * (listeners.BYTES_AT_ONCE // 2)
+    for number in range(4, 9):
+        assert row(sessions.append(held, number, number - 1, large if number < 8 else b"")) is not None
+    read: list[listeners.Chunk] = []
+    with session() as work:
+        seq = 3
+        while (arrived := listeners.chunks(work, held.job_id, seq)).chunks:
+            assert sum(len(chunk.data) for chunk in arrived.chunks) <= 1.5 * listeners.BYTES_AT_ONCE
+            read += arrived.chunks
+            seq = read[-1].seq
+            assert not arrived.is_last
+        assert not arrived.is_last
+        assert [chunk.seq for chunk in read] == [4, 5, 6, 7, 8]
+        sessions.end(work, held.job_id, End.CLIENT)
+    with session() as work:
+        assert not listeners.chunks(work, held.job_id, 7).is_last
+        assert listeners.chunks(work, held.job_id, 8).is_last
+
+
+def test_a_cut_before_the_first_byte_is_read(owner: uuid.UUID, held: Hold) -> None:
+    """Though sound was stored before anybody listened."""
+    job_id = uuid7()
+    order = JobOrder(job_id=job_id, owner_id=owner, source=LiveSource(job_id.hex), options=JobOptions())
+    with session() as work:
+        empty = sessions.begin(work, order, encoding="pcm16", rate=RATE)
+    for number, data in enumerate((b"", b"1234", b"5678"), 1):
+        assert row(sessions.append(empty, number, number - 1, data)) is not None
+    with session() as work:
+        assert [listeners.frame_before(work, job_id, place) for place in (0, 2, 4, 6)] == [0, 1, 2, 2]
+        assert [listeners.frame_before(work, held.job_id, place) for place in (0, 2)] == [0, 0]
+
+
+def owner_of(held: Hold) -> uuid.UUID:
+    with session() as work:
+        return work.get_one(Job, held.job_id).owner_id

@@ -1,0 +1,58 @@
+"""A gateway that is made to stop while PostgreSQL makes a job of an upload."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+from sqlalchemy import select, text
+from uuid_utils.compat import uuid7
+
+from api.intake.parameters import JobSpec
+from shared.db import first_row, session
+from shared.kernel import erasure
+from shared.kernel.orders import Source
+from shared.models import Erasure, Job
+from shared.options import JobOptions
+from shared.storage import Storage
+from tests.service.gateway import eventually, sha256
+
+RECORDING = b"some bytes of a recording"
+WAITS = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
+
+
+def test_no_job_is_left_without_its_recording(bucket: Storage, owner: uuid.UUID) -> None:
+    """At the end of its patience a server cancels whatever goes on. The statement may be carried out all the same, so
+    the recording stays, for the job or for the sweep."""
+    from api.intake import ingest, submission  # which reads the settings when it is imported
+
+    job_id = uuid7()
+    key = f"{owner}/{job_id}/upload"
+    writer = bucket.writer(key)
+    writer.write(RECORDING)
+    writer.close()
+    spec = JobSpec(JobOptions(), "normal")
+    order = submission.Order(job_id, owner, Source(key, sha256(RECORDING), len(RECORDING), "call.wav"), spec, "request")
+
+    async def cancelled() -> None:
+        with session() as lock:
+            lock.scalar(select(Erasure.job_id).where(Erasure.job_id == job_id).with_for_update())
+            placing = asyncio.create_task(ingest.in_thread(submission.place, order, writer, bucket))
+            await asyncio.to_thread(eventually, is_waiting, "the statement waits for the lock")
+            placing.cancel()
+            await asyncio.sleep(0)
+        await asyncio.wait([placing])
+
+    def is_waiting() -> bool:
+        with session() as work:
+            return bool(work.scalar(WAITS))
+
+    with session() as work:
+        first_row(work, erasure.announcement(owner, job_id))
+    asyncio.run(cancelled())
+    with session() as work:
+        is_job, is_announced = (
+            work.scalar(select(column).where(column == job_id)) is not None for column in (Job.id, Erasure.job_id)
+        )
+    assert is_job != is_announced
+    assert bucket.get(key) == RECORDING

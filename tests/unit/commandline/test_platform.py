@@ -1,0 +1,44 @@
+"""What `parley doctor` says of the machine that Parley lies on."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from tests.programs import program
+
+ROOT = Path(__file__).resolve().parents[3]
+LIMIT_S = 60
+
+
+def finding(folder: Path, *prefix: str) -> dict[str, Any]:
+    """What the doctor finds of the platform, run in this folder; `prefix` is a program that runs it."""
+    (folder / ".parley").mkdir(exist_ok=True)
+    command = (*prefix, sys.executable, "-m", "cli", "doctor", "--json", "--url", "http://127.0.0.1:1")
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
+    )
+    assert done.returncode == 3, done.stderr
+    (found,) = (each for each in json.loads(done.stdout) if each["name"] == "platform")
+    return dict(found)
+
+
+def test_a_platform_that_parley_runs_on_is_well(tmp_path: Path) -> None:
+    """Both processors are named as people know them, and as which numbers recognition computes on this one."""
+    name = {"x86_64": "x86-64", "aarch64": "ARM64"}[platform.machine()]
+    said = f"Linux on {name}; recognition computes as int8"
+    assert finding(tmp_path) == {"name": "platform", "verdict": "ok", "said": said, "advice": ""}
+
+
+def test_another_platform_is_told_what_to_do(tmp_path: Path) -> None:
+    """Where the kernel says that the machine has 32 bits, the doctor fails it and says what to do instead."""
+    found = finding(tmp_path, program("setarch"), "linux32")
+    told = {"x86_64": ("Linux on i686", "docs/deploy.md"), "aarch64": ("armv8l, of 32 bits", "Raspberry Pi OS")}
+    said, advice = told[platform.machine()]
+    assert found["verdict"] == "fail" and said in found["said"] and advice in found["advice"], found

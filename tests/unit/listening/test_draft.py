@@ -1,0 +1,108 @@
+"""The text of an utterance that goes on, and what its final says otherwise."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tasks.listening.draft import Draft
+from tasks.listening.words import DraftWord, agreed, changed, to_words, tokens, written
+
+NOTHING = ("", ())
+
+
+def said(text: str) -> list[DraftWord]:
+    """Words with marks, as a tokenizer splits them; a word's tokens are its letters."""
+    parts = [(f" {part}" if part.isalnum() else part) for part in text.replace(",", " ,").replace(".", " .").split()]
+    mark, words = to_words((part, tuple(map(ord, part))) for part in parts)
+    assert mark == NOTHING
+    return words
+
+
+def test_what_two_passes_agree_on_is_committed() -> None:
+    draft = Draft()
+    draft.hear(NOTHING, said("we the peephole"))
+    assert draft.text == ("", "we the peephole")
+    draft.hear(NOTHING, said("We the people of"))
+    assert draft.text == ("We the", " people of")
+    draft.hear(NOTHING, said("people of the."))
+    assert draft.text == ("We the people of", " the.")
+
+
+def test_the_mark_behind_the_last_word_is_open() -> None:
+    """A full stop that becomes a comma is not committed before the next word is."""
+    draft = Draft()
+    draft.hear(NOTHING, said("so it is."))
+    draft.hear(NOTHING, said("so it is."))
+    assert draft.text == ("so it is", ".")
+    assert draft.forced == tokens(said("so it is"))
+    draft.hear((",", (44,)), said("they"))
+    draft.hear((",", (44,)), said("they say"))
+    assert draft.text == ("so it is, they", " say")
+
+
+def test_words_that_are_gone_stay_committed() -> None:
+    """What ends before the window is not forced any more; what of it was not committed is now."""
+    draft = Draft()
+    draft.hear(NOTHING, said("one two three"))
+    draft.hear(NOTHING, said("one two free four five"))
+    draft.ends += [0.5, 1.0, 1.5, 2.0, 2.5]
+    assert draft.forget(1.6) == 1.5
+    assert draft.text == ("one two free", " four five")
+    assert draft.forced == []
+    draft.hear(NOTHING, said("four five six"))
+    assert draft.text == ("one two free four five", " six")
+
+
+def test_the_first_word_goes_where_none_ends_early_enough() -> None:
+    draft = Draft()
+    draft.hear(NOTHING, said("one two"))
+    draft.hear(NOTHING, said("one two"))
+    draft.ends += [4.0, 4.5]
+    assert draft.forget(1.0) == 4.0
+    assert draft.inside == said("two")
+    assert Draft().forget(1.0) is None
+
+
+def test_committed_words_behind_a_cut_are_carried_over() -> None:
+    """Those whose middle lies behind it."""
+    draft = Draft()
+    for _ in range(2):
+        draft.hear(NOTHING, said("one two three four"))
+    draft.ends += [20.0, 20.5, 21.5, 22.0]
+    assert draft.behind(20.9) == said("three four")
+    assert draft.behind(21.1) == said("four")
+    assert draft.behind(25.0) == []
+    assert Draft(said("three four")).text == ("three four", "")
+
+
+words = st.lists(st.sampled_from(["one", "two", "three", "so,", "yes."]), max_size=8)
+
+
+@given(st.lists(st.tuples(words, st.booleans()), max_size=12))
+def test_committed_text_only_grows(passes: list[tuple[list[str], bool]]) -> None:
+    """Whatever each pass hears, what was shown as committed stays the beginning of what is."""
+    draft = Draft()
+    for heard, is_long in passes:
+        before, _ = draft.text
+        mark = (",", (44,)) if is_long else NOTHING
+        draft.hear(mark, said(" ".join(heard)))
+        if is_long:
+            draft.ends += [float(place) for place in range(len(draft.inside) + len(draft.tail))]
+            draft.forget(3.0)
+        committed, tail = draft.text
+        assert committed.startswith(before)
+        assert committed + tail == written([*draft.committed, *draft.tail]).strip()
+
+
+def test_agreement_is_of_letters_and_digits() -> None:
+    assert agreed(said("Well, it is"), said("well it was")) == 2
+    assert agreed([], said("well")) == 0
+
+
+def test_a_final_names_the_committed_words_that_it_says_otherwise() -> None:
+    assert changed(["We", "the", "peephole", "of"], [" We", " the", " people,", " of", " America"]) == ("peephole",)
+    assert changed(["we", "we", "are"], ["We", "are."]) == ("we",)
+    assert changed(["so", "-"], ["So."]) == ()
+    assert changed(["one", "two"], []) == ("one", "two")
+    assert changed([" ill", "-spose"], [" ill-disposed."]) == ("spose",)

@@ -1,0 +1,101 @@
+"""How many sessions a live worker says it carries."""
+
+from __future__ import annotations
+
+import pytest
+
+from tasks.live.pace import FIRST_PLACES, Pace
+
+LOAD = 0.7
+
+
+class Clock:
+    """Stands still unless it is moved."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def heard(pace: Pace, clock: Clock, seconds: float, cost: float, missed: int = 0) -> None:
+    """So much speech in pieces of half a second, each of which takes `cost` times as long."""
+    for _ in range(round(seconds * 2)):
+        with pace.work() as share:
+            clock.now += cost / 2
+        clock.now += 0.1
+        pace.hear(0.5, share, 1, missed)
+
+
+def test_nothing_is_known_before_anything_is_heard() -> None:
+    """Two places, or fewer if that is the most; and so it stays for ten seconds of speech."""
+    clock = Clock()
+    pace = Pace(8, LOAD, clock)
+    assert (pace.cost, pace.places(0), Pace(1, LOAD).places(0)) == (None, FIRST_PLACES, 1)
+    heard(pace, clock, 9, 0.01)
+    assert pace.places(0) == FIRST_PLACES
+
+
+@pytest.mark.parametrize(("cost", "places"), [(0.01, 8), (0.14, 5), (0.3, 2), (0.5, 1), (3.0, 1)])
+def test_places_follow_the_cost_of_speech(cost: float, places: int) -> None:
+    """At 70 % of the time; never none, and never more than the most."""
+    clock = Clock()
+    pace = Pace(8, LOAD, clock)
+    heard(pace, clock, 20, cost - 1e-6)
+    assert pace.cost == pytest.approx(cost, abs=1e-4)
+    assert pace.places(0) == places
+
+
+def test_no_load_is_too_much_where_none_is_set() -> None:
+    """Then the most is what there is, however slow the model."""
+    clock = Clock()
+    pace = Pace(8, 0, clock)
+    heard(pace, clock, 20, 3.0, missed=1)
+    assert pace.places(1) == 8
+
+
+def test_time_in_which_two_sessions_ask_counts_once() -> None:
+    """Half of it for each: a model that serves both at the same time is as cheap as it is."""
+    clock = Clock()
+    pace = Pace(8, LOAD, clock)
+    for _ in range(20):
+        with pace.work() as first:
+            clock.now += 0.1
+            with pace.work() as second:
+                clock.now += 0.1
+            clock.now += 0.1
+        assert (first.seconds, second.seconds) == pytest.approx((0.25, 0.05))
+        pace.hear(1.0, first)
+        pace.hear(1.0, second)
+    assert pace.cost == pytest.approx(0.15, rel=0.02)
+
+
+def test_silence_counts_for_nothing() -> None:
+    """What is asked for it is in no share of speech."""
+    clock = Clock()
+    pace = Pace(8, LOAD, clock)
+    heard(pace, clock, 20, 0.1)
+    with pace.work():
+        clock.now += 100
+    heard(pace, clock, 20, 0.1)
+    assert pace.cost == pytest.approx(0.1)
+
+
+def test_a_measurement_is_forgotten() -> None:
+    """A worker that became slow says so within a few minutes of speech."""
+    clock = Clock()
+    pace = Pace(8, LOAD, clock)
+    heard(pace, clock, 600, 0.1)
+    heard(pace, clock, 300, 0.3)
+    assert 0.28 < (pace.cost or 0) < 0.3
+
+
+def test_who_misses_partials_takes_no_more() -> None:
+    """However little the model seems to cost: less is asked of it than should be."""
+    clock = Clock()
+    pace = Pace(8, LOAD, clock)
+    heard(pace, clock, 20, 0.1, missed=1)
+    assert (pace.places(3), pace.places(0)) == (3, 1)
+    heard(pace, clock, 600, 0.099)
+    assert pace.places(3) == 7

@@ -1,0 +1,79 @@
+"""A gateway's WebSocket: who is taken for gone."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import uvicorn
+from starlette.types import Receive, Scope, Send
+from websockets.sync.client import connect
+
+from api.serving.sockets import Socket
+
+PING_S, PONG_S = 0.5, 1.5
+BUSY_S = 4.0
+"""Long enough for a peer to be taken for gone."""
+
+PIECE, PIECES = bytes(500_000), 24
+"""More than the kernel keeps for a socket: an answer to a ping stands behind it."""
+
+
+@contextmanager
+def served(app: Callable[[Scope, Receive, Send], object]) -> Iterator[int]:
+    """The port of an application that is served as the gateway's are, but for how soon a peer is gone."""
+    config = uvicorn.Config(
+        app,
+        host="127.0.0.1",
+        port=0,
+        lifespan="off",
+        ws=Socket,
+        ws_ping_interval=PING_S,
+        ws_ping_timeout=PONG_S,
+        log_config=None,
+    )
+    server, started = uvicorn.Server(config), socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([started],), daemon=True)
+    thread.start()
+    try:
+        yield started.getsockname()[1]
+    finally:
+        server.should_exit = True
+        thread.join(30)
+
+
+async def listen_late(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads when it has time, and says how many bytes there were."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    await asyncio.sleep(BUSY_S)
+    size = 0
+    while size < PIECES * len(PIECE) and (message := await receive())["type"] == "websocket.receive":
+        size += len(message["bytes"])
+    await send({"type": "websocket.send", "text": str(size)})
+    await receive()
+
+
+def test_whoever_is_not_read_is_there() -> None:
+    """Its answer to a ping stands behind what it has sent; nothing of that is lost."""
+    with served(listen_late) as port, connect(f"ws://127.0.0.1:{port}/", proxy=None, compression=None) as client:
+        for _ in range(PIECES):
+            client.send(PIECE)
+        assert client.recv(60) == str(PIECES * len(PIECE))
+
+
+def test_whoever_says_nothing_is_gone() -> None:
+    """A peer that neither sends nor answers is cut off."""
+    with (
+        served(listen_late) as port,
+        socket.create_connection(("127.0.0.1", port), timeout=60) as peer,
+    ):
+        peer.sendall(
+            f"GET / HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n".encode()
+        )
+        while peer.recv(4096):
+            pass
