@@ -89,8 +89,9 @@ def test_a_tab_never_becomes_another_keys(screen: Screen, gateway: Gateway, reco
     other = gateway.caller()
     with other.http:
         second = Screen(screen.page.context.new_page(), screen.url, Recordings(other, gateway.storage))
-        second.enter()
-        screen.page.wait_for_function("!window.isOfA")
+        with screen.page.expect_event("load"):  # of the first tab
+            second.enter()
+        assert not screen.page.evaluate("window.isOfA")
         expect(screen.page.get_by_text("No recordings yet")).to_be_visible()
 
 
