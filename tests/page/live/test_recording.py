@@ -162,3 +162,18 @@ def test_a_refused_microphone_is_explained(screen: Screen, recordings: Recording
     expect(screen.page.get_by_role("alert")).to_contain_text("Allow it in the settings of this site")
     expect(screen.button("Start recording")).to_be_visible()
     assert recordings.caller.newest() is None
+
+
+@pytest.mark.parametrize("answer", ["=deny"])
+def test_what_files_are_sent_with_stays(screen: Screen, answer: str) -> None:
+    """Several languages cannot be chosen for a recording; files are sent with them all the same."""
+    screen.enter("#/send")
+    key = screen.page.evaluate("fetch('session').then((answer) => answer.json()).then((body) => body.key_id)")
+    kept = '{"language": "several", "languages": "en, de"}'
+    screen.page.evaluate("([key, kept]) => localStorage.setItem(`parley.options.${key}`, kept)", [key, kept])
+    screen.go("#/live")
+    expect(screen.page.get_by_role("combobox", name="Language", exact=True)).to_have_value("auto")
+    screen.button("Start recording").click()
+    expect(screen.page.get_by_role("alert")).to_contain_text("Allow it in the settings of this site")
+    screen.go("#/send")
+    expect(screen.page.get_by_role("combobox", name="Language", exact=True)).to_have_value("several")
