@@ -3,5 +3,6 @@ import { defineConfig } from "vitest/config";
 
 export default defineConfig({
   plugins: [svelte()],
-  test: { include: ["src/**/*.test.ts"], environment: "node" },
+  // modules are loaded anew within tests, which takes seconds on a busy machine
+  test: { include: ["src/**/*.test.ts"], environment: "node", testTimeout: 120_000 },
 });

@@ -47,11 +47,13 @@ type Raw = { headers?: Record<string, string>; body?: BodyInit | null; signal?: 
 /** Sends a request and returns the answer, which is 2xx; `jsonOf` and `textOf` read its body. Raises Failure. */
 export async function send(method: Method, url: string, { headers = {}, body = null, signal }: Raw = {}): Promise<Response> {
   for (let attempt = 0; ; attempt++) {
+    const token = csrfToken;
     const answer = await reach(method, url, { headers: { ...headers, ...(method === "get" ? {} : csrfHeader()) }, body, signal });
     if (answer.ok) return answer;
     const failure = await failureOf(answer);
     if (failure.code === "csrf_failed" && attempt === 0 && (await guard.renewToken())) continue;
-    if (failure.status === 401) guard.onUnauthorized();
+    // a late refusal of the session before says nothing about this one
+    if (failure.status === 401 && token === csrfToken) guard.onUnauthorized();
     throw failure;
   }
 }

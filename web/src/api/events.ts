@@ -93,9 +93,10 @@ class Events {
         if (signal.aborted) return;
         if (error instanceof Failure && !error.isPassing) {
           if (error.status !== 401) console.warn(error);
-          if (error.status === 401 || error.status === 403) return this.#end();
+          if (error.status === 403) return this.#end();
         }
-        connection.lost();
+        // where the session is over this is ended; else it was refused for the one before
+        if (!(error instanceof Failure && error.status === 401)) connection.lost();
       }
       await new Promise((resolve) => setTimeout(resolve, pause));
     }

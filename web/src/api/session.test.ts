@@ -106,3 +106,24 @@ it("asks for the key when the session is over at its renewal", async () => {
   await vi.advanceTimersByTimeAsync(3_600_100);
   expect(session.standing).toBe("ended");
 });
+
+it("ends no session for a refusal of the one before that comes late", async () => {
+  const { session, api } = await page();
+  replies["get tasks/1"] = [refused(401, "unauthorized")];
+  await api.get("/tasks/{task_id}", { path: { task_id: "1" } }).catch(() => {});
+  expect(session.standing).toBe("ended");
+
+  let refuse = () => {};
+  const fast = fetch;
+  vi.stubGlobal("fetch", async (url: string, init: object) => {
+    if (url !== "tasks/2") return fast(url, init);
+    await new Promise<void>((resolve) => (refuse = resolve));
+    return new Response(JSON.stringify({ code: "unauthorized", message: "unauthorized" }), { status: 401 });
+  });
+  const late = api.get("/tasks/{task_id}", { path: { task_id: "2" } }).catch(() => {});
+  replies["post session"] = [of("a", "a2")];
+  await session.signIn("of a");
+  refuse();
+  await late;
+  expect(session.standing).toBe("in");
+});

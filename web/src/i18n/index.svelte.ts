@@ -1,5 +1,6 @@
 /** Words in the person's language. One file per language; en.ts says which messages there are. */
 
+import { latest } from "../api/latest";
 import type { en } from "./en";
 
 /** A text, or one per plural category of Intl.PluralRules, chosen by `count`. `{name}` stands for a value. */
@@ -25,6 +26,7 @@ const CHOICE = "parley.language";
 class Locale {
   language = $state<Language>("en");
   messages = $state.raw<Partial<Messages>>({});
+  #begin = latest();
 
   /** Takes the language that was chosen here, else the browser's. */
   async start(): Promise<void> {
@@ -39,7 +41,10 @@ class Locale {
   }
 
   async #use(language: Language): Promise<void> {
-    this.messages = await LOADERS[language]();
+    const isNewest = this.#begin();
+    const messages = await LOADERS[language]();
+    if (!isNewest()) return;
+    this.messages = messages;
     this.language = language;
     document.documentElement.lang = language;
     document.documentElement.dir = RIGHT_TO_LEFT.includes(language) ? "rtl" : "ltr";

@@ -13,8 +13,14 @@ export type Row = Schemas["HistoryItem"] & {
 export const canRetry = (row: Row): boolean => row.status === "error" || row.status === "cancelled";
 export const canCancel = (row: Row): boolean => ["live", "queued", "processing"].includes(row.status);
 
+type Standing = Pick<Row, "status">;
+
+/** Whether an answer was written before what is known already: a task that has ended does not begin again. */
+const isOlder = (answer: Standing, known: Standing): boolean => hasEnded(known.status) && !hasEnded(answer.status);
+
 /** A row of GET /history, with what is known of its task besides: as it was listed before, or from the stream. */
 export function rowOf(item: Schemas["HistoryItem"], before?: Row | TaskNews): Row {
+  if (before && "created_at" in before && isOlder(item, before)) return { ...before, snippets: item.snippets ?? before.snippets ?? null };
   const isSame = before && before.status === item.status;
   return {
     ...item,
@@ -28,6 +34,7 @@ export function rowOf(item: Schemas["HistoryItem"], before?: Row | TaskNews): Ro
 
 /** A row of GET /tasks/{task_id}. */
 export function rowOfTask(task: Schemas["TaskDetail"], before?: Row): Row {
+  if (before && isOlder(task, before)) return before;
   const { file, options: _options, stages: _stages, ...rest } = task;
   return { ...rest, filename: file.name ?? file.url ?? null, snippets: before?.snippets ?? null };
 }
