@@ -38,7 +38,7 @@ def browser(chromium: str) -> Iterator[Browser]:
         *(["--no-sandbox"] if os.geteuid() == 0 else []),
     ]  # Chromium's sandbox wants another user than root
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=flags)
+        running = playwright.chromium.launch(executable_path=chromium, args=flags, timeout=PATIENCE_MS)
         yield running
         running.close()
 
@@ -94,7 +94,6 @@ def new_screen(browser: Browser, gateway: Gateway, recordings: Recordings) -> It
     def make(**options: object) -> Screen:
         contexts.append(browser.new_context(**options))  # type: ignore[arg-type]
         page = contexts[-1].new_page()
-        page.set_default_timeout(PATIENCE_MS)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda line: faults.append(line.text) if is_refused(line.text) else None)
         page.on("request", lambda request: None if is_own(request.url) else faults.append(request.url))

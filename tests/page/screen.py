@@ -22,6 +22,7 @@ class Screen:
         self.page, self.url, self.recordings = page, url, recordings
         self.dialogs: list[str] = []
         self.answer_is_yes = True
+        page.context.set_default_timeout(PATIENCE_MS)
         page.on("dialog", self._answer)
 
     def _answer(self, dialog: Dialog) -> None:
@@ -39,11 +40,16 @@ class Screen:
     def enter(self, place: str = "", key: str | None = None) -> None:
         """Open the page at a place such as "#/send", signed in."""
         self.open_session(key)
+        self.load(place)
+
+    def load(self, place: str) -> None:
+        """The page anew, at a place: nothing of the screen before is left that could be taken for this one."""
         self.page.goto("about:blank")  # another hash alone would load nothing
         self.go(place)
+        expect(self.page.get_by_text("Loading…")).to_have_count(0)
 
     def go(self, place: str) -> None:
-        """To another place of the page."""
+        """To another place of the page, whose screen may take a while: until then the one before is there."""
         self.page.goto(f"{self.url}/{place}")
         expect(self.page.get_by_role("heading", level=1).first).to_be_visible()
 
@@ -121,8 +127,7 @@ class Screen:
         loads: list[Page] = []
         self.page.once("load", lambda page: loads.append(page))
         self.page.evaluate("setTimeout(() => location.reload())")
-        while not self.dialogs and not loads:
-            self.page.wait_for_timeout(50)
+        self.eventually(lambda: bool(self.dialogs or loads), "the tab is left, or the browser asks")
         self.answer_is_yes = True
         return self.dialogs == ["beforeunload"]
 

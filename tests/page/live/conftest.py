@@ -22,6 +22,7 @@ from shared.models import Worker
 from shared.storage import storage_of
 from tests.conftest import MODELS
 from tests.page.conftest import FLAGS
+from tests.page.screen import PATIENCE_MS
 from tests.service.gateway import Gateway, eventually
 
 RATE = 16_000
@@ -111,6 +112,6 @@ def browser(chromium: str, microphone: Path, answer: str) -> Iterator[Browser]:
         "--autoplay-policy=no-user-gesture-required",
     ]
     with sync_playwright() as playwright:
-        running = playwright.chromium.launch(executable_path=chromium, args=flags)
+        running = playwright.chromium.launch(executable_path=chromium, args=flags, timeout=PATIENCE_MS)
         yield running
         running.close()

@@ -9,6 +9,7 @@ from playwright.sync_api import expect
 
 from shared.callers import keys
 from shared.db import session
+from tests.page.late import late_answer
 from tests.page.recordings import Recordings
 from tests.page.screen import Screen
 from tests.page.shell.test_list import failed
@@ -34,6 +35,7 @@ def test_a_key_is_shown_once_and_revoked_after_a_question(
     shown = operator.page.get_by_role("dialog", name="The new key")
     key = shown.get_by_role("textbox").input_value()
     shown.get_by_role("button", name="Close").click()
+    expect(shown).to_have_count(0)
     row = operator.page.get_by_role("row", name="laptop of <b>Anna</b>")
     expect(row).to_contain_text("transcribe")
     assert key not in operator.page.content()
@@ -52,6 +54,23 @@ def test_a_key_is_shown_once_and_revoked_after_a_question(
     expect(row).to_contain_text("revoked")
     anna.page.get_by_role("link", name="Recordings", exact=True).click()
     expect(anna.page.get_by_role("dialog", name="Sign in to Parley")).to_be_visible()
+
+
+def test_a_list_from_before_takes_no_new_key_away(new_screen: Callable[..., Screen]) -> None:
+    """Of two answers the one that was asked for last counts, whichever comes first."""
+    with session() as work:
+        _, key = keys.create(work, "operator", ("admin",))
+    screen = new_screen()
+    row = screen.page.get_by_role("row", name="made meanwhile")
+    with late_answer(screen, "**/admin/keys?*") as late:
+        screen.enter("#/admin/keys", key)
+        late.is_written()
+        screen.page.get_by_label("Name", exact=True).fill("made meanwhile")
+        screen.button("Create key").click()
+        screen.page.get_by_role("dialog", name="The new key").get_by_role("button", name="Close").click()
+        expect(row).to_be_visible()
+        late.comes()
+        expect(row).to_be_visible()
 
 
 def test_the_queue_shows_what_waits_and_what_failed(operator: Screen, recordings: Recordings) -> None:

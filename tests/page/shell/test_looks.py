@@ -51,15 +51,13 @@ def test_no_screen_has_a_fault_that_axe_finds(
         found[f"{size} signed out"] = screen.violations(axe)
         screen.enter()
         for place in PLACES:
-            screen.go(place)
-            expect(screen.page.get_by_text("Loading…")).to_have_count(0)
+            screen.load(place)
             if place == "#/send":
                 screen.page.get_by_text("More options").click()
             found[f"{size} {place}"] = screen.violations(axe)
         screen.enter(key=operator)
         for place in OPERATORS:
-            screen.go(place)
-            expect(screen.page.get_by_text("Loading…")).to_have_count(0)
+            screen.load(place)
             found[f"{size} {place}"] = screen.violations(axe)
         screen.page.context.close()
     faults = {where: faults for where, faults in found.items() if faults}
@@ -78,8 +76,7 @@ def test_odd_names_are_shown_as_they_are(new_screen: Callable[..., Screen], reco
         expect(link).to_be_visible()
         expect(link).to_have_attribute("dir", "auto")
     for place in ("", "#/recordings?q=img", "#/send", "#/usage", "#/receipts", "#/admin/webhooks"):
-        screen.go(place)
-        expect(screen.page.get_by_text("Loading…")).to_have_count(0)
+        screen.load(place)
         assert screen.page.evaluate("document.documentElement.scrollWidth") <= 375, place
     assert screen.dialogs == []
 
@@ -96,8 +93,10 @@ def test_all_can_be_done_with_keys_alone(screen: Screen, recordings: Recordings)
     expect(screen.page.get_by_role("main")).to_be_focused()
     screen.page.get_by_role("link", name="Usage").press("Enter")
     expect(screen.page.get_by_role("heading", level=1)).to_be_focused()
-    assert screen.page.title() == "Usage · Parley"
+    expect(screen.page).to_have_title("Usage · Parley")
     screen.page.go_back()
+    expect(screen.page).to_have_title("Recordings · Parley")
+    expect(screen.page.get_by_role("heading", name="Recordings", level=1)).to_be_focused()
     delete = screen.button("Delete a.wav")
     delete.press("Enter")
     expect(screen.page.get_by_role("dialog")).to_contain_text("Delete “a.wav”?")
@@ -138,7 +137,7 @@ def test_light_and_dark_can_be_chosen(screen: Screen) -> None:
     before = screen.page.evaluate(colour)
     screen.open_settings()
     screen.page.get_by_label("Appearance").select_option("Dark")
-    assert screen.page.evaluate(colour) != before
+    screen.until(f"{colour} !== '{before}'")
     screen.page.reload()
     expect(screen.page.get_by_role("heading", level=1)).to_be_visible()
-    assert screen.page.evaluate(colour) != before
+    screen.until(f"{colour} !== '{before}'")

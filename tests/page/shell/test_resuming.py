@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import time
 from pathlib import Path
 
 import psutil
@@ -18,7 +17,11 @@ from tests.service.gateway import Gateway, eventually
 
 PART_BYTES = 8 * 1024**2
 PARTS = 3
-SLOWLY_S = 1.0
+
+ALONE = """navigator.locks.query().then(
+    ({ held }) => held.filter(({ name }) => name.startsWith("parley.tab.")).length === 1
+)"""
+"""Whether one tab of the browser is left: a closed one lets its name go a little later."""
 
 MANY_BYTES = os.urandom(1024)
 
@@ -62,8 +65,7 @@ def begin(screen: Screen, long: Path) -> Parts:
     screen.choose(long)
     screen.button("Add to queue").click()
     expect(screen.page.get_by_text("Sending 1 recording")).to_be_visible()
-    while 2 not in parts.numbers:
-        screen.page.wait_for_timeout(50)
+    screen.eventually(lambda: 2 in parts.numbers, "the second part is sent")
     return parts
 
 
@@ -169,7 +171,7 @@ def test_a_second_tab_sends_nothing_twice(screen: Screen, recordings: Recordings
     assert parts.numbers == [1]
     parts.numbers.clear()
     screen.page.close(run_before_unload=False)
-    time.sleep(SLOWLY_S)
+    second.until(ALONE)
     second.page.reload()
     expect(second.row("long.wav")).to_be_visible()
     assert parts.numbers in ([2, 3], [3])  # the first tab may just have sent its second part

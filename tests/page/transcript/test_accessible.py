@@ -68,6 +68,7 @@ def test_keys_alone_correct_name_and_undo(paper: Paper, recordings: Recordings, 
     page = paper.page
     paper.sentence(0).focus()
     page.keyboard.press("F2")
+    expect(paper.field()).to_be_focused()
     page.keyboard.press("Control+a")
     page.keyboard.type("Mine.")
     page.keyboard.press("Alt+ArrowDown")
@@ -100,4 +101,4 @@ def test_keys_of_one_letter_can_be_turned_off(paper: Paper, recordings: Recordin
     paper.page.keyboard.press("Escape")
     paper.sentence(0).focus()
     paper.page.keyboard.press("l")
-    assert paper.page.evaluate("document.querySelector('audio').currentTime") == (5 if is_on else 0)
+    paper.screen.until(f"document.querySelector('audio').currentTime === {5 if is_on else 0}")

@@ -10,9 +10,11 @@ import httpx
 import pytest
 from playwright.sync_api import expect
 
+from tests.page.late import late_answer
 from tests.page.recordings import Recordings
 from tests.page.transcript.network import slow_saves
 from tests.page.transcript.paper import Paper
+from tests.service.gateway import PATIENCE_S
 
 A = ("First of A.", "Second of A.")
 MOMENT = re.compile(rb' DATE="[^"]+"')
@@ -26,7 +28,9 @@ def test_every_format_is_previewed_and_saved(paper: Paper, recordings: Recording
     paper.button("Export").click()
     dialog = paper.page.get_by_role("dialog", name="Export")
     formats = dialog.get_by_label("Format")
-    assert formats.locator("option").evaluate_all("all => all.map(one => one.value)") == list(FORMATS)
+    options = formats.locator("option")
+    expect(options).to_have_count(len(FORMATS))
+    assert options.evaluate_all("all => all.map(one => one.value)") == list(FORMATS)
     for name in FORMATS:
         formats.select_option(name)
         if name not in ("ctm", "rttm"):
@@ -85,11 +89,25 @@ def test_a_link_is_made_shown_once_and_revoked(paper: Paper, recordings: Recordi
     link = dialog.get_by_label("Link", exact=True).input_value()
     token = urlsplit(link).fragment.rpartition("/")[2]
     url = f"{paper.screen.url}/shared/{token}/result?format=text"
-    assert A[0] in httpx.get(url).text
+    assert A[0] in httpx.get(url, timeout=PATIENCE_S).text
     dialog.get_by_role("button", name="Revoke").click()
     paper.page.get_by_role("dialog", name="Revoke this link").get_by_role("button", name="Revoke").click()
     expect(dialog.get_by_role("button", name="Revoke")).to_have_count(0)
-    assert httpx.get(url).status_code == 404
+    assert httpx.get(url, timeout=PATIENCE_S).status_code == 404
+
+
+def test_a_link_is_listed_whenever_the_links_from_before_come(
+    paper: Paper, recordings: Recordings, a: uuid.UUID
+) -> None:
+    """They were asked for when the dialog was opened, and come when the link is there."""
+    with late_answer(paper.screen, f"**/tasks/{a}/shares") as late:
+        paper.button("Share").click()
+        late.is_written()
+        dialog = paper.page.get_by_role("dialog", name="Share a.wav")
+        dialog.get_by_role("button", name="Create link").click()
+        expect(dialog.get_by_role("button", name="Revoke")).to_be_visible()
+        late.comes()
+        expect(dialog.get_by_role("button", name="Revoke")).to_be_visible()
 
 
 def test_deleting_asks_and_gives_a_receipt(paper: Paper, recordings: Recordings, a: uuid.UUID) -> None:

@@ -7,6 +7,7 @@ import uuid
 
 from playwright.sync_api import expect
 
+from tests.page.late import late_answer
 from tests.page.recordings import Recordings
 from tests.page.transcript.paper import Paper
 
@@ -56,3 +57,16 @@ def test_a_running_job_shows_its_text_in_its_own_view_and_waits_to_be_opened(
     expect(so_far).to_have_count(2)
     paper.button("Open transcript").click()
     paper.sees("Live one.", "Live two, in full.")
+
+
+def test_an_end_before_the_screen_knows_how_the_job_stands_is_not_missed(paper: Paper, recordings: Recordings) -> None:
+    """On a slow line the answer comes behind the end of the job, which the stream tells once."""
+    task = submitted(recordings)
+    claim = recordings.begin(task)
+    with late_answer(paper.screen, f"**/tasks/{task}") as late:
+        paper.screen.go(f"#/transcript/{task}")
+        late.is_written()
+        recordings.end(claim, "Live one.", "Live two.")
+        paper.sees("Live one.", "Live two.")
+        late.comes()
+        paper.sees("Live one.", "Live two.")

@@ -42,6 +42,7 @@ def test_tab_goes_from_doubtful_word_to_doubtful_word(paper: Paper, recordings: 
     paper.button("Check 2 doubtful words").click()
     expect(doubtful.first).to_be_focused()
     paper.page.keyboard.press("F2")
+    expect(paper.field()).to_be_focused()
     paper.page.keyboard.press("End")
     paper.page.keyboard.type(" Very.")
     paper.page.keyboard.press("Enter")
@@ -61,7 +62,7 @@ def test_words_are_found_and_replaced_as_one_correction(paper: Paper, recordings
     find = paper.page.get_by_role("region", name="Find and replace")
     find.get_by_label("Find", exact=True).fill("TRAIN")
     expect(find).to_contain_text("3 matches")
-    assert paper.page.evaluate("CSS.highlights.get('found').size") == 3
+    paper.screen.until("CSS.highlights.get('found').size === 3")
     find.get_by_role("button", name="Next").click()
     expect(find).to_contain_text("1 of 3")
     find.get_by_label("Replace with").fill("bus & <b>")
@@ -89,7 +90,7 @@ def test_hostile_texts_names_and_files_stay_text(paper: Paper, recordings: Recor
     paper.panel("Versions").locator("summary").click()
     paper.panel("Versions").get_by_role("button", name="Compare").click()
     expect(paper.panel("Versions").locator("del")).to_have_count(2)
-    assert paper.page.locator("main img, main svg[onload], main i, main script, main b").count() == 0
+    expect(paper.page.locator("main img, main svg[onload], main i, main script, main b")).to_have_count(0)
     assert paper.screen.dialogs == []
 
 
@@ -103,6 +104,7 @@ def test_a_word_of_300_letters_leaves_a_phone_as_wide_as_it_is(paper: Paper, rec
         if press:
             paper.sentence(0).focus()
             paper.page.keyboard.press(press)
+            expect(paper.field()).to_be_focused()
         assert paper.page.evaluate("document.documentElement.scrollWidth") <= 360
 
 
