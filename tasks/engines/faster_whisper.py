@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from faster_whisper import BatchedInferencePipeline
@@ -39,9 +40,12 @@ class FasterWhisper:
         """By which it is asked for."""
         return self.model.name
 
-    @property
+    @cached_property
     def languages(self) -> frozenset[str]:
-        return frozenset(self.model.supported_languages)
+        """Those that faster-whisper has for the model, and of which the model itself has the token: those before
+        large-v3 have none for `yue`."""
+        known = self.model.hf_tokenizer.token_to_id
+        return frozenset(code for code in self.model.supported_languages if known(f"<|{code}|>") is not None)
 
     @property
     def can_translate(self) -> bool:

@@ -91,14 +91,20 @@ class Finals:
 
     def _language(self, encoded: Encoded, language: str | None) -> tuple[str, bool]:
         """That of the utterance, and whether the session keeps it."""
-        if self._only_language:
+        if self._only_language and not self._is_foreign(self._only_language):
             return self._only_language, True
         if language and len(self.languages) == 1:  # it takes everything for that
             return language, True
         heard, probability = self._decoder.language(encoded)
+        if language and self._is_foreign(language):  # what it is likest to; the session's stays what it is
+            return heard, False
         if language is None:
             return heard, probability >= SURE and encoded.seconds >= LONG_ENOUGH_S
         return (heard if probability >= SURER and encoded.seconds >= LONGER_S else language), True
+
+    def _is_foreign(self, language: str) -> bool:
+        """Whether a model of several languages cannot be asked for this one."""
+        return len(self.languages) > 1 and language not in self.languages
 
     def _in_gap(self, samples: Samples, language: str, gap: Span, speech: Sequence[Span]) -> list[Word]:
         """The words of a stretch that the pass over the whole utterance has left out, in its times."""

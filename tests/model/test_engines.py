@@ -6,6 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from shared.abilities import abilities
 from shared.config import Settings
 from tasks.engines import loading
 
@@ -19,6 +20,12 @@ def test_a_model_is_loaded_once_and_few_are_kept(config: Settings) -> None:
     for threads in (1, 2, 3):
         loading.whisper(config.model_copy(update={"cpu_threads": threads}), "tiny.en")
     assert loading.whisper(config, "tiny.en") is not tiny
+
+
+def test_a_model_knows_the_languages_that_it_has_a_token_for(config: Settings) -> None:
+    """As the gateway tells by the name: base came before Cantonese."""
+    for name in ("base", "tiny.en"):
+        assert loading.whisper(config, name).languages == abilities(name).languages
 
 
 def test_recognition_never_imports_torch() -> None:

@@ -215,6 +215,14 @@ def test_a_language_that_was_asked_for_is_never_another(base: FasterWhisper) -> 
     assert {final.language for final in finals(fed)} == {"en"}
 
 
+def test_a_language_that_the_model_does_not_know_is_heard_as_another(base: FasterWhisper) -> None:
+    """As the likeliest that it knows; the session goes on, and its language is still the one that was asked for."""
+    listener = Listener(base, ListenOptions(language="yue", partial_every_s=1.0))
+    fed = hear(listener, np.concatenate([recording("librivox-0880.wav"), PAUSE]))
+    assert said(finals(fed)) and {final.language for final in finals(fed)} == {"en"}
+    assert (partials(fed), listener.language) == ([], "yue")
+
+
 def test_hotwords_set_the_style(tiny: FasterWhisper) -> None:
     """After words without capitals the sentence begins with a small letter, in partials and finals."""
     samples = np.concatenate([recording("jfk.wav")[: 3 * SAMPLE_RATE], PAUSE])
