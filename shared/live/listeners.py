@@ -57,7 +57,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """A session to listen to, from a place on. `event` is the newest that is written."""
+    """A session to listen to, from a place on. `event` is the newest that is written.
+
+    attempt : which claim of the place it is
+    seq : frames that had arrived
+    """
 
     job_id: uuid.UUID
     fence: int
@@ -68,6 +72,8 @@ class Claim:
     options: JobOptions
     request_id: str | None
     age: Age
+    attempt: int = 1
+    seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +129,7 @@ def claim(work: Session, worker: str, lease_s: float) -> Claim | None:
     options = JobOptions.from_row(job.options)
     place = Place(row.utterance, row.resume_s, row.language)
     known = (row.job_id, row.fence, row.encoding, row.rate, row.event, place, options, job.request_id)
-    return Claim(*known, Age(age_s))
+    return Claim(*known, Age(age_s), row.attempt, row.seq)
 
 
 def beat(work: Session, claims: Collection[Claim], lease_s: float) -> set[uuid.UUID]:
@@ -170,6 +176,13 @@ def record(
 def move(work: Session, claimed: Claim, place: Place) -> None:
     """Where another listener would now go on, after a long silence. Raises LeaseLost."""
     if not _change(work, claimed, attempt=1, **asdict(place)):
+        raise LeaseLost
+
+
+def get_past(work: Session, claimed: Claim) -> None:
+    """All is heard that had arrived with the claim, and so whatever those had heard that failed at the place before:
+    their attempts count no more. Raises LeaseLost."""
+    if not _change(work, claimed, attempt=1):
         raise LeaseLost
 
 

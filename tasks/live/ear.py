@@ -138,6 +138,7 @@ class Ear(threading.Thread):
     def _hear(self, listener: Hearing, sound: Sound) -> None:
         """To the session's end. Raises Forsaken, and what `sound` raises."""
         seq = self._patiently(lambda work: listeners.frame_before(work, self.claim.job_id, sound.first))
+        is_past = self.claim.attempt <= 1
         while True:
             self.bell.clear()
             chunks, is_last = self._read(seq, sound)
@@ -147,6 +148,9 @@ class Ear(threading.Thread):
                     events += [*cut_off(listener.finish()), Cut(listener.utterance - 1, cut)]
                 self._write(events, listener)
             seq = chunks[-1].seq if chunks else seq
+            if not is_past and seq >= self.claim.seq and not sound.is_behind:
+                is_past = True
+                self._patiently(lambda work: listeners.get_past(work, self.claim))
             if is_last:
                 break
             if not chunks:

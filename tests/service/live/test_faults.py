@@ -15,7 +15,8 @@ import pytest
 from sqlalchemy import select
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from shared.models import Worker
+from shared.live import sessions
+from shared.models import LiveSession, Worker
 from tests.faults.rig import eventually
 from tests.service.live.client import FRAME_S, Client, frames
 from tests.service.live.conftest import Rig
@@ -128,6 +129,30 @@ def test_a_killed_listener_is_taken_over(rig: Rig, sound: bytes) -> None:
     steady.run(kill)
     assert not kills
     check(rig, steady, sound)
+
+
+@pytest.mark.timeout(900)
+def test_killed_listeners_count_for_nothing_behind_what_they_heard(rig: Rig, sound: bytes) -> None:
+    """Six in the middle of the same utterance, more than may fail at one place. Each has heard what had arrived, so the
+    sound is not what they died of, and all of it has text."""
+    steady, fences = Steady(rig, frames(sound)), list[int]()
+
+    def is_past(row: LiveSession) -> bool:
+        return row.worker is not None and row.attempt == 1
+
+    def kill(client: Steady) -> None:
+        while client.sent >= 8 and len(fences) <= sessions.MAX_ATTEMPTS:
+            eventually(lambda: all_listen(rig), "both listen", 120)
+            eventually(lambda: is_past(rig.session(client.task)), "what has arrived is heard", 60)
+            fences.append(rig.session(client.task).fence)
+            os.kill(rig.stack.pid(listening_worker(rig, client.task)) or 0, signal.SIGKILL)
+            eventually(lambda: rig.session(client.task).fence > fences[-1], "taken over", TAKEN_OVER_S)
+            assert rig.session(client.task).utterance == 0
+
+    steady.run(kill)
+    assert len(fences) == sessions.MAX_ATTEMPTS + 1
+    check(rig, steady, sound)
+    assert len(steady.finals) >= 3
 
 
 def test_a_listener_that_is_to_end_hands_over(rig: Rig, sound: bytes) -> None:

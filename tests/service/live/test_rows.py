@@ -26,6 +26,7 @@ from shared.models import Job, LiveChunk, LiveSession, Worker
 from shared.options import JobOptions
 from shared.states import JobState
 from tasks.live import recording
+from tasks.live.pace import Pace
 
 RATE = 16_000
 SOUND = bytes(range(256)) * 100
@@ -244,6 +245,55 @@ def test_a_place_that_nobody_gets_past_is_given_up(progress: str, held: Hold, en
     with session() as work:
         left = work.get_one(LiveSession, held.job_id)
         assert left.heard_at is not None and left.worker is None
+
+
+def test_who_gets_past_a_place_leaves_five_attempts_more(held: Hold, environment: Settings) -> None:
+    """It has heard what had arrived with its claim, as those that failed before at most had; whose claim has passed
+    says nothing of that."""
+    with session() as work:
+        work.get_one(LiveSession, held.job_id).attempt = sessions.MAX_ATTEMPTS - 2
+    with session() as work:
+        passed = listeners.claim(work, "w", 0.0)
+    with session() as work:
+        claim = listeners.claim(work, "w", 60.0)
+    assert passed is not None and claim is not None
+    assert (passed.attempt, claim.attempt) == (sessions.MAX_ATTEMPTS - 1, sessions.MAX_ATTEMPTS)
+    assert claim.seq == 3
+    with pytest.raises(LeaseLost), session() as work:
+        listeners.get_past(work, passed)
+    with session() as work:
+        listeners.get_past(work, claim)
+        listeners.give_back(work, [claim], failed=True)
+    assert tried(held, environment) == sessions.MAX_ATTEMPTS - 1
+
+
+def test_four_sessions_are_let_in_where_a_worker_was_tried(owner: uuid.UUID, held: Hold) -> None:
+    """Before anything is said, one behind the other, by what it says it carries; one whose model is too slow carries
+    none besides the first."""
+    with session() as work:
+        work.execute(delete(LiveSession))
+        work.execute(delete(Worker))
+
+    def let_in(pace: Pace) -> int:
+        for count in range(5):
+            with session() as work:
+                fleet.show(work, "tried", [sessions.QUEUE], pace.places(count), deaf=False)
+                if sessions.free_places(work) <= 0:
+                    return count
+                job_id = uuid7()
+                order = JobOrder(job_id=job_id, owner_id=owner, source=LiveSource(job_id.hex), options=JobOptions())
+                sessions.begin(work, order, encoding="pcm16", rate=RATE)
+        return 5
+
+    fast, slow = Pace(4, 0.7), Pace(4, 0.7)
+    fast.suppose(0.15)
+    slow.suppose(0.5)
+    assert let_in(fast) == 4
+    with session() as work:
+        work.execute(delete(LiveSession))
+    assert let_in(slow) == 1
+    with session() as work:
+        work.execute(delete(Worker))
 
 
 def test_a_session_that_is_handed_over_has_lost_no_attempt(held: Hold) -> None:
