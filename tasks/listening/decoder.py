@@ -120,6 +120,23 @@ class Decoder:
         is_full = len(said) >= min(length // 2, length - len(prompt))
         return Answer(said, float(score), float(result.no_speech_prob), is_full)
 
+    def exercise(self, encoded: Encoded, said: int, *, forced: int = 0, beam_size: int = 1) -> tuple[int, ...]:
+        """As much work as `decode` has with an answer of `said` tokens behind `forced` ones. What they are means
+        nothing."""
+        tokenizer = self._tokenizer("en")
+        prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps, *tokenizer.encode(" the" * forced)]
+        (result,) = self._recogniser.model.model.generate(
+            encoded.output,
+            [prompt],
+            beam_size=beam_size,
+            max_length=max(2 * said, len(prompt) + said),
+            suppress_tokens=[*get_suppressed_tokens(tokenizer, [-1]), tokenizer.eot],
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        self._answered()
+        return tuple(result.sequences_ids[0][-said:])
+
     def words(self, tokens: Sequence[int], language: str) -> tuple[Token, list[DraftWord]]:
         """The mark before the first word, and the words."""
         texts, parts = self._tokenizer(language).split_to_word_tokens(list(tokens))

@@ -61,6 +61,8 @@ class Hearing:
         LIVE_PARTIALS.labels("skipped").inc(missed)
         if was_speaking or listener.is_speaking or events:
             self._pace.hear(seconds, share, made, missed)
+        else:
+            self._pace.rest(seconds)
         return events
 
     def finish(self) -> list[LiveEvent]:

@@ -61,6 +61,24 @@ def listener(config: Settings, claim: Claim) -> Iterator[Listener]:
         )
 
 
+@contextmanager
+def usual(config: Settings) -> Iterator[tuple[FasterWhisper, FasterWhisper]]:
+    """The models of text and of finals of a session that asks for none. They stay in memory. Raises as `listener`."""
+    from tasks.engines import loading
+
+    with ExitStack() as stack:
+        with _loading:
+            name = loading.model_name(config, config.live_model or "auto")
+            if abilities(name).engine != "faster_whisper":
+                raise ModelNotAllowed(f"{name} recognises no live text.")
+            model = loading.whisper(config, name)
+            stack.enter_context(loading.in_use(model))
+            final_model = _final_model(config, JobOptions())
+            if final_model:
+                stack.enter_context(loading.in_use(final_model))
+        yield model, final_model or model
+
+
 def final_name(config: Settings, options: JobOptions) -> str:
     """The name of the model for finals, empty where it is that of partials: also where the request names a model and
     gets it for its live text."""

@@ -1,4 +1,5 @@
-"""How fast a live worker is, measured on the speech that it hears, and how many sessions it so carries."""
+"""How fast a live worker is, tried before the first session and measured on the speech that it hears, and how many
+sessions it so carries."""
 
 from __future__ import annotations
 
@@ -9,13 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 
 FIRST_PLACES = 2
-"""Before anything is measured. Every supported model that is fit for live text carries two on two cores."""
+"""Before anything is tried or measured. Every supported model that is fit for live text carries two on two cores."""
 
 ENOUGH_S = 10.0
 """Speech after which the measurement counts."""
 
+TRIED_S = 20.0
+"""Speech of which what was tried counts as much."""
+
 HALF_LIFE_S = 60.0
-"""Speech after which a measurement counts half: models and neighbours on the machine change."""
+"""Speech after which a measurement counts half: models and neighbours on the machine change. Sound after which it does
+how much of it was speech; at first all is."""
+
+LEAST_SPOKEN = 0.5
+"""However little is said: those that are silent now may all speak at the same time, and then partials are skipped until
+they do no more."""
 
 MISSED_SHARE = 0.1
 """Of partials that were due. Where more are missed the worker is at its limit, whatever the model costs."""
@@ -43,6 +52,7 @@ class Pace:
         self._since = self._each_s = 0.0
         self._work_s = self._speech_s = self._heard_s = 0.0
         self._due = self._missed = 0.0
+        self._sound_s = self._spoken_s = HALF_LIFE_S
 
     @contextmanager
     def work(self) -> Iterator[Share]:
@@ -69,11 +79,30 @@ class Pace:
             self._due, self._missed = self._due * keep + made + missed, self._missed * keep + missed
             self._heard_s += speech_s
 
+            self._go_by(speech_s, speech_s)
+
+    def rest(self, seconds: float) -> None:
+        """So much sound was gone through in which nobody spoke."""
+        with self._lock:
+            self._go_by(seconds, 0.0)
+
+    def suppose(self, cost: float) -> None:
+        """Seconds of work that a second of speech takes, as far as can be told without any."""
+        with self._lock:
+            self._work_s += TRIED_S * cost
+            self._speech_s += TRIED_S
+            self._heard_s += TRIED_S
+
     @property
     def cost(self) -> float | None:
-        """Seconds of work for a second of speech; None before enough was heard."""
+        """Seconds of work for a second of speech; None before it was tried or enough was heard."""
         with self._lock:
             return self._work_s / self._speech_s if self._heard_s >= ENOUGH_S else None
+
+    @property
+    def spoken(self) -> float:
+        """Share of the sound that is speech, as far as is counted on."""
+        return max(LEAST_SPOKEN, self._spoken_s / self._sound_s)
 
     def places(self, held: int) -> int:
         """How many sessions the worker carries, at least one. `held` are those that it has."""
@@ -82,10 +111,15 @@ class Pace:
             return self._most
         if cost is None:
             return min(self._most, FIRST_PLACES)
-        carried = self._most if cost <= 0 else min(self._most, int(self._load / cost))
+        carried = self._most if cost <= 0 else min(self._most, int(self._load / (cost * self.spoken)))
         if self._missed > MISSED_SHARE * self._due:
             carried = min(carried, held)
         return max(1, carried)
+
+    def _go_by(self, sound_s: float, spoken_s: float) -> None:
+        keep = 0.5 ** (sound_s / HALF_LIFE_S)
+        self._sound_s = self._sound_s * keep + sound_s
+        self._spoken_s = self._spoken_s * keep + spoken_s
 
     def _count(self) -> None:
         """`_each_s` is the time that a session would have had which asks all the time."""

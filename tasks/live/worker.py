@@ -24,6 +24,7 @@ from shared.live import listeners
 from shared.live.sessions import CHANNEL, FREE, QUEUE
 from shared.telemetry.logs import get_logger
 from shared.telemetry.metrics import LIVE_STUCK
+from tasks.live import trial
 from tasks.live.ear import Ear
 from tasks.live.pace import Pace
 
@@ -33,7 +34,7 @@ CLAIM_S = 1.0
 """How often it is looked for sessions that nobody listens to."""
 
 SHOW_S = 5.0
-"""Interval of the sign of life."""
+"""Interval of the sign of life, which also comes when there are more places or fewer."""
 
 HAND_OVER_S = 1.0
 """What sessions get to come to an end of what they are at. Then they are handed over all the same: what is still
@@ -54,6 +55,7 @@ class LiveWorker:
         self._name = f"live@{socket.gethostname()}:{os.getpid()}"
         self._ears: dict[uuid.UUID, Ear] = {}
         self._pace = Pace(config.live_slots, config.live_load)
+        self._shown = 0
         self._wake = threading.Event()
         self._ends = False
 
@@ -69,6 +71,8 @@ class LiveWorker:
     def run(self) -> None:
         """Until `stop`, or until a model gives no answer any more. Does not return."""
         threading.Thread(target=self._hear_news, name="news", daemon=True).start()
+        if self._config.live_load:  # else it does not matter
+            threading.Thread(target=trial.run, args=(self._config, self._pace), name="trial", daemon=True).start()
         log.info("worker_ready", queues=[QUEUE], slots=self._config.live_slots)
         beat_at = claim_at = show_at = 0.0
         stuck: Sequence[Ear] = ()
@@ -89,7 +93,7 @@ class LiveWorker:
                     # one that nobody has taken meanwhile is better heard late than not at all
                     self._claim(max(self._pace.places(len(self._ears)), len(self._ears) + 1))
                     claim_at = now + CLAIM_S
-                if now >= show_at:
+                if now >= show_at or self._pace.places(len(self._ears)) != self._shown:
                     self._show()
                     show_at = now + SHOW_S
             except DatabaseUnavailable:
@@ -132,8 +136,10 @@ class LiveWorker:
             del self._ears[job_id]
 
     def _show(self) -> None:
+        places = self._pace.places(len(self._ears))
         with session() as work:
-            fleet.show(work, self._name, [QUEUE], self._pace.places(len(self._ears)), deaf=False)
+            fleet.show(work, self._name, [QUEUE], places, deaf=False)
+        self._shown = places
 
     def _pulse(self) -> None:
         """Says that this loop goes round, also while the database is away."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tasks.live.pace import FIRST_PLACES, Pace
+from tasks.live.pace import FIRST_PLACES, LEAST_SPOKEN, Pace
 
 LOAD = 0.7
 
@@ -89,6 +89,42 @@ def test_a_measurement_is_forgotten() -> None:
     heard(pace, clock, 600, 0.1)
     heard(pace, clock, 300, 0.3)
     assert 0.28 < (pace.cost or 0) < 0.3
+
+
+def test_what_was_tried_is_what_four_sessions_go_by() -> None:
+    """A worker that was tried lets all of them in before anything is said, and after fifteen seconds of speech that is
+    dearer than speech is; one that is too slow lets in one. So it says what it has measured, once that is more."""
+    clock = Clock()
+    pace, slow = Pace(8, LOAD, clock), Pace(8, LOAD, clock)
+    pace.suppose(0.12)
+    slow.suppose(0.8)
+    assert pace.cost == pytest.approx(0.12)
+    assert pace.places(0) == 5
+    assert slow.places(0) == slow.places(1) == 1
+    heard(pace, clock, 15, 0.22)
+    assert [pace.places(held) for held in range(4)] == [4, 4, 4, 4]
+    heard(pace, clock, 120, 0.22)
+    assert pace.places(0) == 3
+    heard(slow, clock, 300, 0.1)
+    assert slow.places(0) > 4
+
+
+def test_what_nobody_says_is_room_for_others() -> None:
+    """As much as there is of it, up to half of the time; what a second of speech costs stays what it is."""
+    clock = Clock()
+    pace = Pace(8, LOAD, clock)
+    heard(pace, clock, 60, 0.2)
+    assert (pace.spoken, pace.places(0)) == (1.0, 3)
+    for _ in range(20):
+        heard(pace, clock, 15, 0.2)
+        pace.rest(5.0)
+    assert 0.7 < pace.spoken < 0.8
+    assert pace.cost == pytest.approx(0.2)
+    assert pace.places(0) == 4
+    pace.rest(3600.0)
+    assert (pace.spoken, pace.places(0)) == (LEAST_SPOKEN, 7)
+    heard(pace, clock, 600, 0.2)
+    assert pace.places(0) == 3
 
 
 def test_who_misses_partials_takes_no_more() -> None:

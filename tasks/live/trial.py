@@ -1,0 +1,58 @@
+"""What live text costs on this machine, measured before the first session."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from shared.config import Settings
+from shared.errors import ParleyError
+from shared.telemetry.logs import get_logger
+from tasks.live import models
+from tasks.live.pace import Pace
+
+log = get_logger(__name__)
+
+ROUNDS = 3
+"""The first is slower, as all is done for the first time. What the machine does besides makes a round slower and none
+faster, so the fastest one counts."""
+
+PATIENCE_S = 2.0
+"""A model that takes longer for a round is tried no more: sessions may wait for it already."""
+
+
+def run(config: Settings, pace: Pace) -> None:
+    """Load the models of a session that asks for none, and let `pace` suppose what they cost. Where that cannot be had,
+    it is measured on the first session. Nothing is raised."""
+    try:
+        _run(config, pace)
+    except ParleyError as error:
+        log.warning("trial_failed", code=error.code, message=error.message)
+    except Exception:
+        log.exception("trial_failed", code="unexpected_error")
+
+
+def _run(config: Settings, pace: Pace) -> None:
+    from tasks.engines.speech_errors import engine_errors
+    from tasks.listening import trial
+    from tasks.listening.decoder import Decoder
+    from tasks.listening.options import ListenOptions
+
+    with models.usual(config) as (model, final_model), engine_errors("speech recognition"):
+        decoder, final_decoder = Decoder(model, None), Decoder(final_model, None)
+        partials, finals = list[float](), list[float]()
+        for _ in range(ROUNDS):
+            partials.append(_seconds(pace, lambda: trial.partial(decoder)))
+            finals.append(_seconds(pace, lambda: trial.final(final_decoder)))
+            if partials[-1] + finals[-1] > PATIENCE_S:
+                break
+    cost = trial.cost(min(partials), min(finals), ListenOptions().partial_every_s)
+    pace.suppose(cost)
+    names = {"model": model.name, "final_model": final_model.name}
+    log.info("trial_done", **names, cost=round(cost, 3), places=pace.places(0))
+
+
+def _seconds(pace: Pace, work: Callable[[], None]) -> float:
+    """What of the model's time it takes. Sessions may ask at the same time."""
+    with pace.work() as share:
+        work()
+    return share.seconds

@@ -1,0 +1,41 @@
+"""What a live worker finds out about its models before the first session."""
+
+from __future__ import annotations
+
+import pytest
+
+from shared.config import Settings
+from tasks.engines import loading
+from tasks.engines.faster_whisper import FasterWhisper
+from tasks.listening import trial as passes
+from tasks.listening.decoder import Decoder
+from tasks.live import trial
+from tasks.live.pace import FIRST_PLACES, Pace
+
+
+def test_a_trial_says_what_speech_will_cost(config: Settings) -> None:
+    """Of the models of a session that asks for none, which are in memory then."""
+    config = config.model_copy(update={"live_model": "tiny.en", "live_final_model": "base"})
+    pace = Pace(8, 0.7)
+    trial.run(config, pace)
+    assert pace.cost and pace.cost > 0
+    assert pace.places(0) == max(1, min(8, int(0.7 / pace.cost)))
+    assert {"tiny.en", "base"} <= set(loading.loaded(config))
+
+
+@pytest.mark.parametrize("missing", ["small", "parakeet-ctc-0.6b"])
+def test_without_its_model_nothing_is_supposed(missing: str, config: Settings) -> None:
+    """One that is not installed, or recognises no live text: the first session finds out."""
+    pace = Pace(8, 0.7)
+    trial.run(config.model_copy(update={"live_model": missing}), pace)
+    assert (pace.cost, pace.places(0)) == (None, FIRST_PLACES)
+
+
+def test_a_pass_has_as_many_tokens_as_speech_has(tiny: FasterWhisper) -> None:
+    """Though nobody speaks: what the decoder would say of it does not count."""
+    decoder = Decoder(tiny, None)
+    encoded = decoder.encode(passes._noise(passes.PARTIAL_S), 9)
+    assert len(decoder.exercise(encoded, passes.SAID, forced=passes.FORCED)) == passes.SAID
+    assert len(decoder.exercise(encoded, passes.FINAL_TOKENS, beam_size=5)) == passes.FINAL_TOKENS
+    passes.partial(decoder)
+    passes.final(decoder)
