@@ -20,7 +20,10 @@ TRIED_S = 20.0
 
 HALF_LIFE_S = 60.0
 """Speech after which a measurement counts half: models and neighbours on the machine change. Sound after which it does
-how much of it was speech; at first all is."""
+how much of it was speech."""
+
+USUALLY_SPOKEN = 0.75
+"""Share of the sound that is speech, where nothing was heard: 0.7 of a call, 0.97 of a reading."""
 
 LEAST_SPOKEN = 0.5
 """However little is said: those that are silent now may all speak at the same time, and then partials are skipped until
@@ -87,11 +90,13 @@ class Pace:
             self._go_by(seconds, 0.0)
 
     def suppose(self, cost: float) -> None:
-        """Seconds of work that a second of speech takes, as far as can be told without any."""
+        """Seconds of work that a second of speech takes, as far as can be told without any. Without that nothing is
+        known of those who will speak either, and all of their sound counts as speech."""
         with self._lock:
             self._work_s += TRIED_S * cost
             self._speech_s += TRIED_S
             self._heard_s += TRIED_S
+            self._spoken_s *= USUALLY_SPOKEN
 
     @property
     def cost(self) -> float | None:

@@ -48,7 +48,7 @@ def _run(config: Settings, pace: Pace) -> None:
     cost = trial.cost(min(partials), min(finals), ListenOptions().partial_every_s)
     pace.suppose(cost)
     names = {"model": model.name, "final_model": final_model.name}
-    log.info("trial_done", **names, cost=round(cost, 3), places=pace.places(0))
+    log.info("trial_done", **names, cost=cost, places=pace.places(0))
 
 
 def _seconds(pace: Pace, work: Callable[[], None]) -> float:

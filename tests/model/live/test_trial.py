@@ -10,7 +10,7 @@ from tasks.engines.faster_whisper import FasterWhisper
 from tasks.listening import trial as passes
 from tasks.listening.decoder import Decoder
 from tasks.live import trial
-from tasks.live.pace import FIRST_PLACES, Pace
+from tasks.live.pace import FIRST_PLACES, USUALLY_SPOKEN, Pace
 
 
 def test_a_trial_says_what_speech_will_cost(config: Settings) -> None:
@@ -19,7 +19,7 @@ def test_a_trial_says_what_speech_will_cost(config: Settings) -> None:
     pace = Pace(8, 0.7)
     trial.run(config, pace)
     assert pace.cost and pace.cost > 0
-    assert pace.places(0) == max(1, min(8, int(0.7 / pace.cost)))
+    assert pace.places(0) == max(1, min(8, int(0.7 / (pace.cost * USUALLY_SPOKEN))))
     assert {"tiny.en", "base"} <= set(loading.loaded(config))
 
 

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from pathlib import Path
 
+from sqlalchemy import select
+
 from scripts.local.stack import Stack
+from shared.config import Settings
+from shared.db import session
+from shared.live.sessions import QUEUE
+from shared.models import Worker
+from tasks.live.pace import USUALLY_SPOKEN
+from tests.conftest import MODELS
+from tests.faults.rig import eventually
 
 ROOT = Path(__file__).parents[3]
 
@@ -52,6 +62,33 @@ def test_a_worker_without_models_needs_no_gpu(servers: Stack) -> None:
     try:
         assert worker.stdout is not None
         assert any("worker_ready" in line for line in worker.stdout)
+    finally:
+        worker.terminate()
+        worker.communicate(timeout=60)
+
+
+def test_a_live_worker_says_what_its_models_carry(servers: Stack, environment: Settings) -> None:
+    """Without a session that it could have measured."""
+    models = {"MODEL_DIR": str(MODELS), "LIVE_MODEL": "tiny.en", "LIVE_LOAD": "1", "CPU_THREADS": "1"}
+    worker = subprocess.Popen(
+        (sys.executable, "-m", "tasks.live"),
+        cwd=ROOT,
+        env={**os.environ, **servers.env, "CUDA_VISIBLE_DEVICES": "", "LOG_FORMAT": "json", **models},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+    def slots() -> list[int]:
+        with session() as work:
+            return list(work.scalars(select(Worker.slots).where(Worker.queues.contains([QUEUE]))))
+
+    try:
+        assert worker.stdout is not None
+        done = json.loads(next(line for line in worker.stdout if "trial_done" in line))
+        assert (done["model"], done["final_model"]) == ("tiny.en", "tiny.en")
+        assert done["places"] == max(1, min(environment.live_slots, int(1 / (done["cost"] * USUALLY_SPOKEN))))
+        eventually(lambda: slots() == [done["places"]], "it says so", 30)
     finally:
         worker.terminate()
         worker.communicate(timeout=60)

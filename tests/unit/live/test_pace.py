@@ -99,11 +99,11 @@ def test_what_was_tried_is_what_four_sessions_go_by() -> None:
     pace.suppose(0.12)
     slow.suppose(0.8)
     assert pace.cost == pytest.approx(0.12)
-    assert pace.places(0) == 5
+    assert pace.places(0) == 7
     assert slow.places(0) == slow.places(1) == 1
     heard(pace, clock, 15, 0.22)
-    assert [pace.places(held) for held in range(4)] == [4, 4, 4, 4]
-    heard(pace, clock, 120, 0.22)
+    assert [pace.places(held) for held in range(4)] == [5, 5, 5, 5]
+    heard(pace, clock, 300, 0.22)
     assert pace.places(0) == 3
     heard(slow, clock, 300, 0.1)
     assert slow.places(0) > 4
