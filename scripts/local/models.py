@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-import ctranslate2
-
 from scripts.weights import default_model_dir, ensure
 from shared.errors import ModelUnavailable
 
@@ -20,8 +18,7 @@ def ensure_models(environ: Mapping[str, str], report: Callable[[str], None]) -> 
     Raises ModelUnavailable.
     """
     choice = environ.get("WHISPER_MODEL") or "auto"
-    has_gpu = environ.get("DEVICE") != "cpu" and ctranslate2.get_cuda_device_count() > 0
-    name = (ON_CUDA if has_gpu else ON_CPU) if choice == "auto" else choice
+    name = (ON_CUDA if _has_gpu(environ) else ON_CPU) if choice == "auto" else choice
     try:
         ensure(default_model_dir(), [name], diarization=True)
     except ModelUnavailable as error:
@@ -31,6 +28,14 @@ def ensure_models(environ: Mapping[str, str], report: Callable[[str], None]) -> 
         name = ON_CPU
         ensure(default_model_dir(), [name], diarization=True)
     return name
+
+
+def _has_gpu(environ: Mapping[str, str]) -> bool:
+    if environ.get("DEVICE") == "cpu":
+        return False
+    import ctranslate2  # only where it is asked: a small board is seconds about it
+
+    return bool(ctranslate2.get_cuda_device_count())
 
 
 def ensure_live_model(environ: Mapping[str, str]) -> None:

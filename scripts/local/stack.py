@@ -15,7 +15,6 @@ from typing import Self
 from scripts.local import processes
 from scripts.local.apps import APPS, ROOT, App, command, shares
 from scripts.local.home import LOOPBACK, Home, Secrets, require_free
-from scripts.local.seaweedfs import SeaweedFS
 from scripts.local.servers import Postgres, Server, Valkey
 from scripts.local.supervisor import Command, StartFailed, Supervisor, tail
 from shared.storage.folder import Folder
@@ -193,6 +192,8 @@ class Stack:
     def _inner_servers(self) -> Iterable[Server]:
         data, ports, stored = self.home.data, self._ports, self._stored
         if not self._objects and not self._environ.get("S3_ENDPOINT_URL"):
+            from scripts.local.seaweedfs import SeaweedFS  # its boto3 is a quarter of what a start imports
+
             yield SeaweedFS(
                 data / "seaweedfs",
                 ports["s3"],

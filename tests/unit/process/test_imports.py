@@ -56,6 +56,11 @@ CASES = {
         {"ctranslate2", "faster_whisper", "av"},
     ),
     "the gateway": ("import api.main; api.main.create_app()", MODELS | {"alembic"}),
+    "the demo": ("import scripts.demo", MODELS | {"alembic", "boto3", "botocore", "sqlalchemy"}),
+    "the supervisor of `make run`": (
+        "import scripts.local.__main__",
+        MODELS | {"alembic", "boto3", "botocore", "sqlalchemy"},
+    ),
     "the first of several gateway processes": ("import api.server", MODELS | DATABASE | {"fastapi", "uvicorn"}),
 }
 
