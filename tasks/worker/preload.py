@@ -29,6 +29,10 @@ log = get_logger(__name__)
 LOAD_TIMEOUT_S = 300
 """What loading may take: 3 GB from a slow disk at 10 MB/s. After this long a process that is not ready is replaced."""
 
+START_TIMEOUT_S = 3 * LOAD_TIMEOUT_S
+"""The same when the whole worker starts, for then others start beside it: on an emulated ARM64 processor the import of
+pyannote alone was not done in LOAD_TIMEOUT_S, and the worker would have begun again and again."""
+
 LOADING, READY, FAILED = 0, 1, 2
 _states = mmap.mmap(-1, 4096)
 """One byte for each process of the pool, shared with them, as in tasks/worker/shutdown.py."""
@@ -78,7 +82,7 @@ class Loaded(bootsteps.StartStopStep):
 
     def start(self, worker: Any) -> None:
         """Raises SystemExit when a process cannot load its models, died, or is not ready in time."""
-        pids, give_up_at = worker.pool.info["processes"], time.monotonic() + LOAD_TIMEOUT_S
+        pids, give_up_at = worker.pool.info["processes"], time.monotonic() + START_TIMEOUT_S
         while LOADING in (states := _states[: len(pids)]):
             state.maybe_shutdown()
             dead = [pid for pid in pids if pid != os.getpid() and _has_ended(pid)]
