@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from tests.arm64.machine import Report
+from tests.arm64.machine import LIMIT_S, Report
 
-pytestmark = pytest.mark.timeout(3600)  # the first time the disk is made
+DISK_S = 2700
+pytestmark = pytest.mark.timeout(DISK_S + LIMIT_S)  # the first time the disk is made
 
 PAGE_BYTES = 16 * 1024
 PROBE_S = 5

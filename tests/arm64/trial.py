@@ -75,6 +75,18 @@ def until(is_so: Callable[[], bool], what: str, timeout_s: float) -> None:
         time.sleep(POLL_S)
 
 
+def ended(process: subprocess.Popen[str], timeout_s: float) -> str:
+    """What it said until its end. Raises AssertionError with that, and with what the stack's logs end with, when it had
+    to be ended."""
+    try:
+        return process.communicate(timeout=timeout_s * PATIENCE)[0]
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGTERM)
+        said, _ = process.communicate(timeout=STOP_S * PATIENCE)
+        logs = (f"{log.name}:\n{log.read_text(errors='replace')[-600:]}" for log in sorted(HOME.glob("logs/*.log")))
+        raise AssertionError("\n".join((f"not done within {timeout_s:g} s", said, *logs))) from None
+
+
 class Trial:
     """What one step leaves for the next."""
 
@@ -98,14 +110,14 @@ class Trial:
         return self._jail("person")
 
     def _jail(self, user: str) -> Facts:
-        said, _ = self._jails[user].communicate(timeout=JAIL_S * PATIENCE)
+        said = ended(self._jails[user], JAIL_S)
         assert self._jails[user].returncode == 0 and "3 passed" in said, said
         return {"said": said.strip().splitlines()[-1]}
 
     def demo(self) -> Facts:
         """Half a minute of telephone by a model for English, with its speakers."""
         made = person("make", "demo", **SETTINGS)
-        said, _ = made.communicate(timeout=DEMO_S * PATIENCE)
+        said = ended(made, DEMO_S)
         assert made.returncode == 0, said
         lines = LINE.findall(said)
         segments = json.loads((ROOT / "demo/sample.json").read_text())["segments"]
@@ -155,7 +167,7 @@ class Trial:
         for name, *rest in (("http", f"{URL}/health/live"), ("file", str(pulse), "300")):
             began = time.monotonic()
             check = person(PYTHON, "-m", "scripts.health_check", name, *rest)
-            said, _ = check.communicate(timeout=START_S * PATIENCE)
+            said = ended(check, START_S)
             assert check.returncode == 0, said
             took[f"{name}_s"] = round(time.monotonic() - began, 2)
         return took | {"patience": PATIENCE}
@@ -197,7 +209,7 @@ class Trial:
     def doctor(self) -> Facts:
         key = self._http.headers["Authorization"].removeprefix("Bearer ")
         doctor = person(PYTHON, "-m", "cli", "doctor", "--json", PARLEY_URL=URL, PARLEY_API_KEY=key, **SETTINGS)
-        said, _ = doctor.communicate(timeout=START_S * PATIENCE)
+        said = ended(doctor, START_S)
         assert doctor.returncode == 0, said
         findings = json.loads(said)
         assert {finding["verdict"] for finding in findings} == {"ok"}, said
@@ -216,9 +228,8 @@ class Trial:
 
     def bench(self) -> Facts:
         """The table for owners of a board, cut short: what no time was left for has a row that says so."""
-        limit_s = BENCH_S * PATIENCE
-        bench = person(PYTHON, "-m", "scripts.bench.cpu", f"--limit={limit_s:g}")
-        said, _ = bench.communicate(timeout=limit_s + START_S * PATIENCE)
+        bench = person(PYTHON, "-m", "scripts.bench.cpu", f"--limit={BENCH_S * PATIENCE:g}")
+        said = ended(bench, BENCH_S + START_S)
         lines = [line for line in said.splitlines() if line.strip()]
         return {"head": lines[0], "rows": lines[3:]}
 
