@@ -6,11 +6,11 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.arm64 import packages
+from tests.arm64 import emulator, packages
 from tests.engine import standins
 from tests.engine.builds import bases
 from tests.engine.checkout import clone
@@ -20,7 +20,7 @@ from tests.engine.roots import base_root
 
 ARCHITECTURE, PLATFORM = "arm64", "linux/arm64"
 PREFIX = f"parley-test/{ARCHITECTURE}"
-IMPORT_TIMEOUT_S, BUILD_TIMEOUT_S = 600, 3600
+IMPORT_TIMEOUT_S, BUILD_TIMEOUT_S, RUN_TIMEOUT_S = 600, 3600, 900
 """Each program of a build is emulated."""
 
 
@@ -54,6 +54,14 @@ def build(engine: Engine, checkout: Path, dockerfile: str, target: str | None) -
     context = checkout if target else (checkout / dockerfile).parent
     _build(engine, context, tag, contexts, *options)
     return tag
+
+
+def run(engine: Engine, image: str, *command: str, options: Sequence[str] = ()) -> str:
+    """What a container says that has no network, and the processor of `emulator.cpuinfo`."""
+    file = engine.folder.path / f"cpuinfo-{ARCHITECTURE}"
+    file.write_text(emulator.cpuinfo())
+    always = (f"--platform={PLATFORM}", "--rm", "--network=none", f"--volume={file}:/proc/cpuinfo:ro")
+    return str(engine.docker("run", *always, *options, image, *command, timeout_s=RUN_TIMEOUT_S).stdout)
 
 
 @contextmanager

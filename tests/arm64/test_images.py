@@ -22,7 +22,6 @@ from tests.engine.probe import obstacle
 pytestmark = pytest.mark.timeout(7200)
 
 DATA = "docker-arm64"
-RUN_TIMEOUT_S = 900
 ADDRESSES = ("-e", "DATABASE_URL=postgresql+psycopg://127.0.0.1:1/none", "-e", "REDIS_URL=redis://127.0.0.1:1/0")
 
 
@@ -48,13 +47,12 @@ def checkout(engine: Engine) -> Iterator[Path]:
 def test_caddy_starts(engine: Engine, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is the version that its Dockerfile names. The plugin for rate limits is built by nobody here."""
     image = images.build(engine, checkout, "deploy/caddy/Dockerfile", None)
-    options = ("--rm", f"--platform={images.PLATFORM}", "--network=none", image)
-    said = engine.docker("run", *options, "caddy", "version", timeout_s=RUN_TIMEOUT_S).stdout
+    said = images.run(engine, image, "caddy", "version")
     wanted = next(
         line for line in (checkout / "deploy/caddy/Dockerfile").read_text().splitlines() if "VERSION=" in line
     )
     assert said.split()[0].removeprefix("v") == wanted.rpartition("=")[2]
-    assert engine.docker("run", *options, "uname", "-m").stdout.strip() == "aarch64"
+    assert images.run(engine, image, "uname", "-m").strip() == "aarch64"
     show_size(engine, image, capsys)
 
 
@@ -66,8 +64,8 @@ def test_an_image_starts(
     image = images.build(engine, checkout, dockerfile, target)
     version = "; from api import VERSION; print(VERSION)" if (has_gateway := target in ("api", "all-in-one")) else ""
     program = f"{PROGRAMS[target]}; import os, platform; print(platform.machine(), os.getuid() > 0){version}"
-    options = ("--rm", f"--platform={images.PLATFORM}", "--network=none", "--read-only", "--tmpfs=/tmp", *ADDRESSES)
-    said = engine.docker("run", *options, image, "python", "-c", program, timeout_s=RUN_TIMEOUT_S).stdout.split()
+    options = ("--read-only", "--tmpfs=/tmp", *ADDRESSES)
+    said = images.run(engine, image, "python", "-c", program, options=options).split()
     assert said[-3 if has_gateway else -2 :] == ["aarch64", "True", *([VERSION] if has_gateway else [])]
     show_size(engine, image, capsys)
 
