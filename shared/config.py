@@ -33,6 +33,11 @@ class Settings(BaseSettings):
 
     # servers
     database_url: SecretStr = Field(description="PostgreSQL, as postgresql+psycopg://user:password@host:port/name")
+    database_direct_url: SecretStr | None = Field(
+        None,
+        description="Where DATABASE_URL leads through a pooler such as PgBouncer: the address of PostgreSQL itself, "
+        "for migrations and for whoever listens",
+    )
     redis_url: SecretStr = Field(description="Redis or Valkey, the Celery broker, as redis://:password@host:port/0")
     object_store: str = Field(
         "s3",

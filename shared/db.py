@@ -17,6 +17,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
+from sqlalchemy.pool import NullPool
 
 from shared.config import settings
 from shared.errors import DatabaseUnavailable
@@ -32,10 +33,21 @@ CONNECT: dict[str, Any] = {
     "keepalives_idle": 30,
     "keepalives_interval": 10,
     "keepalives_count": 3,
-    "options": "-c statement_timeout=30s -c lock_timeout=10s -c idle_in_transaction_session_timeout=60s"
-    " -c parley.indexes=on",  # whoever changes a task keeps its search entry: shared/search/entries.py
 }
+LIMITS = {"statement_timeout": "30s", "lock_timeout": "10s", "idle_in_transaction_session_timeout": "60s"}
 """Every statement and every wait for a lock or a connection has a limit."""
+
+SESSION = {**LIMITS, "parley.indexes": "on"}
+"""What a connection says as it begins. Whoever changes a task keeps its search entry: shared/search/entries.py."""
+
+LIMITS_LOCK = 7_275_538
+"""Advisory lock, any constant that nothing else has."""
+
+REFUSAL = "unsupported startup parameter"
+POOLED = (
+    "DATABASE_URL leads through a pooler such as PgBouncer: set DATABASE_DIRECT_URL to the address of PostgreSQL "
+    "itself (docs/scaling.md)"
+)
 
 WAIT_S = 600
 POLL_S = 2
@@ -53,15 +65,54 @@ def engine() -> Engine:
         pool_timeout=5,
         pool_pre_ping=True,
         hide_parameters=True,  # errors are logged with their text, and parameters are what callers have sent
-        connect_args=dict(CONNECT),
+        connect_args={**CONNECT, **(preparing() if _is_pooled() else _options())},
     )
 
 
-def conninfo() -> str:
-    """The same server and limits in libpq's words, for connections that are not the engine's."""
-    _, options = engine().dialect.create_connect_args(engine().url)
+def direct_engine() -> Engine:
+    """The same, past a pooler if there is one: for what lasts longer than a transaction, such as a session's lock, and
+    until the role has its limits, or the pooler would go on with a connection that has none."""
+    direct = settings().database_direct_url
+    if direct is None:
+        return engine()
+    arguments = {**CONNECT, **_options()}
+    return create_engine(direct.get_secret_value(), poolclass=NullPool, hide_parameters=True, connect_args=arguments)
+
+
+def conninfo(*, direct: bool = False) -> str:
+    """The same server and limits in libpq's words, for connections that are not the engine's.
+
+    direct : past a pooler if there is one, as whoever listens (LISTEN) must
+    """
+    used = direct_engine() if direct else engine()
+    _, options = used.dialect.create_connect_args(used.url)
     del options["context"]  # how SQLAlchemy wants its values
-    return make_conninfo(**{**options, **CONNECT})
+    return make_conninfo(**{**options, **CONNECT, **({} if _is_pooled() and not direct else _options())})
+
+
+def preparing() -> dict[str, Any]:
+    """psycopg's arguments beside `conninfo()`: a pooler may give the next transaction to another connection of its own,
+    which knows no statement that was prepared before."""
+    return {"prepare_threshold": None} if _is_pooled() else {}
+
+
+def _is_pooled() -> bool:
+    return settings().database_direct_url is not None
+
+
+def _options() -> dict[str, str]:
+    """A pooler refuses them: `limit_role`."""
+    return {"options": " ".join(f"-c {name}={value}" for name, value in SESSION.items())}
+
+
+def limit_role() -> None:
+    """Give the limits to the role, in this database: connections of a pooler begin without any."""
+    with direct_engine().begin() as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LIMITS_LOCK})")
+        database = connection.exec_driver_sql("SELECT current_database()").scalar_one()
+        quoted = connection.dialect.identifier_preparer.quote_identifier(database)
+        for name, value in LIMITS.items():
+            connection.exec_driver_sql(f"ALTER ROLE CURRENT_USER IN DATABASE {quoted} SET {name} = '{value}'")
 
 
 def forget_engine() -> None:
@@ -148,7 +199,7 @@ def is_migrated() -> bool:
 
     scripts = ScriptDirectory.from_config(alembic_config())
     older = {script.revision for script in scripts.walk_revisions()} - {scripts.get_current_head()}
-    with engine().connect() as connection:
+    with direct_engine().connect() as connection:
         revision = MigrationContext.configure(connection).get_current_revision()
     return revision is not None and revision not in older
 
@@ -165,8 +216,14 @@ def wait_until_reached() -> bool:
 
 def _is_reached() -> bool:
     """Raises OperationalError when it is not."""
-    engine().connect().close()
+    direct_engine().connect().close()
     return True
+
+
+def _refuse_pooler(error: Exception) -> None:
+    """End the process where no waiting helps."""
+    if REFUSAL in str(error):
+        raise SystemExit(POOLED) from None
 
 
 def _await_answer() -> None:
@@ -181,6 +238,7 @@ def _await_answer() -> None:
             _is_reached()
             return
         except OperationalError as error:
+            _refuse_pooler(error)
             if not isinstance(error.orig, ConnectionTimeout) or time.monotonic() > deadline:
                 raise
 
@@ -194,6 +252,7 @@ def _wait_until(is_so: Callable[[], bool], reason: str) -> bool:
             if is_so():
                 return True
         except (OperationalError, PoolTimeout) as error:
+            _refuse_pooler(error)
             news = f"waiting for PostgreSQL: {str(getattr(error, 'orig', error)).partition(chr(10))[0]}"
         if time.monotonic() >= news_at:
             print(news, flush=True)
@@ -210,6 +269,8 @@ def main() -> None:
     match sys.argv[1:]:
         case ["upgrade"]:
             _await_answer()
+            if settings().database_direct_url:
+                limit_role()
             if not is_migrated():
                 command.upgrade(alembic_config(), "head")
         case ["wait"]:

@@ -26,7 +26,7 @@ async def listen(tell: Callable[[uuid.UUID | None], None]) -> None:
     is_told = False
     while True:
         try:
-            connection = await AsyncConnection.connect(conninfo(), autocommit=True, application_name=NAME)
+            connection = await AsyncConnection.connect(conninfo(direct=True), autocommit=True, application_name=NAME)
             async with connection:
                 await connection.execute(f"LISTEN {CHANNEL}")
                 log.info("listening")

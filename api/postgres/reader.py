@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from shared.db import Query, Reading, conninfo
+from shared.db import Query, Reading, conninfo, preparing
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")
@@ -46,7 +46,7 @@ class Reader:
         logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # else several lines for each poll of an outage
         self._pool = AsyncConnectionPool(
             conninfo(),
-            kwargs={"autocommit": True},
+            kwargs={"autocommit": True, **preparing()},
             min_size=1,
             max_size=CONNECTIONS,
             timeout=PATIENCE_S,

@@ -1,10 +1,10 @@
-"""Alembic's entry: runs the migrations over the engine of shared/db.py."""
+"""Alembic's entry: runs the migrations over the engine of shared/db.py that leads past a pooler."""
 
 import time
 
 from alembic import context
 
-from shared.db import engine
+from shared.db import direct_engine
 from shared.models import Base
 
 MIGRATION_LOCK = 7_275_539
@@ -13,7 +13,7 @@ MIGRATION_LOCK = 7_275_539
 POLL_S = 0.5
 WAIT_S = 600
 
-with engine().connect() as connection:
+with direct_engine().connect() as connection:
     # asked again and again: who waits inside a statement has a snapshot, and CREATE INDEX CONCURRENTLY waits for that
     deadline = time.monotonic() + WAIT_S
     while not connection.exec_driver_sql(f"SELECT pg_try_advisory_lock({MIGRATION_LOCK})").scalar():

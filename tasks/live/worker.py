@@ -173,7 +173,7 @@ class LiveWorker:
             time.sleep(RECONNECT_S)
 
     def _listen_to_news(self) -> None:
-        with psycopg.connect(conninfo(), autocommit=True) as connection:
+        with psycopg.connect(conninfo(direct=True), autocommit=True) as connection:
             connection.execute(f"LISTEN {CHANNEL}")
             for notice in connection.notifies():
                 if notice.payload == FREE:

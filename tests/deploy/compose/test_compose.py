@@ -35,6 +35,7 @@ WORKERS = {"worker-io", "worker-cpu"} | MODEL_WORKERS
 OURS = WORKERS | {"api", "beat", "flower", "migrate"}
 
 HOLDERS = {
+    "DATABASE_DIRECT_URL": OURS,
     "POSTGRES_PASSWORD": OURS | {"postgres"},
     "VALKEY_PASSWORD": OURS | {"valkey"},
     "S3_ACCESS_KEY": OURS | {"seaweedfs"},
