@@ -65,7 +65,7 @@ def _free_port() -> int:
 
 def _answers(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/live").is_success
+        return httpx.get(f"{url}/health/live", timeout=30).is_success
     except httpx.TransportError:
         return False
 
@@ -85,7 +85,7 @@ def test_a_request_is_answered_as_its_client_reads_it(
     if request_.key:
         answer = send(http, request_, clip)
     else:
-        with httpx.Client(base_url=keyless) as proxied:
+        with httpx.Client(base_url=keyless, timeout=30) as proxied:
             answer = send(proxied, request_, clip)
     assert answer.status_code == request_.status, answer.text
     assert answers.faults(answers.body(answer, request_.answer), request_.reads) == []
@@ -115,7 +115,7 @@ def samples(clip: Path) -> bytes:
 def test_whoever_sends_no_key_is_refused(stack: Stack, clip: Path) -> None:
     """Without the proxy these clients get 401."""
     for request in (request for _, request in WRITTEN if not request.key):
-        with httpx.Client(base_url=stack.url) as stranger:
+        with httpx.Client(base_url=stack.url, timeout=30) as stranger:
             assert send(stranger, request, clip).status_code == 401
 
 

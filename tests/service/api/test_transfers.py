@@ -132,7 +132,7 @@ def test_200_trickling_parts_of_a_key_cost_another_key_nothing(
 
 def reading_routes(gateway: Gateway) -> list[tuple[str, str, str]]:
     """Method, path and kind of each body, as the OpenAPI document has them."""
-    paths = httpx.get(f"{gateway.url}/openapi.json").json()["paths"]
+    paths = httpx.get(f"{gateway.url}/openapi.json", timeout=30).json()["paths"]
     return [
         (method.upper(), path, kind)
         for path, methods in paths.items()

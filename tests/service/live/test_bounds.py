@@ -203,6 +203,6 @@ def test_a_scheme_of_deepgrams_is_none_of_ours(gateway: Gateway) -> None:
     """`Token` is read at Deepgram's address alone: those who count requests by their key know it there."""
     caller = gateway.caller()
     answer = httpx.post(
-        f"{gateway.url}/transcribe/stream", headers={"Authorization": f"Token {caller.key}"}, content=FRAME
+        f"{gateway.url}/transcribe/stream", headers={"Authorization": f"Token {caller.key}"}, content=FRAME, timeout=30
     )
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")

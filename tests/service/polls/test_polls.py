@@ -125,7 +125,7 @@ def test_polls_are_for_the_owner(gateway: Gateway, caller: Caller) -> None:
         assert caller.http.get(own).status_code in (200, 409)
         assert problem(strangers[0].get(own)) == (404, "not_found")
         assert problem(strangers[1].get(own)) == (403, "forbidden")
-        assert problem(httpx.get(f"{gateway.url}{own}")) == (401, "unauthorized")
+        assert problem(httpx.get(f"{gateway.url}{own}", timeout=30)) == (401, "unauthorized")
         assert problem(caller.http.get(path.format(uuid.uuid4()))) == (404, "not_found")
         assert problem(caller.http.get(path.format("no-id"))) == (404, "not_found")
 
@@ -162,7 +162,8 @@ def test_a_poll_is_logged(gateway: Gateway, caller: Caller) -> None:
 
     logged = eventually(line, "the line is written")
     assert (logged["job_id"], logged["caller_id"], logged["status"]) == (str(task_id), str(caller.id), 200)
-    assert 'route="/status/{task_id}",status="200"' in httpx.get(f"{gateway.url}/metrics").text.replace("'", '"')
+    metrics = httpx.get(f"{gateway.url}/metrics", timeout=30).text
+    assert 'route="/status/{task_id}",status="200"' in metrics.replace("'", '"')
 
 
 # ---- waiting

@@ -151,7 +151,7 @@ def gateway(
 
 
 def health(gateway: Gateway) -> str:
-    return str(httpx.get(f"{gateway.url}/health").json()["checks"]["storage"])
+    return str(httpx.get(f"{gateway.url}/health", timeout=30).json()["checks"]["storage"])
 
 
 def test_a_full_disk_is_told_at_once_until_there_is_room(gateway: Gateway, small: SmallDisk) -> None:
@@ -172,7 +172,7 @@ def test_a_full_disk_is_told_at_once_until_there_is_room(gateway: Gateway, small
     assert problem(refused) == (507, "storage_full")
     assert problem(caller.http.post("/uploads", json={"bytes": 1000})) == (507, "storage_full")
     assert time.monotonic() - asked < 5
-    ready = httpx.get(f"{gateway.url}/health/ready")
+    ready = httpx.get(f"{gateway.url}/health/ready", timeout=30)
     assert (ready.status_code, ready.json()["checks"]["storage"]) == (503, "full")
     assert "storage full" in ADVICE
     assert caller.http.get(f"/result/{first}").status_code == 200

@@ -106,7 +106,7 @@ def test_an_id_of_no_event_is_refused(caller: Caller, last_id: str) -> None:
 
 def test_a_stream_ends_with_its_key(gateway: Gateway, caller: Caller) -> None:
     """Within seconds of the revocation; without a key there is none."""
-    assert httpx.get(f"{gateway.url}/events").status_code == 401
+    assert httpx.get(f"{gateway.url}/events", timeout=30).status_code == 401
     with caller.http.stream("GET", "/events") as answer:
         lines = answer.iter_lines()
         next(lines)

@@ -125,7 +125,7 @@ def test_before_it_is_converted_there_is_nothing_to_hear(gateway: Gateway, calle
     for path in ("audio", "peaks"):
         assert caller.http.get(f"/tasks/{task}/{path}").status_code == 404
         assert stranger.http.get(f"/tasks/{task}/{path}").status_code == 404
-        assert httpx.get(f"{gateway.url}/tasks/{task}/{path}").status_code == 401
+        assert httpx.get(f"{gateway.url}/tasks/{task}/{path}", timeout=30).status_code == 401
 
 
 def test_the_copy_outlives_the_audio_and_goes_with_the_last_task(gateway: Gateway, caller: Caller) -> None:

@@ -72,7 +72,7 @@ def test_a_session_has_the_scopes_of_its_key(gateway: Gateway, browser: httpx.Cl
     """That of an ordinary key is refused what only an administrator may; an administrator's is not."""
     assert browser.get("/admin/keys").status_code == 403
     admin = gateway.caller("admin")
-    with httpx.Client(base_url=gateway.url, cookies=admin.http.post("/session").cookies) as client:
+    with httpx.Client(base_url=gateway.url, cookies=admin.http.post("/session").cookies, timeout=30) as client:
         assert client.get("/admin/queue").status_code == 200
         assert client.get("/history").status_code == 403
 
@@ -81,9 +81,9 @@ def test_the_token_is_no_key(gateway: Gateway, browser: httpx.Client) -> None:
     """In a header of keys it is refused, also beside its cookie; and a wrong key is not made up for by the cookie."""
     token = browser.cookies[NAME]
     for headers in ({"Authorization": f"Bearer {token}"}, {"X-API-Key": token}, {"X-API-Key": "wrong"}):
-        assert httpx.get(f"{gateway.url}/history", headers=headers).status_code == 401
+        assert httpx.get(f"{gateway.url}/history", headers=headers, timeout=30).status_code == 401
         assert browser.get("/history", headers=headers).status_code == 401
-    with httpx.Client(base_url=gateway.url, cookies={NAME: TOKEN}) as stranger:
+    with httpx.Client(base_url=gateway.url, cookies={NAME: TOKEN}, timeout=30) as stranger:
         assert stranger.get("/history").status_code == 401
 
 
@@ -93,11 +93,11 @@ def test_a_session_is_rotated(gateway: Gateway, browser: httpx.Client) -> None:
     answer = browser.post("/session", headers=headers)
     assert (answer.status_code, browser.cookies[NAME] != old) == (201, True)
     assert csrf(browser) == {"X-CSRF-Token": answer.json()["csrf_token"]} != headers
-    with httpx.Client(base_url=gateway.url, cookies={NAME: old}) as late:
+    with httpx.Client(base_url=gateway.url, cookies={NAME: old}, timeout=30) as late:
         assert late.get("/history").status_code == 200
         assert late.post("/session", headers=headers).status_code == 401
     end_of(old)
-    with httpx.Client(base_url=gateway.url, cookies={NAME: old}) as late:
+    with httpx.Client(base_url=gateway.url, cookies={NAME: old}, timeout=30) as late:
         assert late.get("/history").status_code == 401
     assert browser.get("/history").status_code == 200
 
@@ -110,7 +110,7 @@ def test_signing_out_ends_it(gateway: Gateway, browser: httpx.Client) -> None:
     answer = browser.delete("/session", headers=csrf(browser))
     assert (answer.status_code, cookie(answer)["max-age"]) == (204, "0")
     for token in (old, new):
-        with httpx.Client(base_url=gateway.url, cookies={NAME: token}) as client:
+        with httpx.Client(base_url=gateway.url, cookies={NAME: token}, timeout=30) as client:
             assert client.get("/history").status_code == 401
 
 
@@ -137,14 +137,14 @@ def test_a_key_has_a_bounded_number_of_them(gateway: Gateway, caller: Caller, br
         with session() as work:
             newest, _row = browser_sessions.begin(work, caller.id)
     assert browser.get("/history").status_code == 401
-    with httpx.Client(base_url=gateway.url, cookies={NAME: newest}) as client:
+    with httpx.Client(base_url=gateway.url, cookies={NAME: newest}, timeout=30) as client:
         assert client.get("/history").status_code == 200
 
 
 def test_sessions_count_as_requests_of_their_key(gateway: Gateway) -> None:
     """A key's limit of requests holds for its sessions, and for signing in."""
     caller = gateway.limited(requests_per_minute=2)
-    with httpx.Client(base_url=gateway.url, cookies=caller.http.post("/session").cookies) as client:
+    with httpx.Client(base_url=gateway.url, cookies=caller.http.post("/session").cookies, timeout=30) as client:
         assert client.get("/history").status_code == 200
         assert client.get("/history").status_code == 429
 

@@ -1,4 +1,4 @@
-"""What would make a test of the page fail once in a while on a busy machine, by its mere form."""
+"""What would make a test fail once in a while on a busy machine, by its mere form."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-PAGE = Path(__file__).parents[2] / "page"
+TESTS = Path(__file__).parents[2]
+PAGE = TESTS / "page"
 
 NEVER = {
     "wait_for_function": "the page's policy forbids what it evaluates: `screen.until`",
@@ -20,12 +21,13 @@ NEVER = {
     "all_inner_texts": "it does not wait for anything: `expect(...).to_have_text([...])`",
     "all_text_contents": "it does not wait for anything: `expect(...).to_have_text([...])`",
 }
-"""Calls that are always wrong there, and what to write."""
+"""Calls that are always wrong in a test of the page, and what to write."""
 
 ONCE = {"text_content", "inner_text", "input_value", "get_attribute", "title", "count"}
 """What may come later than it is read: `expect` waits for it."""
 
-SERVERS = {"get", "post", "put", "patch", "delete"}
+IMPATIENT = {"get", "post", "put", "patch", "delete", "head", "request", "stream", "Client", "AsyncClient"}
+"""Of httpx."""
 
 
 def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
@@ -40,13 +42,6 @@ def faults(source: str) -> list[str]:
     tree = ast.parse(source)
     found: list[tuple[ast.expr | ast.stmt, str]] = [
         (call, f"{name}: {NEVER[name]}") for name, call in calls(tree) if name in NEVER
-    ]
-    found += [
-        (call, f"httpx.{name} waits 5 seconds unless it has a timeout")
-        for name, call in calls(tree)
-        if name in SERVERS
-        and ast.unparse(call.func).startswith("httpx.")
-        and "timeout" not in {k.arg for k in call.keywords}
     ]
     found += [
         (loop, "a loop that waits ends by an assertion: `screen.eventually`, `screen.until`")
@@ -65,6 +60,22 @@ def faults(source: str) -> list[str]:
     return [f"{node.lineno}: {what}" for node, what in sorted(found, key=lambda one: one[0].lineno)]
 
 
+def impatient(source: str) -> list[str]:
+    """Lines that give a server five seconds, as httpx does by itself."""
+    return [
+        f"{call.lineno}: httpx.{name} without a timeout"
+        for name, call in calls(ast.parse(source))
+        if name in IMPATIENT and ast.unparse(call.func) == f"httpx.{name}"
+        if not {"timeout", None} & {keyword.arg for keyword in call.keywords}
+    ]
+
+
+def test_no_test_gives_a_server_five_seconds() -> None:
+    found = {str(file.relative_to(TESTS)): impatient(file.read_text()) for file in sorted(TESTS.rglob("*.py"))}
+    assert {name: lines for name, lines in found.items() if lines} == {}
+    assert impatient("httpx.get(url)\nhttpx.get(url, timeout=30)\nhttp.get(url)") == ["1: httpx.get without a timeout"]
+
+
 def test_no_test_of_the_page_has_a_race_in_its_form() -> None:
     files = sorted(PAGE.rglob("*.py"))
     assert len(files) > 20
@@ -77,7 +88,6 @@ def test_each_of_them_is_seen() -> None:
         'page.wait_for_function("x")',
         "time.sleep(1)",
         "assert row.is_visible()",
-        "httpx.get(url)",
         "while not found:\n    page.wait_for_timeout(50)",
         'assert field.input_value() == "x"',
         "assert rows.count() == 1",
@@ -85,7 +95,6 @@ def test_each_of_them_is_seen() -> None:
         assert len(faults(source)) == 1, source
     for source in (
         'http.get("/history")',
-        "httpx.get(url, timeout=PATIENCE_S)",
         "while not found:\n    assert now < deadline\n    page.wait_for_timeout(50)",
         'assert sent.count(b"") == 1',
         "key = shown.input_value()",
