@@ -40,7 +40,7 @@ def add(commands: Commands) -> None:
     command.add_argument("--model", help="a Whisper model that the server offers")
     command.add_argument("--language", help="code, tag such as pt-BR, or name; detected by default")
     command.add_argument("--hotwords", metavar="WORDS", help="names and terms likely to be spoken")
-    command.add_argument("--diarize", action="store_true", help="say in the task's transcript who spoke when")
+    command.add_argument("--diarize", action="store_true", help="say who speaks, and at the end who spoke when")
 
 
 def listen(server: Server, options: Namespace) -> Exit:
@@ -76,7 +76,8 @@ class Printer:
             if "id" in message or message["type"] == "ended":
                 print_json(message)
         elif message["type"] == "final" and message["text"].strip():
-            print(f"{ERASE if self._is_terminal else ''}{message['text'].strip()}", flush=True)
+            speaker = f"{message['speaker']}: " if message.get("speaker") else ""
+            print(f"{ERASE if self._is_terminal else ''}{speaker}{message['text'].strip()}", flush=True)
         elif message["type"] == "partial" and self._is_terminal:
             self._draw(f"{message['committed']}{message['tail']}".strip())
 

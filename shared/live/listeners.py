@@ -48,11 +48,13 @@ STOPPED = (*(state for state in TERMINAL if state != JobState.DONE), JobState.CA
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a listener goes on: behind so many seconds of the session, with this utterance and language."""
+    """Where a listener goes on: behind so many seconds of the session, with this utterance and language, and with the
+    voices that it tells apart."""
 
     utterance: int = 0
     resume_s: float = 0.0
     language: str | None = None
+    voices: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +129,7 @@ def claim(work: Session, worker: str, lease_s: float) -> Claim | None:
     work.flush()
     job = work.get_one(Job, row.job_id)
     options = JobOptions.from_row(job.options)
-    place = Place(row.utterance, row.resume_s, row.language)
+    place = Place(row.utterance, row.resume_s, row.language, row.voices)
     known = (row.job_id, row.fence, row.encoding, row.rate, row.event, place, options, job.request_id)
     return Claim(*known, Age(age_s), row.attempt, row.seq)
 
@@ -159,7 +161,9 @@ def record(
     lease_until = func.now() + timedelta(seconds=lease_s)
     # what is said anew at the same place is no progress: its sound may be what no listener gets through
     attempt = case((LiveSession.resume_s < place.resume_s, 1), else_=LiveSession.attempt)
-    changes = {"event": last, "lease_until": lease_until, "attempt": attempt, **asdict(place)}
+    changes = {"event": last, "lease_until": lease_until, "attempt": attempt, **_columns(place)}
+    if finals:  # by nothing else do voices change
+        changes["voices"] = place.voices
     if not _change(work, claimed, LiveSession.event == before, **changes):
         if _change(work, claimed, LiveSession.event == last, lease_until=lease_until):
             return last
@@ -175,7 +179,7 @@ def record(
 
 def move(work: Session, claimed: Claim, place: Place) -> None:
     """Where another listener would now go on, after a long silence. Raises LeaseLost."""
-    if not _change(work, claimed, attempt=1, **asdict(place)):
+    if not _change(work, claimed, attempt=1, **_columns(place)):
         raise LeaseLost
 
 
@@ -213,7 +217,7 @@ def finish(work: Session, claimed: Claim, heard_s: float | None = None, *, is_wh
     """The session was heard to its end, which is at `heard_s`; or not, and nobody will. Raises LeaseLost."""
     values: dict[str, Any] = {} if heard_s is None else {"resume_s": heard_s}
     values |= {} if is_whole else {"worker": None}
-    if not _change(work, claimed, heard_at=func.now(), lease_until=None, **values):
+    if not _change(work, claimed, heard_at=func.now(), lease_until=None, voices=None, **values):
         raise LeaseLost
     news.tell(work, claimed.job_id)
 
@@ -253,6 +257,11 @@ def frame_before(work: Session, job_id: uuid.UUID, start: int) -> int:
     if holding is None:
         return 0
     return work.scalar(select(func.max(LiveChunk.seq)).where(LiveChunk.job_id == job_id, LiveChunk.seq < holding)) or 0
+
+
+def _columns(place: Place) -> dict[str, Any]:
+    """Without voices, which may be many kilobytes."""
+    return {"utterance": place.utterance, "resume_s": place.resume_s, "language": place.language}
 
 
 def _change(work: Session, claimed: Claim, *conditions: Any, **values: Any) -> bool:

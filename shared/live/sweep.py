@@ -56,7 +56,7 @@ def _close(work: Session) -> None:
     closed = work.execute(
         update(LiveSession)
         .where(LiveSession.heard_at.is_(None), is_dropped | is_over | is_hopeless)
-        .values(heard_at=func.now(), worker=None)
+        .values(heard_at=func.now(), worker=None, voices=None)
         .returning(LiveSession.job_id)
         .execution_options(synchronize_session=False)
     )

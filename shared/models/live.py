@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeAlias
 
 from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, LargeBinary, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
+
+Sums: TypeAlias = bytes
+"""What voices sound like, as `tasks.listening.speakers` writes it."""
 
 
 class LiveSession(Base):
@@ -24,7 +27,8 @@ class LiveSession(Base):
     fence : number of the listener that may write events; each claim raises it
     attempt : claims at the place where the next listener goes on
     event : id of the newest event
-    utterance, resume_s, language : where the next listener goes on, behind the last final
+    utterance, resume_s, language, voices : where the next listener goes on, behind the last final. What voices sound
+        like is kept no longer than the session is listened to
     """
 
     __tablename__ = "live_sessions"
@@ -51,6 +55,7 @@ class LiveSession(Base):
     heard_at: Mapped[datetime | None]  # the end was heard, or nobody listens any more
 
     has_chunks: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))  # false once they are forgotten
+    voices: Mapped[Sums | None] = mapped_column(LargeBinary)
 
     __table_args__ = (
         # neither has what changes with each chunk or heartbeat, so that those are cheap in-page updates

@@ -23,6 +23,7 @@ from tasks.listening.detector import FRAME, FRAME_S, SpeechDetector
 from tasks.listening.finals import Finals, FinalText
 from tasks.listening.options import ListenOptions
 from tasks.listening.partials import Partials
+from tasks.listening.speakers import Speakers, Voice, heard
 from tasks.listening.tape import Tape
 from tasks.listening.words import DraftWord, changed
 
@@ -47,14 +48,16 @@ LONGEST_AHEAD_S = 10.0
 
 class Listener:
     """Hears one session. It begins anew behind each final, so that what it says does not depend on anything before:
-    another one that is given `start_s=resume_s`, `utterance`, and `language` of this one, and the samples from there,
-    has the same finals.
+    another one that is given `start_s=resume_s`, `utterance`, `language` and `voices` of this one, and the samples from
+    there, has the same finals.
 
     language : that of the session, as far as it is known
     resume_s : where another one may begin, in seconds of the session. It is the end of the last final, or later
     utterance : the number of the utterance that is heard or that comes next
     steps : counts on while it works, with each frame and each answer of a model
+    voices : what speakers are known by, where they are to be told apart
     final_model_error : why the larger model is asked no more
+    speaker_error : why speakers are told apart no more
     passes, missed : partials that were made, and those that were due and not made because too much came at once
     """
 
@@ -66,6 +69,7 @@ class Listener:
         start_s: float = 0.0,
         utterance: int = 0,
         language: str | None = None,
+        voices: bytes | None = None,
         answered: Callable[[], None] | None = None,
     ) -> None:
         """`answered` is called with each answer of a model that recognises speech, and before it is asked."""
@@ -80,6 +84,9 @@ class Listener:
             decoder = Decoder(options.final_model, options.hotwords, self._answered)
             self._larger, self._turn = Finals(decoder, options), options.final_turn
             self._larger_step_down = StepDown("Speech recognition", 1, options.final_model.to_cpu)
+        self._embedding, self._voices = options.speaker_embedding, voices
+        self._speakers = Speakers(options.most_speakers, voices) if self._embedding else None
+        self.speaker_error: ParleyError | None = None
         self._every = round(options.partial_every_s * SAMPLE_RATE)
         self.language = options.language or language
         self.utterance = utterance
@@ -94,6 +101,10 @@ class Listener:
     @property
     def resume_s(self) -> float:
         return self._origin / SAMPLE_RATE
+
+    @property
+    def voices(self) -> bytes | None:
+        return self._speakers.state if self._speakers else self._voices
 
     @property
     def is_speaking(self) -> bool:
@@ -128,7 +139,7 @@ class Listener:
         self._origin += place
         self._detector, self._bounds = SpeechDetector(), UtteranceBounds()
         self._partials: Partials | None = None
-        self._ahead: tuple[_Utterance, FinalText] | None = None
+        self._ahead: tuple[_Utterance, FinalText, Voice | None] | None = None
 
     def _follow(self) -> Iterator[LiveEvent]:
         """Look at all frames that are complete."""
@@ -164,7 +175,7 @@ class Listener:
                 self._carried = _somewhere(self._step_down, lambda: partials.carried(end))
             committed = [word.text for word in partials.draft.committed]
         yield SpeechStopped(self.utterance, end)
-        said = self._final(mark.at)
+        said, voice = self._final(mark.at)
         if said.is_sure:
             self.language = said.language
         spoken = self._bounds.speech(mark.at)
@@ -178,24 +189,39 @@ class Listener:
             words,
             said.language,
             replaced,
+            self._speakers.name(voice) if self._speakers and voice else None,
             is_cut=mark.is_cut,
             model=said.model,
         )
         self.utterance += 1
         self._begin_anew(behind)
 
-    def _final(self, behind: int) -> FinalText:
-        """What the utterance says that ends before this frame."""
+    def _final(self, behind: int) -> tuple[FinalText, Voice | None]:
+        """What the utterance says that ends before this frame, and whose voice it may be."""
         first = self._bounds.start or 0
         speech = [Span((a - first) * FRAME_S, (b - first) * FRAME_S) for a, b in self._bounds.speech(behind)]
         utterance = _Utterance(first, behind, self.language, tuple(speech))
         if self._ahead and self._ahead[0] == utterance:
-            return self._ahead[1]
+            return self._ahead[1:]
         samples = self._tape.cut(first * FRAME, behind * FRAME)
         self._answered()
         text = self._recognise(samples, speech)
-        self._ahead = utterance, text
-        return text
+        voice = self._hear_voice(samples, speech) if text.words else None
+        self._ahead = utterance, text, voice
+        return text, voice
+
+    def _hear_voice(self, samples: Samples, speech: Sequence[Span]) -> Voice | None:
+        """None where speakers are not told apart, and from the first failure on."""
+        if self._embedding is None or self.speaker_error:
+            return None
+        try:
+            with engine_errors("telling speakers apart"):
+                return heard(self._embedding, samples, speech)
+        except (OutOfMemory, TranscriptionError) as error:
+            self.speaker_error = error
+            return None
+        finally:
+            self.steps += 1
 
     def _hear_ahead(self) -> bool:
         """Make the final where the utterance seems to end, so that it is there when that is sure. Whether it did.

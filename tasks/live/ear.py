@@ -181,7 +181,7 @@ class Ear(threading.Thread):
 
     def _write(self, events: Sequence[LiveEvent], listener: Hearing) -> None:
         self._heard_s = listener.heard_s
-        place = Place(listener.utterance, listener.resume_s, listener.language)
+        place = Place(listener.utterance, listener.resume_s, listener.language, listener.voices)
         if events:
             lease_s = self._config.live_lease_s
             self._event = self._patiently(

@@ -32,6 +32,7 @@ class Hearing:
         self.heard_s = listener.resume_s
         self._passes = self._missed = 0
         self._final_model_error: ParleyError | None = None
+        self._speaker_error: ParleyError | None = None
 
     @property
     def utterance(self) -> int:
@@ -45,6 +46,10 @@ class Hearing:
     def language(self) -> str | None:
         return self._listener.language
 
+    @property
+    def voices(self) -> bytes | None:
+        return self._listener.voices
+
     def feed(self, samples: Samples) -> list[LiveEvent]:
         """As the listener's."""
         listener, seconds = self._listener, len(samples) / SAMPLE_RATE
@@ -55,6 +60,9 @@ class Hearing:
         if (error := listener.final_model_error) and error is not self._final_model_error:
             self._final_model_error = error
             log.warning("final_model_failed", code=error.code, message=error.message)
+        if (error := listener.speaker_error) and error is not self._speaker_error:
+            self._speaker_error = error
+            log.warning("speakers_failed", code=error.code, message=error.message)
         made, missed = listener.passes - self._passes, listener.missed - self._missed
         self._passes, self._missed = listener.passes, listener.missed
         LIVE_PARTIALS.labels("made").inc(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.abilities import abilities
@@ -17,10 +18,16 @@ from tasks.listening.turn import Turn
 from tasks.live.watch import ANSWERS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tasks.engines.faster_whisper import FasterWhisper
+    from tasks.engines.speaker_embedding import SpeakerEmbedding
     from tasks.listening.listener import Listener
 
 log = get_logger(__name__)
+
+SPEAKERS_FILE = "speakers/wespeaker.onnx"
+"""Below MODEL_DIR: what tells speakers apart. Without it they have no names while they speak."""
 
 _loading = threading.Lock()
 _final_turn = Turn()
@@ -45,11 +52,14 @@ def listener(config: Settings, claim: Claim) -> Iterator[Listener]:
             final_model = _final_model(config, claim.options)
             if final_model:
                 stack.enter_context(loading.in_use(final_model))
+            embedding = _speaker_embedding(config.model_dir / SPEAKERS_FILE) if claim.options.diarization else None
         options = ListenOptions(
             language=claim.options.language,
             hotwords=claim.options.hotwords,
             final_model=None if final_model is model else final_model,
             final_turn=_final_turn,
+            speaker_embedding=embedding,
+            most_speakers=claim.options.num_speakers or claim.options.max_speakers,
         )
         yield Listener(
             model,
@@ -57,6 +67,7 @@ def listener(config: Settings, claim: Claim) -> Iterator[Listener]:
             start_s=place.resume_s,
             utterance=place.utterance,
             language=place.language,
+            voices=place.voices,
             answered=ANSWERS.count,
         )
 
@@ -99,4 +110,16 @@ def _final_model(config: Settings, options: JobOptions) -> FasterWhisper | None:
         return loading.whisper(config, name)
     except ParleyError as error:
         log.warning("final_model_missing", model=name, code=error.code, message=error.message)
+        return None
+
+
+@cache
+def _speaker_embedding(path: Path) -> SpeakerEmbedding | None:
+    """Loaded, or missed, once in a process."""
+    from tasks.engines.speaker_embedding import SpeakerEmbedding
+
+    try:
+        return SpeakerEmbedding(path)
+    except Exception as error:  # noqa: BLE001 - onnxruntime has errors of its own, and text without names is better than none
+        log.warning("speakers_missing", path=str(path), error=type(error).__name__)
         return None

@@ -18,6 +18,7 @@ from websockets.exceptions import InvalidStatus
 from scripts.bench.soak.truth import Truth, bare_environment
 from scripts.local.apps import API, LIVE, worker
 from scripts.local.stack import Stack
+from scripts.weights.fixtures import fixture
 from shared.callers import keys
 from shared.models import Artifact, LiveSession
 from tests.conftest import MODELS
@@ -26,7 +27,6 @@ from tests.service.live.client import READINGS, Client, pcm
 
 RESUME_S = 10
 SETTINGS = {
-    "MODEL_DIR": str(MODELS),
     "WHISPER_MODEL": "tiny.en",
     "CPU_THREADS": "1",
     "OMP_NUM_THREADS": "1",
@@ -110,7 +110,12 @@ class Rig:
 @pytest.fixture(scope="package")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     apps = (API, SECOND_API, LIVE, OTHER, worker("all", "io,cpu,asr", concurrency=1, threads=1))
-    with Stack(tmp_path_factory.mktemp("live"), apps=apps, environ={**bare_environment(), **SETTINGS}) as stack:
+    models = tmp_path_factory.mktemp("models")
+    (models / "whisper").symlink_to(MODELS.resolve() / "whisper")
+    (models / "speakers").mkdir()
+    (models / "speakers" / "wespeaker.onnx").symlink_to(fixture("wespeaker.onnx").resolve())
+    environ = {**bare_environment(), **SETTINGS, "MODEL_DIR": str(models)}
+    with Stack(tmp_path_factory.mktemp("live"), apps=apps, environ=environ) as stack:
         truth = Truth(stack)
         eventually(lambda: {"asr", "live"} <= truth.queues(), "every queue has a worker", DONE_S)
         headers = {"Authorization": f"Bearer {stack.api_key}"}

@@ -6,8 +6,10 @@ import os
 import signal
 import threading
 import time
+from bisect import bisect
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from itertools import accumulate
 from typing import Any
 
 import httpx
@@ -18,12 +20,14 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from shared.live import sessions
 from shared.models import LiveSession, Worker
 from tests.faults.rig import eventually
-from tests.service.live.client import FRAME_S, Client, frames
+from tests.service.live.client import FRAME_S, Client, frames, pcm
 from tests.service.live.conftest import Rig
 
 SPEED = 3
 TAKEN_OVER_S = 20
 """Ten on a machine that has time."""
+
+VOICE_BYTES = 4 * 256
 
 HANDED_OVER_S = 4
 """Two seconds, and what it takes to see it."""
@@ -175,6 +179,31 @@ def test_a_listener_that_is_to_end_hands_over(rig: Rig, sound: bytes) -> None:
     steady.run(end)
     assert not ends
     check(rig, steady, sound)
+
+
+def test_speakers_outlive_their_listener(rig: Rig) -> None:
+    """Two voices in turn, and `kill -9` of the worker that knows both: each final has the name of its voice, before and
+    behind; a few words may have none. What they sound like is kept no longer than somebody listens."""
+    turns = [pcm(f"{name}.wav") for name in ("librivox-0870", "jfk", "librivox-0890", "jfk")]
+    ends = list(accumulate(len(turn) / 32_000 for turn in turns))
+    steady, kills = Steady(rig, frames(b"".join(turns)), diarization="true"), [round((ends[1] + 2) / FRAME_S)]
+
+    def kill(client: Steady) -> None:
+        if kills and client.sent >= kills[0]:
+            eventually(lambda: len(rig.session(client.task).voices or b"") == 2 * VOICE_BYTES, "two voices", 60)
+            eventually(lambda: all_listen(rig), "both listen", 120)
+            kills.clear()
+            os.kill(rig.stack.pid(listening_worker(rig, client.task)) or 0, signal.SIGKILL)
+
+    steady.run(kill)
+    assert not kills
+    finals = [final for final in steady.finals if final["text"]]
+    said = {(bisect(ends, (final["start"] + final["end"]) / 2), final["speaker"]) for final in finals}
+    assert {each for each in said if each[1]} == {(0, "spk_1"), (1, "spk_2"), (2, "spk_1"), (3, "spk_2")}
+    assert rig.session(steady.task).voices is None
+    assert rig.http.delete(
+        f"/tasks/{steady.task}"
+    ).is_success  # nobody here makes its result, which has its own speakers
 
 
 def test_a_killed_gateway_costs_nothing(rig: Rig, sound: bytes) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, select, update
 from uuid_utils.compat import uuid7
 
 from shared.config import Settings
@@ -234,7 +234,7 @@ def test_a_place_that_nobody_gets_past_is_given_up(progress: str, held: Hold, en
     with session() as work:
         if progress == "final":
             final = Final(0, 0.0, 0.5, "", (), "en")
-            listeners.record(work, claim, [final], claim.event, Place(1, 0.5), 60.0)
+            listeners.record(work, claim, [final], claim.event, Place(1, 0.5, voices=b"voices"), 60.0)
         elif progress == "silence":
             listeners.move(work, claim, Place(0, 60.0))
         else:
@@ -244,7 +244,28 @@ def test_a_place_that_nobody_gets_past_is_given_up(progress: str, held: Hold, en
     assert tried(held, environment) == sessions.MAX_ATTEMPTS - (3 if progress == "none" else 1)
     with session() as work:
         left = work.get_one(LiveSession, held.job_id)
-        assert left.heard_at is not None and left.worker is None
+        assert left.heard_at is not None and left.worker is None and left.voices is None
+
+
+def test_voices_are_kept_while_somebody_listens(held: Hold) -> None:
+    """Whoever takes over has them; a release that does not know them leaves them as they are."""
+    with session() as work:
+        claim = listeners.claim(work, "w", 60.0)
+    assert claim is not None and claim.place.voices is None
+    with session() as work:
+        final, place = Final(0, 0.0, 0.5, "", (), "en", speaker="spk_1"), Place(1, 0.5, voices=b"voices")
+        listeners.record(work, claim, [final], claim.event, place, 60.0)
+    with session() as work:
+        listeners.give_back(work, [claim])
+    with session() as work:
+        work.execute(update(LiveSession).where(LiveSession.job_id == held.job_id).values(utterance=2, resume_s=0.75))
+    with session() as work:
+        claim = listeners.claim(work, "w", 60.0)
+    assert claim is not None and claim.place == Place(2, 0.75, voices=b"voices")
+    with session() as work:
+        listeners.finish(work, claim)
+    with session() as work:
+        assert work.get_one(LiveSession, held.job_id).voices is None
 
 
 def test_who_gets_past_a_place_leaves_five_attempts_more(held: Hold, environment: Settings) -> None:
