@@ -17,7 +17,7 @@ if not __package__:  # run as a file: the package of this folder is one level up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from scripts.weights import default_model_dir, ensure
-from scripts.weights.catalogue import ALIASES, DIARIZATION, MB, NEEDED_WHISPER, WHISPER
+from scripts.weights.catalogue import ALIASES, DIARIZATION, MB, NEEDED_WHISPER, SPEAKERS, WHISPER
 from shared.abilities import ONNX_MODELS
 from shared.errors import ModelUnavailable
 
@@ -32,6 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             options.model_dir,
             names,
             options.diarization,
+            speakers=options.diarization,
             offline=options.offline,
             copy_from=_copy_from(options.model_dir),
         )
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     for name, source in fetched.items():
         print(f"{name}: from the {source}")
+    if options.diarization and not (options.model_dir / SPEAKERS.name).is_dir():
+        print(f"{SPEAKERS.name}: not to be had; live sessions will not tell speakers apart", file=sys.stderr)
     count = len(names) + options.diarization
     print(f"{count} models in {options.model_dir}, {len(fetched)} fetched, {time.monotonic() - started:.1f} s")
     return 0
@@ -82,6 +85,7 @@ models:
 {models}
 {aliases}
   diarization        {DIARIZATION.size_bytes / MB:6.0f} MB  {DIARIZATION.repo}, mirror
+  speakers           {SPEAKERS.size_bytes / MB:6.0f} MB  mirror; with diarization, for live sessions
 
 environment:
   MODEL_DIR      where models live (default ./models); with another --model-dir, a folder to copy from

@@ -25,6 +25,9 @@ DIARIZATION_FILES = (
 )
 """What pyannote opens."""
 
+SPEAKERS_FILE = "speakers/wespeaker.onnx"
+"""What a live worker opens."""
+
 ROOM_BYTES = 10 * 1024**3
 """An upload of the largest size that is accepted by default (5 GiB), once in storage and once while it is decoded."""
 
@@ -84,6 +87,9 @@ def _weights(models: Path) -> Iterator[Finding]:
             yield Finding("weights", "fail", f"{name} lacks {', '.join(lacking)}", advice)
         else:
             yield Finding("weights", "ok", f"{name} is complete")
+    if not (models / SPEAKERS_FILE).is_file():
+        said = f"no {SPEAKERS_FILE}: live sessions do not tell speakers apart, their results do"
+        yield Finding("weights", "note", said, advice)
 
 
 def _room(places: dict[str, Path]) -> Iterator[Finding]:

@@ -15,7 +15,7 @@ from rich.text import Text
 from scripts.local.apps import APPS, LIVE
 from scripts.local.env_example import env_example
 from scripts.local.home import HomeInUse, PortTaken
-from scripts.local.models import ensure_live_model, ensure_models, has_live_worker
+from scripts.local.models import ensure_live_model, ensure_live_speakers, ensure_models, has_live_worker
 from scripts.local.stack import Stack
 from scripts.local.start import (
     DEFAULT_PORT,
@@ -49,6 +49,7 @@ def run() -> int:
         preflight(home, port)
         model = ensure_models(os.environ, say)
         ensure_live_model(os.environ)
+        ensure_live_speakers(os.environ, say)
         leave = stop_on_signals()
         apps = (*APPS, LIVE) if has_live_worker(os.environ) else APPS
         stack = Stack(home, port=port, apps=apps, environ=os.environ | {"WHISPER_MODEL": model}, report=say)

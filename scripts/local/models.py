@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 
 from scripts.weights import default_model_dir, ensure
+from scripts.weights.catalogue import SPEAKERS
 from shared.errors import ModelUnavailable
 
 ON_CPU, ON_CUDA = "base", "large-v3-turbo"
@@ -46,6 +47,15 @@ def ensure_live_model(environ: Mapping[str, str]) -> None:
     names = [environ[variable] for variable in ("LIVE_MODEL", "LIVE_FINAL_MODEL") if environ.get(variable)]
     if names and has_live_worker(environ):
         ensure(default_model_dir(), names)
+
+
+def ensure_live_speakers(environ: Mapping[str, str], report: Callable[[str], None]) -> None:
+    """Have what tells speakers apart in live sessions, where a live worker is to run. Without it their text has no
+    speakers, and that is reported."""
+    if has_live_worker(environ):
+        ensure(default_model_dir(), speakers=True)
+        if not (default_model_dir() / SPEAKERS.name).is_dir():
+            report("Live sessions will not tell speakers apart: what does so could not be fetched (docs/models.md)")
 
 
 def has_live_worker(environ: Mapping[str, str]) -> bool:

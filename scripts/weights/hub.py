@@ -49,6 +49,8 @@ class Hub:
 
     def fetch(self, item: Item, folder: Path, progress: Progress) -> None:
         """Put the item's files into `folder`. Raises `SourceFailed`."""
+        if not item.repo:
+            raise SourceFailed("only the mirror has this model")
         if self._silent:
             raise SourceFailed(self._silent)
         if item.gated and not self._settings.token:

