@@ -18,7 +18,8 @@ import tempfile
 import time
 import uuid
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -30,11 +31,12 @@ from sqlalchemy import text
 from scripts.bench.kernel.acts import Acts, percentile, time_acts
 from scripts.bench.kernel.backlog import fill
 from scripts.bench.kernel.fleet import READY, Bells
+from scripts.bench.kernel.pooler import pooler
 from scripts.bench.soak.truth import bare_environment
 from scripts.local.apps import ROOT
 from scripts.local.stack import Stack
 from shared.callers import keys
-from shared.db import engine, session
+from shared.db import engine, limit_role, session
 
 NO_STORAGE = "http://127.0.0.1:9"
 """Nothing here reads or writes an object; the address keeps the stack from starting a server for them."""
@@ -79,15 +81,15 @@ class Fleet:
 # ---- fleets
 
 
-def run_fleet(stack: Stack, order: Order) -> Fleet:
-    """Start the workers, let them settle, measure, end them."""
+def run_fleet(stack: Stack, order: Order, way: Mapping[str, str]) -> Fleet:
+    """Start the workers, let them settle, measure, end them. `way` is their way to PostgreSQL, if it is not direct."""
     seconds, parts = order.seconds, order.processes
     settled, children = time.time() + order.settle_s, []
     for number in range(parts):
         share, sweepers = ((whole + parts - 1 - number) // parts for whole in (order.workers, order.sweeping))
         line = f"-m scripts.bench.kernel.fleet --name {uuid.uuid4().hex[:6]}-{number} --workers {share}"
         line += f" --work {order.work_s} --ramp {order.settle_s * RAMP_SHARE} --sweeping {sweepers}"
-        command, environ, pipe = (sys.executable, *line.split()), {**os.environ, **stack.env}, subprocess.PIPE
+        command, environ, pipe = (sys.executable, *line.split()), {**os.environ, **stack.env, **way}, subprocess.PIPE
         children.append(subprocess.Popen(command, cwd=ROOT, env=environ, stdin=pipe, stdout=pipe, text=True))
     begin, end = tell_time(children, settled, seconds)
     bells = Bells(stack.env["REDIS_URL"])
@@ -188,6 +190,9 @@ def main() -> None:
     parser.add_argument("--sweeping", type=int, default=1, help="workers of a fleet that sweep; -1 = all (default 1)")
     parser.add_argument("--processes", type=int, default=2, help="that the workers share (default 2)")
     parser.add_argument("--idle", type=int, default=0, help="connections held open beside the fleets (default 0)")
+    parser.add_argument(
+        "--pgbouncer", type=int, default=0, help="each fleet also through one with so many connections (default 0)"
+    )
     options = parser.parse_args()
     lengths = [int(rows) for rows in options.rows.split(",")]
     environ = bare_environment() | {"S3_ENDPOINT_URL": NO_STORAGE, "MAX_QUEUED_TASKS": str(2 * max(lengths))}
@@ -196,6 +201,7 @@ def main() -> None:
     with (
         tempfile.TemporaryDirectory(prefix="parley-claims-") as home,
         Stack(Path(home), apps=(), environ=environ) as stack,
+        ExitStack() as ending,
     ):
         os.environ.update(stack.env)
         more_connections(stack)
@@ -213,6 +219,11 @@ def main() -> None:
             print(f"filled in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
             time_acts(acts, rows, options.times)
         Bells(stack.env["REDIS_URL"]).ring(acts.end())
+        ways: list[Mapping[str, str]] = [{}]
+        if options.pgbouncer:
+            bouncer = pooler(Path(home) / "pgbouncer", stack.env["DATABASE_URL"], default_pool_size=options.pgbouncer)
+            ways.append(ending.enter_context(bouncer).env)
+            limit_role()
         connections, each_mb = hold(stack, options.idle)
         if connections:
             print(f"\n{len(connections)} idle connections take {each_mb:.1f} MB each")
@@ -220,7 +231,10 @@ def main() -> None:
         for workers in map(int, options.workers.split(",")):
             sweeping = workers if options.sweeping < 0 else options.sweeping
             order = Order(workers, options.processes, sweeping, options.work, options.settle, options.seconds)
-            report(order, run_fleet(stack, order))
+            for way in ways:
+                if way:
+                    print("the same through PgBouncer:")
+                report(order, run_fleet(stack, order, way))
 
 
 def more_connections(stack: Stack) -> None:

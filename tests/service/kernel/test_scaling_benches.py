@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import sys
 import uuid
@@ -13,6 +14,7 @@ from sqlalchemy import select
 from uuid_utils.compat import uuid7
 
 from scripts.bench.kernel.backlog import fill
+from scripts.bench.kernel.looks import NAMES
 from scripts.bench.ratios import Goal
 from scripts.bench.scaling import Run, amdahl, report, side, unique
 from scripts.bench.soak.truth import bare_environment
@@ -104,6 +106,15 @@ def test_claims_are_timed_and_a_fleet_works() -> None:
     fleet = lines[-1].split()
     assert float(fleet[4]) > 3  # claims per second: 6 workers, half a second, three stages
     assert "lost" not in lines[-1] and "did not answer" not in lines[-1]
+
+
+def test_looks_at_two_queues_are_compared() -> None:
+    """Each look has a row of its pairs, and one of their medians."""
+    told = run("scripts.bench.kernel.looks --rows 30,300 --keys 3 --pairs 3")
+    print(told)
+    for look in NAMES:
+        assert re.search(rf"^{re.escape(look)}  .* 3 pairs .* ms$", told, re.M), look
+        assert re.search(rf"^{re.escape(look)}, of the medians .* goal <= 1.5", told, re.M), look
 
 
 def test_a_run_tells_how_long_workers_held_recognition(tmp_path: Path) -> None:
