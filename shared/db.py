@@ -48,6 +48,10 @@ POOLED = (
     "DATABASE_URL leads through a pooler such as PgBouncer: set DATABASE_DIRECT_URL to the address of PostgreSQL "
     "itself (docs/scaling.md)"
 )
+UNLIMITED = (
+    "connections of DATABASE_URL have no limits of time: it must have the role and the database of "
+    "DATABASE_DIRECT_URL, and a pooler that was there before must be restarted (docs/scaling.md)"
+)
 
 WAIT_S = 600
 POLL_S = 2
@@ -113,6 +117,30 @@ def limit_role() -> None:
         quoted = connection.dialect.identifier_preparer.quote_identifier(database)
         for name, value in LIMITS.items():
             connection.exec_driver_sql(f"ALTER ROLE CURRENT_USER IN DATABASE {quoted} SET {name} = '{value}'")
+
+
+def is_role_limited() -> bool:
+    """Whether `limit_role` has been called. Asked past the pooler, which would go on with a connection that it has
+    opened before."""
+    query = """
+        SELECT count(*) FROM pg_db_role_setting, unnest(setconfig) AS setting
+        WHERE setrole = CAST(current_user AS regrole)
+          AND setdatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+          AND split_part(setting, '=', 1) = ANY(%s)
+    """
+    with direct_engine().connect() as connection:
+        return bool(connection.exec_driver_sql(query, (list(LIMITS),)).scalar_one() == len(LIMITS))
+
+
+def has_limits() -> bool:
+    """Whether connections of the pooler have the limits that `limit_role` gives."""
+    with engine().connect() as connection:
+        return all(
+            connection.exec_driver_sql(
+                "SELECT CAST(current_setting(%s) AS interval) = CAST(%s AS interval)", limit
+            ).scalar_one()
+            for limit in LIMITS.items()
+        )
 
 
 def forget_engine() -> None:
@@ -205,8 +233,12 @@ def is_migrated() -> bool:
 
 
 def wait_until_migrated() -> bool:
-    """Wait for whoever migrates, also while PostgreSQL is away; False when that took longer than WAIT_S."""
-    return _wait_until(is_migrated, "waiting for the job migrate: the tables are not those of this release yet")
+    """Wait for whoever migrates, also while PostgreSQL or a pooler is away; False when that took longer than WAIT_S."""
+    return _wait_until(_is_ready, "waiting for the job migrate: the tables are not those of this release yet")
+
+
+def _is_ready() -> bool:
+    return is_migrated() and (not _is_pooled() or (is_role_limited() and has_limits()))
 
 
 def wait_until_reached() -> bool:
@@ -269,10 +301,12 @@ def main() -> None:
     match sys.argv[1:]:
         case ["upgrade"]:
             _await_answer()
-            if settings().database_direct_url:
+            if _is_pooled():
                 limit_role()
             if not is_migrated():
                 command.upgrade(alembic_config(), "head")
+            if _is_pooled() and not has_limits():
+                raise SystemExit(UNLIMITED)
         case ["wait"]:
             if not wait_until_migrated():
                 raise SystemExit(f"nobody has migrated the tables in {WAIT_S} s")

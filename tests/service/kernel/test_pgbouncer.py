@@ -23,14 +23,16 @@ from shared.models import Stage
 from tests.faults.rig import PATIENCE_S, Rig, eventually
 from tests.programs import program
 
-SLEEP_S = 2.0
+SLEEP_S = 8.0
+"""Long enough to be killed and cancelled in, on a busy machine too."""
+
 POOL = 6
 """Fewer than the connections that one gateway and three workers hold."""
 
 TASKS = 12
 """psycopg prepares what one connection executes more than five times."""
 
-BRISK = {"LEASE_S": "6", "HEARTBEAT_S": "0.5", "SWEEP_INTERVAL_S": "1", "RING_AGAIN_S": "2"}
+BRISK = {"LEASE_S": "10", "HEARTBEAT_S": "0.5", "SWEEP_INTERVAL_S": "1", "RING_AGAIN_S": "2"}
 
 
 @pytest.fixture(scope="module")
@@ -129,7 +131,7 @@ def test_a_killed_workers_task_is_taken_over(rig: Rig) -> None:
     name, _ = rig.worker_of(row)
     chaos.kill_tree(rig.stack, name)
     assert rig.caller.wait(task, timeout_s=PATIENCE_S) == "done"
-    assert rig.truth.stage(task.id, "transcribe").attempt == 2
+    assert rig.truth.stage(task.id, "transcribe").attempt >= 2
 
 
 def test_a_revoked_key_is_refused_at_once(rig: Rig) -> None:
@@ -157,11 +159,27 @@ def test_few_connections_are_shared_and_have_limits(rig: Rig, bouncer: Pooler) -
         assert through.execute("SELECT count(*) FROM pg_prepared_statements").fetchone() == (0,)
 
 
+def test_a_pooler_without_limits_is_an_error_at_the_start(
+    direct: Stack, rig: Rig, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """One whose connections are older than the role's limits, say: it goes on with them."""
+    folder = tmp_path_factory.mktemp("unlimited")
+    with pooler(folder, direct.env["DATABASE_URL"], default_pool_size=1) as other:
+        with other.connect() as through:
+            through.execute("SET statement_timeout = 0")  # of the one connection, which it keeps
+        done = started("upgrade", environment(direct, other))
+    assert done.returncode == 1
+    assert done.stderr.startswith("connections of DATABASE_URL have no limits of time")
+
+
+def started(action: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    argv = (sys.executable, "-m", "shared.db", action)
+    return subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+
+
 @pytest.mark.parametrize("action", ["upgrade", "wait", "reach"])
 def test_a_pooler_that_nobody_told_of_is_an_error_at_the_start(direct: Stack, bouncer: Pooler, action: str) -> None:
     """It says which setting is missing, and does not wait."""
-    environ = environment(direct, bouncer) | {"DATABASE_DIRECT_URL": ""}
-    argv = (sys.executable, "-m", "shared.db", action)
-    done = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+    done = started(action, environment(direct, bouncer) | {"DATABASE_DIRECT_URL": ""})
     assert done.returncode == 1
     assert done.stderr.startswith("DATABASE_URL leads through a pooler such as PgBouncer: set DATABASE_DIRECT_URL")
