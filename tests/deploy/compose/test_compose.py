@@ -35,7 +35,7 @@ WORKERS = {"worker-io", "worker-cpu"} | MODEL_WORKERS
 OURS = WORKERS | {"api", "beat", "flower", "migrate"}
 
 HOLDERS = {
-    "DATABASE_DIRECT_URL": OURS,
+    "DATABASE_DIRECT_URL": OURS - {"flower"},
     "POSTGRES_PASSWORD": OURS | {"postgres"},
     "VALKEY_PASSWORD": OURS | {"valkey"},
     "S3_ACCESS_KEY": OURS | {"seaweedfs"},
