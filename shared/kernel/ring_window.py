@@ -89,7 +89,7 @@ def ring_next(
 
 
 def rings_of_fresh(session: Session, place: Sequence[Any], job_id: uuid.UUID, stage: str) -> tuple[Ring, ...]:
-    """The rings for a job whose only stage that is ready was inserted by one statement (statements/fresh_job.py).
+    """The rings for a job whose only stage that is ready was inserted by one statement (submission/fresh_job.py).
 
     place : as `of_one_key` gave it to that statement, which rang if there was room and no backlog
     """

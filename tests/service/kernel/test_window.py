@@ -20,19 +20,19 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import func, select, update
+from sqlalchemy import event, func, insert, select, text, update
 from uuid_utils.compat import uuid7
 
 from shared.callers import keys, quotas
 from shared.claims import Claim
 from shared.config import Settings
-from shared.db import first_row, session
+from shared.db import engine, first_row, session
 from shared.errors import StorageUnavailable, TranscriptionError, WrongState
 from shared.kernel import erasure, jobs
 from shared.kernel.orders import JobOrder, RemoteSource, Source
 from shared.kernel.ring_window import LEAST_WINDOW, refill
 from shared.kernel.submission import new_jobs
-from shared.models import Job, Stage, WebhookEndpoint
+from shared.models import Artifact, Job, Stage, WebhookEndpoint
 from shared.models.base import Base
 from shared.options import JobNotes, JobOptions, Priority
 from shared.repair import repair
@@ -162,6 +162,33 @@ def test_a_whole_submission_leaves_to_others_what_it_cannot_do(owner: uuid.UUID)
     with session() as work:
         keys.revoke(work, other)
     assert by_whole_statement(order_of(other, "revoked")) is None
+
+
+def test_what_is_known_is_found_by_an_index(owner: uuid.UUID) -> None:
+    """Of an owner with thousands of answers a submission reads those that it asks about."""
+    with session() as work:
+        known = {"owner_id": owner, "stage": "transcribe", "bytes": 1, "meta": {}}
+        work.execute(
+            insert(Artifact), [{**known, "hash": uuid.uuid4().hex, "key": uuid.uuid4().hex} for _ in range(3000)]
+        )
+        work.flush()
+        work.execute(text("ANALYZE artifacts"))
+    statements: list[tuple[str, Any]] = []
+
+    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
+        if "INSERT INTO jobs" in statement:
+            statements.append((statement, parameters))
+
+    event.listen(engine(), "before_cursor_execute", note)
+    try:
+        assert by_whole_statement(order_of(owner, "new")) is not None
+    finally:
+        event.remove(engine(), "before_cursor_execute", note)
+    ((statement, parameters),) = statements
+    with session() as work:
+        plan = work.connection().exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars().all()
+    assert [line for line in plan if "on artifacts" in line and "Index" in line], plan
+    assert not [line for line in plan if "Seq Scan on artifacts" in line], plan
 
 
 @pytest.mark.parametrize("url", [None, "https://media.example/a.wav"])
