@@ -15,6 +15,7 @@ from tasks.live.pace import FIRST_PLACES, USUALLY_SPOKEN, Pace
 
 def test_a_trial_says_what_speech_will_cost(config: Settings) -> None:
     """Of the models of a session that asks for none, which are in memory then."""
+    loading.let_go()  # another test has unloaded one that is kept
     config = config.model_copy(update={"live_model": "tiny.en", "live_final_model": "base"})
     pace = Pace(8, 0.7)
     trial.run(config, pace)
