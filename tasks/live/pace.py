@@ -56,6 +56,7 @@ class Pace:
         self._work_s = self._speech_s = self._heard_s = 0.0
         self._due = self._missed = 0.0
         self._sound_s = self._spoken_s = HALF_LIFE_S
+        self._has_heard = False
 
     @contextmanager
     def work(self) -> Iterator[Share]:
@@ -91,12 +92,14 @@ class Pace:
 
     def suppose(self, cost: float) -> None:
         """Seconds of work that a second of speech takes, as far as can be told without any. Without that nothing is
-        known of those who will speak either, and all of their sound counts as speech."""
+        known of those who will speak either, and all of their sound counts as speech. Where some was heard already,
+        how much of it was speech is known, and stays."""
         with self._lock:
             self._work_s += TRIED_S * cost
             self._speech_s += TRIED_S
             self._heard_s += TRIED_S
-            self._spoken_s *= USUALLY_SPOKEN
+            if not self._has_heard:
+                self._spoken_s *= USUALLY_SPOKEN
 
     @property
     def cost(self) -> float | None:
@@ -122,6 +125,7 @@ class Pace:
         return max(1, carried)
 
     def _go_by(self, sound_s: float, spoken_s: float) -> None:
+        self._has_heard = True
         keep = 0.5 ** (sound_s / HALF_LIFE_S)
         self._sound_s = self._sound_s * keep + sound_s
         self._spoken_s = self._spoken_s * keep + spoken_s

@@ -17,7 +17,8 @@ ROUNDS = 3
 faster, so the fastest one counts."""
 
 PATIENCE_S = 2.0
-"""A model that takes longer for a round is tried no more: sessions may wait for it already."""
+"""A model that takes longer for a round is tried no more, as sessions may wait for it already; but the first round says
+nothing of that."""
 
 
 def run(config: Settings, pace: Pace) -> None:
@@ -39,16 +40,22 @@ def _run(config: Settings, pace: Pace) -> None:
 
     with models.usual(config) as (model, final_model), engine_errors("speech recognition"):
         decoder, final_decoder = Decoder(model, None), Decoder(final_model, None)
-        partials, finals = list[float](), list[float]()
-        for _ in range(ROUNDS):
-            partials.append(_seconds(pace, lambda: trial.partial(decoder)))
-            finals.append(_seconds(pace, lambda: trial.final(final_decoder)))
-            if partials[-1] + finals[-1] > PATIENCE_S:
-                break
-    cost = trial.cost(min(partials), min(finals), ListenOptions().partial_every_s)
+        partial_s, final_s = fastest(pace, lambda: trial.partial(decoder), lambda: trial.final(final_decoder))
+    cost = trial.cost(partial_s, final_s, ListenOptions().partial_every_s)
     pace.suppose(cost)
     names = {"model": model.name, "final_model": final_model.name}
     log.info("trial_done", **names, cost=cost, places=pace.places(0))
+
+
+def fastest(pace: Pace, partial: Callable[[], None], final: Callable[[], None]) -> tuple[float, float]:
+    """Seconds of the model's time that each of the two passes takes at least."""
+    partials, finals = list[float](), list[float]()
+    for number in range(ROUNDS):
+        partials.append(_seconds(pace, partial))
+        finals.append(_seconds(pace, final))
+        if number and partials[-1] + finals[-1] > PATIENCE_S:
+            break
+    return min(partials), min(finals)
 
 
 def _seconds(pace: Pace, work: Callable[[], None]) -> float:

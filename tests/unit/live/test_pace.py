@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 
+from tasks.live import trial
 from tasks.live.pace import FIRST_PLACES, LEAST_SPOKEN, Pace
 
 LOAD = 0.7
@@ -107,6 +110,51 @@ def test_what_was_tried_is_what_four_sessions_go_by() -> None:
     assert pace.places(0) == 3
     heard(slow, clock, 300, 0.1)
     assert slow.places(0) > 4
+
+
+def test_what_was_heard_says_how_much_is_speech() -> None:
+    """Before anything is heard three quarters of the sound are; a trial that comes later changes nothing of it."""
+    clock = Clock()
+    new, spoken, silent = Pace(8, LOAD, clock), Pace(8, LOAD, clock), Pace(8, LOAD, clock)
+    heard(spoken, clock, 5, 0.1)
+    silent.rest(10.0)
+    before = silent.spoken
+    for pace in (new, spoken, silent):
+        pace.suppose(0.2)
+    assert new.spoken == pytest.approx(0.75)
+    assert (spoken.spoken, silent.spoken) == (1.0, before)
+    assert 0.75 < before < 1.0
+
+
+SLOW, FAST = (1.5, 1.0), (0.3, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("rounds", "made", "least"),
+    [
+        ((SLOW, FAST, (0.2, 0.4)), 3, (0.2, 0.1)),
+        ((SLOW, (1.2, 1.1), FAST), 2, (1.2, 1.0)),
+        ((FAST, SLOW, (0.2, 0.1)), 2, FAST),
+        ((FAST, FAST, SLOW), 3, FAST),
+    ],
+    ids=["slow at first", "slow", "slow later", "slow at last"],
+)
+def test_the_first_round_of_a_trial_says_not_that_it_is_slow(
+    rounds: tuple[tuple[float, float], ...], made: int, least: tuple[float, float]
+) -> None:
+    """As all is done for the first time then; of those behind it one of more than two seconds is the last. The fastest
+    passes count."""
+    clock = Clock()
+    partials, finals = [each for each, _ in rounds], [each for _, each in rounds]
+
+    def takes(passes: list[float]) -> Callable[[], None]:
+        def work() -> None:
+            clock.now += passes.pop(0)
+
+        return work
+
+    assert trial.fastest(Pace(8, LOAD, clock), takes(partials), takes(finals)) == pytest.approx(least)
+    assert len(partials) == len(finals) == len(rounds) - made
 
 
 def test_what_nobody_says_is_room_for_others() -> None:
