@@ -13,9 +13,10 @@ from cloudcoil.models.keda.v1alpha1 import ScaledObject
 
 from api.server import GRACE_S, LINGER_S
 from shared.config import WHISPER_MODELS, Settings
-from shared.stages import STAGES, queues
+from shared.stages import HEAVY, STAGES, queues
 from tasks.live.pace import FIRST_PLACES
 from tasks.live.worker import HAND_OVER_S
+from tasks.worker.preload import START_TIMEOUT_S
 from tests.deploy.composed import seconds
 from tests.deploy.documented import blocks, section
 from tests.deploy.kubernetes.overlays import (
@@ -359,6 +360,16 @@ def test_gateways_have_time_to_answer_what_they_have(overlay: str) -> None:
     assert seconds(COMPOSE["api"]["stop_grace_period"]) > LINGER_S + GRACE_S
     (kept,) = re.findall(r"^\s*keepalive (\w+)$", (ROOT / "deploy/caddy/api.caddy").read_text(), re.MULTILINE)
     assert seconds(kept) < LINGER_S
+
+
+@both
+def test_a_worker_is_not_killed_while_it_loads_models(overlay: str) -> None:
+    """It gives up by itself, with a word on why, before Kubernetes does; compose takes it for unhealthy no sooner."""
+    for queue in HEAVY:
+        name = f"worker-{queue}"
+        probe = container(ours(overlay)[name])["startupProbe"]
+        assert probe["periodSeconds"] * probe["failureThreshold"] > START_TIMEOUT_S
+        assert seconds(counterpart(name, overlay)["healthcheck"]["start_period"]) > START_TIMEOUT_S
 
 
 @both
