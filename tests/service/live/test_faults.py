@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from shared.live import sessions
 from shared.models import LiveSession, Worker
-from tests.faults.rig import eventually
+from tests.faults.rig import PATIENCE_S, eventually
 from tests.service.live.client import FRAME_S, Client, frames, pcm
 from tests.service.live.conftest import Rig
 
@@ -146,11 +146,11 @@ def test_killed_listeners_count_for_nothing_behind_what_they_heard(rig: Rig, sou
 
     def kill(client: Steady) -> None:
         while client.sent >= 8 and len(fences) <= sessions.MAX_ATTEMPTS:
-            eventually(lambda: all_listen(rig), "both listen", 120)
-            eventually(lambda: is_past(rig.session(client.task)), "what has arrived is heard", 60)
+            eventually(lambda: all_listen(rig), "both listen", PATIENCE_S)
+            eventually(lambda: is_past(rig.session(client.task)), "what has arrived is heard", PATIENCE_S)
             fences.append(rig.session(client.task).fence)
             os.kill(rig.stack.pid(listening_worker(rig, client.task)) or 0, signal.SIGKILL)
-            eventually(lambda: rig.session(client.task).fence > fences[-1], "taken over", TAKEN_OVER_S)
+            eventually(lambda: rig.session(client.task).fence > fences[-1], "taken over", PATIENCE_S)
             assert rig.session(client.task).utterance == 0
 
     steady.run(kill)
