@@ -184,8 +184,9 @@ def move(work: Session, claimed: Claim, place: Place) -> None:
 
 
 def get_past(work: Session, claimed: Claim) -> None:
-    """All is heard that had arrived with the claim, and so whatever those had heard that failed at the place before:
-    their attempts count no more. Raises LeaseLost."""
+    """All is heard that had arrived with the claim, and the session goes on: with a newer frame, or with none so far.
+    So it is past whatever those had heard that failed at the place before, and their attempts count no more. Of a
+    session that had ended they may have failed at its last pass, so nobody gets past before that. Raises LeaseLost."""
     if not _change(work, claimed, attempt=1):
         raise LeaseLost
 

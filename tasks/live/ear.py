@@ -148,7 +148,9 @@ class Ear(threading.Thread):
                     events += [*cut_off(listener.finish()), Cut(listener.utterance - 1, cut)]
                 self._write(events, listener)
             seq = chunks[-1].seq if chunks else seq
-            if not is_past and seq >= self.claim.seq and not sound.is_behind:
+            # behind all that had arrived with the claim: of an ended session the last pass is still to come
+            goes_on = seq > self.claim.seq or not (chunks or is_last)
+            if not is_past and goes_on and not sound.is_behind:
                 is_past = True
                 self._patiently(lambda work: listeners.get_past(work, self.claim))
             if is_last:

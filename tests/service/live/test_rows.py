@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,9 +30,22 @@ from shared.options import JobOptions
 from shared.states import JobState
 from tasks.live import recording
 from tasks.live.pace import Pace
+from tests.conftest import MODELS
 
 RATE = 16_000
 SOUND = bytes(range(256)) * 100
+ROOT = Path(__file__).parents[3]
+
+DIES = 9
+DIES_AT_THE_END = f"""
+import os
+from tasks.listening.listener import Listener
+from tasks.live.__main__ import main
+
+Listener.finish = lambda self: os._exit({DIES})
+main()
+"""
+"""A live worker whose model kills it in the last pass."""
 
 
 @pytest.fixture
@@ -286,6 +302,36 @@ def test_who_gets_past_a_place_leaves_five_attempts_more(held: Hold, environment
         listeners.get_past(work, claim)
         listeners.give_back(work, [claim], failed=True)
     assert tried(held, environment) == sessions.MAX_ATTEMPTS - 1
+
+
+@pytest.mark.timeout(1800)
+def test_an_ended_session_that_kills_at_its_end_is_given_up(held: Hold, environment: Settings) -> None:
+    """After five workers, though each has heard all that had arrived before it died: nothing newer comes, and so nobody
+    gets past the end."""
+    own = {"MODEL_DIR": str(MODELS), "LIVE_MODEL": "tiny.en", "LIVE_LOAD": "0", "LIVE_LEASE_S": "300"}
+    env = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "CPU_THREADS": "1", **own}
+    with session() as work:
+        sessions.end(work, held.job_id, End.CLIENT)
+    for attempt in range(1, sessions.MAX_ATTEMPTS + 1):
+        worker = subprocess.run(
+            (sys.executable, "-c", DIES_AT_THE_END),
+            cwd=ROOT,
+            env=env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+        )
+        assert worker.returncode == DIES, worker.stdout
+        with session() as work:
+            left = work.get_one(LiveSession, held.job_id)
+            assert (left.attempt, left.heard_at) == (attempt, None)
+            left.lease_until = None
+    with session() as work:
+        assert listeners.claim(work, "w", 60.0) is None
+    live_sweep.sweep(environment)
+    with session() as work:
+        assert work.get_one(LiveSession, held.job_id).heard_at is not None
 
 
 def test_four_sessions_are_let_in_where_a_worker_was_tried(owner: uuid.UUID, held: Hold) -> None:
