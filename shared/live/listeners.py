@@ -14,6 +14,7 @@ from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Float, case, delete, extract, func, insert, select, tuple_, update
+from sqlalchemy.dialects.postgresql import insert as upsert
 from sqlalchemy.orm import Session
 
 from shared.errors import LeaseLost
@@ -22,7 +23,7 @@ from shared.kernel.events import publish_heard
 from shared.live import sessions
 from shared.live.age import Age
 from shared.live_events import Cut, Final, LiveEvent, Partial, SpeechStarted, SpeechStopped
-from shared.models import Job, LiveChunk, LiveSession
+from shared.models import Job, LiveChunk, LiveSession, LiveVoices
 from shared.models import LiveEvent as Row
 from shared.options import JobOptions
 from shared.rings import Ring
@@ -129,7 +130,8 @@ def claim(work: Session, worker: str, lease_s: float) -> Claim | None:
     work.flush()
     job = work.get_one(Job, row.job_id)
     options = JobOptions.from_row(job.options)
-    place = Place(row.utterance, row.resume_s, row.language, row.voices)
+    voices = work.scalar(select(LiveVoices.voices).where(LiveVoices.job_id == row.job_id))
+    place = Place(row.utterance, row.resume_s, row.language, voices)
     known = (row.job_id, row.fence, row.encoding, row.rate, row.event, place, options, job.request_id)
     return Claim(*known, Age(age_s), row.attempt, row.seq)
 
@@ -162,12 +164,13 @@ def record(
     # what is said anew at the same place is no progress: its sound may be what no listener gets through
     attempt = case((LiveSession.resume_s < place.resume_s, 1), else_=LiveSession.attempt)
     changes = {"event": last, "lease_until": lease_until, "attempt": attempt, **_columns(place)}
-    if finals:  # by nothing else do voices change
-        changes["voices"] = place.voices
     if not _change(work, claimed, LiveSession.event == before, **changes):
         if _change(work, claimed, LiveSession.event == last, lease_until=lease_until):
             return last
         raise LeaseLost
+    if finals and place.voices is not None:  # by nothing else do they change
+        voices = upsert(LiveVoices).values(job_id=claimed.job_id, voices=place.voices)
+        work.execute(voices.on_conflict_do_update(index_elements=["job_id"], set_={"voices": place.voices}))
     spoken = {event.utterance for event in events if isinstance(event, Partial | Final)}
     work.execute(delete(Row).where(Row.job_id == claimed.job_id, Row.kind == KINDS[Partial], Row.utterance.in_(spoken)))
     work.execute(insert(Row), [_row(claimed.job_id, number, event) for number, event in enumerate(events, before + 1)])
@@ -218,8 +221,9 @@ def finish(work: Session, claimed: Claim, heard_s: float | None = None, *, is_wh
     """The session was heard to its end, which is at `heard_s`; or not, and nobody will. Raises LeaseLost."""
     values: dict[str, Any] = {} if heard_s is None else {"resume_s": heard_s}
     values |= {} if is_whole else {"worker": None}
-    if not _change(work, claimed, heard_at=func.now(), lease_until=None, voices=None, **values):
+    if not _change(work, claimed, heard_at=func.now(), lease_until=None, **values):
         raise LeaseLost
+    work.execute(delete(LiveVoices).where(LiveVoices.job_id == claimed.job_id))
     news.tell(work, claimed.job_id)
 
 
@@ -261,7 +265,7 @@ def frame_before(work: Session, job_id: uuid.UUID, start: int) -> int:
 
 
 def _columns(place: Place) -> dict[str, Any]:
-    """Without voices, which may be many kilobytes."""
+    """In the session's row, so without voices."""
     return {"utterance": place.utterance, "resume_s": place.resume_s, "language": place.language}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from datetime import timedelta
 
-from sqlalchemy import exists, func, select, update
+from sqlalchemy import delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from shared.config import Settings
@@ -13,7 +13,7 @@ from shared.db import session
 from shared.kernel import news
 from shared.kernel.erasure import drop_chunks
 from shared.live import sessions
-from shared.models import Job, LiveSession, Stage
+from shared.models import Job, LiveSession, LiveVoices, Stage
 from shared.rings import Ring
 from shared.stages import SOURCE
 from shared.states import TERMINAL, JobState, StageState
@@ -56,7 +56,7 @@ def _close(work: Session) -> None:
     closed = work.execute(
         update(LiveSession)
         .where(LiveSession.heard_at.is_(None), is_dropped | is_over | is_hopeless)
-        .values(heard_at=func.now(), worker=None, voices=None)
+        .values(heard_at=func.now(), worker=None)
         .returning(LiveSession.job_id)
         .execution_options(synchronize_session=False)
     )
@@ -68,6 +68,9 @@ def _close(work: Session) -> None:
         .values(ended_at=func.now())
         .execution_options(synchronize_session=False)
     )
+    # also where a release closed the session that knows nothing of voices
+    is_heard = exists().where(LiveSession.job_id == LiveVoices.job_id, LiveSession.heard_at.is_not(None))
+    work.execute(delete(LiveVoices).where(is_heard).execution_options(synchronize_session=False))
 
 
 def _forget_chunks() -> bool:

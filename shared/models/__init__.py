@@ -4,7 +4,7 @@ from shared.models.base import Base
 from shared.models.callers import ApiKey, AudioDay, BrowserSession, IdempotencyKey, Share, UsageDay
 from shared.models.counts import BatchCount, JobChange, OwnerCount, StageChange, StageCount
 from shared.models.jobs import Artifact, Batch, Correction, Event, Job, Stage
-from shared.models.live import LiveChunk, LiveEvent, LiveSession
+from shared.models.live import LiveChunk, LiveEvent, LiveSession, LiveVoices
 from shared.models.quotas import KeyStorage, StorageChange, WebhookTestMinute
 from shared.models.search import SearchBacklog, SearchEntry
 from shared.models.storage import Erasure, Upload
@@ -29,6 +29,7 @@ __all__ = [
     "LiveChunk",
     "LiveEvent",
     "LiveSession",
+    "LiveVoices",
     "OwnerCount",
     "SearchBacklog",
     "SearchEntry",

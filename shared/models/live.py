@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import uuid
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 from sqlalchemy import BigInteger, Boolean, ForeignKey, Index, Integer, LargeBinary, SmallInteger, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from shared.models.base import Base
-
-Sums: TypeAlias = bytes
-"""What voices sound like, as `tasks.listening.speakers` writes it."""
 
 
 class LiveSession(Base):
@@ -27,8 +24,7 @@ class LiveSession(Base):
     fence : number of the listener that may write events; each claim raises it
     attempt : claims at the place where the next listener goes on
     event : id of the newest event
-    utterance, resume_s, language, voices : where the next listener goes on, behind the last final. What voices sound
-        like is kept no longer than the session is listened to
+    utterance, resume_s, language : where the next listener goes on, behind the last final
     """
 
     __tablename__ = "live_sessions"
@@ -55,7 +51,6 @@ class LiveSession(Base):
     heard_at: Mapped[datetime | None]  # the end was heard, or nobody listens any more
 
     has_chunks: Mapped[bool] = mapped_column(Boolean, server_default=text("true"))  # false once they are forgotten
-    voices: Mapped[Sums | None] = mapped_column(LargeBinary)
 
     __table_args__ = (
         # neither has what changes with each chunk or heartbeat, so that those are cheap in-page updates
@@ -63,6 +58,17 @@ class LiveSession(Base):
         Index("live_sessions_unheard", "job_id", postgresql_where=text("heard_at IS NULL")),
         Index("live_sessions_kept", "job_id", postgresql_where=text("has_chunks")),
     )
+
+
+class LiveVoices(Base):
+    """What the voices of a live session sound like, as `tasks.listening.speakers` writes it, for the listener that
+    takes it over. Kept no longer than the session is listened to, and apart from its row: each chunk and heartbeat
+    writes that anew."""
+
+    __tablename__ = "live_voices"
+
+    job_id: Mapped[uuid.UUID] = mapped_column(ForeignKey("live_sessions.job_id", ondelete="CASCADE"), primary_key=True)
+    voices: Mapped[bytes] = mapped_column(LargeBinary)
 
 
 class LiveChunk(Base):

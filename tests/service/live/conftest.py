@@ -20,7 +20,7 @@ from scripts.local.apps import API, LIVE, worker
 from scripts.local.stack import Stack
 from scripts.weights.fixtures import fixture
 from shared.callers import keys
-from shared.models import Artifact, LiveSession
+from shared.models import Artifact, LiveSession, LiveVoices
 from tests.conftest import MODELS
 from tests.faults.rig import eventually
 from tests.service.live.client import READINGS, Client, pcm
@@ -83,6 +83,11 @@ class Rig:
         query = select(LiveSession).where(LiveSession.job_id == uuid.UUID(task_id))
         row: LiveSession = self.truth.rows(query)[0].LiveSession
         return row
+
+    def voices(self, task_id: str) -> bytes | None:
+        """What is kept of what they sound like."""
+        rows = self.truth.rows(select(LiveVoices.voices).where(LiveVoices.job_id == uuid.UUID(task_id)))
+        return rows[0].voices if rows else None
 
     def status(self, task_id: str) -> str:
         return str(self.http.get(f"/status/{task_id}").json()["status"])

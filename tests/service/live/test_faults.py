@@ -190,7 +190,7 @@ def test_speakers_outlive_their_listener(rig: Rig) -> None:
 
     def kill(client: Steady) -> None:
         if kills and client.sent >= kills[0]:
-            eventually(lambda: len(rig.session(client.task).voices or b"") == 2 * VOICE_BYTES, "two voices", 60)
+            eventually(lambda: len(rig.voices(client.task) or b"") == 2 * VOICE_BYTES, "two voices", 60)
             eventually(lambda: all_listen(rig), "both listen", 120)
             kills.clear()
             os.kill(rig.stack.pid(listening_worker(rig, client.task)) or 0, signal.SIGKILL)
@@ -200,7 +200,7 @@ def test_speakers_outlive_their_listener(rig: Rig) -> None:
     finals = [final for final in steady.finals if final["text"]]
     said = {(bisect(ends, (final["start"] + final["end"]) / 2), final["speaker"]) for final in finals}
     assert {each for each in said if each[1]} == {(0, "spk_1"), (1, "spk_2"), (2, "spk_1"), (3, "spk_2")}
-    assert rig.session(steady.task).voices is None
+    assert rig.voices(steady.task) is None
     assert rig.http.delete(
         f"/tasks/{steady.task}"
     ).is_success  # nobody here makes its result, which has its own speakers

@@ -12,20 +12,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select, text, update
 from uuid_utils.compat import uuid7
 
 from shared.config import Settings
 from shared.db import Query, session
 from shared.errors import LeaseLost, UnexpectedError, WrongState
-from shared.kernel import fleet, jobs, leases
+from shared.kernel import erasure, fleet, jobs, leases
 from shared.kernel.orders import JobOrder, LiveSource
 from shared.live import crowd, listeners, sessions
 from shared.live import sweep as live_sweep
+from shared.live.age import Age
 from shared.live.listeners import Place
 from shared.live.sessions import End, Hold
 from shared.live_events import Final, SpeechStarted
-from shared.models import Job, LiveChunk, LiveSession, Worker
+from shared.models import Job, LiveChunk, LiveSession, LiveVoices, Worker
 from shared.options import JobOptions
 from shared.states import JobState
 from tasks.live import recording
@@ -69,6 +70,12 @@ def row(query: Query) -> Any:
     """The first row of a statement of the gateway's."""
     with session() as work:
         return work.connection().exec_driver_sql(query.text, dict(query.parameters)).first()
+
+
+def kept(held: Hold) -> bytes | None:
+    """What the session's voices sound like."""
+    with session() as work:
+        return work.scalar(select(LiveVoices.voices).where(LiveVoices.job_id == held.job_id))
 
 
 def state(job_id: uuid.UUID) -> str:
@@ -260,7 +267,8 @@ def test_a_place_that_nobody_gets_past_is_given_up(progress: str, held: Hold, en
     assert tried(held, environment) == sessions.MAX_ATTEMPTS - (3 if progress == "none" else 1)
     with session() as work:
         left = work.get_one(LiveSession, held.job_id)
-        assert left.heard_at is not None and left.worker is None and left.voices is None
+        assert left.heard_at is not None and left.worker is None
+    assert kept(held) is None
 
 
 def test_voices_are_kept_while_somebody_listens(held: Hold) -> None:
@@ -278,10 +286,80 @@ def test_voices_are_kept_while_somebody_listens(held: Hold) -> None:
     with session() as work:
         claim = listeners.claim(work, "w", 60.0)
     assert claim is not None and claim.place == Place(2, 0.75, voices=b"voices")
+
+
+def of_the_release_before(held: Hold) -> None:
+    """How its listeners and its beat close a session."""
     with session() as work:
+        heard = update(LiveSession).where(LiveSession.job_id == held.job_id).values(heard_at=func.now())
+        work.execute(heard.values(lease_until=None))
+
+
+def finished(held: Hold) -> None:
+    with session() as work:
+        row = work.get_one(LiveSession, held.job_id)
+        claim = listeners.Claim(
+            held.job_id, row.fence, row.encoding, row.rate, row.event, Place(), JobOptions(), None, Age()
+        )
         listeners.finish(work, claim)
+
+
+def cancelled(held: Hold) -> None:
     with session() as work:
-        assert work.get_one(LiveSession, held.job_id).voices is None
+        jobs.cancel(work, owner_of(held), held.job_id)
+
+
+def erased(held: Hold) -> None:
+    with session() as work:
+        erasure.erase(work, owner_of(held), held.job_id)
+
+
+@pytest.mark.parametrize(
+    ("end", "is_swept"), [(finished, False), (erased, False), (cancelled, True), (of_the_release_before, True)]
+)
+def test_voices_are_kept_no_longer_than_somebody_listens(
+    end: Callable[[Hold], None], is_swept: bool, held: Hold, environment: Settings
+) -> None:
+    """However that ends, also by a release that knows nothing of them. A sweep leaves those of the others alone."""
+    with session() as work:
+        claim = listeners.claim(work, "w", 60.0)
+    assert claim is not None
+    with session() as work:
+        final, place = Final(0, 0.0, 0.5, "", (), "en", speaker="spk_1"), Place(1, 0.5, voices=b"voices")
+        listeners.record(work, claim, [final], claim.event, place, 60.0)
+    live_sweep.sweep(environment)
+    assert kept(held) == b"voices"
+    end(held)
+    if is_swept:
+        live_sweep.sweep(environment)
+    assert kept(held) is None
+
+
+def test_voices_make_the_row_of_a_session_no_larger(held: Hold) -> None:
+    """It is copied by each chunk and each heartbeat."""
+
+    def size() -> int:
+        with session() as work:
+            return int(
+                work.scalar(
+                    text("SELECT pg_column_size(s) FROM live_sessions s WHERE job_id = :job_id").bindparams(
+                        job_id=held.job_id
+                    )
+                )
+                or 0
+            )
+
+    with session() as work:
+        claim = listeners.claim(work, "w", 60.0)
+    assert claim is not None
+    sizes = []
+    for number, voices in enumerate((None, b"v" * 1024, b"w" * 2048)):
+        with session() as work:
+            final, place = Final(number, 0.0, 0.5, "", (), "en"), Place(number + 1, 0.5, "en", voices)
+            listeners.record(work, claim, [final], claim.event + number, place, 60.0)
+        assert kept(held) == voices
+        sizes.append(size())
+    assert len(set(sizes)) == 1, sizes
 
 
 def test_who_gets_past_a_place_leaves_five_attempts_more(held: Hold, environment: Settings) -> None:
