@@ -16,7 +16,7 @@ from pathlib import Path
 if not __package__:  # run as a file: the package of this folder is one level up
     sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from scripts.weights import default_model_dir, ensure
+from scripts.weights import default_model_dir, ensure, manifest
 from scripts.weights.catalogue import ALIASES, DIARIZATION, MB, NEEDED_WHISPER, SPEAKERS, WHISPER
 from shared.abilities import ONNX_MODELS
 from shared.errors import ModelUnavailable
@@ -44,9 +44,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
     for name, source in fetched.items():
         print(f"{name}: from the {source}")
-    if options.diarization and not (options.model_dir / SPEAKERS.name).is_dir():
-        print(f"{SPEAKERS.name}: not to be had; live sessions will not tell speakers apart", file=sys.stderr)
     count = len(names) + options.diarization
+    if options.diarization:
+        if manifest.fault(options.model_dir / SPEAKERS.name, SPEAKERS, None) is None:
+            count += 1
+        else:
+            print(f"{SPEAKERS.name}: not to be had; live sessions will not tell speakers apart", file=sys.stderr)
     print(f"{count} models in {options.model_dir}, {len(fetched)} fetched, {time.monotonic() - started:.1f} s")
     return 0
 

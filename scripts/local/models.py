@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from scripts.weights import default_model_dir, ensure
+from scripts.weights import default_model_dir, ensure, manifest
 from scripts.weights.catalogue import SPEAKERS
 from shared.errors import ModelUnavailable
 
@@ -54,7 +54,7 @@ def ensure_live_speakers(environ: Mapping[str, str], report: Callable[[str], Non
     speakers, and that is reported."""
     if has_live_worker(environ):
         ensure(default_model_dir(), speakers=True)
-        if not (default_model_dir() / SPEAKERS.name).is_dir():
+        if manifest.fault(default_model_dir() / SPEAKERS.name, SPEAKERS, None) is not None:
             report("Live sessions will not tell speakers apart: what does so could not be fetched (docs/models.md)")
 
 

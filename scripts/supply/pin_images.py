@@ -121,6 +121,8 @@ def by_tag(root: Path) -> str:
     services = re.split(r"^  (?=[\w-]+:(?: |$))", text, flags=re.MULTILINE)
     references = [(service.partition(":")[0], REFERENCE.search(service)) for service in services]
     lines = [f"  {name}: {{ image: {each['image']} }}" for name, each in references if each]
+    # the service asks no index for weights that may be missing; those that may not have come in an archive too
+    lines.append('  models: { environment: { HF_HUB_OFFLINE: "1" } }')
     header = (
         "# For a machine whose images come out of an archive: there they have tags and no digests (docs/deploy.md).\n"
         "# Made by `python -m scripts.supply.pin_images`. Do not edit.\n"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -45,9 +46,9 @@ def ensure(
     """Have these models in `model_dir`; returns item name -> source of those that had to be fetched.
 
     What is there and right is left alone, without a network and within milliseconds. The rest comes from `copy_from`
-    (another MODEL_DIR), from the Hub, or from the mirror; `offline` allows only the folder. `hub` None means the
-    settings of the environment. Raises `ModelUnavailable` with one line that says what every source answered, but for
-    an item that is optional.
+    (another MODEL_DIR), from the Hub, or from the mirror; `offline` allows only the folder, and so does
+    HF_HUB_OFFLINE=1 for an item that is optional. `hub` None means the settings of the environment. Raises
+    `ModelUnavailable` with one line that says what every source answered, but for an item that is optional.
     """
     for name in ONNX_MODELS.keys() & set(whisper):
         _require_onnx(model_dir / "onnx" / name)
@@ -78,7 +79,7 @@ def ensure_items(
         with _alone(model_dir):
             missing = {item: fault for item in unsure if (fault := _adopt(model_dir, item)) is not None}
             return _fetch(model_dir, missing, offline, copy_from, hub) if missing else {}
-    except ModelUnavailable:
+    except (ModelUnavailable, OSError):
         if all(item.is_optional for item in unsure):
             return {}
         raise
@@ -120,19 +121,24 @@ def _fetch(
     from scripts.weights.mirror import Mirror
 
     work = model_dir / PARTIAL
-    sources: list[Source] = [] if copy_from is None else [Folder(copy_from)]
+    near: list[Source] = [] if copy_from is None else [Folder(copy_from)]
+    sources = near
     if not offline:
-        sources += [Hub(hub or HubSettings.from_environment()), Mirror(work / "archives")]
+        sources = [*near, Hub(hub or HubSettings.from_environment()), Mirror(work / "archives")]
     fetched: dict[str, str] = {}
+    is_whole = True
     try:
         with progress_bar() as progress:
             for item, fault in items.items():
+                asked = near if item.is_optional and os.environ.get("HF_HUB_OFFLINE") == "1" else sources
                 try:
-                    fetched[item.name] = _fetch_one(model_dir, item, fault, sources, progress)
-                except ModelUnavailable:
+                    fetched[item.name] = _fetch_one(model_dir, item, fault, asked, progress)
+                except (ModelUnavailable, OSError):  # MODEL_DIR may be read-only
                     if not item.is_optional:
                         raise
-        shutil.rmtree(work, ignore_errors=True)  # there is none where nothing was tried
+                    is_whole = False
+        if is_whole:
+            shutil.rmtree(work, ignore_errors=True)  # there is none where nothing was tried
         return fetched
     finally:
         if not any(path.is_file() for path in work.rglob("*")):  # otherwise something is left to take up again

@@ -132,6 +132,7 @@ def test_an_archive_of_images_can_be_used(tmp_path: Path) -> None:
         name: each["image"] for name, each in by_tag.items()
     }
     assert not [each["image"] for each in by_tag.values() if "@" in each["image"]]
+    assert by_tag["models"]["environment"] == pinned["models"]["environment"] | {"HF_HUB_OFFLINE": "1"}
 
 
 def test_digests_come_from_the_registries(checkout: Path, registry: Registry) -> None:

