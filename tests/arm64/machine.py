@@ -34,6 +34,7 @@ MEMORY_MB, CORES, PROCESSOR = 6144, 2, "cortex-a76"
 """A Raspberry Pi 5 has four such cores and 2 to 16 GB."""
 
 MODELS = ("diarization", "whisper/tiny.en", "manifest.json")
+OPTIONAL_MODELS = ("speakers",)
 PERSON = 1000
 
 
@@ -78,7 +79,7 @@ def checkout(folder: WorkFolder) -> Iterator[Path]:
         packages.compile_files(copy)
         (copy / ".venv").symlink_to("/opt/venv")
         models = Path(os.environ.get("MODEL_DIR", ROOT / "models"))
-        for name in MODELS:
+        for name in (*MODELS, *(name for name in OPTIONAL_MODELS if (models / name).is_dir())):
             (copy / "models" / name).parent.mkdir(parents=True, exist_ok=True)
             is_folder = (models / name).is_dir()
             (shutil.copytree if is_folder else shutil.copy2)(models / name, copy / "models" / name)
