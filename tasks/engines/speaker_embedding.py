@@ -14,8 +14,6 @@ from tasks.engines.recogniser import Samples
 
 Vector = npt.NDArray[np.float32]
 
-DIMENSION = 256
-
 FULL_SCALE = 1 << 15
 """The filter bank is told of 16-bit samples: it takes everything for silence that is far below one."""
 

@@ -23,7 +23,7 @@ from tasks.listening.detector import FRAME, FRAME_S, SpeechDetector
 from tasks.listening.finals import Finals, FinalText
 from tasks.listening.options import ListenOptions
 from tasks.listening.partials import Partials
-from tasks.listening.speakers import Speakers, Voice, heard
+from tasks.listening.speakers import Speakers, Voice, embed
 from tasks.listening.tape import Tape
 from tasks.listening.words import DraftWord, changed
 
@@ -189,7 +189,7 @@ class Listener:
             words,
             said.language,
             replaced,
-            self._speakers.name(voice) if self._speakers and voice else None,
+            self._speakers.assign(voice) if self._speakers and voice else None,
             is_cut=mark.is_cut,
             model=said.model,
         )
@@ -216,7 +216,7 @@ class Listener:
             return None
         try:
             with engine_errors("telling speakers apart"):
-                return heard(self._embedding, samples, speech)
+                return embed(self._embedding, samples, speech)
         except (OutOfMemory, TranscriptionError) as error:
             self.speaker_error = error
             return None

@@ -1,13 +1,15 @@
 """Who says an utterance, as far as it can be told while it arrives. docs/decisions/live.md has the figures.
 
-A voice is the sum of what its utterances sound like. Names are provisional: what has been said is given to nobody else
-later, and the pass over the recording finds its voices by itself.
+A voice is a cluster of the embeddings of its utterances, known by their centroid: their sum, as only its direction
+counts. Names are provisional: what has been said is given to nobody else later, and the pass over the recording finds
+its voices by itself.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,9 +17,14 @@ import numpy.typing as npt
 from shared.transcript import SAMPLE_RATE
 from tasks.asr.vad import Span
 from tasks.engines.recogniser import Samples
-from tasks.engines.speaker_embedding import DIMENSION, SpeakerEmbedding
+
+if TYPE_CHECKING:
+    from tasks.engines.speaker_embedding import SpeakerEmbedding
 
 Floats = npt.NDArray[np.float32]
+
+DIMENSION = 256
+"""Of an embedding."""
 
 SAME = 0.4
 """Cosine from which on an utterance is of a voice that is known."""
@@ -53,31 +60,31 @@ class Speakers:
     def __init__(self, most: int | None = None, state: bytes | None = None) -> None:
         self._most = min(most or MOST, MOST)
         known = state if state and len(state) % (4 * DIMENSION) == 0 else b""  # else it is of another release
-        self._sums: Floats = np.frombuffer(known, "<f4").reshape(-1, DIMENSION).astype(np.float32)
+        self._centroids: Floats = np.frombuffer(known, "<f4").reshape(-1, DIMENSION).astype(np.float32)
 
     @property
     def state(self) -> bytes:
         """All that names depend on: 1 kB a voice."""
-        return self._sums.astype("<f4").tobytes()
+        return self._centroids.astype("<f4").tobytes()
 
-    def name(self, voice: Voice) -> str | None:
+    def assign(self, voice: Voice) -> str | None:
         """Whose it is; None where there is too little speech to tell."""
-        likeness = self._sums @ voice.vector / np.linalg.norm(self._sums, axis=1).clip(1e-6)
+        likeness = self._centroids @ voice.vector / np.linalg.norm(self._centroids, axis=1).clip(1e-6)
         nearest = int(likeness.argmax()) if len(likeness) else -1
         if nearest >= 0 and likeness[nearest] >= SAME:
             if voice.seconds >= NEW_S:
-                self._sums[nearest] += voice.vector
-        elif len(self._sums) >= self._most:
+                self._centroids[nearest] += voice.vector
+        elif len(self._centroids) >= self._most:
             pass
         elif voice.seconds >= NEW_S:
-            nearest = len(self._sums)
-            self._sums = np.concatenate([self._sums, voice.vector[None]])
+            nearest = len(self._centroids)
+            self._centroids = np.concatenate([self._centroids, voice.vector[None]])
         else:
             return None
         return f"spk_{nearest + 1}"
 
 
-def heard(embedding: SpeakerEmbedding, samples: Samples, speech: Sequence[Span]) -> Voice | None:
+def embed(embedding: SpeakerEmbedding, samples: Samples, speech: Sequence[Span]) -> Voice | None:
     """The voice of an utterance, of which `speech` are the spans in which somebody speaks; None if they are too short.
     Raises whatever onnxruntime raises."""
     parts = [samples[round(span.start * SAMPLE_RATE) : round(span.end * SAMPLE_RATE)] for span in speech]

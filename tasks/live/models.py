@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from functools import cache
 from typing import TYPE_CHECKING
 
 from shared.abilities import abilities
@@ -31,6 +30,8 @@ SPEAKERS_FILE = "speakers/wespeaker.onnx"
 
 _loading = threading.Lock()
 _final_turn = Turn()
+_embeddings: dict[Path, SpeakerEmbedding] = {}
+_missed: set[Path] = set()
 
 
 @contextmanager
@@ -113,13 +114,17 @@ def _final_model(config: Settings, options: JobOptions) -> FasterWhisper | None:
         return None
 
 
-@cache
 def _speaker_embedding(path: Path) -> SpeakerEmbedding | None:
-    """Loaded, or missed, once in a process."""
-    from tasks.engines.speaker_embedding import SpeakerEmbedding
-
+    """Loaded once in a process. Where it is missed that is logged once, and the next session looks anew."""
+    if embedding := _embeddings.get(path):
+        return embedding
     try:
-        return SpeakerEmbedding(path)
+        from tasks.engines.speaker_embedding import SpeakerEmbedding
+
+        _embeddings[path] = SpeakerEmbedding(path)
     except Exception as error:  # noqa: BLE001 - onnxruntime has errors of its own, and text without names is better than none
-        log.warning("speakers_missing", path=str(path), error=type(error).__name__)
+        if path not in _missed:
+            log.warning("speakers_missing", path=str(path), error=type(error).__name__)
+        _missed.add(path)
         return None
+    return _embeddings[path]

@@ -151,8 +151,13 @@ def installed(config: Settings, folder: Path) -> Settings:
     return config.model_copy(update={"live_model": "tiny.en", "model_dir": folder})
 
 
+def install_embedding(folder: Path) -> None:
+    (folder / models.SPEAKERS_FILE).parent.mkdir()
+    (folder / models.SPEAKERS_FILE).symlink_to(fixture("wespeaker.onnx").resolve())
+
+
 def test_a_worker_without_it_says_so_once(config: Settings, tmp_path: Path) -> None:
-    """And hears its sessions."""
+    """And hears its sessions; those that begin when it is there have speakers."""
     config = installed(config, tmp_path)
     samples = np.concatenate([recording("librivox-0880.wav"), PAUSE])
     with structlog.testing.capture_logs() as logs:
@@ -161,12 +166,15 @@ def test_a_worker_without_it_says_so_once(config: Settings, tmp_path: Path) -> N
                 ((final, _),) = hear(listener, samples)
             assert final.text and final.speaker is None
     assert [line["event"] for line in logs].count("speakers_missing") == 1
+    install_embedding(tmp_path)
+    with models.listener(config, claimed(True)) as listener:
+        ((final, _),) = hear(listener, samples)
+    assert final.speaker == "spk_1"
 
 
 def test_speakers_are_told_apart_where_they_are_asked_for(config: Settings, tmp_path: Path) -> None:
     config = installed(config, tmp_path)
-    (tmp_path / models.SPEAKERS_FILE).parent.mkdir()
-    (tmp_path / models.SPEAKERS_FILE).symlink_to(fixture("wespeaker.onnx").resolve())
+    install_embedding(tmp_path)
     samples = np.concatenate([recording("librivox-0880.wav"), PAUSE])
     for asks, speaker in ((False, None), (True, "spk_1")):
         with models.listener(config, claimed(asks)) as listener:

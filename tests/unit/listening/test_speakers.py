@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
 import pytest
 
-from tasks.engines.speaker_embedding import DIMENSION
-from tasks.listening.speakers import MOST, SAME, Speakers, Voice
+from tasks.listening.speakers import DIMENSION, MOST, SAME, Speakers, Voice
 
+ROOT = Path(__file__).parents[3]
 LONG_S, SHORT_S = 3.0, 1.0
 AXES = np.eye(DIMENSION, dtype=np.float32)
 
@@ -19,7 +23,7 @@ def voice(number: int, likeness: float = 1.0, seconds: float = LONG_S, towards: 
 
 
 def names(speakers: Speakers, *said: Voice) -> list[str | None]:
-    return [speakers.name(each) for each in said]
+    return [speakers.assign(each) for each in said]
 
 
 def test_voices_are_numbered_as_they_come() -> None:
@@ -32,14 +36,14 @@ def test_a_voice_is_learnt_from_all_that_it_says() -> None:
     speakers = Speakers()
     assert names(speakers, voice(0), voice(0, 0.6)) == ["spk_1", "spk_1"]
     assert names(Speakers(), voice(0), voice(200)) == ["spk_1", "spk_2"]
-    assert speakers.name(voice(200)) == "spk_1"
+    assert speakers.assign(voice(200)) == "spk_1"
 
 
 def test_little_speech_is_no_new_voice() -> None:
     """It has the name of a voice that it is like, and changes none."""
     speakers = Speakers()
-    assert speakers.name(voice(0, seconds=SHORT_S)) is None
-    assert speakers.name(voice(0)) == "spk_1"
+    assert speakers.assign(voice(0, seconds=SHORT_S)) is None
+    assert speakers.assign(voice(0)) == "spk_1"
     before = speakers.state
     assert names(speakers, voice(0, 0.6, SHORT_S), voice(1, seconds=SHORT_S)) == ["spk_1", None]
     assert speakers.state == before
@@ -52,7 +56,7 @@ def test_there_are_so_many_voices_and_no_more(most: int | None, bound: int) -> N
     assert names(speakers, *map(voice, range(bound))) == [f"spk_{number + 1}" for number in range(bound)]
     before = speakers.state
     assert len(before) == 4 * DIMENSION * bound
-    assert speakers.name(voice(1, SAME / 2)) == "spk_2"
+    assert speakers.assign(voice(1, SAME / 2)) == "spk_2"
     assert speakers.state == before
 
 
@@ -75,4 +79,10 @@ def test_another_one_goes_on_with_its_state(place: int) -> None:
 @pytest.mark.parametrize("state", [b"", b"\0" * 12, b"\0" * (4 * DIMENSION + 4), b"\0\0\0"])
 def test_a_state_that_nobody_knows_is_none(state: bytes) -> None:
     """Of another release, say."""
-    assert Speakers(state=state).name(voice(0)) == "spk_1"
+    assert Speakers(state=state).assign(voice(0)) == "spk_1"
+
+
+def test_the_network_is_not_needed_to_import_it() -> None:
+    """A worker without the embedding has neither its filter bank nor its memory."""
+    loaded = "import sys, tasks.listening.listener, tasks.live.models; sys.exit('onnx_asr' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", loaded], cwd=ROOT, check=False).returncode == 0
