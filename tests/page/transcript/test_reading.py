@@ -117,7 +117,8 @@ def test_a_transcript_has_its_language_and_direction(
     """Whatever those of the page are; so has the field in which it is edited."""
     paper.open(heard(recordings, "a.wav", transcript([text], language=language)))
     reader = paper.page.locator(".reader")
-    assert (reader.get_attribute("lang"), reader.get_attribute("dir")) == (language, direction)
+    expect(reader).to_have_attribute("lang", language)
+    expect(reader).to_have_attribute("dir", direction)
     assert paper.sentence(0).evaluate("one => getComputedStyle(one).direction") == direction
     paper.sentence(0).dblclick()
     assert paper.field().evaluate("one => getComputedStyle(one).direction") == direction
