@@ -36,7 +36,7 @@ def test_keys_are_enough(screen: Screen) -> None:
     """The focus stays on the button that starts, pauses and resumes; at the end it is on the transcript's title."""
     screen.enter("#/live")
     keyboard, focus = screen.page.keyboard, screen.page.locator(":focus")
-    screen.page.get_by_label("Identify speakers at the end").focus()
+    screen.page.get_by_label("Identify speakers").focus()
     keyboard.press("Tab")
     for name in ("Start recording", "Pause", "Resume"):
         expect(focus).to_have_text(name)

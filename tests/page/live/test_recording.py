@@ -89,6 +89,7 @@ def test_somebody_speaks_and_reads_along(screen: Screen, recordings: Recordings)
     expect(screen.page.get_by_text("may still change")).to_be_visible()
     expect(said.locator("p")).not_to_have_count(0)
     spoken = words(" ".join(fixture(name.replace(".wav", ".txt")).read_text() for name in READINGS))
+    expect(said).to_contain_text("Speaker 1:")
     heard = words(said.inner_text())
     assert len(heard & spoken) > len(heard) / 2, heard
     screen.page.get_by_role("link", name="Recordings", exact=True).click()

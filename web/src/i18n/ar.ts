@@ -177,7 +177,6 @@ export default {
   "live.microphone": "الميكروفون",
   "live.standard": "ميكروفون النظام",
   "live.unnamed": "الميكروفون {number}",
-  "live.speakers": "تمييز المتحدثين في النهاية",
   "live.start": "بدء التسجيل",
   "live.stop": "إنهاء",
   "live.elapsed": "المسجَّل",

@@ -165,7 +165,6 @@ export default {
   "live.microphone": "Mikrofon",
   "live.standard": "Mikrofon des Systems",
   "live.unnamed": "Mikrofon {number}",
-  "live.speakers": "Am Ende Sprecher erkennen",
   "live.start": "Aufnahme starten",
   "live.stop": "Beenden",
   "live.elapsed": "Aufgenommen",

@@ -170,7 +170,6 @@ export const en = {
   "live.microphone": "Microphone",
   "live.standard": "The system's microphone",
   "live.unnamed": "Microphone {number}",
-  "live.speakers": "Identify speakers at the end",
   "live.start": "Start recording",
   "live.stop": "Stop",
   "live.elapsed": "Recorded",

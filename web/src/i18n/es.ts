@@ -165,7 +165,6 @@ export default {
   "live.microphone": "Micrófono",
   "live.standard": "El micrófono del sistema",
   "live.unnamed": "Micrófono {number}",
-  "live.speakers": "Identificar a los hablantes al final",
   "live.start": "Empezar a grabar",
   "live.stop": "Terminar",
   "live.elapsed": "Grabado",

@@ -165,7 +165,6 @@ export default {
   "live.microphone": "Microphone",
   "live.standard": "Le microphone du système",
   "live.unnamed": "Microphone {number}",
-  "live.speakers": "Identifier les locuteurs à la fin",
   "live.start": "Commencer l'enregistrement",
   "live.stop": "Terminer",
   "live.elapsed": "Enregistré",
