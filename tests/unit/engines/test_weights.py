@@ -475,11 +475,15 @@ def test_the_command_fails_with_one_line(tmp_path: Path) -> None:
     assert result.stderr == "error: whisper/base: MODEL_DIR: config.json is missing\n"
 
 
-def test_the_command_says_what_live_sessions_go_without(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_command_says_what_live_sessions_go_without(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where another file lies there; what was not to be had is not counted."""
+    weights = default_model_dir()
+    monkeypatch.delenv("MODEL_DIR", raising=False)  # from which it would be copied
     for name in ("diarization", "whisper"):
-        (tmp_path / name).symlink_to((default_model_dir() / name).resolve())
-    shutil.copy(default_model_dir() / manifest.FILENAME, tmp_path)
+        (tmp_path / name).symlink_to((weights / name).resolve())
+    shutil.copy(weights / manifest.FILENAME, tmp_path)
     arguments = ["--offline", "--model", "tiny.en", "--model-dir", str(tmp_path)]
     embedding = tmp_path / models.SPEAKERS_FILE
     embedding.parent.mkdir()
