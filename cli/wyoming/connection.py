@@ -61,6 +61,8 @@ class Connection:
             await self._serve()
         except Failure as failure:
             self._note(failure)
+            if self._answer is None:
+                self._forget()  # first: whoever is told that the memory is full may come again at once
             await farewell(self._writer, self._reader, failure)
         except (Lost, ConnectionError):
             self._note(Failure("connection_lost", "The client left."))

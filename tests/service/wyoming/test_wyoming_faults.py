@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import socket
 import time
@@ -202,21 +203,31 @@ def test_a_recording_has_a_greatest_length(rig: Rig, user: User, tmp_path: Path)
         assert running.talk(just_so) is not None
 
 
+async def too_much(client: AsyncTcpClient) -> dict[str, str]:
+    """The error that a recording of 260 MB has."""
+    for _ in range(65):
+        await client.write_event(AudioChunk(rate=384_000, width=4, channels=64, audio=bytes(4 * 1024**2)).event())
+    return await error(client)
+
+
 def test_all_recordings_together_have_a_bound(rig: Rig, user: User, tmp_path: Path) -> None:
     """Where the rate is so high that one recording would fill the memory, it is `busy`, and the memory comes back."""
-    channels = {"rate": 384_000, "width": 4, "channels": 64}
-    piece = bytes(4 * 1024**2)
-
-    async def conversation(client: AsyncTcpClient) -> dict[str, str]:
-        for _ in range(65):
-            await client.write_event(AudioChunk(audio=piece, **channels).event())
-        return await error(client)
-
     with bridge(tmp_path, rig.stack.url, user.key) as running:
         for _ in range(2):
-            assert running.talk(conversation)["code"] == "busy"
+            assert running.talk(too_much)["code"] == "busy"
         assert psutil.Process(running.process.pid).memory_info().rss < 600 * 1024**2
         assert running.talk(transcribed)
+
+
+def test_a_refused_recording_leaves_its_memory_before_it_is_told(rig: Rig, user: User, tmp_path: Path) -> None:
+    """Its client, which does not leave, is no reason to refuse the next one."""
+    with bridge(tmp_path, rig.stack.url, user.key) as running:
+
+        async def stays(client: AsyncTcpClient) -> str:
+            assert (await too_much(client))["code"] == "busy"
+            return await asyncio.to_thread(running.talk, transcribed)
+
+        assert running.talk(stays)
 
 
 def test_a_hundred_thousand_tiny_chunks_are_one_recording(rig: Rig, user: User, tmp_path: Path) -> None:
