@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -32,8 +33,10 @@ class Late:
     def comes(self) -> None:
         """It comes, and the page has read it."""
         [(route, answer)] = self.held
-        with self.screen.page.expect_event("requestfinished", lambda request: request == route.request):
-            route.fulfill(response=answer)
+        arrived = f"performance.getEntriesByName({json.dumps(route.request.url)}).length"
+        before = self.screen.page.evaluate(arrived)
+        route.fulfill(response=answer)
+        self.screen.until(f"{arrived} > {before}")
         self.screen.page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
 
 
