@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from statistics import median
 
 from playwright.sync_api import expect
 
@@ -25,6 +26,9 @@ NEVER_IDLE = """(() => {
 are over before the list is there."""
 
 MOST_PAGES = 10
+LOADS = 5
+"""Of each page; the median counts, as a single one may be lucky."""
+
 IMPORT = re.compile(rb"""(?:from|import)\s*["']\.\.?/([\w./-]+)["']""")
 
 
@@ -138,17 +142,15 @@ def test_the_page_is_there_at_once(screen: Screen, recordings: Recordings) -> No
         """Seconds of the processor for a reload until the row is there and painted, and the requests before."""
         asked: list[str] = []
         page.on("request", lambda request: asked.append(request.url))
-        before = work.so_far()
         page.reload()
         expect(screen.row("a.wav")).to_be_visible()
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
-        return work.so_far() - before, len(asked)
+        return work.so_far(), len(asked)  # the browser counts anew for each document
 
-    with_scripts, requests = loading()
+    with_scripts, requests = zip(*(loading() for _ in range(LOADS)), strict=True)
     page.goto(f"{screen.url}/plain")
-    without, _ = loading()
-    print(
-        f"{requests} requests, {with_scripts * 1000:.0f} ms of the processor, without scripts {without * 1000:.0f} ms"
-    )
-    assert requests <= MOST_REQUESTS
-    assert 0 < with_scripts < MOST_PAGES * without
+    without, _ = zip(*(loading() for _ in range(LOADS)), strict=True)
+    with_s, without_s = median(with_scripts), median(without)
+    print(f"{requests} requests; {with_s * 1000:.0f} ms of the processor, without scripts {without_s * 1000:.0f} ms")
+    assert max(requests) <= MOST_REQUESTS
+    assert 0 < with_s < MOST_PAGES * without_s
