@@ -1,4 +1,4 @@
-"""Alembic's entry: runs the migrations over the engine of shared/db.py that leads past a pooler."""
+"""Alembic's entry: runs the migrations over the engine of shared/db that leads past a pooler."""
 
 import time
 

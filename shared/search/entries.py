@@ -1,7 +1,7 @@
 """Search entries: written with every change of what a task shows, and made for older tasks by the sweep.
 
 A trigger of the table jobs puts a task into the backlog when anybody else changes it: the release before, or an
-operator with SQL. It knows this release by the setting `parley.indexes` of its connections (shared/db.py).
+operator with SQL. It knows this release by the setting `parley.indexes` of its connections (shared/db/connections.py).
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from shared.config import settings
-from shared.db import wait_until_reached
+from shared.db.tables import wait_until_reached
 from shared.telemetry.logs import configure_logging
 from tasks.live.worker import LiveWorker
 from tasks.worker import metrics

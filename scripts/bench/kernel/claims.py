@@ -36,7 +36,8 @@ from scripts.bench.soak.truth import bare_environment
 from scripts.local.apps import ROOT
 from scripts.local.stack import Stack
 from shared.callers import keys
-from shared.db import engine, limit_role, session
+from shared.db import engine, session
+from shared.db.role_limits import limit_role
 
 NO_STORAGE = "http://127.0.0.1:9"
 """Nothing here reads or writes an object; the address keeps the stack from starting a server for them."""

@@ -19,7 +19,8 @@ from scripts.bench.kernel.acts import Acts
 from scripts.bench.kernel.backlog import fill
 from scripts.bench.kernel.looks import NAMES, READY
 from shared.callers import keys
-from shared.db import alembic_config, engine, session
+from shared.db import engine, session
+from shared.db.tables import alembic_config
 from shared.kernel import batches
 from shared.ledger import counts, folding
 

@@ -14,7 +14,8 @@ from api.gauges import ServiceGauges
 from scripts.bench.kernel.backlog import fill
 from scripts.bench.kernel.statements import explain
 from shared.callers import keys
-from shared.db import alembic_config, engine, session
+from shared.db import engine, session
+from shared.db.tables import alembic_config
 from shared.kernel import batches
 from shared.ledger import counts, folding
 from shared.models import Job, Stage

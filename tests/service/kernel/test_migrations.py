@@ -19,7 +19,8 @@ from sqlalchemy import func, make_url, select, text
 
 from scripts.local.stack import Stack
 from shared.config import Settings
-from shared.db import alembic_config, is_migrated, session
+from shared.db import session
+from shared.db.tables import alembic_config, is_migrated
 from shared.kernel import fleet
 from shared.ledger import counts, folding
 from shared.models import ApiKey, Artifact, Erasure, Job, Stage, Worker

@@ -10,7 +10,8 @@ from alembic import command
 from sqlalchemy import func, make_url, select, text
 
 from api.history.search import Filters, page
-from shared.db import alembic_config, session
+from shared.db import session
+from shared.db.tables import alembic_config
 from shared.models import Job, SearchBacklog, SearchEntry
 from shared.search import entries
 

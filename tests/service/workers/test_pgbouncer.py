@@ -18,7 +18,7 @@ from scripts.bench.soak.caller import Caller, noise
 from scripts.bench.soak.truth import Truth, bare_environment
 from scripts.local.apps import API, ROOT, worker
 from scripts.local.stack import Stack
-from shared.db import LIMITS
+from shared.db.connections import LIMITS
 from shared.models import Stage
 from tests.faults.rig import PATIENCE_S, Rig, eventually
 from tests.programs import program

@@ -1,0 +1,17 @@
+"""PostgreSQL: one engine per process, transactions, and the tables (`python -m shared.db upgrade`)."""
+
+from shared.db.connections import conninfo, direct_engine, engine, forget_engine, preparing
+from shared.db.transactions import Query, Reading, first_row, run, session
+
+__all__ = [
+    "Query",
+    "Reading",
+    "conninfo",
+    "direct_engine",
+    "engine",
+    "first_row",
+    "forget_engine",
+    "preparing",
+    "run",
+    "session",
+]
