@@ -14,6 +14,11 @@ MOST_FRAGMENTS = 1024
 FLUSH_S = 5.0
 """How long a socket whose peer is silent may take to send what is left."""
 
+QUIET_S, LINGER_S = 1.0, 10.0
+"""Whoever is told that a message is refused may still be sending it. What comes behind it is read and thrown away until
+nothing has come for so long, but no longer than that: a connection that is closed with bytes unread takes the reason
+with it."""
+
 
 class Socket(WebSocketsSansIOProtocol):
     """Cut off where the peer makes it keep more than that."""
@@ -23,6 +28,26 @@ class Socket(WebSocketsSansIOProtocol):
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.loop.time()
         super().data_received(data)
+
+    def handle_parser_exception(self) -> None:
+        """The first time it says why. uvicorn then closes at once."""
+        if self.close_sent:
+            return
+        if (sent := self.conn.close_sent) is not None:
+            self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
+        self.transport.write(b"".join(self.conn.data_to_send()))
+        self.close_sent = True
+        if self.read_paused:
+            self.read_paused = False
+            self.transport.resume_reading()
+        self._linger(self.loop.time() + LINGER_S)
+
+    def _linger(self, until: float) -> None:
+        now = self.loop.time()
+        if now < until and now - self.heard_at < QUIET_S:
+            self.close_timer = self.loop.call_later(QUIET_S, self._linger, until)
+        else:
+            self.transport.abort()
 
     def handle_ping(self) -> None:
         super().handle_ping()

@@ -105,6 +105,11 @@ class Rig:
         key = self.truth.rows(select(Artifact.key).where(Artifact.id == stage.artifact_id))[0].key
         return bytes(self.truth.storage.get(key))
 
+    def cancel_open(self) -> None:
+        """Sessions that nobody has ended would hold places of the key for LIVE_RESUME_S."""
+        for row in self.truth.rows(select(LiveSession.job_id).where(LiveSession.ended_at.is_(None))):
+            self.http.delete(f"/tasks/{row.job_id}")
+
     def recording(self, task_id: str) -> bytes:
         """The samples of the recording in storage, where it is a WAV."""
         with wave.open(io.BytesIO(self.stored(task_id))) as wav:
@@ -126,6 +131,14 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
         headers = {"Authorization": f"Bearer {stack.api_key}"}
         with httpx.Client(base_url=stack.url, headers=headers, timeout=60) as http:
             yield Rig(stack, truth, http)
+
+
+@pytest.fixture(autouse=True)
+def places(request: pytest.FixtureRequest) -> Iterator[None]:
+    """All places are free for the next test, also where one has failed in the middle of its session."""
+    yield
+    if "rig" in request.fixturenames:
+        request.getfixturevalue("rig").cancel_open()
 
 
 @pytest.fixture(scope="package")

@@ -89,11 +89,12 @@ def test_text_where_bytes_are_due_ends_the_socket_not_the_session(rig: Rig, text
     assert rig.recording(task) == piece
 
 
-def test_a_giant_message_is_not_read(rig: Rig) -> None:
-    """More than 1 MiB closes the socket with 1009."""
+@pytest.mark.parametrize("size", [1024**2 + 1, 32 * 1024**2])
+def test_a_giant_message_is_not_read(rig: Rig, size: int) -> None:
+    """More than 1 MiB closes the socket with 1009, also for a client that is still sending it."""
     with rig.client() as client:
         task = client.first("hello")["session"]
-        client.socket.send(b"\0" * (1024**2 + 1))
+        client.socket.send(bytes(size))
         assert client.end_code() == 1009
     with rig.client(session=task) as client:
         assert client.first("hello")["seq"] == 0

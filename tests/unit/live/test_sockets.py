@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
+from websockets.exceptions import ConnectionClosed
+from websockets.frames import CloseCode
 from websockets.sync.client import connect
 
 from api.serving.sockets import Socket
@@ -20,6 +24,9 @@ BUSY_S = 4.0
 
 PIECE, PIECES = bytes(500_000), 24
 """More than the kernel keeps for a socket: an answer to a ping stands behind it."""
+
+MOST_BYTES = 16 * 1024**2
+"""Of one message, by uvicorn's own default."""
 
 
 @contextmanager
@@ -77,3 +84,28 @@ def test_whoever_says_nothing_is_gone() -> None:
         )
         while peer.recv(4096):
             pass
+
+
+async def listen_on(scope: Scope, receive: Receive, send: Send) -> None:
+    """Reads to the end."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
+@pytest.mark.parametrize("seconds", [0.0, 4.0])
+def test_whoever_sends_too_much_is_told_so(seconds: float) -> None:
+    """By the code of the close, also where the rest of the message takes its time behind it."""
+    with (
+        served(listen_on) as port,
+        connect(f"ws://127.0.0.1:{port}/", proxy=None, compression=None, max_size=None) as client,
+    ):
+        header = b"\x82\xff" + (2 * MOST_BYTES).to_bytes(8, "big") + bytes(4)
+        pieces = [header, *[PIECE] * (2 * MOST_BYTES // len(PIECE))]
+        for piece in pieces:
+            client.socket.sendall(piece)
+            time.sleep(seconds / len(pieces))
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(30)
+        assert closed.value.rcvd is not None and closed.value.rcvd.code == CloseCode.MESSAGE_TOO_BIG
