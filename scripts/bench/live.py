@@ -178,15 +178,19 @@ def main() -> None:
     parser.add_argument("--final-model", default="", help="another model for finals")
     parser.add_argument("--sessions", type=int, default=1, help="at the same time (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=2, help="of each (default %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of the worker's model (default %(default)s)")
+    parser.add_argument("--load", type=float, help="LIVE_LOAD of the worker; with 0 it takes whoever comes")
     parser.add_argument("--piece", type=float, default=PIECE_S, help="seconds sent together (default %(default)s)")
     parser.add_argument("--play", type=Path, nargs="+", help="WAV files, 16 kHz mono, played one after the other")
     options = parser.parse_args()
     environ = bare_environment() | {"MODEL_DIR": str(default_model_dir().absolute()), "WHISPER_MODEL": options.model}
-    environ |= {"LIVE": "1", "LIVE_MODEL": options.model, "CPU_THREADS": "1"}
+    environ |= {"LIVE": "1", "LIVE_MODEL": options.model, "CPU_THREADS": str(options.threads)}
     environ |= {"MAX_LIVE_SESSIONS": str(options.sessions + 1)}  # the warm-up's may still be ending
     seconds = 60 * options.minutes
     samples = joined(options.play, seconds) if options.play else speech(seconds)
     environ |= {"LIVE_FINAL_MODEL": options.final_model}
+    if options.load is not None:
+        environ |= {"LIVE_LOAD": str(options.load)}
     with (
         tempfile.TemporaryDirectory() as home,
         Stack(Path(home), apps=(*APPS, LIVE), environ=environ) as stack,
