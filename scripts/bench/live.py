@@ -42,6 +42,10 @@ PAUSE_S = 1.5
 STAGGER_S = 3.7
 """Between the starts of two sessions, or all of them would pause at the same moments."""
 
+SETTLE_S = 65.0
+"""After the start the worker tries its models several times, as the machine is busy with the start (tasks/live/trial.py).
+"""
+
 WARM_UP_S = 15.0
 GOALS = {"median": Goal(1.0), "p95": Goal(2.0), "changed": Goal(3.0), "apart": Goal(0.3)}
 
@@ -178,7 +182,7 @@ def main() -> None:
     parser.add_argument("--final-model", default="", help="another model for finals")
     parser.add_argument("--sessions", type=int, default=1, help="at the same time (default %(default)s)")
     parser.add_argument("--minutes", type=float, default=2, help="of each (default %(default)s)")
-    parser.add_argument("--threads", type=int, default=1, help="of the worker's model (default %(default)s)")
+    parser.add_argument("--threads", type=int, default=1, help="of each model (default %(default)s)")
     parser.add_argument("--load", type=float, help="LIVE_LOAD of the worker; with 0 it takes whoever comes")
     parser.add_argument("--piece", type=float, default=PIECE_S, help="seconds sent together (default %(default)s)")
     parser.add_argument("--play", type=Path, nargs="+", help="WAV files, 16 kHz mono, played one after the other")
@@ -195,6 +199,7 @@ def main() -> None:
         tempfile.TemporaryDirectory() as home,
         Stack(Path(home), apps=(*APPS, LIVE), environ=environ) as stack,
     ):
+        time.sleep(SETTLE_S)
         play(stack, options.model, [speech(WARM_UP_S)], options.piece)
         memory = [(name, list[int]()) for name in ("api", LIVE.name)]
         done = threading.Event()

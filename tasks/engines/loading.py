@@ -123,6 +123,15 @@ def cpu_threads(config: Settings) -> int:
     return config.cpu_threads or len(os.sched_getaffinity(0))
 
 
+def live_workers(threads: int, calls: int) -> int:
+    """Of so many threads, how many workers share them where up to so many calls come at the same time.
+
+    Two workers of one thread do nearly twice as much as one of two (docs/decisions/live.md). A single call is answered
+    sooner by two threads where the model is large, so with four and more each worker has two.
+    """
+    return max(1, min(calls, threads if threads < 4 else threads // 2))
+
+
 def model_name(config: Settings, choice: str = "auto") -> str:
     """The Whisper model meant by `choice`, "auto" being the server's default. Raises ModelNotAllowed."""
     name = config.whisper_model if choice == "auto" else choice
@@ -144,15 +153,18 @@ def recogniser(config: Settings, name: str) -> Recogniser:
     return onnx(config, name) if abilities(name).engine == "onnx" else whisper(config, name)
 
 
-def whisper(config: Settings, name: str) -> FasterWhisper:
-    """The Whisper model `name` from MODEL_DIR/whisper/NAME. Raises as `recogniser`."""
+def whisper(config: Settings, name: str, calls: int = 1) -> FasterWhisper:
+    """The Whisper model `name` from MODEL_DIR/whisper/NAME, for up to so many calls at the same time. Raises as
+    `recogniser`."""
     from tasks.engines.faster_whisper import FasterWhisper
     from tasks.engines.whisper import Engine, Whisper
 
     name = model_name(config, name)
     folder = folders.folder(config, name)
-    engine = Engine(folder, device(config), compute_type(config), cpu_threads(config))
-    cpu_fallback = Engine(folder, "cpu", _usual_type("cpu"), engine.cpu_threads) if engine.device == "cuda" else None
+    threads, where = cpu_threads(config), device(config)
+    workers = live_workers(threads, calls) if where == "cpu" else 1
+    engine = Engine(folder, where, compute_type(config), threads // workers, workers)
+    cpu_fallback = Engine(folder, "cpu", _usual_type("cpu"), threads) if where == "cuda" else None
     return _cached(
         engine,
         f"The Whisper model {name}",

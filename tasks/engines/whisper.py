@@ -31,12 +31,17 @@ On a CPU the peak is the load, which holds the weights twice, as they are and as
 
 @dataclass(frozen=True, slots=True)
 class Engine:
-    """How one Whisper model is to be loaded."""
+    """How one Whisper model is to be loaded.
+
+    cpu_threads : of each worker
+    num_workers : calls that it answers at the same time; the others wait
+    """
 
     folder: Path
     device: str
     compute_type: str
     cpu_threads: int
+    num_workers: int = 1
 
     @property
     def memory_bytes(self) -> int:
@@ -56,6 +61,7 @@ class Whisper(WhisperModel):  # type: ignore[misc]
             device=engine.device,
             compute_type=engine.compute_type,
             cpu_threads=engine.cpu_threads,
+            num_workers=engine.num_workers,
             local_files_only=True,
         )
         self.name = engine.folder.name
@@ -65,6 +71,11 @@ class Whisper(WhisperModel):  # type: ignore[misc]
     def device(self) -> str:
         """Where it is now: "cpu" or "cuda"."""
         return str(self.model.device)
+
+    @property
+    def num_workers(self) -> int:
+        """Calls that it answers at the same time."""
+        return int(self.model.num_workers)
 
     def to_cpu(self) -> bool:
         """Leave the card for good: its memory is free at once, and the next call runs on the CPU.

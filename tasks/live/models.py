@@ -48,7 +48,7 @@ def listener(config: Settings, claim: Claim) -> Iterator[Listener]:
     place = claim.place
     with ExitStack() as stack:
         with _loading:
-            model = loading.whisper(config, config.live_model or claim.options.model)
+            model = loading.whisper(config, config.live_model or claim.options.model, config.live_slots)
             stack.enter_context(loading.in_use(model))  # before another is loaded
             final_model = _final_model(config, claim.options)
             if final_model:
@@ -83,7 +83,7 @@ def usual(config: Settings) -> Iterator[tuple[FasterWhisper, FasterWhisper]]:
             name = loading.model_name(config, config.live_model or "auto")
             if abilities(name).engine != "faster_whisper":
                 raise ModelNotAllowed(f"{name} recognises no live text.")
-            model = loading.whisper(config, name)
+            model = loading.whisper(config, name, config.live_slots)
             stack.enter_context(loading.in_use(model))
             final_model = _final_model(config, JobOptions())
             if final_model:
@@ -108,7 +108,7 @@ def _final_model(config: Settings, options: JobOptions) -> FasterWhisper | None:
         name = loading.model_name(config, name)
         if abilities(name).engine != "faster_whisper":
             raise ModelNotAllowed(f"{name} recognises no live text.")
-        return loading.whisper(config, name)
+        return loading.whisper(config, name, config.live_slots)
     except ParleyError as error:
         log.warning("final_model_missing", model=name, code=error.code, message=error.message)
         return None

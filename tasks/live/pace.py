@@ -46,10 +46,12 @@ class Pace:
     most : places at most, whatever is measured
     load : share of the time that the model may be at work. Above it sessions wait for one another, and text comes
         later. With 0 there are always `most` places
+    workers : sessions that the model works for at once. Where fewer ask it does less than it could
     """
 
     def __init__(self, most: int, load: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._most, self._load, self._clock = most, load, clock
+        self.workers = 1
         self._lock = threading.Lock()
         self._active = 0
         self._since = self._each_s = 0.0
@@ -57,6 +59,7 @@ class Pace:
         self._due = self._missed = 0.0
         self._sound_s = self._spoken_s = HALF_LIFE_S
         self._has_heard = False
+        self._supposed: float | None = None
 
     @contextmanager
     def work(self) -> Iterator[Share]:
@@ -93,13 +96,23 @@ class Pace:
     def suppose(self, cost: float) -> None:
         """Seconds of work that a second of speech takes, as far as can be told without any. Without that nothing is
         known of those who will speak either, and all of their sound counts as speech. Where some was heard already,
-        how much of it was speech is known, and stays."""
+        how much of it was speech is known, and stays. Told again, the least counts, until something is heard."""
         with self._lock:
-            self._work_s += TRIED_S * cost
-            self._speech_s += TRIED_S
-            self._heard_s += TRIED_S
-            if not self._has_heard:
-                self._spoken_s *= USUALLY_SPOKEN
+            if self._supposed is None:
+                self._work_s += TRIED_S * cost
+                self._speech_s += TRIED_S
+                self._heard_s += TRIED_S
+                self._supposed = cost
+                if not self._has_heard:
+                    self._spoken_s *= USUALLY_SPOKEN
+            elif cost < self._supposed and not self._has_heard:
+                self._work_s = TRIED_S * cost
+                self._supposed = cost
+
+    @property
+    def has_heard(self) -> bool:
+        """Whether any sound was gone through."""
+        return self._has_heard
 
     @property
     def cost(self) -> float | None:
@@ -131,8 +144,8 @@ class Pace:
         self._spoken_s = self._spoken_s * keep + spoken_s
 
     def _count(self) -> None:
-        """`_each_s` is the time that a session would have had which asks all the time."""
+        """`_each_s` is the time of the whole model that a session would have had which asks all the time."""
         now = self._clock()
         if self._active:
-            self._each_s += (now - self._since) / self._active
+            self._each_s += (now - self._since) / max(self._active, self.workers)
         self._since = now

@@ -41,6 +41,19 @@ def test_finals_name_the_model_that_recognised_them(config: Settings, final_mode
         assert final(listener).model == finals
 
 
+@pytest.mark.parametrize(
+    ("threads", "sessions", "workers"), [(1, 8, 1), (2, 8, 2), (3, 8, 3), (4, 8, 2), (16, 8, 8), (64, 8, 8), (4, 1, 1)]
+)
+def test_the_threads_are_shared_by_workers_of_the_model(
+    threads: int, sessions: int, workers: int, config: Settings
+) -> None:
+    """Sessions are heard side by side, one thread each of up to three; where there are more it is two or more each."""
+    config = config.model_copy(update={"live_model": "tiny.en", "cpu_threads": threads, "live_slots": sessions})
+    with models.usual(config) as (model, _):
+        assert model.model.num_workers == workers
+    loading.let_go()
+
+
 def test_a_final_does_not_wait_for_long(tiny: FasterWhisper, base: FasterWhisper) -> None:
     """While another session has the larger model, that of the partials recognises it."""
     options = ListenOptions(final_model=base, final_turn=Turn(patience_s=0.01))

@@ -19,6 +19,9 @@ DEAREST = (0.117, 0.133, 0.156, 0.187, 0.233, 0.311, 0.467)
 speech."""
 
 
+THREADS = 2
+
+
 def carried(cost: float) -> int:
     return 8 - bisect_left(DEAREST, cost)
 
@@ -26,12 +29,21 @@ def carried(cost: float) -> int:
 def test_a_trial_says_what_speech_will_cost(config: Settings) -> None:
     """Of the models of a session that asks for none, which are in memory then."""
     loading.let_go()  # another test has unloaded one that is kept
-    config = config.model_copy(update={"live_model": "tiny.en", "live_final_model": "base"})
+    config = config.model_copy(update={"live_model": "tiny.en", "live_final_model": "base", "cpu_threads": THREADS})
     pace = Pace(8, 0.7)
-    trial.run(config, pace)
+    trial.run(config, pace, pauses_s=(0.0, 0.0))
+    assert pace.workers == THREADS
     assert pace.cost and pace.cost > 0
     assert carried(pace.cost + 0.001) <= pace.places(0) <= carried(pace.cost - 0.001)
     assert {"tiny.en", "base"} <= set(loading.loaded(config))
+
+
+def test_nothing_is_tried_again_once_somebody_speaks(config: Settings) -> None:
+    """What speech costs is measured then. The first trial is made all the same."""
+    pace = Pace(8, 0.7)
+    pace.rest(1.0)
+    trial.run(config.model_copy(update={"live_model": "tiny.en"}), pace, pauses_s=(0.0, 0.01, 3600.0))
+    assert pace.cost
 
 
 @pytest.mark.parametrize("missing", ["small", "parakeet-ctc-0.6b"])

@@ -74,6 +74,29 @@ def test_time_in_which_two_sessions_ask_counts_once() -> None:
     assert pace.cost == pytest.approx(0.15, rel=0.02)
 
 
+def test_a_worker_of_the_model_that_nobody_asks_is_room() -> None:
+    """Two sessions that ask at the same time cost what they cost one after the other, where the model has two workers;
+    and a third, which waits, costs nothing more."""
+    clock = Clock()
+    one, several = Pace(8, LOAD, clock), Pace(8, LOAD, clock)
+    one.workers = several.workers = 2
+    for _ in range(20):
+        with one.work() as alone:
+            clock.now += 0.2
+        one.hear(1.0, alone)
+        with several.work() as first, several.work() as second:
+            clock.now += 0.1
+            with several.work() as third:
+                clock.now += 0.3
+        assert alone.seconds == pytest.approx(0.1)
+        assert (first.seconds, second.seconds, third.seconds) == pytest.approx((0.15, 0.15, 0.1))
+        for share in (first, second, third):
+            several.hear(1.0, share)
+    assert one.cost == pytest.approx(0.1, rel=0.02)
+    assert one.places(0) == 6
+    assert several.cost == pytest.approx(0.4 / 3, rel=0.02)
+
+
 def test_silence_counts_for_nothing() -> None:
     """What is asked for it is in no share of speech."""
     clock = Clock()
@@ -110,6 +133,18 @@ def test_what_was_tried_is_what_four_sessions_go_by() -> None:
     assert pace.places(0) == 3
     heard(slow, clock, 300, 0.1)
     assert slow.places(0) > 4
+
+
+def test_the_least_of_several_trials_counts_until_somebody_speaks() -> None:
+    """A machine that has just started makes the first one slow."""
+    pace = Pace(8, LOAD, Clock())
+    for cost, places in ((0.28, 3), (0.12, 7), (0.2, 7)):
+        pace.suppose(cost)
+        assert pace.places(0) == places
+    assert pace.cost == pytest.approx(0.12)
+    pace.rest(1.0)
+    pace.suppose(0.01)
+    assert pace.cost == pytest.approx(0.12)
 
 
 def test_what_was_heard_says_how_much_is_speech() -> None:
