@@ -115,7 +115,8 @@ class DeepgramLine:
     async def _final(self, data: dict[str, Any]) -> None:
         is_cut = bool(data.get("is_cut"))
         self._is_finalized = self._is_finalized or (is_cut and bool(self._finalized))
-        results = self._results(data["start"], data["end"], data["text"].strip(), data["language"], data["words"])
+        words = shown(data["words"], data.get("speaker"))
+        results = self._results(data["start"], data["end"], data["text"].strip(), data["language"], words)
         await self._socket.send(
             results | {"is_final": True, "speech_final": not is_cut, "from_finalize": is_cut and bool(self._finalized)}
         )
@@ -164,18 +165,9 @@ class DeepgramLine:
         self, start: float, end: float, text: str, language: str | None, words: list[dict[str, Any]] | None = None
     ) -> dict[str, Any]:
         """As of something that may change. Words are known of finals alone."""
-        shown = [
-            {
-                "word": MARKS.sub("", word["text"]).lower() or word["text"],
-                "start": word["start"],
-                "end": word["end"],
-                "confidence": round(word["probability"], 4),
-                "punctuated_word": word["text"],
-            }
-            for word in words or ()
-        ]
-        confidence = sum(word["confidence"] for word in shown) / len(shown) if shown else 0.0
-        best: dict[str, Any] = {"transcript": text, "confidence": round(confidence, 4), "words": shown}
+        words = words or []
+        confidence = sum(word["confidence"] for word in words) / len(words) if words else 0.0
+        best: dict[str, Any] = {"transcript": text, "confidence": round(confidence, 4), "words": words}
         if self._listen.is_multilingual and language:
             best["languages"] = [language]
         return {
@@ -193,6 +185,22 @@ class DeepgramLine:
                 "model_uuid": str(uuid.uuid5(uuid.NAMESPACE_DNS, self._model["name"])),
             },
         }
+
+
+def shown(words: list[dict[str, Any]], speaker: str | None) -> list[dict[str, Any]]:
+    """The words of a final in Deepgram's shape. Speakers are numbers from 0 on; where none is known there is none."""
+    number = {} if speaker is None else {"speaker": int(speaker.removeprefix("spk_")) - 1}
+    return [
+        {
+            "word": MARKS.sub("", word["text"]).lower() or word["text"],
+            "start": word["start"],
+            "end": word["end"],
+            "confidence": round(word["probability"], 4),
+            "punctuated_word": word["text"],
+        }
+        | number
+        for word in words
+    ]
 
 
 def refusal(error: ParleyError, request_id: str) -> Response:

@@ -194,7 +194,7 @@ def _diarization(query: QueryParams, notices: list[str]) -> str:
         raise _wrong("diarize_model", "v1 or latest.")
     if not (_flag(query, "diarize") or "diarize_model" in query):
         return "false"
-    notices.append("diarize: live words have no speaker; those of the task's result have")
+    notices.append("diarize: all words of an utterance have one speaker; those of the task's result have their own")
     return "true"
 
 

@@ -14,6 +14,7 @@ from tests.service.live.client import pcm
 from tests.service.live.conftest import Rig
 from tests.service.live.test_realtime import READING, WRONG, driven, reference
 
+TURNS = tuple(pcm(name) for name in ("librivox-0870.wav", "jfk.wav"))
 ALL = "interim and final results, words, SpeechStarted, UtteranceEnd, Metadata"
 
 
@@ -24,10 +25,12 @@ def speech() -> bytes:
 
 @pytest.fixture(scope="module")
 def said(rig: Rig, speech: bytes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    sound = Path(tmp_path_factory.mktemp("deepgram")) / "speech.pcm"
+    folder = Path(tmp_path_factory.mktemp("deepgram"))
+    sound, turns = folder / "speech.pcm", folder / "turns.pcm"
     sound.write_bytes(speech)
+    turns.write_bytes(b"".join(TURNS))
     env = {"PARLEY_WS": rig.stack.url.replace("http", "ws", 1), "DEEPGRAM_API_KEY": rig.stack.api_key}
-    return driven("deepgram_client.py", [sound], env)
+    return driven("deepgram_client.py", [sound, turns], env)
 
 
 def of(messages: list[dict[str, Any]], kind: str) -> list[dict[str, Any]]:
@@ -74,6 +77,16 @@ def test_finalize_says_what_was_said_so_far(said: dict[str, Any]) -> None:
     assert sum(each["from_finalize"] for each in results) == 1
     assert not next(each for each in results if each["from_finalize"])["speech_final"]
     assert messages[-1]["type"] == "Metadata"
+
+
+def test_words_name_who_says_them(said: dict[str, Any]) -> None:
+    """By a number from 0 on, where the speaker is known."""
+    words = [word for each in of(said["diarize"], "Results") for word in best(each)["words"]]
+    turn_s = len(TURNS[0]) / 32_000
+    assert {(word["start"] > turn_s, word["speaker"]) for word in words if word["speaker"] is not None} == {
+        (False, 0),
+        (True, 1),
+    }
 
 
 def test_the_sdk_raises_its_own_errors(said: dict[str, Any]) -> None:

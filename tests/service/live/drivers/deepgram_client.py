@@ -1,4 +1,5 @@
-"""Deepgram's own SDK against Parley: what it was told, as JSON. DEEPGRAM_API_KEY, PARLEY_WS; argument: 16 kHz PCM."""
+"""Deepgram's own SDK against Parley: what it was told, as JSON. DEEPGRAM_API_KEY, PARLEY_WS; arguments: 16 kHz PCM
+of a reading, and of two people in turn."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ from websockets.exceptions import InvalidStatus
 
 TYPES = (ListenV1Metadata, ListenV1Results, ListenV1SpeechStarted, ListenV1UtteranceEnd)
 ADDRESS = os.environ["PARLEY_WS"]
-SOUND = Path(sys.argv[1]).read_bytes()
+SOUND, TURNS = (Path(path).read_bytes() for path in sys.argv[1:3])
 PIECE_BYTES, PIECE_S = 3200, 0.1
 
 
@@ -77,6 +78,7 @@ print(
                 SOUND + bytes(2 * 16_000 * 2), finalizes=False, **PAUSES
             ),
             "KeepAlive, Finalize, CloseStream": session(SOUND[: 2 * 16_000 * 3 // 2], finalizes=True),
+            "diarize": session(TURNS, finalizes=False, diarize=True),
             "typed errors": {"key": refused("x" * 40), "option": refused(KEY, redact="pci")},
         },
         default=str,
