@@ -22,12 +22,12 @@ from shared.kernel.submission import new_jobs
 from shared.options import JobOptions
 from shared.states import JobState
 from shared.transcript import Segment
-from tests.service.gateway import PATIENCE_S, SUMMARY, work_on
+from tests.service.gateway import PATIENCE_S, SUMMARY, eventually, work_on
 
 Tell = Callable[[uuid.UUID | None], None]
 
 SOON_S = 0.3
-"""What has been told is heard within milliseconds."""
+"""For what must not be heard: what is told comes within milliseconds. What must be heard is waited for."""
 
 
 def submit(owner: uuid.UUID) -> uuid.UUID:
@@ -78,27 +78,28 @@ def test_what_changes_is_told(owner: uuid.UUID) -> None:
     heard: list[uuid.UUID | None] = []
     counts: list[int] = []
 
-    def note() -> None:
+    def note(expected: int) -> None:
+        eventually(lambda: heard.count(job_id) >= expected, f"news number {expected}")
         time.sleep(SOON_S)
         counts.append(heard.count(job_id))
 
     def act() -> None:
         convert = work_on(job_id, "convert")
-        note()
+        note(1)
         complete(convert)
-        note()
+        note(2)
         transcribe = work_on(job_id, "transcribe")
         with session() as work:
             leases.heartbeat(work, transcribe, progress=0.5, lease_s=30)
-        note()
+        note(2)
         with session() as work:
             events.publish(work, transcribe, [Segment(0, 0.0, 1.0, "Hello.", 0.9)])
-        note()
+        note(3)
         complete(transcribe)
         complete(work_on(job_id, "merge"))
-        note()
+        note(3)
         complete(work_on(job_id, "store"))
-        note()
+        note(4)
 
     asyncio.run(hearing(heard.append, act))
     assert counts == [1, 2, 2, 3, 3, 4]
@@ -118,6 +119,7 @@ def test_an_end_is_told_if_it_is_committed(owner: uuid.UUID, act: Callable[..., 
         assert job_id not in heard
         with session() as work:
             act(work, owner, job_id)
+        eventually(lambda: job_id in heard, "the end is told")
         time.sleep(SOON_S)
 
     asyncio.run(hearing(heard.append, both))
