@@ -129,10 +129,12 @@ def test_each_process_gets_connections(gateway: Gateway) -> None:
 def test_whoever_answers_tells_the_counters_of_all(gateway: Gateway) -> None:
     """Whichever process is asked for metrics, it has each request of every process, also of one that was killed."""
     name = 'parley_http_requests_total{method="GET",route="/health/live",status="200"}'
-    gateway.get("/health/live")  # without it there may be no such line yet
+    gateway.get("/health/live")  # the only one so far
+    eventually(lambda: name in gateway.get("/metrics"), "it is counted, which comes after the answer")
     before = gateway.figure(name)
     for _ in range(CONNECTIONS):
         gateway.get("/health/live")
+    eventually(lambda: gateway.figure(name) >= before + CONNECTIONS, "the last answers are counted")
     assert {gateway.figure(name) for _ in range(LOOKS)} == {before + CONNECTIONS}
     victim = gateway.children()[0]
     victim.kill()
