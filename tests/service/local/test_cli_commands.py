@@ -36,6 +36,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver) -> Iterato
         sleeper_seconds=0.1,
         egress_allow_hosts="127.0.0.1",
         egress_ports=port,
+        webhook_retry_s=600,
     ) as running:
         yield running
 

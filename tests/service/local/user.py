@@ -24,7 +24,7 @@ import httpx
 from scripts.local.apps import ROOT
 from tests.faults.rig import Rig
 
-PATIENCE_S = 30
+PATIENCE_S = 120
 
 
 class Terminal:
