@@ -20,6 +20,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import psutil
 
+from scripts.local.home import PORT_SHARE
+
 PYTEST = (sys.executable, "-m", "pytest", "-p", "no:cacheprovider")
 FOLDERS = (
     "tests/faults",
@@ -80,7 +82,7 @@ def main(arguments: list[str]) -> int:
     count = lane_count(psutil.virtual_memory().available)
     takes = [folders.pop, *[folders.popleft] * (count - 1)]
     with ThreadPoolExecutor(count) as pool:
-        lanes = [pool.submit(run_lane, folders, take) for take in takes]
+        lanes = [pool.submit(run_lane, folders, take, f"{number}/{count}") for number, take in enumerate(takes)]
     results = [result for lane in lanes for result in lane.result()]
     for folder, _, summary in results:
         print(f"{folder:24}{summary.strip('= ')}")
@@ -92,8 +94,9 @@ def lane_count(memory_bytes: int) -> int:
     return max(LEAST_LANES, min(MOST_LANES, memory_bytes // LANE_BYTES))
 
 
-def run_lane(folders: deque[str], take: Callable[[], str]) -> list[tuple[str, int, str]]:
-    """Folder, status and last line of pytest, for each folder of this lane. An interruption ends all lanes."""
+def run_lane(folders: deque[str], take: Callable[[], str], ports: str = "0/1") -> list[tuple[str, int, str]]:
+    """Folder, status and last line of pytest, for each folder of this lane, whose stacks have a share of the ports to
+    themselves. An interruption ends all lanes."""
     results = []
     while folders:
         try:
@@ -103,6 +106,7 @@ def run_lane(folders: deque[str], take: Callable[[], str]) -> list[tuple[str, in
         print(f"{folder} begins", flush=True)
         done = subprocess.run(
             (*PYTEST, folder),
+            env=os.environ | {PORT_SHARE: ports},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,

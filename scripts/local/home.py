@@ -16,6 +16,11 @@ from typing import IO
 INNER_PORTS = range(12_000, 22_000)
 """SeaweedFS also listens on each port + 10000; both ranges stay below the ephemeral ports, which start at 32768."""
 
+PORT_SHARE = "PARLEY_PORT_SHARE"
+"""Environment variable of whoever starts several stacks at the same moment: with 1/3 their stack takes its ports from
+the second of three shares of INNER_PORTS. A port is found free long before its server listens, and two stacks may find
+the same."""
+
 LOOPBACK = "127.0.0.1"
 
 
@@ -103,11 +108,13 @@ class Home:
         """A free port for each name: the one it had the last time where that is free, else another."""
         file = self.path / "ports.json"
         remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
+        number, _, count = os.environ.get(PORT_SHARE, "0/1").partition("/")
+        share = INNER_PORTS[int(number) :: int(count)]
         chosen: dict[str, int] = {}
         for name in names:
             port = remembered.get(name)
             while port is None or port in chosen.values() or not (is_free(port) and is_free(port + 10_000)):
-                port = secrets.choice(INNER_PORTS)
+                port = secrets.choice(share)
             chosen[name] = port
         write_private(file, json.dumps(remembered | chosen, indent=2) + "\n")
         return chosen
