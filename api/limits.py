@@ -43,9 +43,6 @@ from shared.telemetry.logs import get_logger
 
 log = get_logger(__name__)
 
-TIMEOUT_S = 0.25
-"""What a request waits for Valkey at most. Counting takes 0.2 ms; a server that needs longer is away."""
-
 PAUSE_S = 5.0
 """While Valkey is away, it is asked once in so long, so that only one request pays for it."""
 
@@ -98,12 +95,14 @@ class Meter:
 
 @cache
 def meter() -> Meter:
-    """This process's meter. It connects with the first request that is counted."""
-    url = settings().redis_url.get_secret_value()
+    """This process's meter. It connects with the first request that is counted. Counting takes 0.2 ms: a server that
+    needs longer than LIMITS_TIMEOUT_S is away."""
+    config = settings()
+    url = config.redis_url.get_secret_value()
     # the annotation of the options knows neither None nor objects
     options: dict[str, object] = {
-        "socket_timeout": TIMEOUT_S,
-        "socket_connect_timeout": TIMEOUT_S,
+        "socket_timeout": config.limits_timeout_s,
+        "socket_connect_timeout": config.limits_timeout_s,
         "retry": Retry(NoBackoff(), 0),
     }
     return Meter(SlidingWindowCounterRateLimiter(RedisStorage(url, key_prefix="parley:limits", **options)))  # type: ignore[arg-type]

@@ -232,6 +232,9 @@ class Settings(BaseSettings):
         0, ge=0, description="Doorbells per key, queue and priority that may wait in Redis; 0 = two per worker slot"
     )
     requests_per_minute: int = Field(0, ge=0, description="Requests per key and minute; 0 = any number")
+    limits_timeout_s: float = Field(
+        0.25, gt=0, description="Time that Redis has to count a request; if it takes longer, none is refused for 5 s"
+    )
     max_running: int = Field(0, ge=0, description="Model stages that one key runs at once; 0 = any number")
     max_queued: int = Field(0, ge=0, description="Tasks of one key that may wait for a worker; 0 = any number")
     minutes_per_day: int = Field(0, ge=0, description="Minutes of audio per key and day (UTC); 0 = any number")
