@@ -14,6 +14,7 @@ from pathlib import Path
 import av
 import numpy as np
 
+from scripts.bench.soak import chaos
 from scripts.bench.soak.caller import Caller, Task
 from scripts.bench.soak.history import check, table
 from scripts.bench.soak.truth import Truth, bare_environment
@@ -79,6 +80,26 @@ def start(home: Path, apps: Iterable[App], **settings: object) -> Iterator[Rig]:
         rig = Rig(stack)
         eventually(lambda: queues <= rig.truth.queues(), "every queue has a worker", PATIENCE_S)
         yield rig
+
+
+@contextmanager
+def stopped(rig: Rig, name: str) -> Iterator[None]:
+    """One process is away during the block. It is there again for other tests, however this one goes."""
+    rig.stack.stop_process(name)
+    try:
+        yield
+    finally:
+        rig.stack.start_process(name)
+
+
+@contextmanager
+def frozen(rig: Rig, name: str) -> Iterator[None]:
+    """One process and all its children do nothing during the block."""
+    pids = chaos.freeze(rig.stack, name)
+    try:
+        yield
+    finally:
+        chaos.thaw(pids)
 
 
 def asleep(app: App, seconds: float) -> App:

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import httpx
@@ -16,23 +16,25 @@ from sqlalchemy.exc import OperationalError
 
 from scripts.bench.soak import chaos
 from scripts.bench.soak.caller import Caller, Task
-from tests.faults.rig import Rig, eventually
+from shared.states import StageState
+from tests.faults.rig import PATIENCE_S, Rig, eventually, frozen, stopped
 
 RESUME_S = 30
+SUBMITTED_S = 20
+WORKERS = ("worker-asr", "worker-asr-2")
 
 
 def test_what_is_submitted_without_a_broker_is_done_when_it_is_back(rig: Rig) -> None:
     """202 while Valkey is stopped; afterwards the sweep rings, and no worker is deaf."""
-    rig.stack.stop_process("valkey")
-    began = time.monotonic()
-    tasks = [rig.submit() for _ in range(2)]
-    submitted_s = time.monotonic() - began
-    print(f"two submissions without a broker took {submitted_s:.2f} s")
-    assert submitted_s < 5  # the client is not made to wait for attempts to reach it
-    time.sleep(5)  # long enough for every connection to notice
-    assert {rig.caller.look(task)["status"] for task in tasks} == {"queued"}
-    rig.stack.start_process("valkey")
+    with stopped(rig, "valkey"):
+        began = time.monotonic()
+        tasks = [rig.submit() for _ in range(2)]
+        submitted_s = time.monotonic() - began
+        print(f"two submissions without a broker took {submitted_s:.2f} s")
+        time.sleep(5)  # long enough for every connection to notice
+        assert {rig.caller.look(task)["status"] for task in tasks} == {"queued"}
     back = time.monotonic()
+    assert submitted_s < SUBMITTED_S  # the client is not made to wait for attempts to reach it
     for task in tasks:
         assert rig.caller.wait(task, timeout_s=60) == "done"
     print(f"both done {time.monotonic() - back:.1f} s after the broker was back")
@@ -51,11 +53,12 @@ def test_a_killed_broker_leaves_no_worker_deaf(rig: Rig) -> None:
 def test_an_emptied_broker_loses_no_job(rig: Rig) -> None:
     """FLUSHALL while jobs run and others wait for their turn: every doorbell is lost, every job is done."""
     tasks = [rig.submit() for _ in range(2)]
-    frozen = [pid for task in tasks for pid in _frozen(rig, task)]  # until the others have come so far
-    tasks += [rig.submit() for _ in range(2)]
-    for task in tasks[2:]:
-        rig.reached(task, "transcribe", "queued")
-    chaos.thaw(frozen)
+    with ExitStack() as held:
+        for task in tasks:
+            held.enter_context(_held(rig, task))  # until the others have come so far
+        tasks += [rig.submit() for _ in range(2)]
+        for task in tasks[2:]:
+            rig.reached(task, "transcribe", "queued")
     redis.Redis.from_url(rig.stack.env["REDIS_URL"], socket_timeout=5).flushall()
     emptied = time.monotonic()
     for task in tasks:
@@ -71,12 +74,11 @@ def test_without_the_database_nothing_is_promised(rig: Rig) -> None:
     rig.running(running, "transcribe")
     waiting = rig.submit()
     with _submitting(rig) as (acknowledged, statuses):
-        rig.stack.stop_process("postgres")
-        for method, path, arguments in _calls(done):
-            answer = rig.caller.http.request(method, path, **arguments)
-            assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable"), (method, path)
-        time.sleep(3)
-        rig.stack.start_process("postgres")
+        with stopped(rig, "postgres"):
+            for method, path, arguments in _calls(done):
+                answer = rig.caller.http.request(method, path, **arguments)
+                assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable"), (method, path)
+            time.sleep(3)
         back = time.monotonic()
         resumed = eventually(lambda: _started_since(rig, running, waiting), "work goes on", RESUME_S)
         for task in (running, waiting):
@@ -93,43 +95,60 @@ def test_without_the_database_nothing_is_promised(rig: Rig) -> None:
 def test_without_storage_work_waits(rig: Rig) -> None:
     """Before a download and before an upload: tried again, not counted, done when S3 is back; no new task meanwhile."""
     uploading = rig.submit()
-    frozen = _frozen(rig, uploading) + chaos.freeze(rig.stack, "worker-io")
-    downloading = rig.submit()
-    before = set(rig.truth.jobs())
-    rig.stack.stop_process("seaweedfs")
-    chaos.thaw(frozen)
-    with pytest.raises(httpx.HTTPStatusError) as refused:
-        rig.caller.submit()
-    assert refused.value.response.status_code == 503
-    assert refused.value.response.json()["code"] == "storage_unavailable"
-    for task, stage in ((uploading, "transcribe"), (downloading, "convert")):
-        row = rig.truth.stage(task.id, stage)
-        eventually(lambda: rig.truth.stage(task.id, stage).error_code == "storage_unavailable", f"{stage} fails", 60)  # noqa: B023
-    rig.stack.start_process("seaweedfs")
+    with ExitStack() as held:
+        held.enter_context(_held(rig, uploading))
+        held.enter_context(frozen(rig, "worker-io"))
+        downloading = rig.submit()
+        before = set(rig.truth.jobs())
+        with stopped(rig, "seaweedfs"):
+            held.close()
+            with pytest.raises(httpx.HTTPStatusError) as refused:
+                rig.caller.submit()
+            assert refused.value.response.status_code == 503
+            assert refused.value.response.json()["code"] == "storage_unavailable"
+            stages = ((uploading, "transcribe"), (downloading, "convert"))
+            for task, stage in stages:
+                _fails_for_storage(rig, task, stage)
     back = time.monotonic()
     for task in (uploading, downloading):
         assert rig.caller.wait(task, timeout_s=60) == "done"
     print(f"both done {time.monotonic() - back:.1f} s after storage was back")
-    for task, stage in ((uploading, "transcribe"), (downloading, "convert")):
+    for task, stage in stages:
         row = rig.truth.stage(task.id, stage)
         assert (row.attempt, row.fence > 1) == (1, True)
     assert set(rig.truth.jobs()) == before
 
 
 def _nobody_is_deaf(rig: Rig) -> None:
-    """Two jobs at once are taken by both workers, which have heard the first doorbell of each."""
-    tasks = [rig.submit() for _ in range(2)]
-    rows = [rig.running(task, "transcribe") for task in tasks]
-    assert [row.rings for row in rows] == [1, 1]
-    assert {rig.worker_of(row)[0] for row in rows} == {"worker-asr", "worker-asr-2"}
-    for task in tasks:
+    """Two jobs at once are taken by both workers, which have heard the first doorbell of each: no second one rings
+    without beat, and neither worker has started again, as a deaf one would."""
+    before = {name: rig.stack.pid(name) for name in WORKERS}
+    with stopped(rig, "beat"):
+        first, second = (rig.submit() for _ in range(2))
+        eventually(lambda: _runs(rig, first) or _runs(rig, second), "one of them runs", PATIENCE_S)
+        with _held(rig, first if _runs(rig, first) else second):  # so that it cannot take both, one after the other
+            rows = [rig.running(task, "transcribe") for task in (first, second)]
+        assert [row.rings for row in rows] == [1, 1]
+        assert {rig.worker_of(row)[0] for row in rows} == set(WORKERS)
+        assert {name: rig.stack.pid(name) for name in WORKERS} == before
+    for task in (first, second):
         assert rig.caller.wait(task) == "done"
 
 
-def _frozen(rig: Rig, task: Task) -> list[int]:
-    """The processes of the worker that transcribes a task, stopped; far shorter than a lease lasts."""
+def _runs(rig: Rig, task: Task) -> bool:
+    return rig.truth.stage(task.id, "transcribe").state == StageState.RUNNING
+
+
+@contextmanager
+def _held(rig: Rig, task: Task) -> Iterator[None]:
+    """The worker that transcribes a task does nothing during the block; far shorter than a lease lasts."""
     name, _ = rig.worker_of(rig.running(task, "transcribe"))
-    return chaos.freeze(rig.stack, name)
+    with frozen(rig, name):
+        yield
+
+
+def _fails_for_storage(rig: Rig, task: Task, stage: str) -> None:
+    eventually(lambda: rig.truth.stage(task.id, stage).error_code == "storage_unavailable", f"{stage} fails", 60)
 
 
 def _calls(task: Task) -> list[tuple[str, str, dict[str, Any]]]:
