@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 
 import pytest
 
 from scripts.bench.soak import chaos
 from scripts.local.apps import API, BEAT, worker
-from tests.faults.rig import Rig, asleep, eventually, start
+from tests.faults.rig import PATIENCE_S, Rig, asleep, eventually, frozen, start, stopped
 
-SHORT = {"lease_s": 3, "heartbeat_s": 0.25, "sweep_interval_s": 1, "ring_again_s": 2, "grace_s": 10}
+SHORT = {"lease_s": 10, "heartbeat_s": 0.25, "sweep_interval_s": 1, "ring_again_s": 2, "grace_s": 10}
 """Leases are short; whoever has lost one has the time to come to its end, and is not killed on the way."""
 
-SLOW_S, FAST_S = 12, 1
+SLOW_S, FAST_S = 20, 1
 
 
 @pytest.fixture(scope="module")
@@ -33,28 +34,29 @@ def test_a_frozen_worker_that_comes_back_changes_nothing(rig: Rig) -> None:
     """SIGSTOP right before it hands in, another finishes, SIGCONT: its answer is refused and removed, it works on."""
     task = rig.submit()
     held = rig.running(task, "transcribe", 0.9)  # in its last nap
-    frozen = chaos.freeze(rig.stack, "worker-slow")
-    assert rig.truth.stage(task.id, "transcribe").state == "running"
-    assert rig.worker_of(held)[0] == "worker-slow"
-    rig.stack.start_process("worker-fast")
-    assert rig.caller.wait(task) == "done"
-    published = rig.truth.stage(task.id, "transcribe")
-    (key,) = [row.key for row in rig.truth.artifacts() if row.id == published.artifact_id]
-    assert published.fence > held.fence
-    assert key.endswith(f"{task.id}/transcribe/0.{published.fence}.json")
+    with ExitStack() as cold:
+        cold.enter_context(frozen(rig, "worker-slow"))
+        assert rig.truth.stage(task.id, "transcribe").state == "running"
+        assert rig.worker_of(held)[0] == "worker-slow"
+        with _fast(rig):
+            assert rig.caller.wait(task) == "done"
+            published = rig.truth.stage(task.id, "transcribe")
+            (key,) = [row.key for row in rig.truth.artifacts() if row.id == published.artifact_id]
+            assert published.fence > held.fence
+            assert key.endswith(f"{task.id}/transcribe/0.{published.fence}.json")
 
-    chaos.thaw(frozen)
-    eventually(lambda: "stage_superseded" in rig.stack.log("worker-slow").read_text(), "its answer is refused", 30)
-    eventually(lambda: _transcriptions(rig, task.id) == [key], "its object is gone", 30)
-    after = rig.truth.stage(task.id, "transcribe")
-    assert (after.fence, after.artifact_id, after.finished_at, after.worker) == (
-        published.fence,
-        published.artifact_id,
-        published.finished_at,
-        published.worker,
-    )
+            cold.close()
+            log = rig.stack.log("worker-slow")
+            eventually(lambda: "stage_superseded" in log.read_text(), "its answer is refused", PATIENCE_S)
+            eventually(lambda: _transcriptions(rig, task.id) == [key], "its object is gone", PATIENCE_S)
+            after = rig.truth.stage(task.id, "transcribe")
+            assert (after.fence, after.artifact_id, after.finished_at, after.worker) == (
+                published.fence,
+                published.artifact_id,
+                published.finished_at,
+                published.worker,
+            )
 
-    rig.stack.stop_process("worker-fast")
     later = rig.submit()
     assert rig.worker_of(rig.running(later, "transcribe")) == rig.worker_of(held)  # the very same process
     assert rig.caller.wait(later) == "done"
@@ -65,17 +67,26 @@ def test_an_answer_that_was_stored_and_never_handed_in_is_removed(rig: Rig) -> N
     """Killed between storage and database: whoever does the stage again leaves one answer, its own."""
     task = rig.submit()
     _, child = rig.worker_of(rig.running(task, "transcribe", 0.4))
-    rig.stack.stop_process("postgres")
-    eventually(lambda: bool(_transcriptions(rig, task.id)), "its answer is stored", SLOW_S + 30)
-    chaos.kill(child)
-    (orphan,) = _transcriptions(rig, task.id)
-    rig.stack.start_process("postgres")
-    rig.stack.start_process("worker-fast")
-    assert rig.caller.wait(task) == "done"
+    with stopped(rig, "postgres"):
+        eventually(lambda: bool(_transcriptions(rig, task.id)), "its answer is stored", PATIENCE_S)
+        chaos.kill(child)
+        (orphan,) = _transcriptions(rig, task.id)
+    with _fast(rig):
+        assert rig.caller.wait(task) == "done"
     (key,) = _transcriptions(rig, task.id)
     assert key != orphan
     assert rig.truth.stage(task.id, "transcribe").attempt == 2
     rig.check_history()
+
+
+@contextmanager
+def _fast(rig: Rig) -> Iterator[None]:
+    """The fast worker is there for the block."""
+    rig.stack.start_process("worker-fast")
+    try:
+        yield
+    finally:
+        rig.stack.stop_process("worker-fast")
 
 
 def _transcriptions(rig: Rig, task_id: object) -> list[str]:
