@@ -6,10 +6,11 @@ import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from typing import Any
 
 from scripts.bench.soak.caller import Task, noise
-from tests.faults.rig import Rig, eventually
+from tests.faults.rig import Rig, eventually, frozen, stopped
 
 TIMEOUT_S = 120
 
@@ -24,11 +25,14 @@ def test_followers_outlast_an_outage_of_the_database(rig: Rig) -> None:
         assert opened.wait(TIMEOUT_S)
         eventually(lambda: len(rig.truth.jobs()) > before, "there is something to wait for", TIMEOUT_S)
         rig.running(task, "transcribe")
-        rig.stack.stop_process("postgres")
-        assert not waiting.done()
-        assert not following.done()
-        time.sleep(3)
-        rig.stack.start_process("postgres")
+        with ExitStack() as held:
+            for name in ("worker-asr", "worker-asr-2"):
+                held.enter_context(frozen(rig, name))  # so that nothing ends before PostgreSQL has stopped
+            with stopped(rig, "postgres"):
+                held.close()
+                assert not waiting.done()
+                assert not following.done()
+                time.sleep(3)
         events = following.result(TIMEOUT_S)
         assert waiting.result(TIMEOUT_S) == (200, "done")
     assert [event["event"] for event in events].count("segment") == 1
