@@ -243,18 +243,18 @@ def test_a_wait_outlives_the_listening_connection(gateway: Gateway, caller: Call
     """While the connection is away on which the gateway hears of ends, it looks for them; then it listens again."""
     listener = "application_name = 'parley-listener'"
 
-    def is_listening() -> bool:
+    def listening() -> set[int]:
         with session() as work:
-            return bool(work.scalar(text(f"SELECT count(*) FROM pg_stat_activity WHERE {listener}")))
+            return set(work.scalars(text(f"SELECT pid FROM pg_stat_activity WHERE {listener}")))
 
     task_id = caller.task()
-    eventually(is_listening, "the gateway listens")
+    before = eventually(listening, "the gateway listens")
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(caller.http.get, f"/status/{task_id}?wait=60")
         time.sleep(0.5)
         assert disconnect(listener) == 1
-        eventually(lambda: not is_listening(), "the connection has ended")
+        eventually(lambda: not before & listening(), "the connection has ended")
         finish(task_id, gateway.storage)
         assert waiting.result(PATIENCE_S).json()["status"] == "done"
-    eventually(is_listening, "the gateway listens again")
+    eventually(listening, "the gateway listens again")
     assert "listening_ended" in gateway.log()
