@@ -16,7 +16,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 from scripts.bench.soak.caller import noise
 from scripts.local.apps import API, BEAT, worker
 from scripts.local.processes import members
-from tests.faults.rig import Rig, start
+from tests.faults.rig import Rig, long_recording, start
 from tests.service.gateway import eventually
 from tests.service.webhooks.receiver import Receiver
 from tests.unit.intake.outside import Canary, hits
@@ -44,7 +44,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory, receiver: Receiver, canary: Ca
         "egress_allow_hosts": receiver.host,
         "egress_ports": f"80,443,{canary.port}",
         "webhook_retry_s": 0.05,
-        "webhook_timeout_s": 3,
+        "webhook_timeout_s": 15,
         "sweep_interval_s": 0.3,
         "sleeper_seconds": 0.5,
     }
@@ -150,7 +150,7 @@ def test_each_end_has_its_event(http: httpx.Client, receiver: Receiver, address:
     """A failure comes with its error, a cancellation as such; an endpoint hears what its filter names and no more."""
     failures = endpoint(http, address + "-failures", events=["task.failed"])
     everything = endpoint(http, address)
-    broken, stopped = submit(http, b"no sound"), submit(http)
+    broken, stopped = submit(http, b"no sound"), submit(http, long_recording())
     http.post(f"/tasks/{stopped}/cancel")
     seen = receiver.seen[path_of(address)]
     eventually(lambda: len(seen) == 2, "both are told")
