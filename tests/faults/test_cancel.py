@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 
 import pytest
 
@@ -71,8 +72,8 @@ def test_cancelling_work_that_is_deaf_ends_its_process(rig: Rig) -> None:
 def test_deleting_a_running_task_frees_the_worker_and_leaves_nothing(rig: Rig) -> None:
     """A receipt, no object below its prefix, no row, and the next job runs."""
     task, other = rig.submit(), rig.submit()
-    rig.running(task, "transcribe")
-    rig.reached(other, "transcribe", "queued")
+    with _held(rig, task, "transcribe"):
+        rig.reached(other, "transcribe", "queued")
     free_s = FREE_S + _waited_s(rig, task, "transcribe")
     receipt = rig.caller.delete(task)
     freed_s = eventually(lambda: rig.truth.stage(other.id, "transcribe").attempt > 0, "the worker is free", free_s)
@@ -89,8 +90,8 @@ def test_deleting_a_running_task_frees_the_worker_and_leaves_nothing(rig: Rig) -
 
 def _cancel_for_another(rig: Rig, task: Task, other: Task, stage: str) -> tuple[str | None, str | None]:
     """Cancel `task` in `stage`, for which `other` waits; returns who held it and who holds the other now."""
-    before = rig.running(task, stage).worker
-    rig.reached(other, stage, "queued")
+    with _held(rig, task, stage) as before:
+        rig.reached(other, stage, "queued")
     free_s = FREE_S + _waited_s(rig, task, stage)
     assert rig.caller.cancel(task) == "cancelling"
     freed_s = eventually(lambda: rig.truth.stage(other.id, stage).attempt > 0, "the worker is free", free_s)
@@ -98,6 +99,18 @@ def _cancel_for_another(rig: Rig, task: Task, other: Task, stage: str) -> tuple[
     assert rig.truth.stage(task.id, stage).state == "cancelled"
     print(f"{stage}: free after {freed_s:.1f} s")
     return before, rig.truth.stage(other.id, stage).worker
+
+
+@contextmanager
+def _held(rig: Rig, task: Task, stage: str) -> Iterator[str | None]:
+    """A stage that runs does not come to its end during the block; the worker that has it."""
+    row = rig.running(task, stage)
+    _, pid = rig.worker_of(row)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield row.worker
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def _waited_s(rig: Rig, task: Task, stage: str) -> float:
