@@ -23,7 +23,7 @@ from shared.errors import LeaseLost
 from shared.kernel import erasure, jobs, leases
 from shared.kernel.jobs import Outcome
 from shared.models import Artifact, Stage
-from tests.faults.rig import Rig, eventually, start
+from tests.faults.rig import PATIENCE_S, Rig, eventually, start
 from tests.service.kernel.test_kernel import SUMMARY, claim, complete, expire, stage_row, state, submit
 
 HOLD = "PAUSE_WHILE"
@@ -31,7 +31,7 @@ HOLD = "PAUSE_WHILE"
 
 WORKER, OTHER = Claimant("one@here:1", 30), Claimant("two@here:2", 30)
 DEAF_S = 4
-SHORT = {"lease_s": 3, "heartbeat_s": 0.25, "sweep_interval_s": 1, "ring_again_s": 2, "deaf_timeout_s": DEAF_S}
+SHORT = {"lease_s": 10, "heartbeat_s": 0.25, "sweep_interval_s": 1, "ring_again_s": 2, "deaf_timeout_s": DEAF_S}
 
 
 # ---- the kernel
@@ -253,7 +253,7 @@ def test_a_worker_told_to_stop_goes_on_no_further(rig: Rig, pause: Path) -> None
     leader = rig.stack.pid(name)
     assert leader
     os.kill(leader, signal.SIGTERM)
-    eventually(lambda: rig.truth.stage(task.id, "pause").fence == 2, "another worker has it", 10)
+    eventually(lambda: rig.truth.stage(task.id, "pause").fence == 2, "another worker has it", PATIENCE_S)
     assert rig.truth.stage(task.id, "pause").attempt == 1
     pause.unlink()
     assert rig.caller.wait(task) == "done"
