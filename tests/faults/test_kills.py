@@ -8,7 +8,7 @@ import time
 
 from scripts.bench.soak import chaos
 from scripts.bench.soak.caller import Task
-from tests.faults.rig import Rig, eventually, long_recording
+from tests.faults.rig import PATIENCE_S, Rig, eventually, long_recording, stopped
 
 RECOVERY_S = 45
 """What is promised: a lease of 30 s, the sweep every 5 s, a restart, and some room."""
@@ -66,22 +66,24 @@ def test_no_temporary_file_outlives_a_killed_worker(rig: Rig) -> None:
         else:
             chaos.kill_tree(rig.stack, name)
         eventually(lambda: not [path for path in scratch.iterdir() if path.is_dir()], "the folder is gone", 30)
-        eventually(lambda: not any(map(_runs, decoders)), "the decoder is gone", 5)  # noqa: B023
+        eventually(lambda: not any(map(_runs, decoders)), "the decoder is gone", 30)  # noqa: B023
         rig.caller.delete(task)
 
 
 def test_a_worker_told_to_stop_hands_its_work_over(rig: Rig) -> None:
-    """SIGTERM: the stage is queued at once, no attempt counted, another worker has it within 5 s; the process ends."""
+    """SIGTERM: the stage is queued and rung at once, by nobody but the worker itself, no attempt counted, another one
+    has it; the process ends."""
     task = rig.submit()
     name, _ = rig.worker_of(rig.running(task, "transcribe"))
     leader = rig.stack.pid(name)
     assert leader is not None
-    os.kill(leader, signal.SIGTERM)
-    told = time.monotonic()
-    taken_s = eventually(lambda: rig.truth.stage(task.id, "transcribe").fence == 2, "another worker has it", 5)
-    row = rig.truth.stage(task.id, "transcribe")
-    assert (row.attempt, rig.worker_of(row)[0] != name) == (1, True)
-    eventually(lambda: not _runs(leader), "the process has ended", 30)
+    with stopped(rig, "beat"):  # so that no sweep puts right what the worker leaves behind
+        os.kill(leader, signal.SIGTERM)
+        told = time.monotonic()
+        taken_s = eventually(lambda: rig.truth.stage(task.id, "transcribe").fence == 2, "it is taken", PATIENCE_S)
+        row = rig.truth.stage(task.id, "transcribe")
+        assert (row.attempt, rig.worker_of(row)[0] != name) == (1, True)
+        eventually(lambda: not _runs(leader), "the process has ended", PATIENCE_S)
     print(f"taken over after {taken_s:.1f} s, process ended after {time.monotonic() - told:.1f} s")
     assert rig.caller.wait(task) == "done"
 
