@@ -9,12 +9,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as effort
 
 from scripts.local.stack import Stack
 from shared.callers import keys
 from shared.config import Settings, settings
 from shared.db import forget_engine, session
 from shared.storage import Storage, storage
+
+# A busy machine is no failure. Here, because a test has the settings of the moment in which its module is read.
+effort.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+effort.load_profile("untimed")
 
 MODELS = Path(__file__).parent.parent / "models"
 

@@ -31,7 +31,7 @@ PACKAGES = {
 }
 """By the name of the program: Debian's package, where the two differ or the tests use the program."""
 
-NAMESPACE_TIMEOUT_S = 20
+NAMESPACE_TIMEOUT_S = 300
 
 
 def program(name: str, path: str | None = None) -> str:

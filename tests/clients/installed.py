@@ -6,6 +6,7 @@ which the gate sets, they fail instead.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -65,10 +66,15 @@ def _installed(kind: str, files: list[Path], command: list[str]) -> Path:
     """The folder in which `command` was run beside copies of `files`; older ones of this kind are removed."""
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files) + sys.version.encode()).hexdigest()[:16]
     target = HOME / f"{kind}-{digest}"
-    if target.exists():
-        return target
     HOME.mkdir(parents=True, exist_ok=True)
-    # processes that run tests side by side each work in a folder of their own; the rename decides
+    with (HOME / f"{kind}.lock").open("w") as lock:  # of processes that run tests side by side the first one installs
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not target.exists():
+            _install(kind, files, command, target)
+    return target
+
+
+def _install(kind: str, files: list[Path], command: list[str], target: Path) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{kind}-", dir=HOME) as folder:
         work = Path(folder) / kind
         work.mkdir()
@@ -87,4 +93,3 @@ def _installed(kind: str, files: list[Path], command: list[str]) -> Path:
         for old in HOME.glob(f"{kind}-*"):
             shutil.rmtree(old, ignore_errors=True)
         work.replace(target)
-    return target

@@ -75,7 +75,7 @@ print(load_pipeline(Path(sys.argv[1]), clustering="windows", device="cpu", token
             env={**os.environ, "HF_ENDPOINT": endpoint, "HF_HOME": str(tmp_path / "hub"), "HF_HUB_DISABLE_XET": "1"},
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
     assert run.returncode == 0, run.stderr
     assert "cannot be loaded from the Hub (pyannote/speaker-diarization-community-1)" in run.stdout

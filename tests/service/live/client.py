@@ -56,6 +56,7 @@ class Client:
             compression=None,
             max_size=None,
             proxy=None,
+            open_timeout=PATIENCE_S,
             legacy=True,
         )
         self.messages: list[Message] = []

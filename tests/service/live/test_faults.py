@@ -24,13 +24,10 @@ from tests.service.live.client import FRAME_S, Client, frames, pcm
 from tests.service.live.conftest import Rig
 
 SPEED = 3
-TAKEN_OVER_S = 20
+TAKEN_OVER_S = 120
 """Ten on a machine that has time."""
 
 VOICE_BYTES = 4 * 256
-
-HANDED_OVER_S = 4
-"""Two seconds, and what it takes to see it."""
 
 
 class Steady:
@@ -86,10 +83,25 @@ class Steady:
         return [event for event in self.events if event["type"] == "final"]
 
 
-def listening_worker(rig: Rig, task: str) -> str:
-    """The name in the stack of the worker that holds a session."""
-    pids = {str(rig.stack.pid(name)): name for name in ("worker-live", "worker-live-2")}
-    return pids[(rig.session(task).worker or "").rpartition(":")[2]]
+def listener(rig: Rig, task: str) -> tuple[str, LiveSession]:
+    """The name in the stack of the worker that holds a session, and the session's row as it was then."""
+    found: list[tuple[str, LiveSession]] = []
+
+    def is_held() -> bool:
+        row = rig.session(task)
+        pids = {str(rig.stack.pid(name)): name for name in ("worker-live", "worker-live-2")}
+        if name := pids.get((row.worker or "").rpartition(":")[2]):
+            found.append((name, row))
+        return bool(found)
+
+    eventually(is_held, "a worker that is up holds the session", PATIENCE_S)
+    return found[0]
+
+
+def end(rig: Rig, name: str, how: signal.Signals = signal.SIGKILL) -> None:
+    pid = rig.stack.pid(name)
+    assert pid, name
+    os.kill(pid, how)
 
 
 def all_listen(rig: Rig) -> bool:
@@ -101,7 +113,7 @@ def all_listen(rig: Rig) -> bool:
 
 def is_up(url: str) -> bool:
     try:
-        return httpx.get(f"{url}/health/live", timeout=5).status_code == 200
+        return httpx.get(f"{url}/health/ready", timeout=30).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -124,10 +136,9 @@ def test_a_killed_listener_is_taken_over(rig: Rig, sound: bytes) -> None:
         if kills and client.sent >= kills[0] and rig.session(client.task).worker:
             eventually(lambda: all_listen(rig), "both listen", 120)
             kills.pop(0)
-            name = listening_worker(rig, client.task)
-            before = rig.session(client.task).fence
-            os.kill(rig.stack.pid(name) or 0, signal.SIGKILL)
-            took = eventually(lambda: rig.session(client.task).fence > before, "taken over", TAKEN_OVER_S)
+            name, before = listener(rig, client.task)
+            end(rig, name)
+            took = eventually(lambda: rig.session(client.task).fence > before.fence, "taken over", TAKEN_OVER_S)
             print(f"taken over after {took:.1f} s")
 
     steady.run(kill)
@@ -148,8 +159,9 @@ def test_killed_listeners_count_for_nothing_behind_what_they_heard(rig: Rig, sou
         while client.sent >= 8 and len(fences) <= sessions.MAX_ATTEMPTS:
             eventually(lambda: all_listen(rig), "both listen", PATIENCE_S)
             eventually(lambda: is_past(rig.session(client.task)), "what has arrived is heard", PATIENCE_S)
-            fences.append(rig.session(client.task).fence)
-            os.kill(rig.stack.pid(listening_worker(rig, client.task)) or 0, signal.SIGKILL)
+            name, before = listener(rig, client.task)
+            fences.append(before.fence)
+            end(rig, name)
             eventually(lambda: rig.session(client.task).fence > fences[-1], "taken over", PATIENCE_S)
             assert rig.session(client.task).utterance == 0
 
@@ -160,24 +172,28 @@ def test_killed_listeners_count_for_nothing_behind_what_they_heard(rig: Rig, sou
 
 
 def test_a_listener_that_is_to_end_hands_over(rig: Rig, sound: bytes) -> None:
-    """SIGTERM in mid-session: within two seconds another worker has the session."""
-    steady, ends = Steady(rig, frames(sound)), [30]
+    """SIGTERM in mid-session: another worker has the session before the lease has run out. It was given back and then
+    claimed, each of which counts one fence further; a lease that has run out is claimed alone."""
+    steady, ends, rows = Steady(rig, frames(sound)), [30], list[LiveSession]()
 
-    def end(client: Steady) -> None:
+    def stop(client: Steady) -> None:
         if ends and client.sent >= ends[0] and rig.session(client.task).worker:
             eventually(lambda: all_listen(rig), "both listen", 120)
             ends.clear()
-            name = listening_worker(rig, client.task)
-            before = rig.session(client.task).worker
-            os.kill(rig.stack.pid(name) or 0, signal.SIGTERM)
-            took = eventually(
-                lambda: rig.session(client.task).worker not in (before, None), "handed over", TAKEN_OVER_S
-            )
-            print(f"handed over after {took:.1f} s")
-            assert took < HANDED_OVER_S
+            name, before = listener(rig, client.task)
+            end(rig, name, signal.SIGTERM)
+            rig.prolong(before)
 
-    steady.run(end)
-    assert not ends
+            def is_handed_over() -> bool:
+                rows[:] = [before, rig.session(client.task)]
+                return rows[1].worker not in (before.worker, None)
+
+            took = eventually(is_handed_over, "handed over", TAKEN_OVER_S)
+            print(f"handed over after {took:.1f} s")
+
+    steady.run(stop)
+    before, after = rows
+    assert after.fence == before.fence + 2
     check(rig, steady, sound)
 
 
@@ -193,7 +209,7 @@ def test_speakers_outlive_their_listener(rig: Rig) -> None:
             eventually(lambda: len(rig.voices(client.task) or b"") == 2 * VOICE_BYTES, "two voices", 60)
             eventually(lambda: all_listen(rig), "both listen", 120)
             kills.clear()
-            os.kill(rig.stack.pid(listening_worker(rig, client.task)) or 0, signal.SIGKILL)
+            end(rig, listener(rig, client.task)[0])
 
     steady.run(kill)
     assert not kills
@@ -207,25 +223,25 @@ def test_speakers_outlive_their_listener(rig: Rig) -> None:
 
 
 def test_a_killed_gateway_costs_nothing(rig: Rig, sound: bytes) -> None:
-    """`kill -9` of the gateway, twice in a session: the client goes on at the other one within ten seconds."""
-    steady, kills = Steady(rig, frames(sound)), [15, 45]
+    """`kill -9` of the gateway, twice in a session: the client goes on at the other one, which takes it at once."""
+    steady, kills, killed = Steady(rig, frames(sound)), [15, 45], list[int]()
 
     def kill(client: Steady) -> None:
-        name = ("api", "api-2")[client.sockets % 2]
-        if kills and client.sent >= kills[0] and (pid := rig.stack.pid(name)):
+        if kills and client.sent >= kills[0] and client.sockets not in killed:
             eventually(lambda: all(map(is_up, rig.urls)), "both are up", 120)
             kills.pop(0)
-            os.kill(pid, signal.SIGKILL)
+            killed.append(client.sockets)
+            end(rig, ("api", "api-2")[client.sockets % 2])
 
     steady.run(kill)
     assert not kills
     print(f"away for {', '.join(f'{seconds:.1f}' for seconds in steady.away_s)} s")
-    assert max(steady.away_s) < TAKEN_OVER_S
+    assert steady.sockets == 1 + len(killed)
     eventually(lambda: all(map(is_up, rig.urls)), "both are up", 120)  # whoever checks asks the first
     check(rig, steady, sound)
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(900)
 def test_a_stopped_database_slows_the_client(rig: Rig, sound: bytes) -> None:
     """PostgreSQL is away for five seconds: what was sent meanwhile is acknowledged afterwards, and all is there."""
     steady, stops = Steady(rig, frames(sound)), [20]
@@ -234,10 +250,15 @@ def test_a_stopped_database_slows_the_client(rig: Rig, sound: bytes) -> None:
     def stop(client: Steady) -> None:
         if stops and client.sent >= stops[0]:
             stops.clear()
-            rig.stack.stop_process("postgres")
-            again.start()
+            try:
+                rig.stack.stop_process("postgres")
+            finally:
+                again.start()
 
-    steady.run(stop)
-    again.join()
+    try:
+        steady.run(stop)
+    finally:
+        if not stops:  # the tests behind this one have a database
+            again.join()
     assert not stops
     check(rig, steady, sound)

@@ -145,7 +145,7 @@ def listen(rig: Rig, *arguments: object, sound: bytes | None = None) -> subproce
         env=os.environ | {"PARLEY_API_KEY": rig.stack.api_key},
         input=sound,
         capture_output=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
 
@@ -170,7 +170,7 @@ def test_parley_listen_says_what_is_wrong(rig: Rig) -> None:
     wrong = subprocess.run(
         (sys.executable, "-m", "cli", "listen", fixture(READING), "--url", rig.stack.url, "--api-key", "x" * 40),
         capture_output=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert (wrong.returncode, b"unauthorized" in wrong.stderr) == (3, True)
@@ -187,7 +187,7 @@ def test_parley_listen_goes_on_when_its_line_is_cut(rig: Rig) -> None:
             env=os.environ | {"PARLEY_API_KEY": rig.stack.api_key},
             input=speech,
             capture_output=True,
-            timeout=120,
+            timeout=300,
             check=False,
         )
     assert done.returncode == 0, done.stderr

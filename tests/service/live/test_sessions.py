@@ -66,7 +66,7 @@ def test_the_program_of_the_document_prints_what_is_said(rig: Rig, tmp_path: Pat
         (sys.executable, str(tmp_path / "live.py"), address, rig.stack.api_key),
         input=pcm("librivox-0870.wav"),
         stdout=subprocess.PIPE,
-        timeout=60,
+        timeout=300,
         check=True,
     ).stdout.decode()
     assert word_error_rate(fixture("librivox-0870.txt").read_text(), printed) < WRONG

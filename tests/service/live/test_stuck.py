@@ -11,15 +11,15 @@ from tests.faults.rig import eventually
 from tests.service.live.client import frames
 from tests.service.live.conftest import Rig
 from tests.service.live.stopped_thread import StoppedThread, processor_ticks
-from tests.service.live.test_faults import Steady, all_listen, check, listening_worker
+from tests.service.live.test_faults import Steady, all_listen, check, listener
 
-TAKEN_OVER_S = 40
-"""LIVE_STALL_S of these tests, and a few seconds."""
+TAKEN_OVER_S = 120
+"""LIVE_STALL_S of these tests, and a few seconds, on a machine that has time."""
 
 
 def times_stuck(rig: Rig, name: str) -> float:
     """As a worker's metrics say."""
-    families = text_string_to_metric_families(httpx.get(rig.stack.metrics_urls[name], timeout=10).text)
+    families = text_string_to_metric_families(httpx.get(rig.stack.metrics_urls[name], timeout=60).text)
     return sum(each.value for family in families for each in family.samples if each.name == "parley_live_stuck_total")
 
 
@@ -35,9 +35,9 @@ def test_a_session_leaves_a_model_that_hangs(rig: Rig, sound: bytes) -> None:
     def disturb(client: Steady) -> None:
         nonlocal name, pid, before, stuck_before
         if not pid and client.sent >= 8 and rig.session(client.task).event:
-            name = listening_worker(rig, client.task)
+            name, row = listener(rig, client.task)
             stuck_before = times_stuck(rig, name)
-            pid, before = rig.stack.pid(name) or 0, str(rig.session(client.task).worker)
+            pid, before = rig.stack.pid(name) or 0, str(row.worker)
             ticks.update(processor_ticks(pid))
         elif pid and not stopped and client.sent >= 28:
             now = processor_ticks(pid)

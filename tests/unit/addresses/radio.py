@@ -18,16 +18,17 @@ PIECE_S = 1
 
 
 class Radio(ThreadingHTTPServer):
-    """`song` is a second of sound, sent again and again; `pieces` appear in the HLS playlists one per `pace_s`."""
+    """`song` is a second of sound, sent again and again. In the HLS playlists there is a new piece at each look:
+    whoever looks late has lost none."""
 
     daemon_threads = True
 
     def __init__(self, song: bytes, piece: bytes) -> None:
         super().__init__((LOOPBACK, 0), _Station)
         self.song, self.piece = song, piece
-        self.pace_s = 0.2
-        self.began = time.monotonic()
         self.window = 4
+        self.newest = self.window
+        """Number of the piece behind the newest."""
         self.over = threading.Event()
         self.seen: Counter[str] = Counter()
         self.host = f"{LOOPBACK}:{self.server_port}"
@@ -44,11 +45,6 @@ class Radio(ThreadingHTTPServer):
         self.over.set()
         self.shutdown()
         self.server_close()
-
-    @property
-    def newest(self) -> int:
-        """Number of the newest piece."""
-        return int((time.monotonic() - self.began) / self.pace_s) + self.window
 
 
 class _Station(BaseHTTPRequestHandler):
@@ -86,6 +82,7 @@ class _Station(BaseHTTPRequestHandler):
                 self.send_error(404)
 
     def _playlist(self, radio: Radio, end: str = "", folder: str = "/piece") -> None:
+        radio.newest += 1
         newest = radio.newest
         folder = "/nowhere" if "gone" in self.path else folder
         key = '#EXT-X-KEY:METHOD=AES-128,URI="key"\n' if "encrypted" in self.path else ""

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from itertools import groupby
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.transcript import Caveat
@@ -16,10 +16,6 @@ from tasks.asr.language import Vote as LanguageVote
 from tasks.asr.mixed.passages import GLANCE_S, Mixture, Passage, recount, settle
 from tasks.asr.packing import Packing
 from tasks.asr.vad import Span
-
-# A busy machine is no failure: nothing here is about time.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 SURE = {"en": {"en": 0.97, "fr": 0.01}, "fr": {"fr": 0.96, "en": 0.01}, "it": {"it": 0.96, "en": 0.01}}
 DOUBT = {"cy": 0.5, "en": 0.3, "fr": 0.1}

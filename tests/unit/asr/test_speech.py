@@ -6,7 +6,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.errors import Interrupted
@@ -27,9 +27,6 @@ from tasks.asr.vad import (
     quietest,
     resume_at,
 )
-
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 
 def on_sample(time: float) -> float:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import ctranslate2
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.config import Settings
@@ -17,9 +17,6 @@ from tasks.asr.checks import compressible, echoes, joined, loops, on_silence, re
 from tasks.asr.segments import MAX_SEGMENT_S, Segmenter, Utterance, to_segments
 from tasks.asr.vad import Span
 from tasks.engines import loading
-
-settings.register_profile("untimed", deadline=None)
-settings.load_profile("untimed")
 
 DURATION = 100.0
 

@@ -47,7 +47,7 @@ def cards(folder: Path, *silent: tuple[str, int | None]) -> dict[str, set[str]]:
     (folder / "pynvml.py").write_text(DRIVER.format(silent=set(silent)))
     path = os.pathsep.join((str(folder), os.environ.get("PYTHONPATH", "")))
     done = subprocess.run(
-        (sys.executable, "-c", ASK), env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=60
+        (sys.executable, "-c", ASK), env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=300
     )
     assert done.stderr == ""
     found: dict[str, set[str]] = {"memory_used_bytes": set(), "memory_total_bytes": set(), "utilization_ratio": set()}

@@ -465,7 +465,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
     script = Path(__file__).parents[3] / "scripts" / "download_models.py"
     environment = {name: value for name, value in os.environ.items() if name != "MODEL_DIR"}
     command = [sys.executable, str(script), *arguments]
-    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_the_command_fails_with_one_line(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def test_a_pod_waits_for_all_weights_of_its_queue(tmp_path: Path, queue: str) ->
             fill(tmp_path, "whisper/large-v3-turbo", WHISPER_FILES)
         else:
             fill(tmp_path, "diarization", ("config.yaml",))
-        assert waiting.wait(60) == 0
+        assert waiting.wait(300) == 0
     finally:
         waiting.kill()
         waiting.communicate()
@@ -60,7 +60,7 @@ def test_a_pod_waits_for_all_weights_of_its_queue(tmp_path: Path, queue: str) ->
 def test_a_queue_without_models_is_no_queue_to_wait_for(tmp_path: Path) -> None:
     """A misspelt queue is an error, not a pod that waits for ever."""
     said = command(tmp_path, "cpu")
-    said.communicate(timeout=60)
+    said.communicate(timeout=300)
     assert said.returncode == 1
 
 
@@ -79,7 +79,7 @@ def test_a_pod_waits_for_a_model_that_is_no_whisper(tmp_path: Path) -> None:
         assert waiting.stdout is not None
         assert f"{tmp_path / 'onnx/canary-1b-v2/config.json'} missing" in waiting.stdout.readline()
         fill(tmp_path, "onnx/canary-1b-v2", ("config.json",))
-        assert waiting.wait(60) == 0
+        assert waiting.wait(300) == 0
     finally:
         waiting.kill()
         waiting.communicate()

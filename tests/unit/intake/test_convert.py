@@ -274,7 +274,7 @@ def test_killed_parent(tmp_path: Path, long_recording: Path) -> None:
         for process in (decoder, server):
             process.suspend()  # else it might end by itself because nobody reads its progress
         worker.send_signal(signal.SIGKILL)
-        assert psutil.wait_procs([decoder, server], timeout=10)[1] == []
+        assert psutil.wait_procs([decoder, server], timeout=120)[1] == []
 
 
 def test_refusals_are_clean(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import ipaddress
 import socket
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -211,7 +212,7 @@ def test_the_canary_notices_visitors() -> None:
     """Zero hits mean something, because each of its addresses counts."""
     own = Canary()
     for host in ("127.0.0.1", "::1"):
-        socket.create_connection((host, own.port), timeout=5).close()
+        socket.create_connection((host, own.port), timeout=60).close()
     assert hits(own) == 2
     own.close()
 
@@ -258,16 +259,16 @@ def test_the_proxy_refuses_every_hostile_url(canary: Canary, guard: Guard) -> No
 
 def ask(proxy: EgressProxy, request: str) -> bytes:
     """The first line of the proxy's answer; empty when it hung up."""
-    with socket.create_connection(proxy.address, timeout=10) as client:
+    with socket.create_connection(proxy.address, timeout=60) as client:
         client.sendall(request.encode())
         return client.makefile("rb").readline()
 
 
 def test_the_proxy_says_that_it_closes(media: MediaServer) -> None:
     """A server's answer that leaves it open is told to the client as the last one of its connection."""
-    with EgressProxy(Guard(allow_hosts=frozenset({media.host})), idle_timeout_s=5) as proxy:
+    with EgressProxy(Guard(allow_hosts=frozenset({media.host})), idle_timeout_s=60) as proxy:
         for path in ("/a.wav", "/status/404", "/chunked/a.wav"):
-            with closing(http.client.HTTPConnection(*proxy.address, timeout=10)) as client:
+            with closing(http.client.HTTPConnection(*proxy.address, timeout=60)) as client:
                 client.request("GET", media.url + path)
                 answer = client.getresponse()
                 assert answer.will_close
@@ -309,9 +310,10 @@ def test_a_page_or_playlist_that_points_inside_leads_nowhere(
 ) -> None:
     """What yt-dlp reads on a page is fetched through the same guard; the refusal is the answer."""
     kind, body = PAGES[name]
+    patient = replace(LIMITS, timeout_s=120, idle_timeout_s=30)  # a child is started, and nobody is silent
     media.pages[f"/{name}"] = (kind, body.replace("{inside}", INSIDE.format(port=canary.port)).encode())
     with pytest.raises((BlockedAddress, ExtractionError)):
-        download(f"{media.url}/{name}", tmp_path, ways, LIMITS, quiet)
+        download(f"{media.url}/{name}", tmp_path, ways, patient, quiet)
     assert hits(canary) == 0
     is_read_by_us = name == "variants"  # to see whether it is live; of the others the child came, too
     assert media.seen[f"/{name}"] >= (1 if is_read_by_us else 2)

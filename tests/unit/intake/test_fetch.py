@@ -28,7 +28,7 @@ from tasks.stages.download import Download, FetchLimits, download
 from tests.unit.intake.outside import TONE, Canary, MediaServer, hits
 
 ROOT = Path(__file__).resolve().parents[3]
-LIMITS = FetchLimits(max_bytes=1_000_000, max_duration_s=60, timeout_s=30, idle_timeout_s=10)
+LIMITS = FetchLimits(max_bytes=1_000_000, max_duration_s=60, timeout_s=120, idle_timeout_s=30)
 HLS = "application/vnd.apple.mpegurl"
 
 Get = Callable[..., Download]
@@ -297,10 +297,10 @@ CONFINED = """
 def test_the_child_reaches_the_proxy_and_its_folder_and_nothing_else(tmp_path: Path) -> None:
     """Neither Python nor native code connects past the proxy, reads secrets, writes elsewhere or starts programs."""
     canary = Canary()
-    with EgressProxy(Guard(), idle_timeout_s=5) as proxy:
+    with EgressProxy(Guard(), idle_timeout_s=60) as proxy:
         program = textwrap.dedent(CONFINED).format(root=str(ROOT), proxy=proxy.address[1], canary=canary.port)
         ran = subprocess.run(
-            [sys.executable, "-I", "-c", program], cwd=tmp_path, env={}, capture_output=True, text=True, timeout=30
+            [sys.executable, "-I", "-c", program], cwd=tmp_path, env={}, capture_output=True, text=True, timeout=300
         )
     outcomes = dict(line.split() for line in ran.stdout.splitlines())
     assert ran.returncode == 0, ran.stderr

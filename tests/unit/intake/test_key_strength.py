@@ -62,7 +62,7 @@ def test_no_value_that_is_written_down_is_a_key() -> None:
 def test_a_gateway_does_not_start_with_a_weak_key(key: str) -> None:
     """It ends at once with a line that names API_KEY and says why, and does not show it."""
     started = subprocess.run(
-        (sys.executable, "-m", "api.server"), cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
+        (sys.executable, "-m", "api.server"), cwd=ROOT, capture_output=True, text=True, timeout=300, check=False,
         env={"PATH": os.environ["PATH"], "API_KEY": key, "DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/none",
              "REDIS_URL": "redis://127.0.0.1:1/0"},
     )  # fmt: skip

@@ -30,7 +30,7 @@ def test_a_disk_that_is_too_small_is_named(
         env=os.environ | {"TMPDIR": str(tmp_path)},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == status

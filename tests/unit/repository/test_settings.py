@@ -40,7 +40,7 @@ def test_missing_and_wrong_settings_are_named_and_no_secret_is(command: tuple[st
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     said = started.stderr

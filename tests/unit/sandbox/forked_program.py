@@ -15,9 +15,6 @@ sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 from tasks.sandbox.fork_server import serve
 
-IDLE_S = 0.02
-"""So little that some jobs arrive in the moment in which the server ends."""
-
 secrets: list[str] = []
 
 
@@ -37,4 +34,4 @@ def tell(job: dict[str, Any], descriptors: list[int], server_pid: int) -> None:
 
 
 if __name__ == "__main__":
-    serve(lambda: None, tell, idle_s=IDLE_S)
+    serve(lambda: None, tell)

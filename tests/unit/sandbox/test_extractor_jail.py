@@ -33,22 +33,24 @@ def test_there_is_no_way_out_of_the_child(tmp_path: Path) -> None:
     folder.mkdir()
     # root may do nearly everything, so that what is refused is refused by the lock
     with (
-        EgressProxy(Guard(), idle_timeout_s=5) as proxy,
+        EgressProxy(Guard(), idle_timeout_s=60) as proxy,
         socket.create_server(str(tmp_path / "socket"), family=socket.AF_UNIX),
-        subprocess.Popen(["sleep", "60"]) as victim,
+        subprocess.Popen(["sleep", "600"]) as victim,
     ):
         arguments = (proxy.address[1], canary.port, victim.pid, tmp_path / "socket", folder)
-        ran = subprocess.run(
-            [sys.executable, "-I", str(Path(__file__).with_name("jail_break.py")), str(ROOT), *map(str, arguments)],
-            cwd=tmp_path,
-            env={},
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-        assert victim.poll() is None, "the child ended a process that is not its own"
-        victim.kill()
+        try:
+            ran = subprocess.run(
+                [sys.executable, "-I", str(Path(__file__).with_name("jail_break.py")), str(ROOT), *map(str, arguments)],
+                cwd=tmp_path,
+                env={},
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                timeout=300,
+            )
+            assert victim.poll() is None, "the child ended a process that is not its own"
+        finally:
+            victim.kill()
     outcomes = dict(line.split() for line in ran.stdout.splitlines())
     assert ran.returncode == 0, (ran.stdout, ran.stderr)
     assert {name for name, outcome in outcomes.items() if outcome == "done"} == ALLOWED

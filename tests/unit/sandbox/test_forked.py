@@ -19,6 +19,7 @@ from tasks.stages.convert import ConvertLimits, convert
 from tests.unit.intake.media import KIND, decoders, fork_servers, write_long_silence, write_tone
 
 PROGRAM = Path(__file__).with_name("forked_program.py")
+ENDING_PROGRAM = Path(__file__).with_name("ending_program.py")
 LIMITS = ConvertLimits(max_duration_s=3600, timeout_s=60, memory_bytes=300 * 1024**2)
 PATIENCE_S = 60
 
@@ -92,7 +93,7 @@ def memory(process: psutil.Process) -> bytes:
 
 def test_jobs_reach_a_server_that_is_about_to_end(tmp_path: Path) -> None:
     """A server without a job ends; a job that comes at that moment is done all the same."""
-    server, pids = ForkServer(PROGRAM), set()
+    server, pids = ForkServer(ENDING_PROGRAM), set()
     for number in range(20):
         pids.add(seen(server, tmp_path).server_pid)
         time.sleep(0.0195 + number % 4 * 0.0005)

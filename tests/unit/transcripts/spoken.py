@@ -7,14 +7,9 @@ from dataclasses import replace
 
 import pysubs2
 import webvtt
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from shared.transcript import Caveat, Segment, Speaker, SpeakerTurn, Transcript, Word
-
-# A busy machine is no failure: nothing here is about time.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 
 def transcript_of(

@@ -7,7 +7,7 @@ from itertools import pairwise
 from random import Random
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.transcript import (
@@ -22,10 +22,6 @@ from shared.transcript import (
 )
 from tasks.stages.merge import merge
 from tasks.stages.word_speakers import NEAREST_TURN_S
-
-# A busy machine is no failure: nothing here is about time.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 
 def said(*words: tuple[float, float, str], number: int = 0) -> Segment:

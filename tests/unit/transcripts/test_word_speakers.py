@@ -6,16 +6,12 @@ from dataclasses import replace
 from itertools import groupby, pairwise
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.transcript import Diarization, Segment, SpeakerTurn, Transcription, Word
 from tasks.stages.merge import merge
 from tasks.stages.word_speakers import REACH_S, REACH_WORDS, attribute
-
-# A busy machine is no failure: nothing here is about time.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
 
 STEP_S = 0.25
 
