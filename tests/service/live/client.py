@@ -22,7 +22,7 @@ from scripts.weights.fixtures import fixture
 
 RATE = 16_000
 FRAME_S = 0.25
-PATIENCE_S = 60
+PATIENCE_S = 120
 READINGS = ("librivox-0870.wav", "librivox-0880.wav", "librivox-0890.wav")
 
 Message = dict[str, Any]

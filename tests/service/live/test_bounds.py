@@ -169,14 +169,16 @@ def test_the_end_of_an_older_socket_is_not_the_end_of_the_session(gateway: Gatew
     caller = gateway.caller()
     address = gateway.url.replace("http", "ws", 1) + f"/v1/listen?encoding=linear16&sample_rate={RATE}"
     headers = {"Authorization": f"Token {caller.key}"}
-    with connect(address, additional_headers=headers, proxy=None, compression=None, legacy=True) as older:
+    with connect(
+        address, additional_headers=headers, proxy=None, compression=None, legacy=True, open_timeout=60
+    ) as older:
         assert older.response
         task = older.response.headers["dg-request-id"]
         older.send(FRAME)
         eventually(lambda: row(task).seq == 1, "it has arrived")
         with client_of(caller, gateway, session=task) as newer:
             newer.first("hello")
-            assert "session_taken" in str(older.recv(30))
+            assert "session_taken" in str(older.recv(60))
             newer.send([FRAME] * 2, speed=1000)
             newer.until(lambda: newer.acked == 3, "the newer one has it")
             assert row(task).end_reason is None
@@ -189,8 +191,10 @@ def test_sockets_without_audio_are_counted(gateway: Gateway) -> None:
 
     def opened(key: str) -> ClientConnection:
         address = f"{gateway.url.replace('http', 'ws', 1)}/v1/realtime?intent=transcription"
-        socket = connect(address, additional_headers={"Authorization": f"Bearer {key}"}, proxy=None, legacy=True)
-        assert json.loads(socket.recv(30))["type"] == "session.created"
+        socket = connect(
+            address, additional_headers={"Authorization": f"Bearer {key}"}, proxy=None, legacy=True, open_timeout=60
+        )
+        assert json.loads(socket.recv(60))["type"] == "session.created"
         return socket
 
     with ExitStack() as stack:
@@ -215,6 +219,6 @@ def test_a_scheme_of_deepgrams_is_none_of_ours(gateway: Gateway) -> None:
     """`Token` is read at Deepgram's address alone: those who count requests by their key know it there."""
     caller = gateway.caller()
     answer = httpx.post(
-        f"{gateway.url}/transcribe/stream", headers={"Authorization": f"Token {caller.key}"}, content=FRAME, timeout=30
+        f"{gateway.url}/transcribe/stream", headers={"Authorization": f"Token {caller.key}"}, content=FRAME, timeout=60
     )
     assert (answer.status_code, answer.json()["code"]) == (401, "unauthorized")

@@ -206,7 +206,7 @@ def test_speakers_outlive_their_listener(rig: Rig) -> None:
 
     def kill(client: Steady) -> None:
         if kills and client.sent >= kills[0]:
-            eventually(lambda: len(rig.voices(client.task) or b"") == 2 * VOICE_BYTES, "two voices", 60)
+            eventually(lambda: len(rig.voices(client.task) or b"") == 2 * VOICE_BYTES, "two voices", PATIENCE_S)
             eventually(lambda: all_listen(rig), "both listen", 120)
             kills.clear()
             end(rig, listener(rig, client.task)[0])

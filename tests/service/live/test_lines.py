@@ -22,7 +22,7 @@ from scripts.weights.fixtures import fixture
 from tests.service.live.client import frames, paced, pcm
 from tests.service.live.conftest import Rig
 from tests.service.live.cutting import cutting
-from tests.service.live.test_realtime import READING, WRONG, reference
+from tests.service.live.test_realtime import READING, WAIT_S, WRONG, reference
 
 
 class Lines:
@@ -31,7 +31,7 @@ class Lines:
     def __init__(
         self, rig: Rig, pieces: Iterable[bytes], *, ends: bool = True, content_type: str = "", **query: Any
     ) -> None:
-        self._connection = HTTPConnection(urlsplit(rig.stack.url).netloc, timeout=60)
+        self._connection = HTTPConnection(urlsplit(rig.stack.url).netloc, timeout=WAIT_S)
         self._connection.putrequest("POST", f"/transcribe/stream?{urlencode(query)}")
         self._connection.putheader("Authorization", f"Bearer {rig.stack.api_key}")
         if content_type:
@@ -61,19 +61,21 @@ class Lines:
 
 def test_lines_come_while_the_body_is_sent(rig: Rig) -> None:
     """Hello, acknowledgements and text; the end of the body ends the session."""
-    speech, sent = pcm(READING), []
+    speech, messages, is_acknowledged = pcm(READING), list[dict[str, Any]](), threading.Event()
 
     def pieces() -> Iterable[bytes]:
-        for piece in paced(frames(speech), 0.125):
-            sent.append(time.monotonic())
-            yield piece
+        *others, last = frames(speech)
+        yield from paced(others, 0.125)
+        assert is_acknowledged.wait(WAIT_S)
+        yield last
 
     lines = Lines(rig, pieces())
     assert (lines.answer.status, lines.answer.headers["Content-Type"]) == (200, "application/x-ndjson")
-    told = [(time.monotonic(), message) for message in lines.messages()]
-    messages = [message for _, message in told]
+    for message in lines.messages():
+        messages.append(message)
+        if message["type"] == "ack":
+            is_acknowledged.set()
     assert [messages[0]["type"], messages[-1]["type"]] == ["hello", "ended"]
-    assert next(at for at, message in told if message["type"] == "ack") < sent[-1]
     text = " ".join(message["text"] for message in messages if message["type"] == "final")
     assert word_error_rate(reference(), text) < WRONG
     task = lines.answer.headers["X-Task-Id"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 import httpx
 import psycopg
@@ -10,12 +11,12 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.exceptions import InvalidStatus
 
 from scripts.dashboards import DASHBOARDS
-from tests.faults.rig import eventually
+from tests.faults.rig import PATIENCE_S, eventually
 from tests.service.live.client import Client, frames, pcm
 from tests.service.live.conftest import Rig
 
 WORKERS = ("worker-live", "worker-live-2")
-LEFT_S = 150
+LEFT_S = 300
 """The time in which a session ends whose client has left it, and is heard to its end."""
 
 TRIES = 20
@@ -47,17 +48,22 @@ def test_a_session_is_counted_and_measured(rig: Rig) -> None:
     """While it is open it is one that is heard; then its text has come as fast as it has, and every panel has a
     metric to show."""
     eventually(lambda: crowd(rig) == (0, 0), "no other test's session is left", LEFT_S)
-    before = metrics(rig)
+    before, began = metrics(rig), time.monotonic()
+    pieces = frames(pcm("librivox-0870.wav"))
     with rig.client() as client:
         client.first("hello")
-        client.send(frames(pcm("librivox-0870.wav")))
-        eventually(lambda: crowd(rig) == (1, 0), "it is heard", 30)
+        client.send(pieces[:8])
+        client.first("partial")  # of a worker that is late there might be one alone
+        client.send(pieces[8:16])
+        client.until(lambda: len(client.all("partial")) >= 2, "more text")
+        client.send(pieces[16:])
+        eventually(lambda: crowd(rig) == (1, 0), "it is heard", PATIENCE_S)
         assert value(rig, "parley_workload", queue="live") == 1
         assert rig.http.get("/health/async").json()["queues"]["live"]["running"] == 1
         client.say({"type": "end"})
         client.first("ended")
         finals = len(client.all("final"))
-    after = metrics(rig)
+    after, took = metrics(rig), time.monotonic() - began
 
     def grown(name: str, **labels: str) -> float:
         place = name, frozenset(labels.items())
@@ -65,18 +71,20 @@ def test_a_session_is_counted_and_measured(rig: Rig) -> None:
 
     assert grown("parley_live_final_seconds_count") == finals >= 1
     assert grown("parley_live_finals_total", model="tiny.en") == finals
-    assert 0 < grown("parley_live_final_seconds_sum") < 10 * finals
+    assert 0 < grown("parley_live_final_seconds_sum") < took * finals
     assert 1 <= grown("parley_live_first_seconds_count") <= finals
     assert grown("parley_live_partials_total", outcome="made") >= 2
     names = {name for name, _ in after}
     for panel in next(each for each in DASHBOARDS if each.uid == "parley-live").panels:
         assert set(re.findall(r"parley_\w+", panel.expr)) <= names
-    eventually(lambda: value(rig, "parley_live_sessions", state="heard") == 0, "it is over", 30)
+    eventually(lambda: value(rig, "parley_live_sessions", state="heard") == 0, "it is over", PATIENCE_S)
 
 
 def test_live_workers_are_named(rig: Rig) -> None:
     """/health/async knows how many there are, and metrics how many sessions they carry."""
-    eventually(lambda: rig.http.get("/health/async").json()["queues"]["live"]["workers"] == 2, "both are named", 60)
+    eventually(
+        lambda: rig.http.get("/health/async").json()["queues"]["live"]["workers"] == 2, "both are named", PATIENCE_S
+    )
     assert value(rig, "parley_workers", queue="live") == 2
     assert value(rig, "parley_worker_slots", queue="live") >= 2
 

@@ -32,7 +32,8 @@ READING = "librivox-0880.wav"
 DRIVERS = Path(__file__).parent / "drivers"
 TRANSCRIPTION = "conversation.item.input_audio_transcription"
 WRONG = 0.35
-WAIT_S = 60
+WAIT_S = 120
+OPENED: Any = {"open_timeout": WAIT_S}
 
 
 def reference() -> str:
@@ -98,7 +99,8 @@ class Session:
 def connected(rig: Rig, use: Callable[[Session], None], query: Mapping[str, object] | None = None) -> str:
     """Run `use` with a session; the id of its task."""
     client = OpenAI(base_url=f"{rig.stack.url}/v1", api_key=rig.stack.api_key)
-    with client.realtime.connect(extra_query={"intent": "transcription", **(query or {})}) as connection:
+    asked = {"intent": "transcription", **(query or {})}
+    with client.realtime.connect(extra_query=asked, websocket_connection_options=OPENED) as connection:
         session = Session(connection)
         created = session.first("session.created").session
         use(session)
@@ -173,7 +175,7 @@ def test_what_is_wrong_is_an_error_that_ends_nothing(rig: Rig) -> None:
         assert session.first("error", 6).error.event_id == "\udfff"
 
     task = connected(rig, use)
-    eventually(lambda: rig.status(task) != "live", "the session ends with its socket", 20)
+    eventually(lambda: rig.status(task) != "live", "the session ends with its socket", WAIT_S)
 
 
 @pytest.mark.parametrize(
@@ -190,7 +192,7 @@ def test_a_handshake_is_refused_in_openais_words(
     """Before anything else is read."""
     client = OpenAI(base_url=f"{rig.stack.url}/v1", api_key=key or rig.stack.api_key)
     with pytest.raises(InvalidStatus) as refused:
-        client.realtime.connect(extra_query=query).__enter__()
+        client.realtime.connect(extra_query=query, websocket_connection_options=OPENED).__enter__()
     body = json.loads(refused.value.response.body or b"{}")
     assert (refused.value.response.status_code, body["error"]["code"]) == (status, code)
 
@@ -212,7 +214,7 @@ def driven(driver: str, arguments: Sequence[object], env: Mapping[str, str]) -> 
         env=os.environ | {"PYTHONPATH": str(installed.python_packages()), **env},
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr[-3000:]

@@ -24,6 +24,7 @@ from tests.service.live.test_sessions import WRONG, reference
 from tests.unit.live.recorder import RATE, container, pieces
 
 SHORT = READINGS[0]
+NO_CONTAINER = b"no container, " * 20
 
 
 def reading(kind: str, *names: str) -> bytes:
@@ -63,7 +64,7 @@ def test_a_killed_listener_of_a_container_is_taken_over(rig: Rig) -> None:
 
     def kill(client: Steady) -> None:
         if kills and client.sent >= kills[0]:
-            eventually(lambda: rig.session(client.task).utterance > 0, "something was said", 60)
+            eventually(lambda: rig.session(client.task).utterance > 0, "something was said", TAKEN_OVER_S)
             eventually(lambda: all_listen(rig), "both listen", 120)
             kills.clear()
             name, before = listener(rig, client.task)
@@ -99,7 +100,7 @@ def test_deepgrams_clients_send_one_without_a_coding(rig: Rig) -> None:
     data, seconds = reading("webm", SHORT), seconds_of(SHORT)
     address = f"{rig.stack.url.replace('http', 'ws', 1)}/v1/listen?{urlencode({'model': 'nova-3'})}"
     headers = {"Authorization": f"Token {rig.stack.api_key}"}
-    with connect(address, additional_headers=headers, proxy=None, legacy=True) as socket:
+    with connect(address, additional_headers=headers, proxy=None, legacy=True, open_timeout=60) as socket:
         for piece in paced(pieces(data, 20), 0.2):
             socket.send(piece)
         socket.send(json.dumps({"type": "CloseStream"}))
@@ -115,13 +116,13 @@ def test_what_is_no_container_ends_the_session(rig: Rig) -> None:
     with rig.client(encoding="container") as client:
         task = client.first("hello")["task_id"]
         with suppress(ConnectionClosed):  # the first may be enough
-            client.send([b"no container, " * 20] * 2)
+            client.send([NO_CONTAINER] * 2)
         ended = client.first("ended")
         assert (ended["reason"], ended["is_whole"]) == ("undecodable", False)
         acked = client.acked
     eventually(lambda: rig.status(task) == "error", "the task has ended", DONE_S)
     assert rig.http.get(f"/status/{task}").json()["error"]["code"] in ("no_audio", "unsupported_media")
-    assert rig.stored(task) == b"no container, " * 20 * acked
+    assert rig.stored(task) in [NO_CONTAINER * count for count in range(max(acked, 1), 3)]
 
 
 def test_a_container_has_no_rate(rig: Rig) -> None:

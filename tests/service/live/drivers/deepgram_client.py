@@ -50,11 +50,11 @@ def session(sound: bytes, *, finalizes: bool, **options: Any) -> list[dict[str, 
             time.sleep(PIECE_S)
         if finalizes:
             socket.send_finalize()
-            until = time.monotonic() + 30
+            until = time.monotonic() + 120
             while not any(each.get("from_finalize") for each in messages) and time.monotonic() < until:
                 time.sleep(0.05)
         socket.send_close_stream()
-        reader.join(60)
+        reader.join(120)
     return messages
 
 

@@ -41,7 +41,7 @@ async def heard(**options: Any) -> list[dict[str, Any]]:
                 await asyncio.sleep(FRAME_S)
 
         speaking = asyncio.create_task(speak())
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(240):
             async for event in stream:
                 told.append({"type": event.type, "text": event.alternatives[0].text if event.alternatives else ""})
                 if event.type == agents.SpeechEventType.FINAL_TRANSCRIPT:
