@@ -11,6 +11,7 @@ import pytest
 from tests.clients.answers import is_what_was_said
 from tests.clients.conftest import Said
 
+pytestmark = pytest.mark.timeout(1200)  # the first test of a driver installs its client and runs all of it
 SaidBy = Callable[[str], tuple[Said, list[int]]]
 
 

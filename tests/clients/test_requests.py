@@ -29,7 +29,7 @@ CADDYFILE = """:9000 {
 """docs/clients.md has this one, for clients that send no key."""
 
 ANSWER_TIMEOUT_S = 300
-READY_TIMEOUT_S = 30
+READY_TIMEOUT_S = 120
 
 
 @pytest.fixture(scope="module")
