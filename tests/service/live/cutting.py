@@ -1,4 +1,7 @@
-"""A proxy on loopback that resets each connection once so many bytes have gone up, a few times."""
+"""A proxy on loopback that resets each connection once so many bytes have gone up, a few times.
+
+It does so when the client was greeted: before that it has no session to go on with.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ from contextlib import contextmanager, suppress
 from urllib.parse import urlsplit
 
 MOST_CUTS = 2
+GREETED_S = 120
 
 
 @contextmanager
@@ -23,16 +27,18 @@ def cutting(url: str, after_bytes: int) -> Iterator[tuple[str, list[int]]]:
                 while True:
                     client, _ = server.accept()
                     gateway = socket.create_connection((parts.hostname or "", parts.port or 80))
-                    threading.Thread(target=up, args=(client, gateway), daemon=True).start()
-                    threading.Thread(target=down, args=(gateway, client), daemon=True).start()
+                    is_greeted = threading.Event()
+                    threading.Thread(target=up, args=(client, gateway, is_greeted), daemon=True).start()
+                    threading.Thread(target=down, args=(gateway, client, is_greeted), daemon=True).start()
 
-        def up(client: socket.socket, gateway: socket.socket) -> None:
+        def up(client: socket.socket, gateway: socket.socket, is_greeted: threading.Event) -> None:
             sent = 0
             with suppress(OSError):
                 while data := client.recv(4096):
                     gateway.sendall(data)
                     sent += len(data)
                     if sent > after_bytes and len(cuts) < MOST_CUTS:
+                        is_greeted.wait(GREETED_S)
                         cuts.append(sent)
                         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                         break
@@ -41,10 +47,14 @@ def cutting(url: str, after_bytes: int) -> Iterator[tuple[str, list[int]]]:
                     end.shutdown(socket.SHUT_RDWR)
                 end.close()
 
-        def down(gateway: socket.socket, client: socket.socket) -> None:
+        def down(gateway: socket.socket, client: socket.socket, is_greeted: threading.Event) -> None:
+            told = b""
             with suppress(OSError):
                 while data := gateway.recv(4096):
                     client.sendall(data)
+                    told += data
+                    if b'"hello"' in told:
+                        is_greeted.set()
             with suppress(OSError):
                 client.shutdown(socket.SHUT_WR)
 
