@@ -19,8 +19,9 @@ from cli.wyoming.journal import Journal
 from cli.wyoming.recording import Budget, Format, Recording
 from cli.wyoming.request import Request
 
-LINGER_S = 2.0
-"""How long an error waits in the line while its reader still writes: closed at once, it would be lost on the way."""
+QUIET_S, LINGER_S = 2.0, 30.0
+"""An error waits in the line while its reader still writes: closed at once, it would be lost on the way. What comes
+is read and thrown away until nothing has come for so long, but no longer than that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +234,7 @@ async def farewell(writer: StreamWriter, reader: StreamReader, failure: Failure)
             writer.write(_error(failure))
             writer.write_eof()
             await writer.drain()
-            while await reader.read(frames.PIECE_BYTES):
+            while await asyncio.wait_for(reader.read(frames.PIECE_BYTES), QUIET_S):
                 pass
 
 

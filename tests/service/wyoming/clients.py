@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import wave
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,7 +28,7 @@ from wyoming.info import Describe, Info
 
 from scripts.local.apps import ROOT
 
-PATIENCE_S = 30
+PATIENCE_S = 240
 RATE, WIDTH, CHANNELS = 16_000, 2, 1
 CHUNK_BYTES = 2048
 """As Home Assistant's microphones send them."""
@@ -46,11 +46,10 @@ class Bridge:
         """What it wrote to stderr so far."""
         return self.errors.read_text()
 
-    def stop(self, number: int = signal.SIGTERM) -> tuple[int, float]:
-        """The exit code, and the seconds that the end took."""
-        began = time.monotonic()
+    def stop(self, number: int = signal.SIGTERM) -> int:
+        """The exit code."""
         self.process.send_signal(number)
-        return self.process.wait(PATIENCE_S), time.monotonic() - began
+        return self.process.wait(PATIENCE_S)
 
     def talk(self, conversation: Callable[[AsyncTcpClient], Awaitable[Any]]) -> Any:
         """What a conversation over a connection of its own returns."""
@@ -79,11 +78,11 @@ class Bridge:
 
 
 @contextmanager
-def bridge(home: Path, url: str, key: str, *arguments: str) -> Iterator[Bridge]:
+def bridge(home: Path, url: str, key: str, *arguments: str, program: Sequence[str] = ("-m", "cli")) -> Iterator[Bridge]:
     """A bridge on a free port, up when it listens."""
     errors, output = home / "bridge.err", home / "bridge.out"
     env = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "PARLEY_URL": url, "PARLEY_API_KEY": key}
-    command = (sys.executable, "-m", "cli", "wyoming", "--uri", "tcp://127.0.0.1:0", *arguments)
+    command = (sys.executable, *program, "wyoming", "--uri", "tcp://127.0.0.1:0", *arguments)
     with errors.open("wb") as stderr, output.open("wb") as stdout:
         process = subprocess.Popen(command, cwd=home, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
     try:

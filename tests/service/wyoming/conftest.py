@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,23 +13,45 @@ import httpx
 import pytest
 
 from scripts.local.apps import API, worker
-from tests.faults.rig import Rig, start
+from tests.faults.rig import Rig, asleep, start
 from tests.service.wyoming.clients import PATIENCE_S, Bridge, bridge
 
-RECOGNITION_S = 1.0
+RECOGNITION_S, SLOW_S = 1.0, 600.0
 
 
 @pytest.fixture(scope="session")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
-    workers = (worker("io", "io,cpu", 2, 1), worker("models", "asr", 4, 1))
+    models, slow = worker("models", "asr", 4, 1), asleep(worker("slow", "asr", 1, 1), SLOW_S)
     with start(
         tmp_path_factory.mktemp("wyoming"),
-        (API, *workers),
+        (API, worker("io", "io,cpu", 2, 1), models, slow),
         sleeper_seconds=RECOGNITION_S,
         whisper_model="tiny.en",
         whisper_models="tiny.en,base",
     ) as running:
+        running.stack.stop_process("worker-slow")
         yield running
+
+
+@contextmanager
+def unheard(rig: Rig) -> Iterator[None]:
+    """Nobody recognises anything until the block ends."""
+    rig.stack.stop_process("worker-models")
+    try:
+        yield
+    finally:
+        rig.stack.start_process("worker-models")
+
+
+@contextmanager
+def slowly(rig: Rig) -> Iterator[None]:
+    """Recognition takes longer than any test."""
+    with unheard(rig):
+        rig.stack.start_process("worker-slow")
+        try:
+            yield
+        finally:
+            rig.stack.stop_process("worker-slow")
 
 
 @dataclass(frozen=True)
