@@ -43,8 +43,20 @@ def test_sides_take_turns() -> None:
 
 def test_no_round_begins_that_would_not_end_in_time() -> None:
     """What was measured until then is told with the number of its pairs; a row without any says so."""
-    measured = rounds({"a": lambda: time.sleep(0.2) or 1.0}, 100, Deadline(time.monotonic() + 0.7))  # type: ignore[func-returns-value]
-    assert 1 <= len(measured["a"]) <= 3
+
+    class Told(Deadline):
+        """Says how much time was asked for, and that there is so much twice."""
+
+        def has(self, seconds: float) -> bool:
+            asked.append(seconds)
+            return len(asked) <= 2
+
+    asked: list[float] = []
+    measured = rounds({"a": lambda: time.sleep(0.2) or 1.0}, 100, Told(0))  # type: ignore[func-returns-value]
+    assert len(measured["a"]) == 2
+    assert asked[0] == 0 and 0.2 <= asked[1] <= asked[2]  # as the longest round so far
+    assert Deadline(time.monotonic() + 60).has(1) and not Deadline(time.monotonic() + 60).has(120)
+    assert not Deadline(time.monotonic() - 1).has(0)
     assert "2 pairs" in row("a", [1.0, 1.0])
     assert row("a", []).endswith("not run")
 
