@@ -14,6 +14,11 @@ from tests.page.recordings import Recordings
 
 PATIENCE_MS = 120_000
 
+NEVER_GONE = """() => {
+    const later = window.setTimeout;
+    window.setTimeout = (work, ms, ...rest) => (ms === 10_000 ? 0 : later.call(window, work, ms, ...rest));
+}"""
+
 
 class Screen:
     """One tab with the page. `dialogs` are the browser's own questions, which are answered with `answer_is_yes`."""
@@ -112,6 +117,11 @@ class Screen:
     def says(self, text: str) -> None:
         """In a line over the lower edge."""
         expect(self.page.get_by_role("region", name="News")).to_contain_text(text)
+
+    def keep_lines(self) -> None:
+        """What is said from now on stays until the tab is loaded anew: on a slow machine the ten seconds of a line are
+        over before the server has answered and its button is clicked."""
+        self.page.evaluate(NEVER_GONE)
 
     def answer(self, button: str, *, says: str = "") -> None:
         """A question of the page, in which `says` stands."""

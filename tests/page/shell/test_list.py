@@ -43,6 +43,7 @@ def test_a_job_is_followed_also_after_a_reload(screen: Screen, recordings: Recor
     expect(row).to_contain_text("In progress")
     expect(row.get_by_role("link", name="call.wav")).to_have_attribute("href", f"#/transcript/{task}")
     expect(row.get_by_role("button", name="Cancel")).to_be_visible()
+    screen.keep_lines()
     recordings.end_plain(claim, *TALK)
     expect(row).to_contain_text("Done")
     expect(row).to_contain_text("0:06")
@@ -186,6 +187,7 @@ def test_many_are_labelled_and_deleted_at_once(screen: Screen, recordings: Recor
     screen.page.get_by_role("link", name="Receipts").click()
     for name in ("n0.wav", "n2.wav"):
         expect(screen.page.get_by_role("row", name=name)).to_be_visible()
+    screen.keep_lines()
     screen.button("Remove the receipt of n0.wav").click()
     expect(screen.page.get_by_role("row", name="n0.wav")).to_be_hidden()
     screen.button("Undo").click()

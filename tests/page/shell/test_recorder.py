@@ -17,6 +17,7 @@ from shared.db import session
 from shared.models import LiveChunk, LiveSession
 from tasks.sandbox.stream.decoder import stream_decoder
 from tests.page.conftest import FLAGS
+from tests.page.screen import PATIENCE_MS
 from tests.service.gateway import Gateway, eventually, live_worker
 
 ROOT = Path(__file__).parents[3]
@@ -42,8 +43,9 @@ def page(chromium: str) -> Iterator[Page]:
     """One of somebody else's, who may use the microphone."""
     flags = [*FLAGS, *MICROPHONE, *(["--no-sandbox"] if os.geteuid() == 0 else [])]
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=chromium, args=flags)
+        browser = playwright.chromium.launch(executable_path=chromium, args=flags, timeout=PATIENCE_MS)
         opened = browser.new_page()
+        opened.set_default_timeout(PATIENCE_MS)
         opened.route(PAGE, lambda route: route.fulfill(body="<p>", content_type="text/html"))
         opened.goto(PAGE)
         yield opened
@@ -62,7 +64,7 @@ def test_the_lines_of_the_document_send_what_can_be_heard(
         f"""async () => {{
             const url = {address}, key = {json.dumps(caller.key)}, show = () => {{}};
             {program}
-            setTimeout(() => recorder.stop(), {SPOKEN_MS});
+            recorder.onstart = () => setTimeout(() => recorder.stop(), {SPOKEN_MS});
         }}"""
     )
     mine = select(LiveSession).where(LiveSession.owner_id == caller.id)

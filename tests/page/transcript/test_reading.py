@@ -58,6 +58,7 @@ def test_tab_goes_from_doubtful_word_to_doubtful_word(paper: Paper, recordings: 
 
 def test_words_are_found_and_replaced_as_one_correction(paper: Paper, recordings: Recordings, a: uuid.UUID) -> None:
     """All matches are marked and counted; replacing all is one version, which one undo takes back."""
+    paper.screen.keep_lines()
     paper.button("Find and replace").click()
     find = paper.page.get_by_role("region", name="Find and replace")
     find.get_by_label("Find", exact=True).fill("TRAIN")

@@ -124,6 +124,7 @@ def test_what_the_server_refuses_is_kept_and_explained(paper: Paper, recordings:
 
 def test_escape_discards_what_is_typed_and_can_be_undone(paper: Paper, recordings: Recordings, a: uuid.UUID) -> None:
     """The old text is back at once, nothing is sent, and one button brings back what was typed."""
+    paper.screen.keep_lines()
     paper.type_into(0, "Typed.")
     paper.page.keyboard.press("Escape")
     paper.sees(*A)

@@ -37,6 +37,7 @@ def test_two_voices_are_merged_by_a_menu_and_separated_again(
     paper: Paper, recordings: Recordings, a: uuid.UUID
 ) -> None:
     """Undo and "Separate again" give each its own sentences back."""
+    paper.screen.keep_lines()
     speakers = paper.panel("Speakers")
     merge = speakers.get_by_label("Speaker 2 is the same person as")
     merge.select_option("Speaker 1")
