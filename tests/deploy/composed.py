@@ -23,7 +23,8 @@ from tests.programs import program as require
 
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
-READY_TIMEOUT_S = 120
+READY_TIMEOUT_S = 600
+CHECK_TIMEOUT_S = 60
 
 NAMED = ("unshare", "--uts", "sh", "-c", 'hostname "$0" && exec "$@"')
 """Before a name and a command: the command runs on a host of that name, as every container does."""
@@ -59,7 +60,7 @@ def compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         env={"HOME": str(folder), "PATH": os.environ["PATH"]},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
 
@@ -127,23 +128,26 @@ class Service:
                 start_new_session=True,
             )
 
-    def run(self, timeout_s: float = 120) -> int:
+    def run(self, timeout_s: float = 300) -> int:
         """For one-shot services."""
         self.start()
         assert self.process is not None
         return self.process.wait(timeout_s)
 
     def check(self) -> subprocess.CompletedProcess[bytes]:
-        """Its health check, once."""
+        """Its health check, once; 124 is its status where it has to be ended."""
         kind, *test = (self._moved(part) for part in self.described["healthcheck"]["test"])
         argv = ("sh", "-c", test[0]) if kind == "CMD-SHELL" else tuple(test)
-        return subprocess.run(
-            (*self.machine.prefix(ROOT), *NAMED, self.name, *argv),
-            env=self.environment,
-            capture_output=True,
-            timeout=30,
-            check=False,
-        )
+        try:
+            return subprocess.run(
+                (*self.machine.prefix(ROOT), *NAMED, self.name, *argv),
+                env=self.environment,
+                capture_output=True,
+                timeout=CHECK_TIMEOUT_S,
+                check=False,
+            )
+        except subprocess.TimeoutExpired as error:
+            return subprocess.CompletedProcess(argv, 124, b"", str(error).encode())
 
     def wait_healthy(self) -> None:
         assert self.process is not None
@@ -169,7 +173,7 @@ class Service:
             self.process.wait(seconds(self.described.get("stop_grace_period", "10s")))
         except subprocess.TimeoutExpired:
             os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait(5)
+            self.process.wait(60)
             return False
         return True
 

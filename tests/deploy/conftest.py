@@ -32,7 +32,7 @@ SETTINGS = {
 }
 SERVERS = ("postgres", "valkey", "seaweedfs")
 METRICS_PORT = 9100
-LOGGED_S = 20
+LOGGED_S = 120
 
 
 @dataclass
@@ -143,12 +143,12 @@ def _make_database(deployed: Deployment) -> None:
             *deployed.machine.prefix(ROOT),
             "sh",
             "-c",
-            f"for i in $(seq 150); do {createdb} -h 127.0.0.1 -U {described['POSTGRES_USER']} "
+            f"for i in $(seq 1500); do {createdb} -h 127.0.0.1 -U {described['POSTGRES_USER']} "
             f"{described['POSTGRES_DB']} && exit 0; sleep 0.2; done; exit 1",
         ),
         env=os.environ | {"PGPASSWORD": described["POSTGRES_PASSWORD"]},
         capture_output=True,
-        timeout=60,
+        timeout=600,
         check=False,
     )
     assert made.returncode == 0, postgres.tail()

@@ -79,7 +79,7 @@ class Machine:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         assert self._holder is not None
-        self._holder.communicate(timeout=10)
+        self._holder.communicate(timeout=60)
 
     def prefix(self, cwd: Path) -> tuple[str, ...]:
         assert self._holder is not None

@@ -17,7 +17,7 @@ PORTS = {
     ":2019": ":12019",
     ":2020": ":12020",
 }
-READY_TIMEOUT_S = 30
+READY_TIMEOUT_S = 120
 
 
 class Door:
@@ -59,19 +59,29 @@ class Door:
                 stdout=log,
                 stderr=subprocess.STDOUT,
             )
+        try:
+            self._wait_ready(self._process)
+        except BaseException:
+            self._end()  # it would keep its ports from every door behind it
+            raise
+        return self
+
+    def _wait_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while self._deployment.run("curl", "-sf", "http://127.0.0.1:12020/health").returncode != 0:
-            assert self._process.poll() is None, self.log[-3000:]
+        while self._deployment.run("curl", "-sf", "-m", "60", "http://127.0.0.1:12020/health").returncode != 0:
+            assert process.poll() is None, self.log[-3000:]
             assert time.monotonic() < deadline, self.log[-3000:]
             time.sleep(0.1)
-        return self
+
+    def _end(self) -> None:
+        assert self._process is not None
+        self._process.kill()  # it would wait for streams to end
+        self._process.wait(60)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        assert self._process is not None
-        self._process.kill()  # it would wait for streams to end
-        self._process.wait(10)
+        self._end()
 
     @property
     def log(self) -> str:

@@ -18,14 +18,15 @@ from tests.deploy.conftest import Deployment
 
 SITE = "http://caddy:8080"
 MB = 1024**2
+TRIES = 3
 UPLOAD_BYTES, CADDY_BYTES = 512 * MB, 128 * MB
 """Several times what Caddy may hold, so that a buffered body could not hide. Idle it takes about 60 MB."""
 
 
-def curl(deployment: Deployment, *arguments: str, timeout_s: float = 120) -> str:
+def curl(deployment: Deployment, *arguments: str, timeout_s: float = 300) -> str:
     """curl on the machine of the deployment, with the first key; returns what it prints."""
     key = f"Authorization: Bearer {deployment.api_key}"
-    said = deployment.run("curl", "-sS", "--max-time", "110", "-H", key, *arguments, timeout_s=timeout_s)
+    said = deployment.run("curl", "-sS", "--max-time", "280", "-H", key, *arguments, timeout_s=timeout_s)
     assert said.returncode == 0, said.stderr
     return said.stdout
 
@@ -100,17 +101,17 @@ def test_grafana_has_its_place(deployment: Deployment, tmp_path: Path) -> None:
         )
     finally:
         server.terminate()
-        server.wait(10)
+        server.wait(60)
 
 
 def test_flower_has_a_password(deployment: Deployment) -> None:
     """Flower is at /flower/ for who knows the password, with what its pages need, and for nobody else."""
     flower = deployment.service("flower")
-    flower.start()
-    flower.wait_healthy()
     user = deployment.described["services"]["flower"]["environment"]["FLOWER_BASIC_AUTH"]
-    ask = ("curl", "-sS", "--max-time", "60", "-w", "\n%{http_code}")
+    ask = ("curl", "-sS", "--max-time", "110", "-w", "\n%{http_code}")
+    flower.start()
     try:
+        flower.wait_healthy()
         refused = deployment.run(*ask, f"{SITE}/flower/").stdout
         page, status = deployment.run(*ask, "-u", user, f"{SITE}/flower/").stdout.rsplit("\n", 1)
         (script, *_) = re.findall(r'src="(/flower/static/[^"]+\.js[^"]*)"', page)
@@ -123,10 +124,18 @@ def test_flower_has_a_password(deployment: Deployment) -> None:
 
 
 def test_a_body_that_is_too_large_is_refused(deployment: Deployment, tmp_path: Path) -> None:
-    """A call that takes small bodies answers 413 in the shape of all errors, without the gateway reading it all."""
+    """A call that takes small bodies answers 413 in the shape of all errors, without the gateway reading it all.
+
+    Whoever still sends may lose the answer when the connection is closed, and asks again.
+    """
     (tmp_path / "large").write_bytes(b"x" * 17_000_000)
-    answer = curl(
-        deployment,
+    ask = (
+        "curl",
+        "-sS",
+        "--max-time",
+        "110",
+        "-H",
+        f"Authorization: Bearer {deployment.api_key}",
         "-w",
         "\n%{http_code}",
         "-H",
@@ -137,7 +146,12 @@ def test_a_body_that_is_too_large_is_refused(deployment: Deployment, tmp_path: P
         f"@{tmp_path}/large",
         f"{SITE}/admin/keys",
     )
-    body, status = answer.rsplit("\n", 1)
+    for _ in range(TRIES):
+        answer = deployment.run(*ask)
+        body, _, status = answer.stdout.rpartition("\n")
+        assert status in ("413", "000"), answer
+        if status == "413" and body.endswith("}"):
+            break
     assert status == "413", answer
     assert {"code", "message", "request_id"} <= set(json.loads(body))
     assert json.loads(body)["code"] == "file_too_large"
@@ -196,7 +210,7 @@ def test_slow_headers_are_cut_off(deployment: Deployment) -> None:
         "s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n')\n"
         "s.settimeout(30); begun = time.monotonic(); s.recv(1000); s.recv(1000)\nprint(time.monotonic() - begun)"
     )
-    said = deployment.run(str(BIN / "python"), "-c", script, timeout_s=60)
+    said = deployment.run(str(BIN / "python"), "-c", script, timeout_s=300)
     assert 5 < float(said.stdout) < 25, said.stderr
 
 
@@ -220,6 +234,11 @@ def test_check_ratelimit_tells_when_there_is_no_limit(deployment: Deployment) ->
         "poll",
         "address",
     ]
-    by_gateway = re.findall(r"^(\w+): .* (\d+) times 429 by the gateway", limited.stdout, re.MULTILINE)
-    assert [zone for zone, _ in by_gateway] == ["submit", "upload", "poll"]
-    assert int(by_gateway[0][1]) == 35
+    by_gateway = re.findall(
+        r"^(\w+): 40 requests in (\S+) s, no 429 by Caddy; (\d+) times 429 by the gateway", limited.stdout, re.MULTILINE
+    )
+    assert [zone for zone, *_ in by_gateway] == ["submit", "upload", "poll"]
+    _, took_s, refused = by_gateway[0]
+    # The window slides: where the minute turns meanwhile, the five count less and less, and there is room for one more
+    # at once and for another with every twelfth second.
+    assert 34 - float(took_s) // 12 <= int(refused) <= 35

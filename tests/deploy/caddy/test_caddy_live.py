@@ -14,7 +14,7 @@ CLIENT = """
 import sys
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
-with connect(sys.argv[1], proxy=None) as socket:
+with connect(sys.argv[1], proxy=None, open_timeout=120) as socket:
     socket.send('{"type": "start", "key": "not-a-key"}')
     print(socket.recv())
     try:
@@ -31,7 +31,7 @@ def test_a_socket_goes_through_caddy(deployment: Deployment) -> None:
         (*deployment.machine.prefix(ROOT), sys.executable, "-c", CLIENT, address),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=True,
     )
     error, code = said.stdout.splitlines()

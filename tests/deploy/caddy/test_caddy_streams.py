@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import subprocess
-import time
+import sys
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
 
@@ -17,6 +19,36 @@ from tests.deploy.conftest import Deployment
 from tests.programs import program
 
 SLOW_BYTES = 3 * 1024**2
+LONG_S = 300
+"""Longer than anything here takes; what is not ended before has failed."""
+
+UPLOAD = r"""
+import http.client, select, sys
+size = int(sys.argv[1])
+head = b'--edge\r\nContent-Disposition: form-data; name="file"; filename="slow.wav"\r\n\r\nRIFF'
+tail = b"\r\n--edge--\r\n"
+connection = http.client.HTTPConnection("caddy", 8080)
+connection.putrequest("POST", "/transcribe")
+connection.putheader("Authorization", f"Bearer {sys.argv[2]}")
+connection.putheader("Content-Type", "multipart/form-data; boundary=edge")
+connection.putheader("Content-Length", str(len(head) + size + len(tail)))
+connection.endheaders()
+connection.send(head)
+left = size
+def send(count):
+    global left
+    connection.send(bytes(count))
+    left -= count
+send(size // 4)
+print("begun", flush=True)
+while not select.select([sys.stdin], [], [], 0.1)[0]:
+    send(left // 500)  # never silent, and never done
+send(left)
+connection.send(tail)
+print(connection.getresponse().read().decode())
+"""
+"""It goes on until stdin is closed."""
+
 RELOADS = 3
 BATCH = 50
 
@@ -38,7 +70,7 @@ def follow(deployment: Deployment, task: str, accept: str) -> subprocess.Popen[s
             "-H",
             f"Accept: {accept}",
             "--max-time",
-            "90",
+            str(LONG_S),
             f"{SITE}/tasks/{task}/events",
         ),
         stdout=subprocess.PIPE,
@@ -81,32 +113,47 @@ def test_events_come_while_the_task_waits(deployment: Deployment, tmp_path: Path
 def test_a_reload_disturbs_nobody(deployment: Deployment, tmp_path: Path) -> None:
     """Three reloads below load fail no request, and cut neither a stream of events nor an upload that is under way."""
     task = waiting_task(deployment, tmp_path)
-    (tmp_path / "slow.wav").write_bytes(b"RIFF" + bytes(SLOW_BYTES))
-    began = time.monotonic()
-    reload(deployment)
-    upload_s = max(10.0, 3 * RELOADS * (time.monotonic() - began))  # they take longer below load
-    slowly = ("--limit-rate", f"{SLOW_BYTES / upload_s:.0f}")
     ended = Event()
-    with ThreadPoolExecutor() as pool, follow(deployment, task, "text/event-stream") as stream:
+    with (
+        ThreadPoolExecutor() as pool,
+        follow(deployment, task, "text/event-stream") as stream,
+        uploading(deployment) as upload,
+    ):
+        answers = pool.submit(load, deployment, ended)
         try:
             assert stream.stdout is not None
             assert stream.stdout.readline().strip()
-            upload = pool.submit(curl, deployment, *slowly, "-F", f"file=@{tmp_path}/slow.wav", f"{SITE}/transcribe")
-            answers = pool.submit(load, deployment, ended)
             for _ in range(RELOADS):
                 reload(deployment)
-            assert not upload.done(), "it was over before the last reload"
+            assert upload.poll() is None, "it was over before the last reload"
         finally:
             ended.set()
-        statuses = answers.result(timeout=60)
+        statuses = answers.result(timeout=LONG_S)
         assert stream.poll() is None, "the reload cut the stream"
         curl(deployment, "-X", "POST", f"{SITE}/tasks/{task}/cancel")
         rest = stream.stdout.read()
-        sent = json.loads(upload.result(timeout=60))
+        sent = json.loads(upload.communicate(timeout=LONG_S)[0])
     assert len(statuses) >= BATCH and set(statuses) == {"200"}
     assert "cancelled" in rest
     assert sent["status"] == "queued"
     curl(deployment, "-X", "DELETE", f"{SITE}/tasks/{sent['task_id']}")
+
+
+@contextmanager
+def uploading(deployment: Deployment) -> Iterator[subprocess.Popen[str]]:
+    """An upload that has begun. It is over, and its answer is told, once its stdin is closed."""
+    with subprocess.Popen(
+        (*deployment.machine.prefix(ROOT), sys.executable, "-c", UPLOAD, str(SLOW_BYTES), deployment.api_key),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            assert process.stdout.readline() == "begun\n"
+            yield process
+        finally:
+            process.kill()
 
 
 def reload(deployment: Deployment) -> None:
@@ -124,7 +171,7 @@ def reload(deployment: Deployment) -> None:
         env=deployment.service("caddy").environment,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LONG_S,
         check=False,
     )
     assert said.returncode == 0, said.stderr

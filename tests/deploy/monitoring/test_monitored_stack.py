@@ -8,6 +8,7 @@ import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from scripts.bench.soak.truth import bare_environment
 from scripts.dashboards import DASHBOARDS
 from scripts.local.home import LOOPBACK
 from scripts.local.stack import Stack
+from shared.models import Stage
 from tests.deploy.monitoring.prometheus import program
 from tests.e2e.polling import until
 from tests.faults.rig import Rig
@@ -32,7 +34,7 @@ from tests.unit.intake.outside import TONE
 ROOT = Path(__file__).resolve().parents[3]
 MONITORING = ROOT / "deploy" / "monitoring"
 RULES = ("recording.yml", "alerts.yml")
-PATIENCE_S = 60
+PATIENCE_S = 300
 MAY_BE_ZERO = {
     "Share of server errors",
     "Webhooks still to be delivered",
@@ -108,7 +110,9 @@ def ask(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
     try:
 
         def query(expr: str) -> list[Any]:
-            answer = httpx.get(f"http://{LOOPBACK}:{port}/api/v1/query", params={"query": expr}, timeout=10).json()
+            answer = httpx.get(
+                f"http://{LOOPBACK}:{port}/api/v1/query", params={"query": expr}, timeout=PATIENCE_S
+            ).json()
             assert answer["status"] == "success", answer
             result = answer["data"]["result"]
             assert isinstance(result, list)
@@ -120,12 +124,12 @@ def ask(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Call
         for process in (running, disks):
             process.terminate()
         for process in (running, disks):
-            process.wait(20)
+            process.wait(PATIENCE_S)
 
 
 def _answers(port: int) -> bool:
     try:
-        return httpx.get(f"http://{LOOPBACK}:{port}/-/ready", timeout=5).status_code == 200
+        return httpx.get(f"http://{LOOPBACK}:{port}/-/ready", timeout=PATIENCE_S).status_code == 200
     except httpx.HTTPError:
         return False
 
@@ -139,7 +143,13 @@ class Lost:
 
     task: Task
     request_id: str
+    row: Stage
     child: int
+
+
+def ended(rig: Rig, task: Task) -> str:
+    """How a task ends."""
+    return rig.caller.wait(task, timeout_s=PATIENCE_S)
 
 
 @pytest.fixture(scope="module")
@@ -150,10 +160,10 @@ def work(stack: Stack, receiver: Receiver, ask: Callable[[str], list[Any]]) -> L
     eventually(lambda: len(ask("up == 1")) == 5, "every process scraped")  # what is counted before is no increase
 
     deleted = rig.submit(diarization=True, webhook_url=receiver.url("/hears"))
-    assert rig.caller.wait(deleted) == "done"
+    assert ended(rig, deleted) == "done"
     sent = http.post("/transcribe", files={"file": ("a.wav", TONE)}, headers={"X-Request-Id": "of-the-lost"})
     lost = Task(uuid.UUID(sent.json()["task_id"]), "")
-    _, child = rig.worker_of(rig.running(lost, "transcribe"))
+    _, child = rig.worker_of(row := rig.running(lost, "transcribe"))
     chaos.kill(child)
     blocked = http.post("/transcribe", data={"url": "http://localhost/a.wav"})
     assert blocked.status_code == 202, blocked.text
@@ -161,11 +171,11 @@ def work(stack: Stack, receiver: Receiver, ask: Callable[[str], list[Any]]) -> L
     bad = rig.submit(b"nothing" * 999)
     for _ in range(16):
         rig.submit(diarization=True)
-    assert rig.caller.wait(bad) == "error"
-    assert rig.caller.wait(Task(uuid.UUID(blocked.json()["task_id"]), "")) == "error"
-    assert [rig.caller.wait(task) for task in (lost, other)] == ["done"] * 2
+    assert ended(rig, bad) == "error"
+    assert ended(rig, Task(uuid.UUID(blocked.json()["task_id"]), "")) == "error"
+    assert [ended(rig, task) for task in (lost, other)] == ["done"] * 2
     rig.caller.delete(deleted)
-    return Lost(lost, "of-the-lost", child)
+    return Lost(lost, "of-the-lost", row, child)
 
 
 def test_no_panel_is_empty(ask: Callable[[str], list[Any]], work: Lost) -> None:
@@ -212,8 +222,10 @@ def test_a_stage_that_is_taken_away_leaves_a_line(stack: Stack, work: Lost) -> N
     """It names job, stage, worker and attempt, and the request that the task came from."""
     logs = [path.read_text(errors="replace") for path in stack.home.logs.iterdir()]
     lines = [json.loads(line) for log in logs for line in log.splitlines() if '"stage_expired"' in line]
-    (line,) = [line for line in lines if line["job_id"] == str(work.task.id)]
-    assert (line["stage"], line["shard"], line["attempt"], line["state"]) == ("transcribe", 0, 1, "queued")
+    of_task = [line for line in lines if line["job_id"] == str(work.task.id)]
+    # a busy machine may keep another process from renewing its lease, which leaves a line as well
+    (line,) = [line for line in of_task if (line["stage"], line["worker"]) == ("transcribe", work.row.worker)]
+    assert (line["shard"], line["attempt"], line["state"]) == (0, work.row.attempt, "queued")
     assert line["worker"].endswith(f":{work.child}")
     assert line["request_id"] == work.request_id
 
@@ -244,7 +256,7 @@ def test_every_metric_is_documented(stack: Stack, work: Lost) -> None:
     }
     found: dict[str, set[str]] = {}
     for url in stack.metrics_urls.values():
-        for family in text_string_to_metric_families(httpx.get(url, timeout=10).text):
+        for family in text_string_to_metric_families(httpx.get(url, timeout=PATIENCE_S).text):
             name = family.name + ("_total" if family.type == "counter" else "")
             labels = {label for sample in family.samples for label in sample.labels} - {"le"}
             found[name] = found.get(name, set()) | labels
@@ -256,6 +268,16 @@ def test_every_metric_is_documented(stack: Stack, work: Lost) -> None:
     }
 
 
+@contextmanager
+def stopped(stack: Stack, name: str) -> Iterator[None]:
+    """A process is not there until the block ends."""
+    stack.stop_process(name)
+    try:
+        yield
+    finally:
+        stack.start_process(name)
+
+
 def test_queues_are_told_as_they_are(stack: Stack, ask: Callable[[str], list[Any]], work: Lost) -> None:
     """Depth, oldest age, workload and unfinished tasks of a queue that nobody serves, then of one that is served."""
 
@@ -265,19 +287,18 @@ def test_queues_are_told_as_they_are(stack: Stack, ask: Callable[[str], list[Any
 
     rig, urgent = Rig(stack), '{stage="transcribe", priority="interactive"}'
     assert value(f"max(parley_queue_depth{urgent})") == value(f"max(parley_queue_oldest_seconds{urgent})") == 0
-    stack.stop_process("worker-asr")
-    began = time.time()
-    tasks = [rig.submit(priority="interactive") for _ in range(3)]
-    sent_s = time.time() - began
-    eventually(lambda: value(f"max(parley_queue_depth{urgent})") == 3, "three wait")
-    age_s = value(f"max(parley_queue_oldest_seconds{urgent})")
-    assert 0 < age_s <= time.time() - began
-    eventually(lambda: value(f"max(parley_queue_oldest_seconds{urgent})") > age_s + sent_s, "they grow older")
-    eventually(lambda: value('max(parley_workers{queue="asr"})') == 0, "nobody is there")
-    assert value('max(parley_workload{queue="asr"})') >= 3
-    assert value('max(parley_jobs{state="processing"})') >= 3
-    stack.start_process("worker-asr")
-    assert [rig.caller.wait(task) for task in tasks] == ["done"] * 3
+    with stopped(stack, "worker-asr"):
+        began = time.time()
+        tasks = [rig.submit(priority="interactive") for _ in range(3)]
+        sent_s = time.time() - began
+        eventually(lambda: value(f"max(parley_queue_depth{urgent})") == 3, "three wait")
+        age_s = value(f"max(parley_queue_oldest_seconds{urgent})")
+        assert 0 < age_s <= time.time() - began
+        eventually(lambda: value(f"max(parley_queue_oldest_seconds{urgent})") > age_s + sent_s, "they grow older")
+        eventually(lambda: value('max(parley_workers{queue="asr"})') == 0, "nobody is there")
+        assert value('max(parley_workload{queue="asr"})') >= 3
+        assert value('max(parley_jobs{state="processing"})') >= 3
+    assert [ended(rig, task) for task in tasks] == ["done"] * 3
     eventually(lambda: value(f"max(parley_queue_depth{urgent})") == 0, "none waits")
     eventually(lambda: value('max(parley_workers{queue="asr"})') == 1, "one is there")
 
@@ -289,7 +310,6 @@ def test_a_server_that_is_away_is_told(
     """By the gateway, until it is back; the other one is up meanwhile."""
     (other,) = {"broker", "storage"} - {name}
     eventually(lambda: ask(f"parley_{name}_up == 1"), "it is up")
-    stack.stop_process(server)
-    eventually(lambda: ask(f"parley_{name}_up == 0 and parley_{other}_up == 1"), "it is down, the other is not")
-    stack.start_process(server)
+    with stopped(stack, server):
+        eventually(lambda: ask(f"parley_{name}_up == 0 and parley_{other}_up == 1"), "it is down, the other is not")
     eventually(lambda: ask(f"parley_{name}_up == 1"), "it is up again")
