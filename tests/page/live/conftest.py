@@ -18,10 +18,11 @@ from scripts.local.apps import API, LIVE
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.db import session
-from shared.models import Worker
+from shared.models import LiveSession, Worker
 from shared.storage import storage_of
 from tests.conftest import MODELS
 from tests.page.conftest import FLAGS
+from tests.page.recordings import Recordings
 from tests.page.screen import PATIENCE_MS
 from tests.service.gateway import Gateway, eventually
 
@@ -55,6 +56,18 @@ def _is_listening() -> bool:
     with session() as work:
         recent = Worker.seen_at > func.now() - func.make_interval(0, 0, 0, 0, 0, 0, 10)
         return bool(work.scalar(select(func.count()).where(Worker.queues.contains(["live"]), recent)))
+
+
+@pytest.fixture(autouse=True)
+def places(recordings: Recordings) -> Iterator[None]:
+    """The listener is free for the next test, also where one has failed in the middle of its session."""
+    yield
+    caller = recordings.caller
+    unended = select(LiveSession.job_id).where(LiveSession.owner_id == caller.id, LiveSession.ended_at.is_(None))
+    with session() as work:
+        left = work.scalars(unended).all()
+    for task in left:
+        caller.http.delete(f"/tasks/{task}")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import sys
 import time
@@ -27,8 +26,7 @@ LOGO = "https://cdn.redoc.ly/redoc/logo-mini.svg"
 def below(gateway: Gateway, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The gateway's address behind the proxy, without a slash at its end."""
     folder = tmp_path_factory.mktemp("caddy")
-    with closing(socket.create_server(("127.0.0.1", 0))) as free:
-        port = free.getsockname()[1]
+    (port,) = gateway.stack.home.ports(("proxy",)).values()  # which nobody is given who asks for any that is free
     (folder / "Caddyfile").write_text(
         f"{{\n\tadmin off\n\tauto_https off\n}}\nhttp://127.0.0.1:{port} {{\n\thandle_path /deep/parley/* {{\n"
         f"\t\treverse_proxy {gateway.url.removeprefix('http://')}\n\t}}\n}}\n"

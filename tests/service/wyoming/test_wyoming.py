@@ -290,11 +290,7 @@ def test_the_transcript_does_not_wait_for_a_poll(rig: Rig, user: User, tmp_path:
     with relay(rig.stack.url) as server, bridge(tmp_path, server.url, user.key) as running:
         assert running.talk(conversation) is not None
         (task,) = user.tasks()
-        assert sorted(server.requests()) == sorted(
-            [
-                "GET /models",
-                "POST /transcribe",
-                following([task]),
-                f"GET /result/{task['task_id']}?format=json",
-            ]
-        )
+        asked = [request for request in server.requests() if request != "GET /models"]
+    assert sorted(asked) == sorted(
+        ["POST /transcribe", following([task]), f"GET /result/{task['task_id']}?format=json"]
+    )

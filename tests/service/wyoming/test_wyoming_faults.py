@@ -39,11 +39,12 @@ IDLE_S = 60
 PATIENT = f"""
 import sys
 from cli.main import main
-from cli.wyoming import gateway
+from cli.wyoming import connection, gateway
 gateway.PATIENCE_S = {PATIENCE_S}
+connection.QUIET_S = 20
 sys.exit(main())
 """
-"""The bridge, for a machine on which a gateway takes long to start."""
+"""The bridge, for a machine on which a gateway takes long to start, and a client long to go on."""
 
 START = {"type": "audio-start", "data": {"rate": 16_000, "width": 2, "channels": 1}}
 CHUNK = START | {"type": "audio-chunk"}
@@ -185,6 +186,21 @@ def test_garbled_events_are_errors(rig: Rig, user: User, tmp_path: Path) -> None
         assert {name: told for name, told in codes.items() if told != ["protocol_error"]} == {}
         assert psutil.Process(running.process.pid).memory_info().rss - before < GROWTH_BYTES
         assert running.talk(transcribed)
+
+
+def test_whoever_is_still_sending_is_told(rig: Rig, user: User, tmp_path: Path) -> None:
+    """What comes behind a garbled event is thrown away while it comes, and takes no error with it."""
+    with (
+        bridge(tmp_path, rig.stack.url, user.key, program=("-c", PATIENT)) as running,
+        socket.create_connection(("127.0.0.1", running.port), timeout=PATIENCE_S) as connection,
+    ):
+        connection.sendall(b"\n")
+        for _ in range(30):
+            time.sleep(0.1)
+            connection.sendall(bytes(65536))
+        connection.shutdown(socket.SHUT_WR)
+        received = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert [told["code"] for told in events(received)] == ["protocol_error"]
 
 
 def test_a_connection_that_ends_within_an_event_is_noted(rig: Rig, user: User, tmp_path: Path) -> None:
