@@ -47,7 +47,7 @@ def test_a_job_goes_through_the_workers_that_compose_starts(deployment: Deployme
 
         assert deployment.run("curl", "-s", f"{SITE}/health/ready").stdout.count('"ok"') == 5
         deadline = time.monotonic() + PATIENCE_S
-        while "segments" not in (said := deployment.run(*ask, f"{SITE}/result/{task}?format=json").stdout):
+        while "segments" not in json.loads(said := deployment.run(*ask, f"{SITE}/result/{task}?format=json").stdout):
             assert time.monotonic() < deadline, said
             time.sleep(0.5)
     for service in services:
