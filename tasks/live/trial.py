@@ -30,14 +30,18 @@ def run(config: Settings, pace: Pace, pauses_s: Sequence[float] = PAUSES_S) -> N
     """Load the models of a session that asks for none, and let `pace` suppose what they cost at the least, until it is
     measured on a session. Where that cannot be had, nothing is supposed. Nothing is raised."""
     try:
-        _run(config, pace, pauses_s)
+        for pause_s in pauses_s:
+            time.sleep(pause_s)
+            if pause_s and pace.has_heard:
+                break  # now it is measured
+            _run(config, pace)
     except ParleyError as error:
         log.warning("trial_failed", code=error.code, message=error.message)
     except Exception:
         log.exception("trial_failed", code="unexpected_error")
 
 
-def _run(config: Settings, pace: Pace, pauses_s: Sequence[float]) -> None:
+def _run(config: Settings, pace: Pace) -> None:
     from tasks.engines.speech_errors import engine_errors
     from tasks.listening import trial
     from tasks.listening.decoder import Decoder
@@ -46,14 +50,10 @@ def _run(config: Settings, pace: Pace, pauses_s: Sequence[float]) -> None:
     with models.usual(config) as (model, final_model), engine_errors("speech recognition"):
         pace.workers = model.model.num_workers
         decoder, final_decoder = Decoder(model, None), Decoder(final_model, None)
-        for pause_s in pauses_s:
-            time.sleep(pause_s)
-            if pause_s and pace.has_heard:
-                break  # now it is measured
-            partial_s, final_s = fastest(pace, lambda: trial.partial(decoder), lambda: trial.final(final_decoder))
-            pace.suppose(trial.cost(partial_s, final_s, ListenOptions().partial_every_s))
-            names = {"model": model.name, "final_model": final_model.name}
-            log.info("trial_done", **names, cost=pace.cost, places=pace.places(0))
+        partial_s, final_s = fastest(pace, lambda: trial.partial(decoder), lambda: trial.final(final_decoder))
+    pace.suppose(trial.cost(partial_s, final_s, ListenOptions().partial_every_s))
+    names = {"model": model.name, "final_model": final_model.name}
+    log.info("trial_done", **names, cost=pace.cost, places=pace.places(0))
 
 
 def fastest(pace: Pace, partial: Callable[[], None], final: Callable[[], None]) -> tuple[float, float]:

@@ -25,6 +25,7 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with start(
         tmp_path_factory.mktemp("wyoming"),
         (API, worker("io", "io,cpu", 2, 1), models, slow),
+        limits_timeout_s=20,
         sleeper_seconds=RECOGNITION_S,
         whisper_model="tiny.en",
         whisper_models="tiny.en,base",

@@ -5,11 +5,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-sys.path += [str(Path(__file__).parent), str(Path(__file__).resolve().parents[3])]
-
-from forked_program import tell
+sys.path.append(str(Path(__file__).resolve().parents[3]))
 
 from tasks.sandbox.fork_server import serve
+from tests.unit.sandbox.forked_program import tell
 
 IDLE_S = 0.02
 """So little that some jobs arrive in the moment in which the server ends."""
