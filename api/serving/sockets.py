@@ -15,26 +15,36 @@ FLUSH_S = 5.0
 """How long a socket whose peer is silent may take to send what is left."""
 
 QUIET_S, LINGER_S = 1.0, 10.0
+MOST_UNWANTED_BYTES = 64 * 1024**2
 """Whoever is told that a message is refused may still be sending it. What comes behind it is read and thrown away until
-nothing has come for so long, but no longer than that: a connection that is closed with bytes unread takes the reason
-with it."""
+nothing has come for a second and all is sent, for ten seconds and so many bytes at most: a connection that is closed
+with bytes unread takes the reason with it."""
 
 
 class Socket(WebSocketsSansIOProtocol):
     """Cut off where the peer makes it keep more than that."""
 
     heard_at = 0.0
+    unwanted_bytes = 0
 
     def data_received(self, data: bytes) -> None:
         self.heard_at = self.loop.time()
-        super().data_received(data)
+        if self.close_sent:
+            self.unwanted_bytes += len(data)
+        if self.unwanted_bytes > MOST_UNWANTED_BYTES:
+            self.transport.abort()
+        else:
+            super().data_received(data)
 
     def handle_parser_exception(self) -> None:
-        """The first time it says why. uvicorn then closes at once."""
+        """What came is no message that is allowed: say why and linger. uvicorn's own would close at once. It is called
+        again with all that comes behind."""
         if self.close_sent:
             return
-        if (sent := self.conn.close_sent) is not None:
-            self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
+        if (sent := self.conn.close_sent) is None:  # there is no WebSocket yet that could be told
+            self.transport.abort()
+            return
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         if self.read_paused:
@@ -44,7 +54,8 @@ class Socket(WebSocketsSansIOProtocol):
 
     def _linger(self, until: float) -> None:
         now = self.loop.time()
-        if now < until and now - self.heard_at < QUIET_S:
+        is_quiet = now - self.heard_at >= QUIET_S and not self.transport.get_write_buffer_size()
+        if now < until and not is_quiet:
             self.close_timer = self.loop.call_later(QUIET_S, self._linger, until)
         else:
             self.transport.abort()

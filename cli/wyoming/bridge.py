@@ -24,6 +24,9 @@ from cli.wyoming.recording import Budget
 DEFAULT_URI = "tcp://127.0.0.1:10300"
 """The port of Home Assistant's own recogniser."""
 
+TURNED_AWAY_S = 2.0
+"""What who finds no room gets to read that, whatever they still send."""
+
 GOODBYE_S = 1.5
 """After a signal: for telling the server that nobody waits any more."""
 
@@ -131,7 +134,7 @@ class _Bridge:
         if self._turned_away < self._max_connections:
             self._turned_away += 1
             try:
-                await farewell(writer, reader, failure)
+                await farewell(writer, reader, failure, TURNED_AWAY_S)
             finally:
                 self._turned_away -= 1
         writer.close()

@@ -227,15 +227,21 @@ class Connection:
         self._request = Request()
 
 
-async def farewell(writer: StreamWriter, reader: StreamReader, failure: Failure) -> None:
+async def farewell(writer: StreamWriter, reader: StreamReader, failure: Failure, linger_s: float = LINGER_S) -> None:
     """Tell a client why its connection ends, and let it read that; what it still sends is thrown away."""
     with suppress(ConnectionError, TimeoutError):
-        async with asyncio.timeout(LINGER_S):
+        async with asyncio.timeout(linger_s):
             writer.write(_error(failure))
             writer.write_eof()
             await writer.drain()
-            while await asyncio.wait_for(reader.read(frames.PIECE_BYTES), QUIET_S):
+            while await _piece(reader):
                 pass
+
+
+async def _piece(reader: StreamReader) -> bytes:
+    """What comes next. Raises TimeoutError after QUIET_S. In a flood asyncio.wait_for would swallow a cancellation."""
+    async with asyncio.timeout(QUIET_S):
+        return await reader.read(frames.PIECE_BYTES)
 
 
 async def _settle(task: asyncio.Task[Any]) -> None:

@@ -43,7 +43,7 @@ STAGGER_S = 3.7
 """Between the starts of two sessions, or all of them would pause at the same moments."""
 
 SETTLE_S = 65.0
-"""Behind the start, with which the machine is busy, the worker tries its models again (tasks/live/trial.py)."""
+"""After the start, which keeps the machine busy, the worker tries its models again (tasks/live/trial.py)."""
 
 WARM_UP_S = 15.0
 GOALS = {"median": Goal(1.0), "p95": Goal(2.0), "changed": Goal(3.0), "apart": Goal(0.3)}

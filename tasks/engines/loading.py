@@ -123,13 +123,15 @@ def cpu_threads(config: Settings) -> int:
     return config.cpu_threads or len(os.sched_getaffinity(0))
 
 
-def live_workers(threads: int, calls: int) -> int:
-    """Of so many threads, how many workers share them where up to so many calls come at the same time.
+def workers(config: Settings, calls: int) -> int:
+    """How many workers share the threads of a Whisper model where up to so many calls come at the same time; one on a
+    card. Raises as `device`.
 
     Two workers of one thread do nearly twice as much as one of two (docs/decisions/live.md). A single call is answered
     sooner by two threads where the model is large, so with four and more each worker has two.
     """
-    return max(1, min(calls, threads if threads < 4 else threads // 2))
+    threads = cpu_threads(config)
+    return max(1, min(calls, threads if threads < 4 else threads // 2)) if device(config) == "cpu" else 1
 
 
 def model_name(config: Settings, choice: str = "auto") -> str:
@@ -161,9 +163,8 @@ def whisper(config: Settings, name: str, calls: int = 1) -> FasterWhisper:
 
     name = model_name(config, name)
     folder = folders.folder(config, name)
-    threads, where = cpu_threads(config), device(config)
-    workers = live_workers(threads, calls) if where == "cpu" else 1
-    engine = Engine(folder, where, compute_type(config), threads // workers, workers)
+    threads, where, count = cpu_threads(config), device(config), workers(config, calls)
+    engine = Engine(folder, where, compute_type(config), threads // count, count)
     cpu_fallback = Engine(folder, "cpu", _usual_type("cpu"), threads) if where == "cuda" else None
     return _cached(
         engine,

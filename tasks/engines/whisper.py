@@ -45,8 +45,8 @@ class Engine:
 
     @property
     def memory_bytes(self) -> int:
-        """What it needs to be of use, decoding one piece at a time. Types that only CTranslate2 can resolve count as
-        the widest."""
+        """What it needs to be of use, with one worker that decodes one piece at a time. Types that only CTranslate2 can
+        resolve count as the widest."""
         factors = MEMORY_PER_BYTE[self.device]
         size = (self.folder / "model.bin").stat().st_size
         return round(size * factors.get(self.compute_type, max(factors.values())))

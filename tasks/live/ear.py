@@ -103,6 +103,7 @@ class Ear(threading.Thread):
             with ExitStack() as stack:
                 with self._watch.asking(LOAD_S * (2 if self._config.live_final_model else 1)):
                     listener = stack.enter_context(models.listener(self._config, claim))
+                    self._pace.workers = models.workers(self._config)
                 self._listen(Hearing(listener, self._watch, self._pace, self._config.live_stall_s))
         except (Stopped, LeaseLost):
             log.info("listening_left", events=self._event)

@@ -48,7 +48,7 @@ def listener(config: Settings, claim: Claim) -> Iterator[Listener]:
     place = claim.place
     with ExitStack() as stack:
         with _loading:
-            model = loading.whisper(config, config.live_model or claim.options.model, config.live_slots)
+            model = loading.whisper(config, config.live_model or claim.options.model, _calls(config))
             stack.enter_context(loading.in_use(model))  # before another is loaded
             final_model = _final_model(config, claim.options)
             if final_model:
@@ -83,12 +83,25 @@ def usual(config: Settings) -> Iterator[tuple[FasterWhisper, FasterWhisper]]:
             name = loading.model_name(config, config.live_model or "auto")
             if abilities(name).engine != "faster_whisper":
                 raise ModelNotAllowed(f"{name} recognises no live text.")
-            model = loading.whisper(config, name, config.live_slots)
+            model = loading.whisper(config, name, _calls(config))
             stack.enter_context(loading.in_use(model))
             final_model = _final_model(config, JobOptions())
             if final_model:
                 stack.enter_context(loading.in_use(final_model))
         yield model, final_model or model
+
+
+def workers(config: Settings) -> int:
+    """How many sessions a model works for at once."""
+    from tasks.engines import loading
+
+    return loading.workers(config, _calls(config))
+
+
+def _calls(config: Settings) -> int:
+    """Those of sessions that come at the same time. With a larger model for finals it is one: only one final is
+    recognised at a time, which should have all threads, and partials share them."""
+    return 1 if config.live_final_model else config.live_slots
 
 
 def final_name(config: Settings, options: JobOptions) -> str:
@@ -108,7 +121,7 @@ def _final_model(config: Settings, options: JobOptions) -> FasterWhisper | None:
         name = loading.model_name(config, name)
         if abilities(name).engine != "faster_whisper":
             raise ModelNotAllowed(f"{name} recognises no live text.")
-        return loading.whisper(config, name, config.live_slots)
+        return loading.whisper(config, name, _calls(config))
     except ParleyError as error:
         log.warning("final_model_missing", model=name, code=error.code, message=error.message)
         return None

@@ -47,6 +47,7 @@ class Pace:
     load : share of the time that the model may be at work. Above it sessions wait for one another, and text comes
         later. With 0 there are always `most` places
     workers : sessions that the model works for at once. Where fewer ask it does less than it could
+    has_heard_speech : whether what speech costs was measured
     """
 
     def __init__(self, most: int, load: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +59,7 @@ class Pace:
         self._work_s = self._speech_s = self._heard_s = 0.0
         self._due = self._missed = 0.0
         self._sound_s = self._spoken_s = HALF_LIFE_S
-        self._has_heard = False
+        self._has_heard = self.has_heard_speech = False
         self._supposed: float | None = None
 
     @contextmanager
@@ -85,7 +86,7 @@ class Pace:
             self._speech_s = self._speech_s * keep + speech_s
             self._due, self._missed = self._due * keep + made + missed, self._missed * keep + missed
             self._heard_s += speech_s
-
+            self.has_heard_speech = True
             self._go_by(speech_s, speech_s)
 
     def rest(self, seconds: float) -> None:
@@ -96,7 +97,7 @@ class Pace:
     def suppose(self, cost: float) -> None:
         """Seconds of work that a second of speech takes, as far as can be told without any. Without that nothing is
         known of those who will speak either, and all of their sound counts as speech. Where some was heard already,
-        how much of it was speech is known, and stays. Told again, the least counts, until something is heard."""
+        how much of it was speech is known, and stays. Told again, the least counts, until speech is heard."""
         with self._lock:
             if self._supposed is None:
                 self._work_s += TRIED_S * cost
@@ -105,14 +106,9 @@ class Pace:
                 self._supposed = cost
                 if not self._has_heard:
                     self._spoken_s *= USUALLY_SPOKEN
-            elif cost < self._supposed and not self._has_heard:
+            elif cost < self._supposed and not self.has_heard_speech:
                 self._work_s = TRIED_S * cost
                 self._supposed = cost
-
-    @property
-    def has_heard(self) -> bool:
-        """Whether any sound was gone through."""
-        return self._has_heard
 
     @property
     def cost(self) -> float | None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 
 from shared.config import Settings
 from shared.errors import ParleyError
@@ -26,19 +26,19 @@ PATIENCE_S = 2.0
 nothing of that."""
 
 
-def run(config: Settings, pace: Pace, pauses_s: Sequence[float] = PAUSES_S) -> None:
+def run(config: Settings, pace: Pace, pauses_s: Iterable[float] = PAUSES_S) -> None:
     """Load the models of a session that asks for none, and let `pace` suppose what they cost at the least, until it is
     measured on a session. Where that cannot be had, nothing is supposed. Nothing is raised."""
-    try:
-        for pause_s in pauses_s:
-            time.sleep(pause_s)
-            if pause_s and pace.has_heard:
-                break  # now it is measured
+    for pause_s in pauses_s:
+        time.sleep(pause_s)
+        if pause_s and pace.has_heard_speech:
+            break  # now it is measured
+        try:
             _run(config, pace)
-    except ParleyError as error:
-        log.warning("trial_failed", code=error.code, message=error.message)
-    except Exception:
-        log.exception("trial_failed", code="unexpected_error")
+        except ParleyError as error:
+            log.warning("trial_failed", code=error.code, message=error.message)
+        except Exception:
+            log.exception("trial_failed", code="unexpected_error")
 
 
 def _run(config: Settings, pace: Pace) -> None:
@@ -48,7 +48,7 @@ def _run(config: Settings, pace: Pace) -> None:
     from tasks.listening.options import ListenOptions
 
     with models.usual(config) as (model, final_model), engine_errors("speech recognition"):
-        pace.workers = model.model.num_workers
+        pace.workers = models.workers(config)
         decoder, final_decoder = Decoder(model, None), Decoder(final_model, None)
         partial_s, final_s = fastest(pace, lambda: trial.partial(decoder), lambda: trial.final(final_decoder))
     pace.suppose(trial.cost(partial_s, final_s, ListenOptions().partial_every_s))

@@ -115,7 +115,7 @@ class DeepgramLine:
     async def _final(self, data: dict[str, Any]) -> None:
         is_cut = bool(data.get("is_cut"))
         self._is_finalized = self._is_finalized or (is_cut and bool(self._finalized))
-        words = shown(data["words"], data.get("speaker"))
+        words = words_of(data["words"], data.get("speaker"))
         results = self._results(data["start"], data["end"], data["text"].strip(), data["language"], words)
         await self._socket.send(
             results | {"is_final": True, "speech_final": not is_cut, "from_finalize": is_cut and bool(self._finalized)}
@@ -187,7 +187,7 @@ class DeepgramLine:
         }
 
 
-def shown(words: list[dict[str, Any]], speaker: str | None) -> list[dict[str, Any]]:
+def words_of(words: list[dict[str, Any]], speaker: str | None) -> list[dict[str, Any]]:
     """The words of a final in Deepgram's shape. Speakers are numbers from 0 on; where none is known there is none."""
     number = {} if speaker is None else {"speaker": int(speaker.removeprefix("spk_")) - 1}
     return [

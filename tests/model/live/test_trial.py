@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
+from scripts.weights.fixtures import default_model_dir
 from shared.config import Settings
 from tasks.engines import loading
 from tasks.engines.faster_whisper import FasterWhisper
@@ -19,30 +22,48 @@ DEAREST = (0.117, 0.133, 0.156, 0.187, 0.233, 0.311, 0.467)
 speech."""
 
 
-THREADS = 2
-
-
 def carried(cost: float) -> int:
     return 8 - bisect_left(DEAREST, cost)
 
 
-def test_a_trial_says_what_speech_will_cost(config: Settings) -> None:
-    """Of the models of a session that asks for none, which are in memory then."""
+@pytest.mark.parametrize(("final_model", "workers"), [("", 2), ("base", 1)])
+def test_a_trial_says_what_speech_will_cost(config: Settings, final_model: str, workers: int) -> None:
+    """Of the models of a session that asks for none, which are in memory then. A larger model for finals answers one
+    session at a time, and has all threads."""
     loading.let_go()  # another test has unloaded one that is kept
-    config = config.model_copy(update={"live_model": "tiny.en", "live_final_model": "base", "cpu_threads": THREADS})
+    config = config.model_copy(update={"live_model": "tiny.en", "live_final_model": final_model, "cpu_threads": 2})
     pace = Pace(8, 0.7)
     trial.run(config, pace, pauses_s=(0.0, 0.0))
-    assert pace.workers == THREADS
+    assert pace.workers == workers
     assert pace.cost and pace.cost > 0
     assert carried(pace.cost + 0.001) <= pace.places(0) <= carried(pace.cost - 0.001)
-    assert {"tiny.en", "base"} <= set(loading.loaded(config))
+    assert {"tiny.en", final_model or "tiny.en"} <= set(loading.loaded(config))
 
 
 def test_nothing_is_tried_again_once_somebody_speaks(config: Settings) -> None:
     """What speech costs is measured then. The first trial is made all the same."""
     pace = Pace(8, 0.7)
-    pace.rest(1.0)
+    with pace.work() as share:
+        pass
+    pace.hear(0.5, share)
     trial.run(config.model_copy(update={"live_model": "tiny.en"}), pace, pauses_s=(0.0, 0.01, 3600.0))
+    assert pace.cost
+
+
+def test_a_trial_that_fails_is_made_again(config: Settings, tmp_path: Path) -> None:
+    """Weights may come later than the worker."""
+    (tmp_path / "whisper").mkdir()
+    later = tmp_path / "whisper" / "tiny.en"
+    config = config.model_copy(update={"live_model": "tiny.en", "model_dir": tmp_path})
+    pace = Pace(8, 0.7)
+
+    def pauses() -> Iterator[float]:
+        yield 0.0
+        assert pace.cost is None
+        later.symlink_to((default_model_dir() / "whisper" / "tiny.en").resolve())
+        yield 0.01
+
+    trial.run(config, pace, pauses_s=pauses())
     assert pace.cost
 
 

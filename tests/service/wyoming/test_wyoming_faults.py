@@ -318,6 +318,19 @@ def test_connections_have_a_bound(rig: Rig, user: User, tmp_path: Path) -> None:
         assert running.talk(transcribed)
 
 
+def test_whoever_floods_is_cut_off(rig: Rig, user: User, tmp_path: Path) -> None:
+    """Also one that is told that there is no room, and goes on sending as fast as it can."""
+    with bridge(tmp_path, rig.stack.url, user.key, "--max-connections", "1") as running:
+        address = ("127.0.0.1", running.port)
+        with socket.create_connection(address) as idler, socket.create_connection(address, PATIENCE_S) as flooder:
+            idler.sendall(line(type="ping"))
+            assert events(idler.recv(1000))[0]["type"] == "pong"
+            deadline = time.monotonic() + PATIENCE_S
+            with pytest.raises(ConnectionError):
+                while time.monotonic() < deadline:
+                    flooder.sendall(bytes(1_000_000))
+
+
 def test_another_program_is_refused_by_name(rig: Rig, user: User, tmp_path: Path) -> None:
     """`select-program` with the program of `info` changes nothing; any other is an error."""
 

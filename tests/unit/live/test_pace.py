@@ -137,14 +137,18 @@ def test_what_was_tried_is_what_four_sessions_go_by() -> None:
 
 def test_the_least_of_several_trials_counts_until_somebody_speaks() -> None:
     """A machine that has just started makes the first one slow."""
-    pace = Pace(8, LOAD, Clock())
+    clock = Clock()
+    pace = Pace(8, LOAD, clock)
     for cost, places in ((0.28, 3), (0.12, 7), (0.2, 7)):
         pace.suppose(cost)
         assert pace.places(0) == places
     assert pace.cost == pytest.approx(0.12)
     pace.rest(1.0)
+    pace.suppose(0.1)
+    assert pace.cost == pytest.approx(0.1)
+    heard(pace, clock, 0.5, 0.1)
     pace.suppose(0.01)
-    assert pace.cost == pytest.approx(0.12)
+    assert pace.cost == pytest.approx(0.1)
 
 
 def test_what_was_heard_says_how_much_is_speech() -> None:
