@@ -67,7 +67,7 @@ def _installed(kind: str, files: list[Path], command: list[str]) -> Path:
     digest = hashlib.sha256(b"".join(file.read_bytes() for file in files) + sys.version.encode()).hexdigest()[:16]
     target = HOME / f"{kind}-{digest}"
     HOME.mkdir(parents=True, exist_ok=True)
-    with (HOME / f"{kind}.lock").open("w") as lock:  # of processes that run tests side by side the first one installs
+    with (HOME / f".{kind}.lock").open("w") as lock:  # of processes that run tests side by side the first one installs
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not target.exists():
             _install(kind, files, command, target)
