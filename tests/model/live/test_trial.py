@@ -71,7 +71,7 @@ def test_a_trial_that_fails_is_made_again(config: Settings, tmp_path: Path) -> N
 def test_without_its_model_nothing_is_supposed(missing: str, config: Settings) -> None:
     """One that is not installed, or recognises no live text: the first session finds out."""
     pace = Pace(8, 0.7)
-    trial.run(config.model_copy(update={"live_model": missing}), pace)
+    trial.run(config.model_copy(update={"live_model": missing}), pace, pauses_s=(0.0,))
     assert (pace.cost, pace.places(0)) == (None, FIRST_PLACES)
 
 
