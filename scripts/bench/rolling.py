@@ -33,7 +33,7 @@ from scripts.local.home import LOOPBACK
 from scripts.local.stack import Stack
 
 CLIENTS = 3
-READY_S = 30
+READY_S = 240
 WORK_S = 120
 FIRST_API = replace(API, arguments=("api.server", "--host", "{host}", "--port", "{port}"))
 """As compose starts it, with a proxy in front."""
