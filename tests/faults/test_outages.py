@@ -20,7 +20,7 @@ from shared.states import StageState
 from tests.faults.rig import PATIENCE_S, Rig, eventually, frozen, stopped
 
 RESUME_S = 30
-SUBMITTED_S = 20
+SUBMITTED_S = 5
 WORKERS = ("worker-asr", "worker-asr-2")
 
 
