@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import time
+import uuid
 from typing import TYPE_CHECKING
 
 import schemathesis
@@ -12,8 +14,10 @@ from schemathesis import HookContext, Response
 from schemathesis.core.failures import AcceptedNegativeData, Failure
 from schemathesis.openapi.checks import (
     AllowHeaderMismatch,
+    EnsureResourceAvailability,
     RejectedPositiveData,
     UnsupportedMethodResponse,
+    UseAfterFree,
 )
 
 if TYPE_CHECKING:
@@ -38,11 +42,31 @@ NOT_REJECTED_RIGHTLY = re.compile(
 JOBS_BY_NAME = ("/jobs/failed", "/jobs/clear", "/jobs/repair", "/transcribe/batch")
 """As GET and DELETE these are jobs of that name, so 404 and not 405."""
 
+REMOVALS = {
+    ("POST", "/jobs/clear"),
+    ("POST", "/jobs/repair"),
+    *(("DELETE", f"/jobs/{which}") for which in ("all", "failed", "{job_id}")),
+    *(("DELETE", path) for path in ("/tasks/{task_id}", "/batches/{batch_id}", "/api/v1/jobs/{job_id}")),
+    *(("DELETE", path) for path in ("/uploads/{upload_id}", "/api/audio/{clip_id}")),
+}
+"""Calls that remove what can be asked for by other paths as well."""
+
+_removed_ms: list[float] = []
+"""When they did so."""
+
 
 @schemathesis.hook
 def filter_case(context: HookContext, case: OpenApiCase) -> bool:
-    """Keep the key that everything is asked with: neither revoke it nor limit it."""
-    return str(case.path_parameters.get("key_id")) != os.environ["FUZZ_KEY_ID"]
+    """Keep the key that everything is asked with, and the first key, which later gateways start with: neither revoke
+    nor limit them. All keys are listed, and what is listed is tried."""
+    return str(case.path_parameters.get("key_id")) not in os.environ["FUZZ_KEPT_KEYS"].split()
+
+
+@schemathesis.hook
+def after_call(context: HookContext, case: OpenApiCase, response: Response) -> None:
+    """Note a removal."""
+    if (case.method.upper(), case.path) in REMOVALS and response.status_code < 300:
+        _removed_ms.append(time.time() * 1000)
 
 
 @schemathesis.hook
@@ -61,5 +85,24 @@ def filter_failure(context: HookContext, failure: Failure, case: OpenApiCase, re
             return not is_left_out and not NOT_REJECTED_RIGHTLY.search(failure.message)
         case UnsupportedMethodResponse() | AllowHeaderMismatch():
             return case.path not in JOBS_BY_NAME
+        case EnsureResourceAvailability():  # it knows removals under the same path only
+            return not _was_removed(case)
+        case UseAfterFree():  # a key that was revoked stays in the list, and has limits
+            return case.path != "/admin/keys/{key_id}"
         case _:
             return True
+
+
+def _was_removed(case: OpenApiCase) -> bool:
+    """Whether anything was since the newest of what the path names was made. An id is a UUIDv7, which begins with its
+    time."""
+    ids = [uuid.UUID(str(value)) for value in case.path_parameters.values() if _is_id(str(value))]
+    made_ms = max((one.int >> 80 for one in ids), default=float("inf"))
+    return any(moment >= made_ms for moment in _removed_ms)
+
+
+def _is_id(value: str) -> bool:
+    try:
+        return uuid.UUID(value).version == 7
+    except ValueError:
+        return False

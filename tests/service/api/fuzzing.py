@@ -24,6 +24,7 @@ from sqlalchemy import select
 from scripts.local.apps import ROOT
 from scripts.local.stack import Stack
 from shared import claims
+from shared.callers import keys
 from shared.config import settings
 from shared.db import session
 from shared.errors import ExtractionError, LeaseLost, NoAudio
@@ -55,6 +56,8 @@ class Report:
 def fuzz(gateway: Gateway, caller: Caller, folder: Path, *, seed: int, examples: int, phases: str = "all") -> Report:
     """One round, with at most `examples` cases per operation and phase (the coverage phase has its own number)."""
     report, output = folder / f"{seed}.json", folder / f"{seed}.txt"
+    with session() as work:
+        first_key = keys.authenticate(work, gateway.stack.api_key)
     chosen = ["--phases", phases] if phases != "all" else []
     with output.open("wb") as out, _workers(gateway.storage):
         subprocess.run(
@@ -79,7 +82,7 @@ def fuzz(gateway: Gateway, caller: Caller, folder: Path, *, seed: int, examples:
                 str(report),
                 *chosen,
             ),
-            env={**os.environ, "FUZZ_KEY": caller.key, "FUZZ_KEY_ID": str(caller.id)},
+            env={**os.environ, "FUZZ_KEY": caller.key, "FUZZ_KEPT_KEYS": f"{caller.id} {first_key.id}"},
             cwd=ROOT,
             stdin=subprocess.DEVNULL,
             stdout=out,
