@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import socket
 import subprocess
 import time
 import wave
@@ -14,7 +13,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.local.home import LOOPBACK
+from scripts.local.home import LOOPBACK, Home
 from scripts.local.stack import Stack
 from tests.clients import answers
 from tests.clients.written import Request, clients
@@ -35,7 +34,8 @@ READY_TIMEOUT_S = 120
 @pytest.fixture(scope="module")
 def keyless(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a Caddy with the documented Caddyfile, on a port of its own, that knows the key."""
-    folder, port = tmp_path_factory.mktemp("caddy"), _free_port()
+    folder = tmp_path_factory.mktemp("caddy")
+    port = Home(folder).ports(["caddy"])["caddy"]  # of those that no connection and no other lane is given meanwhile
     server = httpx.URL(stack.url)
     text = CADDYFILE.replace(":9000", f"http://{LOOPBACK}:{port}").replace("KEY", stack.api_key)
     text = text.replace("parley:8000", f"{server.host}:{server.port}")
@@ -55,12 +55,6 @@ def keyless(stack: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     finally:
         caddy.kill()
         caddy.wait(10)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        return int(probe.getsockname()[1])
 
 
 def _answers(url: str) -> bool:

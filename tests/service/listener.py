@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -14,7 +15,11 @@ class Listener:
     handler: type[BaseHTTPRequestHandler]
 
     def __init__(self) -> None:
-        self._port = 0
+        # bound for good and never listening: while this is closed, nobody else is given the port
+        self._place = socket.socket()
+        self._place.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as HTTPServer's has it
+        self._place.bind((LOOPBACK, 0))
+        self._port = int(self._place.getsockname()[1])
         self.open()
 
     @property
@@ -23,7 +28,6 @@ class Listener:
 
     def open(self) -> None:
         self._server = Server((LOOPBACK, self._port), self)
-        self._port = self._server.server_port
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
 
     def close(self) -> None:

@@ -14,6 +14,7 @@ import httpx
 import pytest
 from sqlalchemy import make_url, select, text, update
 
+from scripts.local.home import Home
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.db import session
@@ -155,9 +156,10 @@ def test_a_gateway_may_start_before_its_database(
 ) -> None:
     """Without PostgreSQL the process comes up and is alive; the operator's key works soon after PostgreSQL does."""
     key = f"pk_{uuid.uuid4().hex}"
+    home = tmp_path_factory.mktemp("early")
+    Home(home).ports(["api"])  # it keeps this one; chosen later, it might be the one that PostgreSQL comes back to
     with contextlib.ExitStack() as stack:
         with stopped(servers, "postgres"):
-            home = tmp_path_factory.mktemp("early")
             early = stack.enter_context(gateway_on(servers, home, storage_of(environment), API_KEY=key))
             assert httpx.get(f"{early.url}/health/live", timeout=30).status_code == 200
         eventually(
