@@ -40,9 +40,20 @@ def total(samples: Samples, name: str, **labels: Any) -> float:
     return sum(value for (own, having), value in samples.items() if own == name and set(labels.items()) <= having)
 
 
+def pages_of_workers(stack: Stack) -> list[Samples]:
+    """Those of `io`, `asr` and `diarize`, once each has counted what it has done of a task; else none."""
+    runs = {"io": "convert", "asr": "transcribe", "diarize": "diarize"}
+    pages = [scrape(stack.metrics_urls[f"worker-{name}"]) for name in runs]
+    counted = [
+        total(page, "parley_stage_runs_total", stage=stage, outcome="done")
+        for page, stage in zip(pages, runs.values(), strict=True)
+    ]
+    return pages if all(counted) else []
+
+
 def test_workers_tell_what_their_pools_did(stack: Stack, task: str) -> None:
     """Runs, seconds, audio and deaths are counted by the children and told by their parent."""
-    io, asr, diarize = (scrape(stack.metrics_urls[f"worker-{name}"]) for name in ("io", "asr", "diarize"))
+    io, asr, diarize = until(lambda: pages_of_workers(stack), "each run is counted, a moment after its answer is there")
     assert total(io, "parley_stage_runs_total", stage="convert", outcome="done") >= 1
     assert total(io, "parley_stage_deaths_total", stage="convert") >= 1
     assert total(io, "parley_stage_failures_total", stage="convert") >= 1
