@@ -189,9 +189,11 @@ def live_worker() -> Iterator[None]:
     with session() as work:
         seen = func.now() + func.make_interval(0, 0, 0, 1)
         work.add(Worker(name="nobody", queues=["live"], slots=100, seen_at=seen))
-    yield
-    with session() as work:
-        work.execute(delete(Worker).where(Worker.name == "nobody"))
+    try:
+        yield
+    finally:  # also behind a test that failed: the next one could not add it
+        with session() as work:
+            work.execute(delete(Worker).where(Worker.name == "nobody"))
 
 
 def sha256(content: bytes) -> str:

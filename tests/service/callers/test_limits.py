@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 import threading
+import time
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from sqlalchemy import update
 
+from api.limits import PAUSE_S
 from scripts.local.stack import Stack
 from shared import claims
 from shared.claims import Answer
@@ -58,8 +60,10 @@ def test_without_valkey_nobody_is_refused(
     home = tmp_path_factory.mktemp("gateway")
     with gateway_on(servers, home, storage_of(environment), REDIS_URL=UNREACHABLE) as gateway:
         caller = gateway.limited(requests_per_minute=1)
+        began = time.monotonic()
         assert [caller.http.get("/models").status_code for _ in range(5)] == [200] * 5
-        assert gateway.log().count("rate_limit_off") == 1
+        pauses = (time.monotonic() - began) // PAUSE_S  # behind each of which Valkey is asked once more
+        assert 1 <= gateway.log().count("rate_limit_off") <= 1 + pauses
 
 
 # ---- tasks that wait
@@ -106,8 +110,17 @@ def test_a_full_queue_says_when_there_is_room(
 # ---- minutes of audio
 
 
+def let_midnight_pass() -> None:
+    """Nothing, but in the last minute of a day in UTC."""
+    now = datetime.now(UTC)
+    left_s = (now.replace(hour=0, minute=0, second=0) + timedelta(days=1) - now).total_seconds()
+    if left_s < 60:
+        time.sleep(left_s)
+
+
 def test_minutes_of_a_day_are_not_won_back_by_deleting(gateway: Gateway) -> None:
     """Once a day's minutes are used, submissions are 429 until midnight UTC, and nothing else is refused."""
+    let_midnight_pass()
     caller = gateway.limited(minutes_per_day=2)
     for seconds in (60.0, 61.0):
         task = caller.task()
