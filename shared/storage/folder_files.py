@@ -71,14 +71,23 @@ def _sync_if_there(folder: Path) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Make the folder and what is missing above it. Raises FileNotFoundError when nothing is there."""
+    """Make the folder and what is missing above it, also while others remove there what has become empty. Raises
+    FileNotFoundError when nothing is there."""
+    for _ in range(ATTEMPTS):
+        with suppress(FileNotFoundError):
+            _make_folders(folder)
+            return
+    raise FileNotFoundError(errno.ENOENT, "nothing is there, or others go on removing it", str(folder))
+
+
+def _make_folders(folder: Path) -> None:
     with suppress(FileExistsError):
         try:
             folder.mkdir(0o700)
         except FileNotFoundError:
             if folder.parent == folder:
                 raise
-            make_folders(folder.parent)
+            _make_folders(folder.parent)
             folder.mkdir(0o700)
         sync(folder.parent)
 

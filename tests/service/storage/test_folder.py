@@ -241,6 +241,19 @@ def test_writes_and_deletions_at_once(store: Folder) -> None:
     assert list(store.list("")) == []
 
 
+def test_uploads_begin_while_others_of_their_folder_end(store: Folder) -> None:
+    """With the last one its folder goes, though the next one is just making its own in it: that one begins all the
+    same."""
+
+    def begin_and_end(_: int) -> None:
+        for _ in range(400):
+            store.abort("shared/upload", store.begin("shared/upload"))
+
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(begin_and_end, range(8)))
+    assert list(store.unfinished("")) == []
+
+
 HOLD = """
 import asyncio, subprocess, sys
 from pathlib import Path
