@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import sysconfig
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +21,7 @@ import pytest
 from botocore.config import Config
 
 from cli.commands.doctor import ADVICE
+from scripts.local.home import Home
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.errors import StorageFull, StorageRefused
@@ -42,24 +42,6 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-def free_ports(count: int) -> list[int]:
-    """Ports of which each + 10000 is free, too, as SeaweedFS takes both."""
-    found: list[int] = []
-    with ExitStack() as held:
-        for port in range(23_000, 32_000):
-            with ExitStack() as stack:
-                try:
-                    for number in (port, port + 10_000):
-                        stack.enter_context(socket.socket()).bind(("127.0.0.1", number))
-                except OSError:
-                    continue
-                held.push(stack.pop_all())
-            found.append(port)
-            if len(found) == count:
-                break
-    return found
-
-
 @dataclass
 class SmallDisk:
     """A SeaweedFS on a disk of its own."""
@@ -78,7 +60,8 @@ class SmallDisk:
 def seaweedfs(folder: Path) -> Iterator[SmallDisk]:
     folder.mkdir()
     key, secret = "small-disk", "a-secret-of-the-small-disk"
-    ports_ = dict(zip(("s3", "master", "volume", "filer", "admin"), free_ports(5), strict=True))
+    # of those that no stack of another lane takes, and no connection as its own end
+    ports_ = Home(folder.parent).ports(("s3", "master", "volume", "filer", "admin"))
     argv = (
         *PREFIX,
         str(folder),
