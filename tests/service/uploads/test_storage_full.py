@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import sysconfig
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from botocore.config import Config
 
 from cli.commands.doctor import ADVICE
 from scripts.local.home import Home
+from scripts.local.seaweedfs import SeaweedFS
 from scripts.local.stack import Stack
 from shared.config import Settings
 from shared.errors import StorageFull, StorageRefused
@@ -62,34 +62,13 @@ def seaweedfs(folder: Path) -> Iterator[SmallDisk]:
     key, secret = "small-disk", "a-secret-of-the-small-disk"
     # of those that no stack of another lane takes, and no connection as its own end
     ports_ = Home(folder.parent).ports(("s3", "master", "volume", "filer", "admin"))
-    argv = (
-        *PREFIX,
-        str(folder),
-        str(Path(sysconfig.get_path("scripts")) / "weed"),
-        "mini",
-        f"-dir={folder}",
-        "-ip=127.0.0.1",
-        "-ip.bind=127.0.0.1",
-        *(f"-{name}.port={port}" for name, port in ports_.items()),
-        "-webdav=false",
-        "-admin.ui=false",
-        "-s3.port.iceberg=0",
-        "-s3.port.lance=0",
-        "-master.telemetry=false",
-        "-bucket=parley",
-    )
-    endpoint = f"http://127.0.0.1:{ports_['s3']}"
-    environ = {**os.environ, "AWS_ACCESS_KEY_ID": key, "AWS_SECRET_ACCESS_KEY": secret}
+    server = SeaweedFS(folder, *ports_.values(), key, secret, bucket="parley")
+    command, endpoint = server.command(), server.env["S3_ENDPOINT_URL"]
     with (folder.parent / "weed.log").open("wb") as log:
-        process = subprocess.Popen(argv, env=environ, cwd=folder.parent, stdout=log, stderr=log)
+        process = subprocess.Popen(
+            (*PREFIX, str(folder), *command.argv), env=command.env, cwd=folder.parent, stdout=log, stderr=log
+        )
     try:
-        env = {
-            "S3_ENDPOINT_URL": endpoint,
-            "S3_PUBLIC_ENDPOINT_URL": endpoint,
-            "S3_BUCKET": "parley",
-            "AWS_ACCESS_KEY_ID": key,
-            "AWS_SECRET_ACCESS_KEY": secret,
-        }
         client = boto3.client(
             "s3",
             endpoint_url=endpoint,
@@ -108,10 +87,11 @@ def seaweedfs(folder: Path) -> Iterator[SmallDisk]:
             return True
 
         eventually(is_up, "SeaweedFS takes an object")
-        yield SmallDisk(env, process.pid, folder)
+        yield SmallDisk(server.env, process.pid, folder)
     finally:
         process.kill()  # nobody needs what it holds, and it would take a minute to end
         process.wait(60)
+        server.tidy()
 
 
 @pytest.fixture(scope="module")
