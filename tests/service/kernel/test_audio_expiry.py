@@ -55,7 +55,7 @@ def stages(task_id: uuid.UUID) -> dict[str, str]:
 
 def minutes(owner_id: uuid.UUID) -> float:
     with session() as work:
-        return work.scalar(select(AudioDay.seconds).where(AudioDay.owner_id == owner_id)) or 0.0
+        return work.scalar(select(func.sum(AudioDay.seconds)).where(AudioDay.owner_id == owner_id)) or 0.0
 
 
 def test_audio_goes_and_the_recording_stays(gateway: Gateway, caller: Caller) -> None:
