@@ -51,11 +51,14 @@ def replace(stack: Stack, name: str) -> None:
 
 
 def freeze(stack: Stack, name: str) -> list[int]:
-    """SIGSTOP to a process and all its children; returns their ids for `thaw`."""
+    """SIGSTOP to a process and all its children, those forked meanwhile too; returns their ids for `thaw`."""
     leader = stack.pid(name)
-    frozen = processes.members(leader) if leader is not None else []
-    for pid in frozen:
-        os.kill(pid, signal.SIGSTOP)
+    frozen: list[int] = []
+    while leader is not None and (more := [pid for pid in processes.members(leader) if pid not in frozen]):
+        for pid in more:
+            with contextlib.suppress(ProcessLookupError):  # it may be gone already
+                os.kill(pid, signal.SIGSTOP)
+        frozen += more
     return frozen
 
 
