@@ -19,7 +19,7 @@ import time
 import uuid
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -173,7 +173,11 @@ def hold(stack: Stack, count: int) -> tuple[list[psycopg.Connection[tuple[object
 
 def memory_mb(postgres: psutil.Process) -> float:
     """Of all of PostgreSQL's processes, what they share counted once."""
-    return sum(float(child.memory_full_info().pss) for child in (postgres, *postgres.children())) / 2**20
+    total = 0.0
+    for child in (postgres, *postgres.children()):
+        with suppress(psutil.NoSuchProcess):  # of autovacuum, or of a connection that has just been closed
+            total += float(child.memory_full_info().pss)
+    return total / 2**20
 
 
 def main() -> None:
