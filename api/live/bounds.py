@@ -32,8 +32,8 @@ class Bounds:
         self.quota_s: float | None = None
         self._quota_bytes: int | None = None
 
-    async def look(self, size: int) -> None:
-        """What a session of `size` bytes that has not ended may have beside all else that its key sends and keeps.
+    async def look(self) -> None:
+        """What a session that has not ended may have beside all else that its key sends and keeps.
 
         Raises StorageFull where there is no room for what it brings, Unauthorized and DatabaseUnavailable.
         """
@@ -41,8 +41,7 @@ class Bounds:
             return
         await check_room()
         left = await reader.run(allowances.of(self._held, self._who.id, self._config))
-        self.quota_s = left.seconds
-        self._quota_bytes = None if left.bytes is None else size + left.bytes
+        self.quota_s, self._quota_bytes = left.seconds, left.bytes
 
     def reason(self, size: int) -> End | None:
         """Why a session of so many bytes ends now; None when it goes on."""

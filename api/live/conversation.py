@@ -161,7 +161,7 @@ class Conversation:
 
     async def _look_at_bounds(self) -> None:
         with suppress(DatabaseUnavailable):
-            await self._bounds.look(self._bytes)
+            await self._bounds.look()
         await self._end_if_bound()
 
     async def _end_if_bound(self) -> None:

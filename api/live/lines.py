@@ -157,7 +157,7 @@ class LinesAnswer(Response):
         try:
             await line.say(messages.hello(self._held, self._wish.stream.after))
             bounds = Bounds(self._who, self._held, settings())
-            await bounds.look(self._held.bytes)
+            await bounds.look()
             async with while_allowed(self._http, self._who, self._key):
                 conversation = Conversation(line, self._held, settings(), bounds)
                 await conversation.run(self._held.seq, self._wish.stream.after)

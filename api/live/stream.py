@@ -74,7 +74,7 @@ async def _serve(websocket: WebSocket, request_id: str) -> None:
     held = await admission.hold(who, wish, config, request_id)
     structlog.contextvars.bind_contextvars(job_id=str(held.job_id))
     bounds = Bounds(who, held, config)
-    await bounds.look(held.bytes)
+    await bounds.look()
     if not is_answered_first:
         await websocket.accept(request.answered_protocol(websocket))
     log.info("live_opened", caller_id=str(who.id), holder=held.holder, seq=held.seq)

@@ -1,4 +1,4 @@
-"""What a live session may still take, as its key's limits have it now: minutes of the day, and bytes that are kept."""
+"""What a live session may have, as its key's limits have it now: minutes of the day, and bytes that are kept."""
 
 from __future__ import annotations
 
@@ -16,11 +16,7 @@ OVER = [str(state) for state in TERMINAL]
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """None is any number.
-
-    seconds : that the session may have in all, beside the other sessions of its key
-    bytes : that may be added now
-    """
+    """Seconds and bytes that the session may have in all, beside all else of its key. None is any number."""
 
     seconds: float | None
     bytes: int | None
@@ -28,8 +24,9 @@ class Allowance:
 
 def of(held: Hold, owner_id: uuid.UUID, config: Settings) -> Reading[Allowance]:
     """Raises Unauthorized when the key was revoked."""
-    row = yield quotas.of_owner(owner_id)
-    own, usage = keys.caller(row).limits, quotas.usage(row)
+    row = yield _with_own_bytes(quotas.of_owner(owner_id), held)
+    key, own_bytes = (row[:-1], row[-1] or 0) if row else (None, 0)
+    own, usage = keys.caller(key).limits, quotas.usage(key)
     seconds = None
     if minutes := own.value("minutes_per_day", config):
         values = {"owner": owner_id, "job": held.job_id, "today": limits.today(), "over": OVER}
@@ -37,7 +34,16 @@ def of(held: Hold, owner_id: uuid.UUID, config: Settings) -> Reading[Allowance]:
         assert spoken
         seconds = max(0.0, minutes * 60 - float(spoken[0]))
     most = own.value("max_stored_bytes", config)
-    return Allowance(seconds, max(0, most - usage.stored_bytes - usage.announced_bytes) if most else None)
+    others_bytes = usage.stored_bytes - own_bytes + usage.announced_bytes
+    return Allowance(seconds, max(0, most - others_bytes) if most else None)
+
+
+def _with_own_bytes(usage: Query, held: Hold) -> Query:
+    """The row of `usage`, and behind its columns what it has of this session. In one statement: more of it is stored
+    all the time."""
+    own = "SELECT bytes FROM live_sessions WHERE job_id = %(job)s AND has_chunks"
+    query = f"SELECT of_key.*, ({own}) FROM ({usage.text}) AS of_key"  # noqa: S608 - made of constants
+    return Query(query, {**usage.parameters, "job": held.job_id})
 
 
 # sound is counted when it has been probed; of other sessions it counts from its first byte. How long a container is is

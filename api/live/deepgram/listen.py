@@ -239,7 +239,7 @@ async def _serve(websocket: WebSocket, request_id: str) -> None:
     bounds = Bounds(who, held, config, FRAME_BYTES[asked.coding])
     line = DeepgramLine(websocket, held, asked, config.live_model or asked.wish.spec.options.model)
     async with ended_by_socket(held):
-        await bounds.look(held.bytes)
+        await bounds.look()
         await websocket.accept(request.answered_protocol(websocket), headers)
         async with while_allowed(websocket, who, key):
             await Conversation(line, held, config, bounds).run(0, 0)

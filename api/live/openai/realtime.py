@@ -201,7 +201,7 @@ async def _serve(websocket: WebSocket, request_id: str) -> None:
         log.info("live_opened", caller_id=str(who.id), protocol="openai")
         bounds = Bounds(who, held, config, FRAME_BYTES[session.coding])
         async with ended_by_socket(held):
-            await bounds.look(held.bytes)
+            await bounds.look()
             await Conversation(line, held, config, bounds).run(0, 0)
 
 

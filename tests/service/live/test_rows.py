@@ -16,17 +16,17 @@ from sqlalchemy import delete, func, select, text, update
 from uuid_utils.compat import uuid7
 
 from shared.config import Settings
-from shared.db import Query, session
+from shared.db import Query, run, session
 from shared.errors import LeaseLost, UnexpectedError, WrongState
 from shared.kernel import erasure, fleet, jobs, leases
 from shared.kernel.orders import JobOrder, LiveSource
-from shared.live import crowd, listeners, sessions
+from shared.live import allowances, crowd, listeners, sessions
 from shared.live import sweep as live_sweep
 from shared.live.age import Age
 from shared.live.listeners import Place
 from shared.live.sessions import End, Hold
 from shared.live_events import Final, SpeechStarted
-from shared.models import Job, LiveChunk, LiveSession, LiveVoices, Worker
+from shared.models import ApiKey, Job, LiveChunk, LiveSession, LiveVoices, StorageChange, Worker
 from shared.options import JobOptions
 from shared.states import JobState
 from tasks.live import recording
@@ -200,6 +200,27 @@ def test_places_are_those_that_live_workers_say(held: Hold) -> None:
         fleet.show(work, "a", [sessions.QUEUE], 6, deaf=False)
         assert sessions.free_places(work) == 6 - 1 - others
         work.execute(delete(Worker))
+
+
+def test_what_a_session_may_keep_is_the_same_however_much_has_come(held: Hold, environment: Settings) -> None:
+    """More of it comes while that is looked at, and does not count twice; what its key keeps besides does."""
+    owner, most = owner_of(held), 10 * len(SOUND)
+
+    def allowed() -> int | None:
+        with session() as work:
+            return run(work, allowances.of(held, owner, environment)).bytes
+
+    with session() as work:
+        work.get_one(ApiKey, owner).max_stored_bytes = most
+    assert allowed() == most
+    assert row(sessions.append(held, 4, 3, SOUND)) is not None
+    assert allowed() == most
+    with session() as work:
+        work.add(StorageChange(owner_id=owner, bytes=100))
+    assert allowed() == most - 100
+    with session() as work:
+        work.get_one(ApiKey, owner).max_stored_bytes = None
+    assert allowed() is None
 
 
 def test_a_session_is_heard_while_its_lease_lasts(held: Hold) -> None:
