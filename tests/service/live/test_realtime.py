@@ -86,8 +86,9 @@ class Session:
         return self.all(kind)[count - 1]
 
     def update(self, **values: Any) -> Any:
+        before = len(self.all("session.updated"))  # the answer may be there as soon as it is sent
         self.connection.session.update(session=update(**values)["session"])
-        return self.first("session.updated", len(self.all("session.updated")) + 1)
+        return self.first("session.updated", before + 1)
 
     def say(self, data: bytes, rate_bytes: int, speed: float = 2.0) -> None:
         size = rate_bytes // 10
