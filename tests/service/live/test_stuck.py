@@ -30,16 +30,19 @@ def test_a_session_leaves_a_model_that_hangs(rig: Rig, sound: bytes) -> None:
     steady = Steady(rig, frames(sound))
     ticks: dict[int, int] = {}
     stopped: list[StoppedThread] = []
-    name, pid, before, stuck_before = "", 0, "", 0.0
+    name, pid, before, events, stuck_before = "", 0, "", 0, 0.0
 
     def disturb(client: Steady) -> None:
-        nonlocal name, pid, before, stuck_before
-        if not pid and client.sent >= 8 and rig.session(client.task).event:
+        nonlocal name, pid, before, events, stuck_before
+        if not pid and client.sent >= 8:
+            eventually(lambda: rig.session(client.task).event > 0, "it is heard", TAKEN_OVER_S)
             name, row = listener(rig, client.task)
             stuck_before = times_stuck(rig, name)
-            pid, before = rig.stack.pid(name) or 0, str(row.worker)
+            pid, before, events = rig.stack.pid(name) or 0, str(row.worker), row.event
             ticks.update(processor_ticks(pid))
         elif pid and not stopped and client.sent >= 28:
+            # by what the threads have used meanwhile; of a worker that is late the model's might have done nothing yet
+            eventually(lambda: rig.session(client.task).event > events, "more is heard", TAKEN_OVER_S)
             now = processor_ticks(pid)
             stopped.append(StoppedThread(max(now, key=lambda tid: now[tid] - ticks.get(tid, 0))))
         elif stopped and client.sent == 40:
