@@ -130,7 +130,8 @@ def test_whoever_answers_tells_the_counters_of_all(gateway: Gateway) -> None:
     """Whichever process is asked for metrics, it has each request of every process, also of one that was killed."""
     name = 'parley_http_requests_total{method="GET",route="/health/live",status="200"}'
     gateway.get("/health/live")  # the only one so far
-    eventually(lambda: name in gateway.get("/metrics"), "it is counted, which comes after the answer")
+    # a counter is 0 when it begins; it is counted after the answer
+    eventually(lambda: f"{name} 1.0" in gateway.get("/metrics"), "it is counted")
     before = gateway.figure(name)
     for _ in range(CONNECTIONS):
         gateway.get("/health/live")
