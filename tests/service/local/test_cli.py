@@ -169,6 +169,8 @@ def test_an_interrupted_run_is_picked_up(user: User) -> None:
     """Ctrl-C ends with 130 and leaves the task running; the next run joins it; cancel, retry and delete act on it."""
     (user.home / "long.mka").write_bytes(long_recording())
     first = user.start("transcribe", "long.mka")
+    assert first.stderr is not None
+    assert "long.mka: convert\n" in first.stderr  # it knows its task now; the gateway has known it for longer
     eventually(
         lambda: [item["status"] for item in user.history()] == ["processing"], "it is being worked on", PATIENCE_S
     )
