@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from scripts.local.apps import APPS, BEAT
+from scripts.local.apps import APPS, BEAT, WORKERS
 from tests.faults.rig import PATIENCE_S, Rig, eventually, start
 
 SWEEPS = 5
@@ -19,6 +19,7 @@ SWEEPS = 5
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with start(tmp_path_factory.mktemp("flower"), (*APPS, BEAT), sleeper_seconds=0.1, sweep_interval_s=0.5) as rig:
         eventually(lambda: asked(rig, "/healthcheck") is not None, "Flower, for which nobody waits, is up", PATIENCE_S)
+        eventually(lambda: heard_of(rig) == len(WORKERS), "events of all workers reach it", PATIENCE_S)
         yield rig
 
 
@@ -36,6 +37,12 @@ def body(rig: Rig, path: str, **parameters: str) -> dict[str, Any]:
     assert answer is not None
     content: dict[str, Any] = answer.raise_for_status().json()
     return content
+
+
+def heard_of(rig: Rig) -> int:
+    """Workers that have told Flower of themselves. It answers before it listens, and what is told until then is lost:
+    of a task it would know an end without a name."""
+    return len(body(rig, "/workers", json="1")["data"])
 
 
 def sweeps(rig: Rig) -> int:
