@@ -65,7 +65,8 @@ class Watch:
                 continue
             for key_id in revoked:
                 for deadline in self._waits.get(key_id, set()):
-                    deadline.reschedule(loop.time())
+                    if not deadline.expired():  # else its block was told at a look before, and is still leaving
+                        deadline.reschedule(loop.time())
 
 
 def _revoked(key_ids: list[uuid.UUID]) -> set[uuid.UUID]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
 from collections.abc import Iterator
@@ -14,13 +15,16 @@ from sqlalchemy import delete, func, select
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
+from api.revocation import INTERVAL_S, Watch
 from scripts.local.stack import Stack
+from shared.callers import keys
 from shared.callers.limits import note_audio
 from shared.config import Settings
 from shared.db import session
+from shared.errors import Unauthorized
 from shared.models import LiveSession, Worker
 from shared.storage import storage_of
-from tests.service.gateway import Caller, Gateway, eventually, gateway_on
+from tests.service.gateway import PATIENCE_S, Caller, Gateway, eventually, gateway_on
 from tests.service.live.client import Client
 from tests.service.uploads.test_storage_full import server_that_says
 
@@ -213,6 +217,44 @@ def test_sockets_without_audio_are_counted(gateway: Gateway) -> None:
             return False
 
         eventually(is_open, "there is room again")
+
+
+def test_whoever_takes_long_to_leave_keeps_nobody_else(owner: uuid.UUID) -> None:
+    """A session of a revoked key may take seconds to end, while the database is slow. Another key that is revoked
+    meanwhile has its sessions ended, too."""
+    watch = Watch()
+
+    async def stay(key_id: uuid.UUID, is_told: asyncio.Event, may_leave: asyncio.Event) -> None:
+        with pytest.raises(Unauthorized):
+            async with watch.until_revoked(key_id):
+                try:
+                    await asyncio.sleep(10 * PATIENCE_S)
+                finally:
+                    is_told.set()
+                    await may_leave.wait()
+
+    async def both(other: uuid.UUID) -> None:
+        told, told_other, may_leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        staying = [
+            asyncio.create_task(stay(owner, told, may_leave)),
+            asyncio.create_task(stay(other, told_other, may_leave)),
+        ]
+        async with asyncio.timeout(PATIENCE_S):
+            for key_id, is_told in ((owner, told), (other, told_other)):
+                await asyncio.sleep(2 * INTERVAL_S)  # and so it is looked again while the first is leaving
+                await asyncio.to_thread(revoke, key_id)
+                await is_told.wait()
+        may_leave.set()
+        await asyncio.gather(*staying)
+
+    with session() as work:
+        other, _ = keys.create(work, "other")
+    asyncio.run(both(other.id))
+
+
+def revoke(key_id: uuid.UUID) -> None:
+    with session() as work:
+        keys.revoke(work, key_id)
 
 
 def test_a_scheme_of_deepgrams_is_none_of_ours(gateway: Gateway) -> None:
