@@ -20,6 +20,8 @@ from typing import Any
 import psutil
 import pytest
 
+from scripts.local.home import Home
+
 ROOT = Path(__file__).resolve().parents[3]
 PROCESSES = 2
 PATIENCE_S = 60
@@ -36,10 +38,9 @@ def eventually(condition: Callable[[], Any], what: str) -> Any:
     return value
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+def free_port(folder: Path) -> int:
+    """Of those that the kernel gives to nobody, and no other lane takes, until the gateway listens."""
+    return Home(folder).ports(("gateway",))["gateway"]
 
 
 def command(port: int) -> tuple[str, ...]:
@@ -90,7 +91,7 @@ def _is_listening(connection: Any) -> bool:
 
 @contextmanager
 def started(folder: Path) -> Iterator[Gateway]:
-    port, log = free_port(), folder / "log"
+    port, log = free_port(folder), folder / "log"
     with log.open("wb") as out:
         process = subprocess.Popen(command(port), env=ENVIRONMENT | {"TMPDIR": str(folder)}, cwd=ROOT, stderr=out)
     try:
