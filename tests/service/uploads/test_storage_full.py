@@ -61,8 +61,8 @@ def seaweedfs(folder: Path) -> Iterator[SmallDisk]:
     folder.mkdir()
     key, secret = "small-disk", "a-secret-of-the-small-disk"
     # of those that no stack of another lane takes, and no connection as its own end
-    ports_ = Home(folder.parent).ports(("s3", "master", "volume", "filer", "admin"))
-    server = SeaweedFS(folder, *ports_.values(), key, secret, bucket="parley")
+    s3, master, volume, filer, admin = Home(folder.parent).ports(("s3", "master", "volume", "filer", "admin")).values()
+    server = SeaweedFS(folder, s3, master, volume, filer, admin, key, secret, "parley")
     command, endpoint = server.command(), server.env["S3_ENDPOINT_URL"]
     with (folder.parent / "weed.log").open("wb") as log:
         process = subprocess.Popen(
