@@ -33,6 +33,7 @@ class LiveSession:
         self._ended: Message | None = None
         self._failure: Failure | None = None
         self._news = threading.Condition()
+        self._is_hearing = False
 
     def run(self, pieces: Iterator[bytes]) -> Message:
         """The server's last message. Raises Refused, NotAccepted, Unreachable, and what the pieces raise."""
@@ -48,12 +49,13 @@ class LiveSession:
             place = self._acked, self._event
             reader = threading.Thread(target=self._read, args=(socket,), daemon=True)
             kept = list(self._kept)  # behind the frame that the server was told of
+            self._is_hearing = True
             try:
                 reader.start()
                 for piece in kept:
                     socket.send(piece)
                 if not has_ended:
-                    self._send(socket, reader, pieces)
+                    self._send(socket, pieces)
                     has_ended = True
                 socket.send('{"type": "end"}')
                 reader.join()
@@ -88,13 +90,13 @@ class LiveSession:
             ) from error
         raise error
 
-    def _send(self, socket: WebSocket, reader: threading.Thread, pieces: Iterator[bytes]) -> None:
+    def _send(self, socket: WebSocket, pieces: Iterator[bytes]) -> None:
         """All that is left. Raises OSError when the line is cut; the piece that was read then is kept."""
         for piece in pieces:
             with self._news:
                 self._kept.append(piece)
-                self._news.wait_for(lambda: len(self._kept) < MOST_KEPT or not reader.is_alive())
-            if self._ended or not reader.is_alive():
+                self._news.wait_for(lambda: len(self._kept) < MOST_KEPT or not self._is_hearing)
+            if self._ended or not self._is_hearing:
                 raise Closed
             socket.send(piece)
 
@@ -111,6 +113,7 @@ class LiveSession:
             pass
         finally:
             with self._news:
+                self._is_hearing = False  # the thread itself lives a little longer
                 self._news.notify_all()
 
     def _take(self, message: Message) -> None:

@@ -70,7 +70,8 @@ class WebSocket:
                     self._write(CLOSE, data)
                 raise Closed(int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005)
             if kind == PING:
-                self._write(PONG, data)
+                with suppress(OSError):  # where the server is gone, what it said behind the ping is still to be read
+                    self._write(PONG, data)
             elif kind in (TEXT, CONTINUED):
                 text += data
                 if len(text) > MAX_MESSAGE_BYTES:

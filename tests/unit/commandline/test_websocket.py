@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http import HTTPStatus
+from itertools import repeat
+from socket import create_server
+from types import FrameType
 
 import pytest
 from websockets.http11 import Request, Response
 from websockets.sync.server import ServerConnection, serve
+from websockets.utils import accept_key
 
-from cli.failures import Refused, Unreachable
+from cli.failures import Failure, Refused, Unreachable
+from cli.live.session import MOST_KEPT, LiveSession
 from cli.live.sound import sound
 from cli.live.websocket import Closed, WebSocket
 from scripts.weights.fixtures import fixture
@@ -56,11 +63,63 @@ def test_messages_of_any_size_arrive(size: int) -> None:
         socket.close()
 
 
+def test_what_a_server_said_before_it_went_is_heard() -> None:
+    """Behind a ping as well, whose answer nobody takes any more."""
+    said = b"\x89\x00" + b"\x81\x04last" + b"\x88\x02" + (4409).to_bytes(2, "big")
+
+    with create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            peer, _ = listener.accept()
+            with peer:
+                head = b""
+                while b"\r\n\r\n" not in head:
+                    head += peer.recv(4096)
+                (nonce,) = re.findall(rb"Sec-WebSocket-Key: (\S+)", head)
+                proof = accept_key(nonce.decode()).encode()
+                peer.sendall(b"HTTP/1.1 101 Yes\r\nSec-WebSocket-Accept: " + proof + b"\r\n\r\n" + said)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        socket = WebSocket(f"http://127.0.0.1:{listener.getsockname()[1]}", "/ws/stream", {}, None)
+        thread.join()
+    with pytest.raises(ConnectionError):  # the second one, as the first is answered by a reset
+        for _ in range(100):
+            socket.send(b"sound")
+    messages = socket.messages()
+    assert next(messages) == "last"
+    with pytest.raises(Closed) as closed:
+        next(messages)
+    assert closed.value.code == 4409
+    socket.close()
+
+
 def test_a_refused_handshake_has_the_servers_words() -> None:
     """And the id under which its logs have it."""
     with server(lambda _: None, refuse=True) as url, pytest.raises(Refused) as refused:
         WebSocket(url, "/ws/stream", {}, None)
     assert (refused.value.status, refused.value.code, refused.value.request_id) == (429, "too_many_sessions", "r1")
+
+
+def test_a_session_that_is_closed_while_much_is_unacknowledged_ends() -> None:
+    """Also where the thread that heard of it takes its time to end."""
+
+    def talk(connection: ServerConnection) -> None:
+        connection.send('{"type": "hello", "task_id": "1"}')
+        for _ in range(MOST_KEPT - 1):  # behind them no more is sent
+            connection.recv()
+        connection.close(4409, "taken")
+
+    def linger(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code is LiveSession._read.__code__:
+            time.sleep(0.3)
+
+    threading.setprofile(linger)
+    try:
+        with server(talk) as url, pytest.raises(Failure, match="4409"):
+            LiveSession(url, None, {}, lambda _: None).run(repeat(b"\0\0"))
+    finally:
+        threading.setprofile(None)
 
 
 @pytest.mark.parametrize("url", ["ftp://127.0.0.1", "nonsense"])
