@@ -51,6 +51,7 @@ class EgressProxy:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
+        self._thread.join()  # it has said that it is over, and is about to end
 
 
 class _Server(ThreadingTCPServer):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import http.client
 import ipaddress
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 import httpx
 import pytest
@@ -273,6 +276,22 @@ def test_the_proxy_says_that_it_closes(media: MediaServer) -> None:
                 answer = client.getresponse()
                 assert answer.will_close
                 assert answer.read()
+
+
+def test_no_thread_of_a_proxy_outlives_it() -> None:
+    """Also where it takes its time between its last word and its end."""
+
+    def linger(frame: FrameType, event: str, _: object) -> None:
+        if event == "return" and frame.f_code.co_name == "serve_forever":
+            time.sleep(0.3)
+
+    threading.setprofile(linger)
+    try:
+        with EgressProxy(Guard(), idle_timeout_s=60):
+            pass
+        assert [thread for thread in threading.enumerate() if thread.name == "egress"] == []
+    finally:
+        threading.setprofile(None)
 
 
 INSIDE = "http://127.0.0.1:{port}/"
