@@ -34,7 +34,9 @@ from scripts.local.stack import Stack
 
 CLIENTS = 3
 READY_S = 240
-WORK_S = 120
+WORK_S = READY_S + 120
+"""Behind the last restart both workers may still be starting, which takes as long as a gateway's start."""
+
 FIRST_API = replace(API, arguments=("api.server", "--host", "{host}", "--port", "{port}"))
 """As compose starts it, with a proxy in front."""
 
@@ -66,6 +68,8 @@ def roll(home: Path, rounds: int) -> Report:
     report = Report()
     environ = {**bare_environment(), "ENGINE": "sleeper", "SLEEPER_SECONDS": "0.2", "LOG_LEVEL": "WARNING"}
     with Stack(home, apps=APPS, environ=environ) as stack, _proxy(stack) as url:
+        second = f"http://{LOOPBACK}:{stack.port_of(SECOND_API.name)}/health/live"
+        _wait_for(second)  # the stack is up when the first one answers, and that is the first to be restarted
         recording = write_unique(speech(1.0), stack.home.path / "a.wav", 0).read_bytes()
         clients: list[_Client] = [_Client(url, stack.api_key, recording, number) for number in range(CLIENTS)]
         clients.append(follower := _Follower(url, stack.api_key, recording, CLIENTS))
@@ -76,7 +80,7 @@ def roll(home: Path, rounds: int) -> Report:
                 stack.stop_process(app.name)
                 stack.start_process(app.name)
                 if app is SECOND_API:
-                    _wait_for(f"http://{LOOPBACK}:{stack.port_of(SECOND_API.name)}/health/live")
+                    _wait_for(second)
             report.rounds += 1
         for client in clients:
             client.over.set()
