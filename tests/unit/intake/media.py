@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import wave
+from contextlib import suppress
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -185,7 +186,12 @@ def decoders() -> list[psutil.Process]:
     return [decoder for server in fork_servers() for decoder in server.children()]
 
 
-def fork_servers() -> list[psutil.Process]:
-    """The processes that fork the decoders of this process. Other tests' servers may be its children too."""
-    alive = [child for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE]
-    return [child for child in alive if any("sandbox/decoder" in part for part in child.cmdline())]
+def fork_servers(program: str = "tasks/sandbox/decoder/") -> list[psutil.Process]:
+    """The processes that fork the decoders of this process. Other tests' servers may be its children too, and end at
+    this very moment."""
+    found = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):
+            if child.status() != psutil.STATUS_ZOMBIE and any(program in part for part in child.cmdline()):
+                found.append(child)
+    return found

@@ -17,7 +17,7 @@ from shared.errors import DecodeFailed, NoAudio, ParleyError, UnsupportedMedia
 from tasks.sandbox.forked import ForkServer
 from tasks.sandbox.stream import wire
 from tasks.sandbox.stream.decoder import MEMORY_BYTES, StreamDecoder, stream_decoder
-from tests.unit.intake.media import KIND, dominant_frequency, tone, write_tone
+from tests.unit.intake.media import KIND, dominant_frequency, fork_servers, tone, write_tone
 from tests.unit.live.recorder import RATE, RECORDERS, container, pieces
 from tests.unit.sandbox.stream_lies import DRIPPING, LIES, SILENT
 
@@ -38,9 +38,7 @@ def decoder(folder: Path, cpu_s: int = CPU_S) -> Iterator[StreamDecoder]:
 
 def children() -> list[psutil.Process]:
     """The decoders of this process's sessions."""
-    alive = [each for each in psutil.Process().children() if each.status() != psutil.STATUS_ZOMBIE]
-    servers = [each for each in alive if any("sandbox/stream/" in part for part in each.cmdline())]
-    return [child for server in servers for child in server.children()]
+    return [child for server in fork_servers("tasks/sandbox/stream/") for child in server.children()]
 
 
 def joined(blocks: Iterable[memoryview]) -> Pcm:
