@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import math
@@ -43,11 +44,8 @@ class Canary:
 
     def __init__(self) -> None:
         self._visits, self._own_visits = 0, 0
-        self._four = socket.create_server((LOOPBACK, 0))
-        self.port = int(self._four.getsockname()[1])
-        self._all = [self._four]
-        if socket.has_ipv6:
-            self._all.append(socket.create_server(("::1", self.port), family=socket.AF_INET6))
+        self._all = _listeners()
+        self.port = int(self._all[0].getsockname()[1])
         for listener in self._all:
             threading.Thread(target=self._count, args=(listener,), daemon=True).start()
 
@@ -75,6 +73,20 @@ class Canary:
                 return
             self._visits += 1
             visitor.close()
+
+
+def _listeners() -> list[socket.socket]:
+    """At one port of both addresses. One that is free on the first may be somebody's on the other."""
+    while True:
+        four = socket.create_server((LOOPBACK, 0))
+        if not socket.has_ipv6:
+            return [four]
+        try:
+            return [four, socket.create_server(("::1", four.getsockname()[1]), family=socket.AF_INET6)]
+        except OSError as error:
+            four.close()
+            if error.errno != errno.EADDRINUSE:
+                raise
 
 
 class NameServer:
