@@ -76,7 +76,8 @@ class Deployment:
     def logged(self, service: str, request_id: str) -> dict[str, Any]:
         """A service's last line about this request. Caddy writes it when the client has its answer already."""
         log, deadline = self.service(service).log, time.monotonic() + LOGGED_S
-        while not (lines := [line for line in log.read_text().splitlines() if request_id in line]):
+        # a line that is being written has no end yet
+        while not (lines := [line for line in log.read_text().split("\n")[:-1] if request_id in line]):
             assert time.monotonic() < deadline, f"{service} has logged nothing of {request_id}"
             time.sleep(0.1)
         line: dict[str, Any] = json.loads(lines[-1])
