@@ -219,7 +219,7 @@ def test_what_a_session_may_keep_is_the_same_however_much_has_come(held: Hold, e
         work.add(StorageChange(owner_id=owner, bytes=100))
     assert allowed() == most - 100
     with session() as work:
-        work.get_one(ApiKey, owner).max_stored_bytes = None
+        work.get_one(ApiKey, owner).max_stored_bytes = 0
     assert allowed() is None
 
 
