@@ -39,7 +39,8 @@ def test_a_job_is_followed_also_after_a_reload(screen: Screen, recordings: Recor
     claim = recordings.begin(task)
     expect(row).to_contain_text("In progress")
     expect(row.get_by_role("progressbar")).to_be_visible()
-    screen.page.reload()
+    with screen.page.expect_response("**/events"):  # whose beginning tells of the job: its end is news from then on
+        screen.page.reload()
     expect(row).to_contain_text("In progress")
     expect(row.get_by_role("link", name="call.wav")).to_have_attribute("href", f"#/transcript/{task}")
     expect(row.get_by_role("button", name="Cancel")).to_be_visible()
@@ -159,7 +160,8 @@ def test_what_is_searched_for_stays_when_a_job_ends(screen: Screen, recordings: 
     answer = recordings.caller.http.post("/transcribe", files={"file": ("new.wav", uuid.uuid4().bytes)})
     claim = recordings.begin(uuid.UUID(answer.json()["task_id"]))
     recordings.finished("talk.wav", *TALK)
-    screen.enter()
+    with screen.page.expect_response("**/events"):  # whose beginning tells of the job: its end is news from then on
+        screen.enter()
     screen.search("delay")
     expect(screen.rows()).to_have_count(1)
     before = screen.top(screen.row("talk.wav"))

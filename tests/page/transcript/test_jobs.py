@@ -28,8 +28,9 @@ def test_a_job_adds_nothing_to_another_transcript_and_its_end_moves_nothing(
     task = submitted(recordings)
     claim = recordings.begin(task)
     recordings.hear(claim, "Live one.", "Live two.")
+    with paper.page.expect_response("**/events"):  # whose beginning tells of the job: its end is news from then on
+        paper.page.reload()
     paper.type_into(0, "Still ")
-    paper.page.wait_for_timeout(2500)  # for the stream of events, which looks once a second
     recordings.end(claim, "Live one.", "Live two.")
     paper.screen.says("job.wav")
     paper.page.keyboard.type("typing.")
