@@ -87,8 +87,11 @@ def bridge(home: Path, url: str, key: str, *arguments: str, program: Sequence[st
         process = subprocess.Popen(command, cwd=home, env=env, stdin=subprocess.DEVNULL, stdout=stdout, stderr=stderr)
     try:
         deadline = time.monotonic() + PATIENCE_S
-        while not (line := re.search(r"Listening on tcp://[\d.]+:(\d+)", errors.read_text())):
-            assert process.poll() is None and time.monotonic() < deadline, errors.read_text()
+        while True:
+            has_ended = process.poll() is not None  # before its lines are read: it may listen and end between the two
+            if line := re.search(r"Listening on tcp://[\d.]+:(\d+)", errors.read_text()):
+                break
+            assert not has_ended and time.monotonic() < deadline, errors.read_text()
             time.sleep(0.02)
         yield Bridge(process, int(line[1]), errors)
     finally:
