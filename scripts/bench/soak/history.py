@@ -31,9 +31,10 @@ def check(tasks: Sequence[Task], truth: Truth) -> tuple[Check, ...]:
     wait_until_quiet(truth)
     survivors = [task for task in tasks if not task.is_deleted]
     jobs, stages = truth.jobs(), truth.stages()
+    # before the objects: a sweep may remove what is listed there, and settle its erasure, before that is read
+    to_be_removed = tuple(row.prefix for row in truth.erasures() if not row.settled)
     artifacts, objects = truth.artifacts(), set(truth.storage.list(""))
     answers, transcripts = {row.key for row in artifacts}, [row.key for row in artifacts if row.stage == FINAL]
-    to_be_removed = tuple(row.prefix for row in truth.erasures() if not row.settled)
     present = [(task, jobs[task.id]) for task in survivors if task.id in jobs]
     successes = [(task, job) for task, job in present if job.state == JobState.DONE]
     polls = sum(len(task.statuses) for task in tasks)
