@@ -134,7 +134,10 @@ def test_escape_discards_what_is_typed_and_can_be_undone(paper: Paper, recording
 
 
 def test_signing_out_asks_before_it_leaves_something_behind(paper: Paper, recordings: Recordings, a: uuid.UUID) -> None:
-    """What is not saved stays while the person does, and is gone from the browser when they go."""
+    """What is not saved stays while the person does, and is gone from the browser when they go. On the way out no other
+    screen is shown: it would be refused, and ask for the key in a page that is about to be left."""
+    asked: list[str] = []
+    paper.page.on("request", lambda request: asked.append(request.url))
     with broken_saves(paper.page):
         paper.correct(0, "Not saved.")
         paper.page.get_by_role("button", name="Account").click()
@@ -145,6 +148,7 @@ def test_signing_out_asks_before_it_leaves_something_behind(paper: Paper, record
         paper.button("Sign out").click()
         paper.screen.answer("Sign out", says="lose 1 change")
         expect(paper.page.get_by_label("API key")).to_be_visible()
+    assert not [url for url in asked if "/history" in url]
     paper.screen.enter(f"#/transcript/{a}")
     paper.sees(*A)
     assert recordings.texts(a) == list(A)

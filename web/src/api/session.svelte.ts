@@ -63,8 +63,7 @@ class Session {
   async signOut(onEnd: () => void): Promise<void> {
     await api.delete("/session");
     onEnd();
-    location.hash = "";
-    location.reload();
+    location.replace(location.pathname + location.search); // to go to the list before would ask for it, and be refused
   }
 
   /**

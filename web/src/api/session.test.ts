@@ -5,6 +5,7 @@ import { beforeEach, expect, it, vi } from "vitest";
 type Reply = { status: number; body: object };
 
 const reload = vi.fn();
+const replace = vi.fn();
 let replies: Record<string, Reply[]>;
 let asked: { call: string; token: string }[];
 
@@ -28,9 +29,10 @@ beforeEach(() => {
   vi.useFakeTimers();
   vi.clearAllTimers(); // those of earlier pages
   reload.mockClear();
+  replace.mockClear();
   replies = {};
   asked = [];
-  vi.stubGlobal("location", { reload, hash: "" });
+  vi.stubGlobal("location", { reload, replace, pathname: "/deep/", search: "", hash: "#/transcript/1" });
   vi.stubGlobal("fetch", async (url: string, { method, headers }: { method: string; headers: Record<string, string> }) => {
     const call = `${method.toLowerCase()} ${url}`;
     asked.push({ call, token: headers["X-CSRF-Token"] ?? "" });
@@ -126,4 +128,14 @@ it("ends no session for a refusal of the one before that comes late", async () =
   refuse();
   await late;
   expect(session.standing).toBe("in");
+});
+
+it("leaves for the page's own address when the person signs out, and goes nowhere else before", async () => {
+  const { session } = await page();
+  replies["delete session"] = [{ status: 200, body: {} }];
+  const isOver = vi.fn();
+  await session.signOut(isOver);
+  expect(isOver).toHaveBeenCalledOnce();
+  expect(replace).toHaveBeenCalledExactlyOnceWith("/deep/");
+  expect(location.hash).toBe("#/transcript/1");
 });
