@@ -50,6 +50,16 @@ def test_many_files_go_at_once(screen: Screen, recordings: Recordings, tmp_path:
     expect(screen.page.get_by_role("combobox", name="Language", exact=True)).to_have_value("de")  # as it was used last
 
 
+def test_what_is_done_before_it_was_seen_is_said(screen: Screen, recordings: Recordings, recording: Path) -> None:
+    """A recording that was sent before is done at once: the stream of events tells its end and nothing before."""
+    screen.enter()
+    recordings.end(recordings.begin(screen.send(recording)), "Said.")
+    screen.load("")
+    again = screen.send(recording)
+    assert recordings.caller.status(again) == "done"
+    screen.says("“meeting.wav” is done.")
+
+
 def test_presets_set_what_their_names_say(screen: Screen, recordings: Recordings, recording: Path) -> None:
     """A call's channels are its speakers, subtitles have the times of words."""
     screen.enter("#/send")

@@ -8,6 +8,7 @@ import { told } from "./explain";
 import { notices } from "./notices.svelte";
 
 const MOST_LINES = 3; // of single recordings: forty interviews are one line
+const MOST_ENDED = 1_000; // more are not remembered
 
 /** Notices of one kind; many of them become one. */
 class Lines {
@@ -53,7 +54,8 @@ class Ends {
     return notices.say(t("ends.many", { count }), { actions: [show] });
   });
   #failed = new Lines((count) => notices.say(t("ends.manyFailed", { count }), { tone: "bad", actions: [look()] }));
-  #working = new Set<string>(); // those that were seen before their end
+  #working = new Set<string>(); // those that were seen before their end, or sent from here
+  #ended = new Map<string, TaskNews | null>(); // others whose end was told; null of those of which it was said
 
   follow(): () => void {
     return events.listen((news) => {
@@ -62,13 +64,30 @@ class Ends {
     });
   }
 
+  /** A recording was sent from here: its end is news, also where it ended before the stream has told that it had begun. */
+  expect(task: string): void {
+    const end = this.#ended.get(task);
+    if (end === undefined) this.#working.add(task);
+    else if (end) void this.#say(end).catch(() => {});
+  }
+
   async #hear(news: TaskNews): Promise<void> {
     const { task_id, status } = news;
-    if (!["done", "error", "cancelled"].includes(status)) {
-      this.#working.add(task_id);
-      return;
-    }
-    if (!this.#working.delete(task_id) || here.place.id === task_id) return;
+    if (!["done", "error", "cancelled"].includes(status)) this.#working.add(task_id);
+    else if (this.#working.delete(task_id)) await this.#say(news);
+    else if (!this.#ended.has(task_id)) this.#remember(task_id, news);
+  }
+
+  #remember(task: string, end: TaskNews | null): void {
+    this.#ended.set(task, end);
+    const [oldest = ""] = this.#ended.keys();
+    if (this.#ended.size > MOST_ENDED) this.#ended.delete(oldest);
+  }
+
+  async #say(news: TaskNews): Promise<void> {
+    const { task_id, status } = news;
+    this.#remember(task_id, null);
+    if (here.place.id === task_id) return;
     const { file } = await api.get("/tasks/{task_id}", { path: { task_id } });
     const name = file.name ?? file.url ?? t("recordings.unnamed");
     if (status === "cancelled") notices.say(t("ends.cancelled", { name }));
@@ -88,6 +107,7 @@ class Ends {
 
   #forget(task: string): void {
     this.#working.delete(task);
+    this.#ended.delete(task);
     this.#done.forget(task);
     this.#failed.forget(task);
   }

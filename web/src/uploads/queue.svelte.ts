@@ -21,6 +21,8 @@ class Queue {
   entries = $state<Entry[]>([]);
   /** How many became tasks since the page was opened. */
   done = $state(0);
+  /** Hears of each that became one. */
+  onTask: (task: string) => void = () => {};
 
   #tab = "";
   #page = freshId();
@@ -164,7 +166,7 @@ class Queue {
       const entry = this.#find(id);
       if (!entry) return;
       try {
-        await transfer($state.snapshot(entry) as Entry, {
+        const task = await transfer($state.snapshot(entry) as Entry, {
           signal,
           onUpload: (uploadId) => this.#update(id, { uploadId, sent: 0 }),
           onSent: (sent) => {
@@ -173,6 +175,7 @@ class Queue {
             if (now) Object.assign(now, { sent, problem: null }); // not kept: the server knows it better
           },
         });
+        this.onTask(task);
         return;
       } catch (error) {
         if (signal.aborted) throw error;
