@@ -27,6 +27,7 @@ export class List {
   #round = 0; // of lists that were asked for: an answer to an earlier one is too late
   #changed = new Set<string>();
   #gone = new Set<string>(); // deleted: an answer that was on its way then brings none of them back
+  #ended = new Set<string>(); // told of while a list is on its way that may have been written before
   #isMissing = false; // something may have ended that the stream has not told
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -118,6 +119,8 @@ export class List {
   #goOn(cursor: string | null | undefined): void {
     this.#cursor = cursor ?? null;
     this.hasMore = this.#cursor !== null;
+    for (const id of this.#ended) if (this.rows.has(id) && !hasEnded(this.rows.get(id)!.status)) this.touch(id);
+    this.#ended.clear();
   }
 
   #hear(news: News): void {
@@ -132,6 +135,7 @@ export class List {
       if (row) this.rows.set(task_id, told(row, news.data));
       // ids are in order of time: what is older than the list comes with "Show more"
       const isNew = !row && !isNarrow(this.filters) && (!this.hasMore || task_id > (this.ids[0] ?? ""));
+      if (!row && this.isLoading && hasEnded(status)) this.#ended.add(task_id);
       if (isNew || (row && hasEnded(status) && !hasEnded(row.status))) this.touch(task_id);
     }
   }

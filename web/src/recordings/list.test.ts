@@ -93,6 +93,18 @@ it("shows an end that was told while an older list was on its way", async () => 
   expect(list.rows.get("1")).toMatchObject({ status: "done", duration: 5 });
 });
 
+it("shows an end that was told while what was searched for was on its way", async () => {
+  const list = await showing();
+  void list.load({ q: "train" });
+  await status("1", "done");
+  await status("2", "done");
+  await next("history").answer(page(item("1", "processing")));
+  await settle(REFRESHED_MS);
+  await next("tasks/1").answer({ ...item("1", "done", { duration: 5 }), file: {} });
+  expect(list.rows.get("1")).toMatchObject({ status: "done", duration: 5 });
+  expect(asked).toEqual([]); // what is not listed is not looked up
+});
+
 it("keeps what was told while an older answer was on its way", async () => {
   const list = await showing(item("1", "queued"));
   list.touch("1");
