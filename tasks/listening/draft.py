@@ -1,4 +1,4 @@
-"""The text of an utterance that goes on. It grows at its end only: what two passes agree on is committed."""
+"""The text of an utterance that goes on. It grows at its end only: what three passes agree on is committed."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ class Draft:
     """Words so far. Those that lie before the window of the next pass are `gone`: they are kept, and not heard again.
 
     committed : stay as they are
-    tail : as the last pass heard what follows
+    tail : as the last pass heard what follows; three in a row have to say a word before it is committed
     ends : of all words, in seconds of the session, as far as they are known
     """
 
     def __init__(self, carried: Sequence[DraftWord] = ()) -> None:
         self.committed = list(carried)
         self.tail: list[DraftWord] = []
+        self._tail_before: list[DraftWord] = []
         self.ends: list[float] = []
         self.gone = 0
 
@@ -48,9 +49,9 @@ class Draft:
             self.committed[-1] = replace(self.committed[-1], mark=mark)
         elif mark[0] and heard:  # it opens the first word: a dash, a quotation mark
             heard[0] = replace(heard[0], text=mark[0] + heard[0].text, tokens=(*mark[1], *heard[0].tokens))
-        new = agreed(self.tail, heard) if commits else 0
+        new = min(agreed(tail, heard) for tail in (self.tail, self._tail_before)) if commits else 0
         self.committed += heard[:new]
-        self.tail = heard[new:]
+        self._tail_before, self.tail = self.tail[new:], heard[new:]
 
     def forget(self, before: float) -> float | None:
         """Leave out of the next pass the words that end before this time, or the first where none does; what of them
@@ -64,7 +65,7 @@ class Draft:
         last = max((place for place in places if self.ends[place] <= before), default=self.gone)
         new = max(0, last + 1 - len(self.committed))
         self.committed += self.tail[:new]
-        self.tail = self.tail[new:]
+        self._tail_before, self.tail = self._tail_before[new:], self.tail[new:]
         self.gone = last + 1
         return self.ends[last]
 

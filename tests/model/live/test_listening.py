@@ -229,7 +229,8 @@ def test_hotwords_set_the_style(tiny: FasterWhisper) -> None:
     style = "and so my fellow amerikans i ask you to do it for your kuntry and then what you can do"
     plain, styled = (hear(Listener(tiny, ListenOptions(hotwords=words)), samples) for words in (None, style))
     assert (said(finals(plain))[:6], said(finals(styled))[:6]) == ("And so", "and so")
-    assert partials(styled)[-1].committed.startswith("and so")
+    shown = partials(styled)[-1]
+    assert (shown.committed + shown.tail).startswith("and so")
 
 
 def test_hotwords_of_any_length_are_accepted(tiny: FasterWhisper) -> None:
