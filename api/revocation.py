@@ -65,7 +65,7 @@ class Watch:
                 continue
             for key_id in revoked:
                 for deadline in self._waits.get(key_id, set()):
-                    if not deadline.expired():  # else its block was told at a look before, and is still leaving
+                    if not deadline.expired():  # else an earlier look has cancelled its block, which is still leaving
                         deadline.reschedule(loop.time())
 
 

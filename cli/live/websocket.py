@@ -70,8 +70,12 @@ class WebSocket:
                     self._write(CLOSE, data)
                 raise Closed(int.from_bytes(data[:2], "big") if len(data) >= 2 else 1005)
             if kind == PING:
-                with suppress(OSError):  # where the server is gone, what it said behind the ping is still to be read
+                try:
                     self._write(PONG, data)
+                except TimeoutError:
+                    raise
+                except OSError:
+                    pass  # the server is gone, and what it said behind the ping is still to be read
             elif kind in (TEXT, CONTINUED):
                 text += data
                 if len(text) > MAX_MESSAGE_BYTES:

@@ -39,10 +39,10 @@ def of(held: Hold, owner_id: uuid.UUID, config: Settings) -> Reading[Allowance]:
 
 
 def _with_own_bytes(usage: Query, held: Hold) -> Query:
-    """The row of `usage`, and behind its columns what it has of this session. In one statement: more of it is stored
-    all the time."""
-    own = "SELECT bytes FROM live_sessions WHERE job_id = %(job)s AND has_chunks"
-    query = f"SELECT of_key.*, ({own}) FROM ({usage.text}) AS of_key"  # noqa: S608 - made of constants
+    """The row of `usage`, with the session's own bytes as one more column. In one statement, as more of them come all
+    the time."""
+    own_bytes = "SELECT bytes FROM live_sessions WHERE job_id = %(job)s AND has_chunks"
+    query = f"SELECT of_key.*, ({own_bytes}) FROM ({usage.text}) AS of_key"  # noqa: S608 - made of constants
     return Query(query, {**usage.parameters, "job": held.job_id})
 
 

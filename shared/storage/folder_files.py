@@ -71,13 +71,15 @@ def _sync_if_there(folder: Path) -> None:
 
 
 def make_folders(folder: Path) -> None:
-    """Make the folder and what is missing above it, also while others remove there what has become empty. Raises
-    FileNotFoundError when nothing is there."""
+    """Make the folder and what is missing above it, also while others remove there what has become empty.
+
+    Raises FileNotFoundError when they go on doing so, or when the working directory is gone.
+    """
     for _ in range(ATTEMPTS):
         with suppress(FileNotFoundError):
             _make_folders(folder)
             return
-    raise FileNotFoundError(errno.ENOENT, "nothing is there, or others go on removing it", str(folder))
+    raise FileNotFoundError(errno.ENOENT, "the folder cannot be made", str(folder))
 
 
 def _make_folders(folder: Path) -> None:

@@ -51,7 +51,7 @@ class EgressProxy:
     ) -> None:
         self._server.shutdown()
         self._server.server_close()
-        self._thread.join()  # it has said that it is over, and is about to end
+        self._thread.join()  # shutdown() returns a little before the thread ends
 
 
 class _Server(ThreadingTCPServer):

@@ -204,6 +204,7 @@ def test_a_client_that_hangs_up_finds_its_transcript_later(stack: Stack, http: h
                 await asking
 
     frozen = chaos.freeze(stack, "worker-asr")  # else the answer may come before the client hangs up
+    assert frozen
     try:
         asyncio.run(hang_up(newest()))
     finally:

@@ -6,6 +6,7 @@ import json
 import os
 import platform
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -26,8 +27,10 @@ AUDIO = wheel("torchaudio", "2.11.0")
 AUDIO_CPU = wheel("torchaudio", "2.11.0+cpu")
 """PyTorch's index has builds of its own of more than torch."""
 
-NOBODY = "http://127.0.0.1:9"
-"""A port where nobody listens. One that was free a moment ago may be that of another test's server."""
+CLOSED = socket.socket()
+CLOSED.bind(("127.0.0.1", 0))
+UNREACHABLE = f"http://127.0.0.1:{CLOSED.getsockname()[1]}"
+"""A port where nobody listens, and that no other test is given meanwhile."""
 
 LIMIT_S = 600
 ANSWER, PATIENT = "INDEX_ANSWER_S = 3.0\n", f"INDEX_ANSWER_S = {LIMIT_S}\n"
@@ -49,7 +52,7 @@ class Project:
             "PIP_INDEX_URL": self.pypi.url,
             "PIP_NO_CACHE_DIR": "1",
             "PIP_RETRIES": "0",
-            "TORCH_CPU_INDEX": NOBODY,
+            "TORCH_CPU_INDEX": UNREACHABLE,
         }
         return subprocess.run(
             (*prefix, sys.executable, "scripts/bootstrap.py", "local"),
@@ -149,7 +152,7 @@ def test_an_index_that_does_not_answer_is_passed_by(project: Project, manner: st
         assert run.returncode == 0, run.stdout + run.stderr
         assert project.installed() == {"torch": "2.13.0", "torchaudio": "2.11.0", "nvidia_cublas": "13.1.1.3"}
         assert "for NVIDIA cards; the first time this downloads about 3.1 GB" in run.stdout
-        cost = f"Neither pip's sources nor {NOBODY if manner == 'dead' else pytorch.url} "
+        cost = f"Neither pip's sources nor {UNREACHABLE if manner == 'dead' else pytorch.url} "
         assert run.stdout.startswith(cost)
         assert "comes instead: 2.5 GB more to download" in run.stdout.partition("Installing")[0]
         assert pytorch.paths == ([] if manner == "dead" else ["/torch/"])

@@ -27,10 +27,10 @@ def test_a_job_adds_nothing_to_another_transcript_and_its_end_moves_nothing(
     """While a sentence of A is typed a job speaks and ends: A and the caret in it stay, and a line says it is done."""
     task = submitted(recordings)
     claim = recordings.begin(task)
-    recordings.hear(claim, "Live one.", "Live two.")
     with paper.page.expect_response("**/events"):  # whose beginning tells of the job: its end is news from then on
         paper.page.reload()
     paper.type_into(0, "Still ")
+    recordings.hear(claim, "Live one.", "Live two.")
     recordings.end(claim, "Live one.", "Live two.")
     paper.screen.says("job.wav")
     paper.page.keyboard.type("typing.")

@@ -42,17 +42,18 @@ NOT_REJECTED_RIGHTLY = re.compile(
 JOBS_BY_NAME = ("/jobs/failed", "/jobs/clear", "/jobs/repair", "/transcribe/batch")
 """As GET and DELETE these are jobs of that name, so 404 and not 405."""
 
-REMOVALS = {
+OF_ONE = {("DELETE", path) for path in ("/tasks/{task_id}", "/jobs/{job_id}", "/api/v1/jobs/{job_id}")}
+OF_MANY = {
     ("POST", "/jobs/clear"),
     ("POST", "/jobs/repair"),
-    *(("DELETE", f"/jobs/{which}") for which in ("all", "failed", "{job_id}")),
-    *(("DELETE", path) for path in ("/tasks/{task_id}", "/batches/{batch_id}", "/api/v1/jobs/{job_id}")),
+    *(("DELETE", path) for path in ("/jobs/all", "/jobs/failed", "/batches/{batch_id}")),
     *(("DELETE", path) for path in ("/uploads/{upload_id}", "/api/audio/{clip_id}")),
 }
-"""Calls that remove what can be asked for by other paths as well."""
+"""Calls that remove what can be asked for by other paths as well: the task that they name, or whatever it may be."""
 
-_removed_ms: list[float] = []
-"""When they did so."""
+ANY = "any"
+_removals: list[tuple[float, str]] = []
+"""When they did so, in ms since 1970, and the id of the task, or ANY."""
 
 
 @schemathesis.hook
@@ -65,8 +66,10 @@ def filter_case(context: HookContext, case: OpenApiCase) -> bool:
 @schemathesis.hook
 def after_call(context: HookContext, case: OpenApiCase, response: Response) -> None:
     """Note a removal."""
-    if (case.method.upper(), case.path) in REMOVALS and response.status_code < 300:
-        _removed_ms.append(time.time() * 1000)
+    call = (case.method.upper(), case.path)
+    if call in OF_ONE | OF_MANY and response.status_code < 300:
+        (removed,) = map(str, case.path_parameters.values()) if call in OF_ONE else (ANY,)
+        _removals.append((time.time() * 1000, removed))
 
 
 @schemathesis.hook
@@ -94,11 +97,11 @@ def filter_failure(context: HookContext, failure: Failure, case: OpenApiCase, re
 
 
 def _was_removed(case: OpenApiCase) -> bool:
-    """Whether anything was since the newest of what the path names was made. An id is a UUIDv7, which begins with its
-    time."""
-    ids = [uuid.UUID(str(value)) for value in case.path_parameters.values() if _is_id(str(value))]
-    made_ms = max((one.int >> 80 for one in ids), default=float("inf"))
-    return any(moment >= made_ms for moment in _removed_ms)
+    """Whether what the path names may have been since the newest of it was made. An id is a UUIDv7, which begins with
+    its time."""
+    ids = [str(value) for value in case.path_parameters.values() if _is_id(str(value))]
+    made_ms = max((uuid.UUID(one).int >> 80 for one in ids), default=float("inf"))
+    return any(moment >= made_ms and removed in (ANY, *ids) for moment, removed in _removals)
 
 
 def _is_id(value: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import time
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,13 +47,14 @@ def _everything_of_the_broker(rig: Rig) -> bytes:
 def _holding(home: Path, needle: bytes) -> dict[Path, bool]:
     """Whether the needle is in it, of each file of the stack. Servers replace some of theirs now and then: when one was
     gone before it was read, all are looked at again."""
+    deadline = time.monotonic() + PATIENCE_S
     while True:
         try:
             files = [path.relative_to(home) for path in home.rglob("*") if path.is_file()]
-            mine = [path for path in files if not set(KEPT) & set(path.parts)]
-            return {path: needle in (home / path).read_bytes() for path in mine}
+            return {path: needle in (home / path).read_bytes() for path in files if not set(KEPT) & set(path.parts)}
         except FileNotFoundError:
-            continue
+            if time.monotonic() > deadline:
+                raise
 
 
 def test_an_erased_file_leaves_its_name_nowhere(rig: Rig) -> None:

@@ -83,7 +83,8 @@ def test_new_words_add_up_to_the_committed_ones(rig: Rig) -> None:
         client.say({"type": "end"})
         client.first("ended")
     partials = [event for event in client.all("partial") if event["utterance"] == 0]
-    assert partials and "".join(event["new"] for event in partials) == partials[-1]["committed"]
+    assert partials[-1]["committed"]
+    assert "".join(event["new"] for event in partials) == partials[-1]["committed"]
 
 
 def test_another_rate_is_heard_as_well(rig: Rig) -> None:

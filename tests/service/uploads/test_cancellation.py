@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import uuid
+from functools import partial
 
-from sqlalchemy import select, text
+from sqlalchemy import func, select, text
 from uuid_utils.compat import uuid7
 
 from api.intake.parameters import JobSpec
@@ -18,11 +19,11 @@ from shared.storage import Storage
 from tests.service.gateway import eventually, sha256
 
 RECORDING = b"some bytes of a recording"
-WAITS = text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'")
-RUNS = text(
-    "SELECT count(*) FROM pg_stat_activity"
-    " WHERE datname = current_database() AND state <> 'idle' AND pid <> pg_backend_pid()"
+WAITS = text(
+    "SELECT pid FROM pg_stat_activity, pg_blocking_pids(pid) AS blockers"
+    " WHERE datname = current_database() AND blockers && ARRAY[CAST(:lock AS integer)]"
 )
+RUNS = text("SELECT EXISTS (SELECT FROM pg_stat_activity WHERE pid = :pid AND state <> 'idle')")
 FATE = text("SELECT EXISTS (SELECT FROM jobs WHERE id = :job_id), EXISTS (SELECT FROM erasures WHERE job_id = :job_id)")
 
 
@@ -39,22 +40,25 @@ def test_no_job_is_left_without_its_recording(bucket: Storage, owner: uuid.UUID)
     spec = JobSpec(JobOptions(), "normal")
     order = submission.Order(job_id, owner, Source(key, sha256(RECORDING), len(RECORDING), "call.wav"), spec, "request")
 
-    async def cancelled() -> None:
+    async def cancelled() -> int:
+        """The backend whose statement nobody waits for any more."""
         with session() as lock:
+            own = lock.scalar(select(func.pg_backend_pid()))
             lock.scalar(select(Erasure.job_id).where(Erasure.job_id == job_id).with_for_update())
             placing = asyncio.create_task(ingest.in_thread(submission.place, order, writer, bucket))
-            await asyncio.to_thread(eventually, is_waiting, "the statement waits for the lock")
+            backend = await asyncio.to_thread(eventually, partial(waiting, own), "the statement waits for the lock")
             placing.cancel()
             await asyncio.sleep(0)
         await asyncio.wait([placing])
+        return int(backend)
 
-    def is_waiting() -> bool:
+    def waiting(lock: int) -> int | None:
         with session() as work:
-            return bool(work.scalar(WAITS))
+            return work.scalar(WAITS, {"lock": lock})
 
-    def is_over() -> bool:
+    def is_over(backend: int) -> bool:
         with session() as work:
-            return not work.scalar(RUNS)
+            return not work.scalar(RUNS, {"pid": backend})
 
     def fate() -> tuple[bool, bool]:
         """Whether there is a job and whether there is an announcement, in one look: between two, the statement may
@@ -65,8 +69,8 @@ def test_no_job_is_left_without_its_recording(bucket: Storage, owner: uuid.UUID)
 
     with session() as work:
         first_row(work, erasure.announcement(owner, job_id))
-    asyncio.run(cancelled())
+    backend = asyncio.run(cancelled())
     assert fate() in {(True, False), (False, True)}
-    eventually(is_over, "the statement's end")
+    eventually(partial(is_over, backend), "the statement's end")
     assert fate() in {(True, False), (False, True)}
     assert bucket.get(key) == RECORDING

@@ -67,15 +67,15 @@ async def transcribed(client: AsyncTcpClient) -> str:
     return transcript.text
 
 
-TAKEN: list[socket.socket] = []
+RESERVED: list[socket.socket] = []
 """Ports that are nobody else's while the tests run: one that is free may be the next that the kernel gives away."""
 
 
 def nobody() -> str:
     """A URL at which nobody listens."""
-    TAKEN.append(socket.socket())
-    TAKEN[-1].bind(("127.0.0.1", 0))
-    return f"http://127.0.0.1:{TAKEN[-1].getsockname()[1]}"
+    RESERVED.append(socket.socket())
+    RESERVED[-1].bind(("127.0.0.1", 0))
+    return f"http://127.0.0.1:{RESERVED[-1].getsockname()[1]}"
 
 
 # ---- the server

@@ -79,13 +79,14 @@ def test_what_a_server_said_before_it_went_is_heard() -> None:
                 proof = accept_key(nonce.decode()).encode()
                 peer.sendall(b"HTTP/1.1 101 Yes\r\nSec-WebSocket-Accept: " + proof + b"\r\n\r\n" + said)
 
-        thread = threading.Thread(target=answer)
+        thread = threading.Thread(target=answer, daemon=True)
         thread.start()
         socket = WebSocket(f"http://127.0.0.1:{listener.getsockname()[1]}", "/ws/stream", {}, None)
         thread.join()
-    with pytest.raises(ConnectionError):  # the second one, as the first is answered by a reset
-        for _ in range(100):
+    with pytest.raises(ConnectionError):  # behind the first one, which is answered by a reset
+        for _ in range(6000):
             socket.send(b"sound")
+            time.sleep(0.01)
     messages = socket.messages()
     assert next(messages) == "last"
     with pytest.raises(Closed) as closed:

@@ -55,7 +55,7 @@ class Ends {
   });
   #failed = new Lines((count) => notices.say(t("ends.manyFailed", { count }), { tone: "bad", actions: [look()] }));
   #working = new Set<string>(); // those that were seen before their end, or sent from here
-  #ended = new Map<string, TaskNews | null>(); // others whose end was told; null of those of which it was said
+  #ended = new Map<string, TaskNews | null>(); // news of an end that nobody was told, or null where somebody was
 
   follow(): () => void {
     return events.listen((news) => {

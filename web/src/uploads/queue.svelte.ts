@@ -148,10 +148,11 @@ class Queue {
     this.#running.set(id, stop);
     this.#update(id, { state: "sending", problem: null });
     try {
-      await this.#persist(id, stop.signal);
+      const task = await this.#persist(id, stop.signal);
       const entry = this.#find(id);
       if (entry) void this.#drop(entry);
       this.done++;
+      if (task) this.onTask(task);
     } catch (error) {
       if (!stop.signal.aborted) this.#fail(id, asFailure(error));
     } finally {
@@ -160,13 +161,13 @@ class Queue {
     }
   }
 
-  /** Tries until it is sent, or fails in a way that does not pass. */
-  async #persist(id: string, signal: AbortSignal): Promise<void> {
+  /** The task: tries until it is sent, or fails in a way that does not pass. Undefined where the entry is gone. */
+  async #persist(id: string, signal: AbortSignal): Promise<string | undefined> {
     for (let pause = FIRST_PAUSE_MS; ; pause = Math.min(2 * pause, LONGEST_PAUSE_MS)) {
       const entry = this.#find(id);
-      if (!entry) return;
+      if (!entry) return undefined;
       try {
-        const task = await transfer($state.snapshot(entry) as Entry, {
+        return await transfer($state.snapshot(entry) as Entry, {
           signal,
           onUpload: (uploadId) => this.#update(id, { uploadId, sent: 0 }),
           onSent: (sent) => {
@@ -175,8 +176,6 @@ class Queue {
             if (now) Object.assign(now, { sent, problem: null }); // not kept: the server knows it better
           },
         });
-        this.onTask(task);
-        return;
       } catch (error) {
         if (signal.aborted) throw error;
         const failure = asFailure(error);

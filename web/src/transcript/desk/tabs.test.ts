@@ -22,7 +22,11 @@ beforeEach(() => {
   });
   vi.stubGlobal("navigator", {
     locks: {
-      request: async (name: string) => void held.add(name),
+      request: async (name: string, whileHeld: () => Promise<unknown>) => {
+        held.add(name);
+        await whileHeld();
+        held.delete(name);
+      },
       query: async () => ({ held: [...held].map((name) => ({ name })) }),
     },
   });

@@ -4,7 +4,8 @@ const CHANNEL = "parley tabs";
 const LOCK = "parley.page.";
 
 const PATIENCE_MS = 250;
-/** A page that lives holds a lock, also while it is too busy to answer; one that is left lets go of it a little later. */
+
+/** Five seconds. A page that lives holds a lock while it is too busy to answer; the lock of one that is left goes a little later. */
 const MOST_TURNS = 20;
 
 /** Asks which of these pages are alive. */
