@@ -43,7 +43,7 @@ def test_no_job_is_left_without_its_recording(bucket: Storage, owner: uuid.UUID)
     async def cancelled() -> int:
         """The backend whose statement nobody waits for any more."""
         with session() as lock:
-            own = lock.scalar(select(func.pg_backend_pid()))
+            own = lock.execute(select(func.pg_backend_pid())).scalar_one()
             lock.scalar(select(Erasure.job_id).where(Erasure.job_id == job_id).with_for_update())
             placing = asyncio.create_task(ingest.in_thread(submission.place, order, writer, bucket))
             backend = await asyncio.to_thread(eventually, partial(waiting, own), "the statement waits for the lock")
@@ -54,7 +54,8 @@ def test_no_job_is_left_without_its_recording(bucket: Storage, owner: uuid.UUID)
 
     def waiting(lock: int) -> int | None:
         with session() as work:
-            return work.scalar(WAITS, {"lock": lock})
+            pid: int | None = work.scalar(WAITS, {"lock": lock})
+        return pid
 
     def is_over(backend: int) -> bool:
         with session() as work:
