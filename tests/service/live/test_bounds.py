@@ -239,12 +239,14 @@ def test_whoever_takes_long_to_leave_keeps_nobody_else(owner: uuid.UUID) -> None
             asyncio.create_task(stay(owner, told, may_leave)),
             asyncio.create_task(stay(other, told_other, may_leave)),
         ]
-        async with asyncio.timeout(PATIENCE_S):
-            for key_id, is_told in ((owner, told), (other, told_other)):
-                await asyncio.sleep(2 * INTERVAL_S)  # and so it is looked again while the first is leaving
-                await asyncio.to_thread(revoke, key_id)
-                await is_told.wait()
-        may_leave.set()
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                for key_id, is_told in ((owner, told), (other, told_other)):
+                    await asyncio.sleep(2 * INTERVAL_S)  # and so it is looked again while the first is leaving
+                    await asyncio.to_thread(revoke, key_id)
+                    await is_told.wait()
+        finally:
+            may_leave.set()
         await asyncio.gather(*staying)
 
     with session() as work:
