@@ -11,8 +11,8 @@ from tasks.listening.words import DraftWord, Token, agreed, tokens, written
 class Draft:
     """Words so far. Those that lie before the window of the next pass are `gone`: they are kept, and not heard again.
 
-    committed : stay as they are
-    tail : as the last pass heard what follows; three in a row have to say a word before it is committed
+    committed : stay as they are; three passes in a row have said each of them
+    tail : as the last pass heard what follows
     ends : of all words, in seconds of the session, as far as they are known
     """
 
