@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
+import json
 import os
+import ssl
 import sysconfig
-import urllib.error
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,10 +64,15 @@ class SeaweedFS:
             "admin": self.admin_port,
         }
 
+    @property
+    def _pair(self) -> tuple[Path, Path]:
+        """The certificate by which its parts know each other, and its key."""
+        return self.folder / "certificate.pem", self.folder / "key.pem"
+
     def prepare(self) -> None:
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.tidy()
-        certificate, key = self.folder / "certificate.pem", self.folder / "key.pem"
+        certificate, key = self._pair
         make_pair(certificate, key)
         identity, ca = f'cert = "{certificate}"\nkey = "{key}"\n', f'ca = "{certificate}"\n'
         sections = {
@@ -125,9 +132,18 @@ class SeaweedFS:
                 client.create_bucket(Bucket=self.bucket)
 
     def _answers(self) -> bool:
-        url = f"{self.env['S3_ENDPOINT_URL']}/healthz"
+        """Whether S3 answers and objects can be read: the master knows where they lie, which the volumes tell it up to
+        seconds after S3 has begun to answer."""
+        certificate, key = self._pair
         try:
-            with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S) as response:  # noqa: S310 - a URL of our own
-                return bool(response.status == 200)
-        except (OSError, urllib.error.URLError):
+            url = f"{self.env['S3_ENDPOINT_URL']}/healthz"
+            with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S):  # noqa: S310 - a URL of our own
+                pass
+            context = ssl.create_default_context(cafile=certificate)
+            context.load_cert_chain(certificate, key)
+            url = f"https://{LOOPBACK}:{self.master_port}/dir/status"
+            with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S, context=context) as response:  # noqa: S310
+                centers = json.load(response)["Topology"]["DataCenters"] or ()
+        except (OSError, http.client.HTTPException):
             return False
+        return any(rack["DataNodes"] for center in centers for rack in center["Racks"] or ())

@@ -131,6 +131,38 @@ def test_a_health_check_fails_when_its_process_is_gone(deployment: Deployment, n
     assert (service.check().returncode == 0) is service.is_running
 
 
+def test_the_object_store_is_well_when_objects_can_be_read(deployment: Deployment, tmp_path: Path) -> None:
+    """While the master has not heard of the volumes S3 answers, but every read would be an error: not well yet."""
+    described = deployment.described["services"]["seaweedfs"]
+    without = described | {"command": [*described["command"], "-volume=false"]}
+    (tmp_path / "data").mkdir()
+    with Machine(tmp_path, ["seaweedfs"]) as machine:
+        for version, is_well in ((without, False), (described, True)):
+            folder = tmp_path / str(is_well)
+            store = Service("seaweedfs", version, folder, machine, {"seaweedfs": tmp_path / "data"}, {})
+            store.start()
+            try:
+                healthy = ("curl", "-fs", "--retry", "300", "--retry-connrefused", "http://127.0.0.1:8333/healthz")
+                subprocess.run((*machine.prefix(ROOT), *healthy), check=True, timeout=PATIENCE_S)
+                if is_well:
+                    store.wait_healthy()
+                else:
+                    assert store.check().returncode != 0
+            finally:
+                store.ask_to_stop()
+                assert store.wait_stopped(), store.tail()
+
+
+def test_kubernetes_asks_the_object_store_the_same(deployment: Deployment) -> None:
+    """Its readiness probe is the health check of compose."""
+    documents = yaml.safe_load_all((ROOT / "deploy/kubernetes/components/servers/seaweedfs.yaml").read_text())
+    (store,) = (each for each in documents if each["kind"] == "StatefulSet")
+    (container,) = store["spec"]["template"]["spec"]["containers"]
+    kind, check = deployment.described["services"]["seaweedfs"]["healthcheck"]["test"]
+    assert kind == "CMD-SHELL"
+    assert container["readinessProbe"]["exec"]["command"] == ["sh", "-c", check]
+
+
 @pytest.mark.parametrize("name", [*WORKERS, *GPU_WORKERS, "beat"])
 def test_a_health_check_fails_when_its_file_is_old(deployment: Deployment, name: str) -> None:
     """What a process has to write again and again, not there or older than the check allows, says that it hangs."""

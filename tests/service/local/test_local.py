@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -10,6 +11,7 @@ import subprocess
 import sys
 import textwrap
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from scripts.bench.soak.truth import bare_environment
 from scripts.local import processes
 from scripts.local.apps import WORKERS, shares
 from scripts.local.home import Home, HomeInUse, PortTaken
+from scripts.local.seaweedfs import SeaweedFS
 from scripts.local.stack import Stack
 from scripts.local.supervisor import Command, StartFailed, Supervisor
 
@@ -74,6 +77,13 @@ def processes_of(home: Path) -> list[str]:
         if str(home) in line and process.pid != os.getpid():
             found.append(line)
     return found
+
+
+def is_healthy(port: int) -> bool:
+    """Whether the S3 server says so itself."""
+    with contextlib.suppress(OSError), urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz", timeout=5):
+        return True
+    return False
 
 
 @pytest.fixture(scope="module")
@@ -195,12 +205,38 @@ def test_data_survives_a_stop_and_nothing_is_left_running(tmp_path: Path) -> Non
     ]
 
 
+def test_s3_is_ready_when_objects_can_be_read(tmp_path: Path) -> None:
+    """S3 that answers is not ready while the master has not heard of the volumes: every read would be an error."""
+    names = ("s3", "s3-master", "s3-volume", "s3-filer", "s3-admin")
+    port, master, volume, filer, admin = Home(tmp_path).ports(names).values()
+    store = SeaweedFS(tmp_path / "s3", port, master, volume, filer, admin, "key", "secret", bucket="parley")
+    store.prepare()
+    command = store.command()
+    assert command.ready is not None
+    shared = (f"-dir={store.folder}", "-ip=127.0.0.1", "-ip.bind=127.0.0.1")
+    optional = ("-volume=false", "-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false")
+    ports = (f"-master.port={master}", f"-filer.port={filer}", f"-s3.port={port}")
+    weed = command.argv[0]
+    server = Command("server", (weed, "server", *shared, *optional, *ports), command.env, store.folder)
+    volumes = (weed, "volume", *shared, f"-port={volume}", f"-master=127.0.0.1:{master}")
+    running = Supervisor(tmp_path, tmp_path / "pids", report=lambda text: None)
+    try:
+        running.start(server)
+        eventually(lambda: is_healthy(port), "S3 answers")
+        assert not command.ready()
+        running.start(Command("volumes", volumes, command.env, store.folder))
+        eventually(command.ready, "S3 is ready")
+    finally:
+        running.close()
+
+
 def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     """`kill -9` of the program that started the stack ends the servers too."""
     home = tmp_path / "home"
     program = textwrap.dedent(f"""
         import os, pathlib
-        from scripts.local.stack import Stack
+        from scripts.local.seaweedfs import SeaweedFS
+from scripts.local.stack import Stack
         Stack(pathlib.Path({str(home)!r}), apps=(), migrate=False).start()
         os.kill(os.getpid(), 9)
     """)
