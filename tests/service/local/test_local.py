@@ -217,15 +217,17 @@ def test_s3_is_ready_when_objects_can_be_read(tmp_path: Path) -> None:
     optional = ("-volume=false", "-filer", "-s3", "-s3.port.iceberg=0", "-s3.port.lance=0", "-master.telemetry=false")
     ports = (f"-master.port={master}", f"-filer.port={filer}", f"-s3.port={port}")
     weed = command.argv[0]
-    server = Command("server", (weed, "server", *shared, *optional, *ports), command.env, store.folder)
+    server = (weed, "server", *shared, *optional, *ports)
     volumes = (weed, "volume", *shared, f"-port={volume}", f"-master=127.0.0.1:{master}")
+    halves = {"server": (server, lambda: is_healthy(port)), "volumes": (volumes, command.ready)}
     running = Supervisor(tmp_path, tmp_path / "pids", report=lambda text: None)
     try:
-        running.start(server)
-        eventually(lambda: is_healthy(port), "S3 answers")
-        assert not command.ready()
-        running.start(Command("volumes", volumes, command.env, store.folder))
-        eventually(command.ready, "S3 is ready")
+        for name, (argv, ready) in halves.items():
+            # it waits for its own connections before it ends, so compose kills it too
+            half = Command(name, argv, command.env, store.folder, ready=ready, stop_signal=signal.SIGKILL)
+            running.start(half)
+            running.wait_ready(name)
+            assert command.ready() is (name == "volumes")
     finally:
         running.close()
 
@@ -235,8 +237,7 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
     home = tmp_path / "home"
     program = textwrap.dedent(f"""
         import os, pathlib
-        from scripts.local.seaweedfs import SeaweedFS
-from scripts.local.stack import Stack
+        from scripts.local.stack import Stack
         Stack(pathlib.Path({str(home)!r}), apps=(), migrate=False).start()
         os.kill(os.getpid(), 9)
     """)
