@@ -12,9 +12,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from shared.errors import IncompleteUpload, MissingParts, NotFound, StorageRefused
-from shared.storage import PART_BYTES, Part, Storage
+from shared.config import Settings
+from shared.errors import IncompleteUpload, MissingParts, NotFound, StorageRefused, StorageUnavailable
+from shared.storage import PART_BYTES, Part, Storage, storage_of
 from shared.storage.folder import Folder
+from tests.service.storage.conftest import NOWHERE
 
 LOOP = asyncio.Runner()
 """One, as connections to S3 are kept."""
@@ -67,6 +69,22 @@ def test_what_is_missing_is_not_found(store: Storage, prefix: str, tmp_path: Pat
             look()
     assert store.delete([key, key + "/below"]) == 2
     assert not any(tmp_path.iterdir())
+
+
+def test_a_store_that_is_not_there_has_lost_nothing(settings: dict[str, str], tmp_path: Path) -> None:
+    """Where the bucket, or the folder, is missing, as before its disk is mounted, no way to read says that an object
+    is: a stage would give up for good."""
+    gone = {"object_store": str(tmp_path / "gone")} if "s3_endpoint_url" not in settings else {"s3_bucket": "gone"}
+    store = storage_of(Settings.model_validate(NOWHERE | settings | gone))
+    for look in (
+        lambda: store.get("key"),
+        lambda: store.size("key"),
+        lambda: store.get_range("key", 0, 1),
+        lambda: store.read("key", bytes),
+        lambda: store.get_file("key", tmp_path / "copy"),
+    ):
+        with pytest.raises(StorageUnavailable):
+            look()
 
 
 @pytest.mark.parametrize("size", [0, 1, PART_BYTES, 2 * PART_BYTES + 9])
