@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ from shared.config import Settings
 from shared.states import TERMINAL
 from shared.storage import storage_of
 from shared.storage.s3 import S3
-from tests.faults.rig import Rig, start
+from tests.faults.rig import Rig, start, stopped
 from tests.service.gateway import eventually, gateway_on
 from tests.unit.addresses.radio import Radio
 from tests.unit.intake.outside import TONE, Canary, MediaServer, hits, tone
@@ -144,6 +145,21 @@ def test_an_object_becomes_a_transcript(http: httpx.Client, post: Post, rig: Rig
     for bucket in ("other", "parley"):
         answer = http.post("/transcribe", json={"url": f"s3://{bucket}/calls/a.wav"})
         assert problem(answer) == (422, "blocked_address")
+
+
+def test_an_object_store_that_is_away_is_waited_for(http: httpx.Client, post: Post, rig: Rig) -> None:
+    """Parley's own recordings wait for it, too: no attempt is counted, and the object is fetched when it is back."""
+    storage = rig.truth.storage
+    assert isinstance(storage, S3)
+    with suppress(storage.client.exceptions.BucketAlreadyOwnedByYou):
+        storage.client.create_bucket(Bucket=BUCKET)
+    storage.client.put_object(Bucket=BUCKET, Key="calls/late.wav", Body=tone(1.2))
+    with stopped(rig, "seaweedfs"):
+        task = uuid.UUID(post(f"s3://{BUCKET}/calls/late.wav"))
+        eventually(lambda: rig.truth.stage(task, "download").error_code, "the download has failed")
+        assert rig.truth.stage(task, "download").error_code == "storage_unavailable"
+    assert ended(http, str(task))["status"] == "done"
+    assert rig.truth.stage(task, "download").attempt == 1
 
 
 def test_the_same_url_is_fetched_once(http: httpx.Client, post: Post, media: MediaServer) -> None:
