@@ -10,6 +10,7 @@ import time
 import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from shared.errors import (
     Interrupted,
     LeaseLost,
     ParleyError,
+    StorageFull,
     StorageUnavailable,
     UnexpectedError,
 )
@@ -47,6 +49,10 @@ T = TypeVar("T")
 
 PATIENCE_S = 300
 """How long finished work waits for a database that is away."""
+
+STORAGE_PATIENCE_S = 60
+"""How long it waits for an object store: a restart of that costs no work that took hours. Behind that, and where there
+is no room, it is done again later, as the worker has other jobs."""
 
 Content = Mapping[str, bytes]
 """Objects by key that this process has just stored, so that its next stage need not fetch them."""
@@ -225,11 +231,11 @@ def _answer(claim: Claim, work: Work) -> tuple[Answer, Content]:
     output = _FUNCTIONS[claim.stage](work)
     if isinstance(output.content, Path):
         key = _own_key(claim, output.suffix)
-        size = work.storage.put_file(key, output.content)
+        size = _stored(partial(work.storage.put_file, key, output.content), work.progress)
         return Answer(key, size, output.meta, output.audio_seconds, _copy(claim, work, output.copy)), {}
     key, size = output.key or _own_key(claim, output.suffix), len(output.content)
     if output.key is None:
-        size = work.storage.put(key, output.content)
+        size = _stored(partial(work.storage.put, key, output.content), work.progress)
     copy = _copy(claim, work, output.copy)
     return Answer(key, size, output.meta, output.audio_seconds, copy), {key: output.content}
 
@@ -238,7 +244,23 @@ def _copy(claim: Claim, work: Work, output: CopyOutput | None) -> Copy | None:
     if output is None:
         return None
     key = _own_key(claim, output.suffix)
-    return Copy(key, work.storage.put_file(key, output.path), output.meta)
+    return Copy(key, _stored(partial(work.storage.put_file, key, output.path), work.progress), output.meta)
+
+
+def _stored(store: Callable[[], int], progress: Progress) -> int:
+    """Store finished work, also past a restart of the object store. `progress` may end the wait."""
+    give_up_at = time.monotonic() + STORAGE_PATIENCE_S
+    while True:
+        try:
+            return store()
+        except StorageFull:
+            raise
+        except StorageUnavailable:
+            if time.monotonic() > give_up_at:
+                raise
+            log.warning("storage_away")
+            time.sleep(1)
+            progress(1.0)
 
 
 def _own_key(claim: Claim, suffix: str) -> str:

@@ -21,6 +21,9 @@ from tests.faults.rig import PATIENCE_S, Rig, eventually, frozen, stopped
 
 RESUME_S = 30
 SUBMITTED_S = 5
+HELD_S = 60
+"""How long a worker keeps an answer for an object store that is away: tasks/stage.py."""
+
 WORKERS = ("worker-asr", "worker-asr-2")
 
 
@@ -119,6 +122,20 @@ def test_without_storage_work_waits(rig: Rig) -> None:
     assert set(rig.truth.jobs()) == before
 
 
+def test_finished_work_outlasts_a_restart_of_storage(rig: Rig) -> None:
+    """An answer that cannot be stored is kept until it can be: nothing is done twice."""
+    task = rig.submit()
+    name, _ = rig.worker_of(rig.running(task, "transcribe"))
+    with ExitStack() as held:
+        held.enter_context(_held(rig, task))
+        with stopped(rig, "seaweedfs"):
+            held.close()
+            eventually(lambda: _waits_for_storage(rig, name, task), "the answer cannot be stored", PATIENCE_S)
+    assert rig.caller.wait(task, timeout_s=60) == "done"
+    row = rig.truth.stage(task.id, "transcribe")
+    assert (row.attempt, row.fence) == (1, 1)
+
+
 def _nobody_is_deaf(rig: Rig) -> None:
     """Two jobs at once are taken by both workers, which have heard the first doorbell of each: no second one rings
     without beat, and neither worker has started again, as a deaf one would."""
@@ -147,8 +164,17 @@ def _held(rig: Rig, task: Task) -> Iterator[None]:
         yield
 
 
+def _waits_for_storage(rig: Rig, worker: str, task: Task) -> bool:
+    lines = rig.stack.log(worker).read_text().splitlines()
+    return any('"storage_away"' in line and str(task.id) in line for line in lines)
+
+
 def _fails_for_storage(rig: Rig, task: Task, stage: str) -> None:
-    eventually(lambda: rig.truth.stage(task.id, stage).error_code == "storage_unavailable", f"{stage} fails", 60)
+    """Which it does at once where it reads, and behind HELD_S where it has an answer."""
+    patience_s = HELD_S + PATIENCE_S
+    eventually(
+        lambda: rig.truth.stage(task.id, stage).error_code == "storage_unavailable", f"{stage} fails", patience_s
+    )
 
 
 def _calls(task: Task) -> list[tuple[str, str, dict[str, Any]]]:
