@@ -231,11 +231,11 @@ def _answer(claim: Claim, work: Work) -> tuple[Answer, Content]:
     output = _FUNCTIONS[claim.stage](work)
     if isinstance(output.content, Path):
         key = _own_key(claim, output.suffix)
-        size = _stored(partial(work.storage.put_file, key, output.content), work.progress)
+        size = _store(partial(work.storage.put_file, key, output.content), work.progress)
         return Answer(key, size, output.meta, output.audio_seconds, _copy(claim, work, output.copy)), {}
     key, size = output.key or _own_key(claim, output.suffix), len(output.content)
     if output.key is None:
-        size = _stored(partial(work.storage.put, key, output.content), work.progress)
+        size = _store(partial(work.storage.put, key, output.content), work.progress)
     copy = _copy(claim, work, output.copy)
     return Answer(key, size, output.meta, output.audio_seconds, copy), {key: output.content}
 
@@ -244,10 +244,10 @@ def _copy(claim: Claim, work: Work, output: CopyOutput | None) -> Copy | None:
     if output is None:
         return None
     key = _own_key(claim, output.suffix)
-    return Copy(key, _stored(partial(work.storage.put_file, key, output.path), work.progress), output.meta)
+    return Copy(key, _store(partial(work.storage.put_file, key, output.path), work.progress), output.meta)
 
 
-def _stored(store: Callable[[], int], progress: Progress) -> int:
+def _store(store: Callable[[], int], progress: Progress) -> int:
     """Store finished work, also past a restart of the object store. `progress` may end the wait."""
     give_up_at = time.monotonic() + STORAGE_PATIENCE_S
     while True:

@@ -82,24 +82,24 @@ class S3(Storage):
         return path.stat().st_size
 
     def get(self, key: str) -> bytes:
-        with self._found():
+        with self._object_errors():
             return self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read()
 
     def get_file(self, key: str, path: Path) -> None:
-        with self._found():
+        with self._object_errors():
             self.client.download_file(self.bucket, key, str(path), Config=TRANSFER)
 
     def get_range(self, key: str, start: int, end: int) -> bytes:
-        with self._found():
+        with self._object_errors():
             byte_range = f"bytes={start}-{end - 1}"
             return self.client.get_object(Bucket=self.bucket, Key=key, Range=byte_range)["Body"].read()
 
     def size(self, key: str) -> int:
-        with self._found():
+        with self._object_errors():
             return self.client.head_object(Bucket=self.bucket, Key=key)["ContentLength"]
 
     @contextmanager
-    def _found(self) -> Iterator[None]:
+    def _object_errors(self) -> Iterator[None]:
         """As `translated`. An object is missing only where its bucket is there, of which a HEAD says nothing; for one
         that is missing no stage waits."""
         try:
@@ -159,7 +159,7 @@ class S3(Storage):
 
     @contextmanager
     def open(self, key: str) -> Iterator[Reader]:
-        with self._found():
+        with self._object_errors():
             answer = self.client.get_object(Bucket=self.bucket, Key=key)
         with closing(answer["Body"]) as body:
             yield S3Reader(body, answer["ContentLength"])
