@@ -22,6 +22,6 @@ def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.Temp
 @pytest.fixture
 def caller(gateway: Gateway) -> Iterator[Caller]:
     """A key of its own for each test."""
-    made = gateway.caller()
-    with made.http:
-        yield made
+    new_caller = gateway.caller()
+    with new_caller.http:
+        yield new_caller

@@ -187,8 +187,8 @@ def gateway_with(**env: str) -> Any:
 def live_worker() -> Iterator[None]:
     """One that says it is there, for whoever looks whether there is one. It hears nothing."""
     with session() as work:
-        seen = func.now() + func.make_interval(0, 0, 0, 1)
-        work.add(Worker(name="nobody", queues=["live"], slots=100, seen_at=seen))
+        seen_at = func.now() + func.make_interval(0, 0, 0, 1)
+        work.add(Worker(name="nobody", queues=["live"], slots=100, seen_at=seen_at))
     try:
         yield
     finally:  # also behind a test that failed: the next one could not add it

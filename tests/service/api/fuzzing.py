@@ -58,7 +58,7 @@ def fuzz(gateway: Gateway, caller: Caller, folder: Path, *, seed: int, examples:
     report, output = folder / f"{seed}.json", folder / f"{seed}.txt"
     with session() as work:
         first_key = keys.authenticate(work, gateway.stack.api_key)
-    chosen = ["--phases", phases] if phases != "all" else []
+    phase_options = ["--phases", phases] if phases != "all" else []
     with output.open("wb") as out, _workers(gateway.storage):
         subprocess.run(
             (
@@ -80,7 +80,7 @@ def fuzz(gateway: Gateway, caller: Caller, folder: Path, *, seed: int, examples:
                 "json",
                 "--report-json-path",
                 str(report),
-                *chosen,
+                *phase_options,
             ),
             env={**os.environ, "FUZZ_KEY": caller.key, "FUZZ_KEPT_KEYS": f"{caller.id} {first_key.id}"},
             cwd=ROOT,
@@ -92,13 +92,13 @@ def fuzz(gateway: Gateway, caller: Caller, folder: Path, *, seed: int, examples:
         )
     if not report.exists():
         raise RuntimeError(f"schemathesis gave no report; it said\n{output.read_text()[-2000:]}")
-    found = json.loads(report.read_text())
-    failures = [f"{failure['title']}: {', '.join(failure['operations'])}" for failure in found["failures"]]
+    summary = json.loads(report.read_text())
+    failures = [f"{failure['title']}: {', '.join(failure['operations'])}" for failure in summary["failures"]]
     return Report(
-        cases=found["test_cases"]["generated"],
-        operations=found["operations"]["tested"],
-        seconds=found["running_time"],
-        failures=(*failures, *map(str, found["errors"])),
+        cases=summary["test_cases"]["generated"],
+        operations=summary["operations"]["tested"],
+        seconds=summary["running_time"],
+        failures=(*failures, *map(str, summary["errors"])),
         text=output.read_text(),
     )
 
@@ -164,25 +164,25 @@ def main() -> None:
     parser.add_argument("--cases", type=int, default=5000, help="how many at least")
     parser.add_argument("--seed", type=int, default=1, help="of the first round")
     parser.add_argument("--examples", type=int, default=25, help="per operation and phase of a round")
-    given = parser.parse_args()
+    arguments = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="parley-fuzzing-"))
     with Stack(folder / "servers", apps=()) as servers:
         os.environ.update(servers.env)
         settings.cache_clear()
         with gateway_on(servers, folder / "gateway", storage(), **WAITS) as gateway:
-            sys.exit(_rounds(gateway, folder, given.cases, given.seed, given.examples))
+            sys.exit(_rounds(gateway, folder, arguments.cases, arguments.seed, arguments.examples))
 
 
-def _rounds(gateway: Gateway, folder: Path, wanted: int, seed: int, examples: int) -> bool:
+def _rounds(gateway: Gateway, folder: Path, cases: int, seed: int, examples: int) -> bool:
     caller = gateway.caller("transcribe", "admin")
-    done: list[Report] = []
-    while sum(report.cases for report in done) < wanted:
-        done.append(fuzz(gateway, caller, folder, seed=seed + len(done), examples=examples))
-        print(f"seed {seed + len(done) - 1}: {done[-1].cases} cases in {done[-1].seconds:.0f} s", flush=True)
-        for failure in done[-1].failures:
+    reports: list[Report] = []
+    while sum(report.cases for report in reports) < cases:
+        reports.append(fuzz(gateway, caller, folder, seed=seed + len(reports), examples=examples))
+        print(f"seed {seed + len(reports) - 1}: {reports[-1].cases} cases in {reports[-1].seconds:.0f} s", flush=True)
+        for failure in reports[-1].failures:
             print(f"  {failure}", flush=True)
-    failures = sum(len(report.failures) for report in done)
-    print(f"{sum(report.cases for report in done)} cases over {done[-1].operations} calls, {failures} failures")
+    failures = sum(len(report.failures) for report in reports)
+    print(f"{sum(report.cases for report in reports)} cases over {reports[-1].operations} calls, {failures} failures")
     print(f"answers by status: {dict(sorted(answers(gateway).items()))}; logs and reports in {folder}")
     return failures > 0
 

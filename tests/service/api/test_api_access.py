@@ -153,11 +153,11 @@ def test_an_unforeseen_failure_tells_nothing(gateway: Gateway, caller: Caller) -
 
 def test_a_request_keeps_its_id(caller: Caller) -> None:
     """A client's id comes back without what does not belong in a log, and not longer than 128; else one is made."""
-    given = {"abc-1": "abc-1", 'a"b<c': "abc", "x" * 500: "x" * 128}
-    for sent, kept in given.items():
-        assert caller.http.get("/history", headers={"X-Request-Id": sent}).headers["X-Request-Id"] == kept
-    made = {caller.http.get("/history").headers["X-Request-Id"] for _ in range(2)}
-    assert len(made) == 2
+    ids = {"abc-1": "abc-1", 'a"b<c': "abc", "x" * 500: "x" * 128}
+    for request_id, answer_id in ids.items():
+        assert caller.http.get("/history", headers={"X-Request-Id": request_id}).headers["X-Request-Id"] == answer_id
+    new_ids = {caller.http.get("/history").headers["X-Request-Id"] for _ in range(2)}
+    assert len(new_ids) == 2
 
 
 def test_the_log_has_a_line_per_request_and_no_secret(gateway: Gateway, caller: Caller) -> None:
@@ -210,10 +210,11 @@ def test_head_is_get_without_a_body(gateway: Gateway, caller: Caller) -> None:
         if path in (f"/tasks/{task_id}/events", "/events"):
             assert (head.status_code, head.headers["Content-Type"]) == (200, "text/event-stream; charset=utf-8")
             continue
-        read = keys[needs_admin].get(path)
-        assert (head.status_code, head.headers["Content-Type"]) == (read.status_code, read.headers["Content-Type"]), (
-            path
-        )
+        answer = keys[needs_admin].get(path)
+        assert (head.status_code, head.headers["Content-Type"]) == (
+            answer.status_code,
+            answer.headers["Content-Type"],
+        ), path
     assert httpx.head(f"{gateway.url}/history", timeout=30).status_code == 401
     assert "unexpected_error" not in gateway.log()[len(log) :]
 

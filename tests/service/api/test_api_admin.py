@@ -30,9 +30,9 @@ gateway = gateway_with()
 
 @pytest.fixture
 def admin(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller("admin")
-    with made.http:
-        yield made
+    caller = gateway.caller("admin")
+    with caller.http:
+        yield caller
 
 
 @pytest.fixture
@@ -134,9 +134,9 @@ def test_the_catalogue_lists_what_can_be_asked_for(gateway: Gateway, a_worker: N
 
 def test_a_key_is_made_listed_and_revoked(gateway: Gateway, admin: Caller) -> None:
     """A new key works until it is revoked; it is shown once, later only its first characters are."""
-    made = admin.http.post("/admin/keys", json={"name": " laptop ", "scopes": ["transcribe"]})
-    body = made.json()
-    assert (made.status_code, body["name"], body["scopes"]) == (201, "laptop", ["transcribe"])
+    answer = admin.http.post("/admin/keys", json={"name": " laptop ", "scopes": ["transcribe"]})
+    body = answer.json()
+    assert (answer.status_code, body["name"], body["scopes"]) == (201, "laptop", ["transcribe"])
     with httpx.Client(base_url=gateway.url, headers={"X-API-Key": body["key"]}, timeout=30) as client:
         assert client.get("/history").status_code == 200
         listed = admin.http.get("/admin/keys").json()["items"][0]
@@ -158,7 +158,7 @@ def test_keys_are_paged(gateway: Gateway, admin: Caller) -> None:
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "body",
     [
         {},
         {"name": ""},
@@ -168,9 +168,9 @@ def test_keys_are_paged(gateway: Gateway, admin: Caller) -> None:
         {"name": "a", "x": 1},
     ],
 )
-def test_a_wrong_key_request_is_refused(admin: Caller, wanted: dict[str, object]) -> None:
+def test_a_wrong_key_request_is_refused(admin: Caller, body: dict[str, object]) -> None:
     """A key needs a printable name and scopes that exist."""
-    answer = admin.http.post("/admin/keys", json=wanted)
+    answer = admin.http.post("/admin/keys", json=body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
 
 
@@ -274,21 +274,21 @@ def test_the_docs_need_no_other_host(gateway: Gateway, path: str) -> None:
 
 def test_the_script_makes_a_key_that_works(servers: Stack, gateway: Gateway) -> None:
     """create_api_key prints the key alone, and it has the scopes that were asked for."""
-    made = create_api_key(servers.env, "ops", "--scope", "admin")
-    assert made.returncode == 0, made.stderr
-    headers = {"Authorization": f"Bearer {made.stdout.strip()}"}
+    process = create_api_key(servers.env, "ops", "--scope", "admin")
+    assert process.returncode == 0, process.stderr
+    headers = {"Authorization": f"Bearer {process.stdout.strip()}"}
     assert httpx.get(f"{gateway.url}/admin/queue", headers=headers, timeout=30).status_code == 200
     assert httpx.get(f"{gateway.url}/history", headers=headers, timeout=30).status_code == 403
 
 
 def test_the_script_says_what_is_missing(servers: Stack) -> None:
     """Without an address it names the variable; with a server that is away it says so."""
-    made = create_api_key({}, "ops")
-    assert (made.returncode, made.stdout) == (1, "")
-    assert "DATABASE_URL" in made.stderr
+    process = create_api_key({}, "ops")
+    assert (process.returncode, process.stdout) == (1, "")
+    assert "DATABASE_URL" in process.stderr
     nowhere = {"DATABASE_URL": "postgresql+psycopg://a:b@127.0.0.1:1/c", "REDIS_URL": "redis://127.0.0.1:1"}
-    made = create_api_key(nowhere, "ops")
-    assert (made.returncode, "does not answer" in made.stderr) == (1, True)
+    process = create_api_key(nowhere, "ops")
+    assert (process.returncode, "does not answer" in process.stderr) == (1, True)
 
 
 def create_api_key(env: Mapping[str, str], *arguments: str) -> subprocess.CompletedProcess[str]:

@@ -115,13 +115,13 @@ def test_subtitles_have_the_limits_of_a_broadcaster(gateway: Gateway, caller: Ca
     task_id = caller.task(diarization="true")
     finish(task_id, gateway.storage, diarization=True)
 
-    def shown(**params: str) -> str:
+    def subtitles(**params: str) -> str:
         return caller.http.get(f"/result/{task_id}", params={"format": "srt"} | params).text
 
-    assert "spk_1: Hello there." in shown()
-    assert "spk_" not in shown(preset="netflix")
-    assert "spk_1: Hello there." in shown(preset="netflix", speaker_marks="names", reading_speed="")
-    assert "00:00:00,000 --> 00:00:00,700" in shown(preset="ebu", gap_s="0.5", min_cue_s="0.5")
+    assert "spk_1: Hello there." in subtitles()
+    assert "spk_" not in subtitles(preset="netflix")
+    assert "spk_1: Hello there." in subtitles(preset="netflix", speaker_marks="names", reading_speed="")
+    assert "00:00:00,000 --> 00:00:00,700" in subtitles(preset="ebu", gap_s="0.5", min_cue_s="0.5")
 
 
 @pytest.mark.parametrize(
@@ -274,15 +274,15 @@ def test_delete_is_finished_when_storage_is_back(servers: Stack, gateway: Gatewa
 def test_history_is_paged_newest_first(caller: Caller) -> None:
     """Following the cursor, or the Link header, shows every task once, in order."""
     tasks = [str(caller.task()) for _ in range(5)]
-    seen, answer = [], caller.http.get("/history", params={"limit": 2})
+    pages, answer = [], caller.http.get("/history", params={"limit": 2})
     while True:
         body = answer.json()
-        seen.append([item["task_id"] for item in body["items"]])
+        pages.append([item["task_id"] for item in body["items"]])
         if body["next_cursor"] is None:
             break
         assert body["next_cursor"] in answer.headers["Link"]
         answer = caller.http.get(answer.links["next"]["url"])
-    assert seen == [tasks[:2:-1], tasks[2:0:-1], tasks[:1]]
+    assert pages == [tasks[:2:-1], tasks[2:0:-1], tasks[:1]]
     assert "Link" not in answer.headers
     assert body["items"][0]["filename"] == "call.wav"
 
@@ -295,8 +295,8 @@ def test_history_can_be_filtered_by_status(gateway: Gateway, caller: Caller) -> 
         caller.task()
     answer = caller.http.get("/history", params={"limit": 2, "status": "cancelled"})
     rest = caller.http.get(answer.links["next"]["url"])
-    found = {item["task_id"] for item in answer.json()["items"] + rest.json()["items"]}
-    assert (found, rest.json()["next_cursor"]) == (cancelled, None)
+    task_ids = {item["task_id"] for item in answer.json()["items"] + rest.json()["items"]}
+    assert (task_ids, rest.json()["next_cursor"]) == (cancelled, None)
 
 
 @pytest.mark.parametrize(

@@ -104,9 +104,9 @@ def gateway(servers: Stack, environment: Settings, tmp_path_factory: pytest.Temp
 
 @pytest.fixture
 def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller("transcribe", "admin")
-    with made.http:
-        yield made
+    new_caller = gateway.caller("transcribe", "admin")
+    with new_caller.http:
+        yield new_caller
 
 
 def ask(
@@ -121,8 +121,8 @@ def ask(
     with socket.create_connection((target.hostname, target.port), timeout=PATIENCE_S) as connection:
         connection.sendall(("\r\n".join((*lines, "", ""))).encode())
         try:
-            for left in range(size, 0, -PIECE_BYTES):
-                data = piece[:left]
+            for remaining in range(size, 0, -PIECE_BYTES):
+                data = piece[:remaining]
                 connection.sendall(b"%x\r\n%b\r\n" % (len(data), data) if chunked else data)
             if chunked:
                 connection.sendall(b"0\r\n\r\n")
@@ -272,9 +272,9 @@ def test_a_correction_of_millions_of_values_is_not_parsed(gateway: Gateway, call
 
 def test_a_short_body_may_be_left_out_or_come_as_any_json(caller: Caller) -> None:
     """PATCH of an endpoint takes no body, `null` and application/merge-patch+json; POST wants one of JSON's types."""
-    made = caller.http.post("/webhooks/endpoints", json={"url": "https://example.com/hook"})
-    assert made.status_code == 201, made.text
-    address = f"/webhooks/endpoints/{made.json()['id']}"
+    endpoint = caller.http.post("/webhooks/endpoints", json={"url": "https://example.com/hook"})
+    assert endpoint.status_code == 201, endpoint.text
+    address = f"/webhooks/endpoints/{endpoint.json()['id']}"
     patch = {"Content-Type": "application/merge-patch+json"}
     assert caller.http.patch(address).status_code == 200
     assert caller.http.patch(address, content=b"null", headers={"Content-Type": JSON}).status_code == 200

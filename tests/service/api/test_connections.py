@@ -57,7 +57,7 @@ def until_cut_off(gateway: Gateway) -> float:
     """A chunk of one byte each second, behind a 401."""
     with connect(gateway) as slow:
         slow.sendall(UNWANTED)
-        assert answered(slow) == 401
+        assert status(slow) == 401
         began = time.monotonic()
         slow.settimeout(1)
         with contextlib.suppress(ConnectionError):
@@ -73,7 +73,7 @@ def connect(gateway: Gateway) -> socket.socket:
     return socket.create_connection((LOOPBACK, gateway.stack.port_of("api")), PATIENCE_S)
 
 
-def answered(connection: socket.socket) -> int:
+def status(connection: socket.socket) -> int:
     with HTTPResponse(connection) as response:
         response.begin()
         response.read()
@@ -92,7 +92,7 @@ def rest(connection: socket.socket) -> bytes:
 def lives(gateway: Gateway) -> bool:
     with connect(gateway) as connection:
         connection.sendall(LIVE)
-        return answered(connection) == 200
+        return status(connection) == 200
 
 
 def test_silence_ends_a_connection(gateway: Gateway) -> None:
@@ -101,7 +101,7 @@ def test_silence_ends_a_connection(gateway: Gateway) -> None:
     with contextlib.ExitStack() as opened:
         silent, slow, later = (opened.enter_context(connect(gateway)) for _ in range(3))
         later.sendall(LIVE)
-        assert answered(later) == 200
+        assert status(later) == 200
         began = time.monotonic()
         later.sendall(LIVE[:10])
         slow.sendall(LIVE[:5])
@@ -118,19 +118,19 @@ def test_silence_ends_a_connection(gateway: Gateway) -> None:
 def test_a_request_may_take_longer_than_its_head(gateway: Gateway) -> None:
     """A body that comes in after 12 s is read, and a connection that is kept is good for another request after 12 s."""
     caller = gateway.caller("admin")
-    with connect(gateway) as posting, connect(gateway) as kept, caller.http:
+    with connect(gateway) as posting, connect(gateway) as persistent, caller.http:
         body = b'{"name": "late"}'
-        kept.sendall(LIVE)
-        assert answered(kept) == 200
+        persistent.sendall(LIVE)
+        assert status(persistent) == 200
         posting.sendall(
             f"POST /admin/keys HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {caller.key}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n".encode()
         )
         time.sleep(HEAD_S + 2)
         posting.sendall(body)
-        assert answered(posting) == 201
-        kept.sendall(LIVE)
-        assert answered(kept) == 200
+        assert status(posting) == 201
+        persistent.sendall(LIVE)
+        assert status(persistent) == 200
 
 
 def test_a_body_that_nobody_wants_is_not_read_for_ever(gateway: Gateway, unread_s: Future[float]) -> None:
@@ -139,14 +139,14 @@ def test_a_body_that_nobody_wants_is_not_read_for_ever(gateway: Gateway, unread_
     chunk = b"%x\r\n%b\r\n" % (2**20, bytes(2**20))
     with connect(gateway) as fast, pytest.raises(ConnectionError):
         fast.sendall(UNWANTED)
-        assert answered(fast) == 401
+        assert status(fast) == 401
         for _ in range(500):
             fast.sendall(chunk)
     with connect(gateway) as short:
         short.sendall(UNWANTED)
-        assert answered(short) == 401
+        assert status(short) == 401
         short.sendall(chunk + b"0\r\n\r\n" + LIVE)
-        assert answered(short) == 200
+        assert status(short) == 200
     assert UNREAD_S - 2 < unread_s.result() < UNREAD_S + SLACK_S
 
 
@@ -155,10 +155,10 @@ def test_many_silent_ones_keep_nobody_out(bound: Gateway) -> None:
     with contextlib.ExitStack() as opened:
         silent = [opened.enter_context(connect(bound)) for _ in range(SILENT)]
         silent[-1].sendall(LIVE)  # before it has been silent for too long
-        assert answered(silent[-1]) == 200
+        assert status(silent[-1]) == 200
         assert all(lives(bound) for _ in range(20))
-        gone = [rest(one) for one in silent[: SILENT - MOST]]
-        assert gone == [b""] * (SILENT - MOST)
+        rests = [rest(one) for one in silent[: SILENT - MOST]]
+        assert rests == [b""] * (SILENT - MOST)
 
 
 def test_without_descriptors_it_says_so_once_a_minute(gateway: Gateway) -> None:
@@ -175,10 +175,10 @@ def test_without_descriptors_it_says_so_once_a_minute(gateway: Gateway) -> None:
             time.sleep(6)
         finally:
             resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
-    written = gateway.stack.log("api").read_text()[size:]
-    failed = [json.loads(line) for line in written.splitlines() if "accept_failed" in line]
+    log = gateway.stack.log("api").read_text()[size:]
+    failed = [json.loads(line) for line in log.splitlines() if "accept_failed" in line]
     assert len(failed) == 1 and "Too many open files" in failed[0]["reason"]
-    assert len(written) < 100_000
+    assert len(log) < 100_000
     assert cpu_ticks(pid) - ticks < 300, "3 s of 6"
     eventually(lambda: lives(gateway), "it accepts again")
 

@@ -47,7 +47,7 @@ def connect(stack: Stack) -> socket.socket:
     return socket.create_connection((LOOPBACK, stack.port_of("api")), PATIENCE_S)
 
 
-def answered(connection: socket.socket) -> tuple[int, str | None]:
+def head(connection: socket.socket) -> tuple[int, str | None]:
     """Status of the next answer on a connection, and its header `Connection`."""
     with HTTPResponse(connection) as response:
         response.begin()
@@ -83,22 +83,22 @@ def test_connections_that_nobody_has_taken_yet_are_answered(stack: Stack) -> Non
         connection.sendall(LIVE)
     with ending(stack):  # which lets it go on
         for connection in connections[::2]:
-            assert answered(connection)[0] == 200
+            assert head(connection)[0] == 200
         for connection in connections[1::2]:
             connection.sendall(LIVE)
         for connection in connections[1::2]:
-            assert answered(connection)[0] == 200
+            assert head(connection)[0] == 200
 
 
 def test_an_idle_connection_has_one_more_answer(stack: Stack) -> None:
     """Which says that it is the last; a new connection is refused meanwhile."""
     idle = connect(stack)
     idle.sendall(LIVE)
-    assert answered(idle) == (200, None)
+    assert head(idle) == (200, None)
     with ending(stack):
         eventually(lambda: refuses(stack), "the port is closed")
         idle.sendall(LIVE)
-        assert answered(idle) == (200, "close")
+        assert head(idle) == (200, "close")
         assert idle.recv(10) == b""
 
 
@@ -116,20 +116,20 @@ def test_a_body_on_its_way_arrives(stack: Stack) -> None:
         eventually(lambda: refuses(stack), "the port is closed")
         time.sleep(LINGER_S + 1)
         upload.sendall(body[50:])
-        assert answered(upload) == (202, "close")
+        assert head(upload) == (202, "close")
 
 
 def test_nobody_is_waited_for_who_is_not_there(servers: Stack, stack: Stack, tmp_path: Path) -> None:
     """Without connections it ends, however long it would wait, before it is killed; with an idle one it does after
     LINGER_S."""
-    patient, said = replace(API, arguments=(*BEHIND, str(PATIENCE_S))), list[str]()
+    patient, reports = replace(API, arguments=(*BEHIND, str(PATIENCE_S))), list[str]()
     environ = {**os.environ, **servers.env}
-    with Stack(tmp_path, apps=(patient,), environ=environ, migrate=False, report=said.append) as alone:
+    with Stack(tmp_path, apps=(patient,), environ=environ, migrate=False, report=reports.append) as alone:
         alone.stop_process("api")
-    assert said == []
+    assert reports == []
     idle = connect(stack)
     idle.sendall(LIVE)
-    answered(idle)
+    head(idle)
     began = time.monotonic()
     stack.stop_process("api")
     assert time.monotonic() - began >= LINGER_S

@@ -85,8 +85,8 @@ def memory(gateway: Gateway) -> int:
 def connections_to_storage(gateway: Gateway, environment: Settings) -> int:
     pid = gateway.stack.pid("api")
     port = httpx.URL(str(environment.s3_endpoint_url)).port
-    found = psutil.Process(pid).net_connections("tcp")
-    return sum(bool(one.raddr) and one.raddr.port == port for one in found)
+    connections = psutil.Process(pid).net_connections("tcp")
+    return sum(bool(one.raddr) and one.raddr.port == port for one in connections)
 
 
 # ---- a key that trickles
@@ -99,7 +99,7 @@ def test_200_trickling_parts_of_a_key_cost_another_key_nothing(
     key's part is stored meanwhile. Then each is ended with 408, and the key may send again."""
     other = gateway.caller()
     count = 200
-    upload, theirs = begin(caller, count * MIN_PART_BYTES), begin(other, MIN_PART_BYTES)
+    upload, other_upload = begin(caller, count * MIN_PART_BYTES), begin(other, MIN_PART_BYTES)
     before = connections_to_storage(gateway, environment)
     parts = f"/uploads/{upload['upload_id']}/parts"
     senders = [
@@ -109,8 +109,10 @@ def test_200_trickling_parts_of_a_key_cost_another_key_nothing(
     try:
         for sender in senders:
             sender.send(b"x")
-        sent = other.http.put(f"/uploads/{theirs['upload_id']}/parts/1", content=os.urandom(MIN_PART_BYTES), timeout=25)
-        assert sent.status_code == 200, sent.text
+        part_answer = other.http.put(
+            f"/uploads/{other_upload['upload_id']}/parts/1", content=os.urandom(MIN_PART_BYTES), timeout=25
+        )
+        assert part_answer.status_code == 200, part_answer.text
         assert connections_to_storage(gateway, environment) - before < 30
         answers = [sender.answer() for sender in senders]
     finally:
@@ -151,7 +153,7 @@ def test_every_body_that_stalls_is_ended(gateway: Gateway) -> None:
     ids = {"upload_id": upload["upload_id"], "task_id": str(task), "number": "1"}
     senders = []
     for method, path, kind in routes:
-        where = re.sub(r"{(\w+)}", lambda found: ids.get(found[1], str(uuid.uuid4())), path)
+        where = re.sub(r"{(\w+)}", lambda match: ids.get(match[1], str(uuid.uuid4())), path)
         is_form = kind == "multipart/form-data"
         length = MIN_PART_BYTES if kind in ("multipart/form-data", "application/octet-stream") else 1000
         sender = Sender(gateway, caller, method, where, MULTIPART if is_form else kind, length)

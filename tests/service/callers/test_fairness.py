@@ -55,18 +55,18 @@ def finished(caller: Caller) -> Task:
     return task
 
 
-def flood(rig: Rig, known: Task, *counts: str) -> None:
+def flood(rig: Rig, task: Task, *counts: str) -> None:
     """More tasks over the same recording, `PRIORITY=COUNT` each, queued and rung for in this order."""
-    command = [sys.executable, "-m", "scripts.bench.kernel.flood", str(known.id), *counts]
+    command = [sys.executable, "-m", "scripts.bench.kernel.flood", str(task.id), *counts]
     subprocess.run(command, cwd=ROOT, env={**os.environ, **rig.stack.env}, check=True, timeout=900)
 
 
 def runs(rig: Rig, *owners: uuid.UUID) -> list[Stage]:
     """Every run of speech recognition of these keys, in the order in which they were begun."""
-    begun = select(Stage).where(
+    query = select(Stage).where(
         Stage.name == "transcribe", Stage.owner_id.in_(owners), Stage.attempt > 0, Stage.started_at.is_not(None)
     )
-    return [row.Stage for row in rig.truth.rows(begun.order_by(Stage.started_at))]
+    return [row.Stage for row in rig.truth.rows(query.order_by(Stage.started_at))]
 
 
 def owner_of(rig: Rig, task: Task) -> uuid.UUID:
@@ -94,8 +94,8 @@ class Broker:
 @pytest.mark.timeout(1800)
 def test_a_flood_of_ten_thousand_delays_another_key_by_what_runs_already(rig: Rig) -> None:
     """Each next task of another key begins before any further one of the flood; Redis holds a window of it."""
-    known = finished(rig.caller)
-    flooding = owner_of(rig, known)
+    task = finished(rig.caller)
+    flooding = owner_of(rig, task)
     broker, enough = Broker(rig), threading.Event()
 
     def watch() -> None:
@@ -106,7 +106,7 @@ def test_a_flood_of_ten_thousand_delays_another_key_by_what_runs_already(rig: Ri
     with ThreadPoolExecutor(1) as pool:
         watching = pool.submit(watch)
         try:
-            flood(rig, known, f"normal={FLOOD}")
+            flood(rig, task, f"normal={FLOOD}")
             print(f"{FLOOD} tasks queued in {time.monotonic() - began:.1f} s")
             eventually(lambda: len(runs(rig, flooding)) > 3 * SLOTS, "the flood runs", 240)
             other = another_key(rig)
@@ -115,21 +115,23 @@ def test_a_flood_of_ten_thousand_delays_another_key_by_what_runs_already(rig: Ri
         finally:
             enough.set()
             watching.result()
-    mine = owner_of(rig, known)
-    theirs = [row for row in runs(rig, *_others(rig, mine)) if row.owner_id != mine]
-    assert len(theirs) == 5
-    spans = [(row.rung_at, row.started_at) for row in theirs if row.rung_at and row.started_at]
+    owner = owner_of(rig, task)
+    other_runs = [row for row in runs(rig, *_others(rig, owner)) if row.owner_id != owner]
+    assert len(other_runs) == 5
+    spans = [(row.rung_at, row.started_at) for row in other_runs if row.rung_at and row.started_at]
     assert len(spans) == 5
-    passed = [_begun_between(rig, mine, rung, started) for rung, started in spans]
+    passed = [_begun_between(rig, owner, rung, started) for rung, started in spans]
     waits = [(started - rung).total_seconds() for rung, started in spans]
     print(f"waited {', '.join(f'{wait:.2f}' for wait in waits)} s; tasks of the flood begun meanwhile {passed}")
     print(f"at most {broker.most} messages in Redis, seen {broker.looks} times, of {len(broker.jobs)} jobs")
     # what the slots had already taken from Redis when the other key's task came there may still begin
     assert all(count <= SLOTS for count in passed)
-    left = rig.truth.rows(
-        select(func.count()).where(Stage.owner_id == mine, Stage.name == "transcribe", Stage.state == StageState.QUEUED)
+    remaining = rig.truth.rows(
+        select(func.count()).where(
+            Stage.owner_id == owner, Stage.name == "transcribe", Stage.state == StageState.QUEUED
+        )
     )[0][0]
-    assert left > FLOOD / 2  # they were served while the flood was there
+    assert remaining > FLOOD / 2  # they were served while the flood was there
     # two keys in the asr queue, and what the other queues hold of tasks that pass
     assert broker.most <= 4 * WINDOW
     assert {str(job_id) for job_id in rig.truth.jobs()} >= broker.jobs
@@ -138,22 +140,22 @@ def test_a_flood_of_ten_thousand_delays_another_key_by_what_runs_already(rig: Ri
 def test_interactive_goes_before_normal_before_batch(rig: Rig) -> None:
     """Tasks that a key submitted in the opposite order begin by priority, also while another key floods the queue."""
     other = another_key(rig)
-    known = finished(other)
-    flood(rig, known, "batch=3", "normal=4", "interactive=4")
-    owner = owner_of(rig, known)
+    task = finished(other)
+    flood(rig, task, "batch=3", "normal=4", "interactive=4")
+    owner = owner_of(rig, task)
     eventually(lambda: len(runs(rig, owner)) == 12, "all of them begin", 240)
-    begun = runs(rig, owner)[1:]
-    print(f"begun in this order: {[row.priority for row in begun]}")
+    stages = runs(rig, owner)[1:]
+    print(f"begun in this order: {[row.priority for row in stages]}")
     # the first task of each priority waits among the first ones of all keys, so it may go before urgent further ones
-    firsts = {min(row.job_id for row in begun if row.priority == priority) for priority in PRIORITIES.values()}
+    firsts = {min(row.job_id for row in stages if row.priority == priority) for priority in PRIORITIES.values()}
     # workers may have taken the very first ones before the others were there; two slots may answer in either order
-    later = begun[SLOTS:]
+    later = stages[SLOTS:]
     assert all(
         first.priority <= second.priority or first.job_id in firsts
         for number, first in enumerate(later)
         for second in later[number + SLOTS :]
     )
-    assert PRIORITIES["interactive"] in [row.priority for row in begun[: 2 * SLOTS]]
+    assert PRIORITIES["interactive"] in [row.priority for row in stages[: 2 * SLOTS]]
 
 
 def _others(rig: Rig, owner: uuid.UUID) -> set[uuid.UUID]:
@@ -161,7 +163,7 @@ def _others(rig: Rig, owner: uuid.UUID) -> set[uuid.UUID]:
 
 
 def _begun_between(rig: Rig, owner: uuid.UUID, since: datetime, until: datetime) -> int:
-    wanted = select(func.count()).where(
+    query = select(func.count()).where(
         Stage.owner_id == owner, Stage.name == "transcribe", Stage.started_at > since, Stage.started_at < until
     )
-    return int(rig.truth.rows(wanted)[0][0])
+    return int(rig.truth.rows(query)[0][0])

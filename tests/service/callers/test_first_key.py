@@ -85,8 +85,8 @@ def test_the_documented_rotation_ends_the_old_key(
                 assert (status(gateway.url, old), status(gateway.url, new)) == (401, 200)
                 assert status(gateway.url, application.key) == 200
             listed = httpx.get(f"{after.url}/admin/keys", headers={"X-API-Key": new}, timeout=60).json()["items"]
-        ours = [item for item in listed if item["from_environment"]][:2]
-        assert [item["revoked_at"] is None for item in ours] == [True, False]
+        environment_keys = [item for item in listed if item["from_environment"]][:2]
+        assert [item["revoked_at"] is None for item in environment_keys] == [True, False]
         assert len({item["prefix"] for item in listed}) == len(listed)
 
 
@@ -148,12 +148,12 @@ def test_keys_of_the_release_before_are_taken_over(environment: Settings) -> Non
 
 def test_no_piece_of_a_key_is_stored(environment: Settings) -> None:
     """Of a made key the id with which it begins, of a chosen one nothing; both are told apart in the list."""
-    chosen = [a_key() for _ in range(2)]
-    for key in chosen:
+    custom_keys = [a_key() for _ in range(2)]
+    for key in custom_keys:
         begin(key)
     with session() as work:
-        made = [keys.create(work, "application")[1] for _ in range(2)]
-    hidden = [*(key.removeprefix("pk_") for key in chosen), *(key[12:] for key in made)]
+        random_keys = [keys.create(work, "application")[1] for _ in range(2)]
+    hidden = [*(key.removeprefix("pk_") for key in custom_keys), *(key[12:] for key in random_keys)]
     with session() as work:
         rows = work.execute(text("SELECT api_keys::text, prefix, digest FROM api_keys")).all()
     stored = "\n".join(
@@ -163,8 +163,8 @@ def test_no_piece_of_a_key_is_stored(environment: Settings) -> None:
         assert len(secret) >= 43
         assert not [part for at in range(len(secret) - 7) if (part := secret[at : at + 8]) in stored]
     prefixes = {digest: prefix for _, prefix, digest in rows}
-    assert len({prefixes[keys.digest(key)] for key in (*chosen, *made)}) == 4
-    for key in made:
+    assert len({prefixes[keys.digest(key)] for key in (*custom_keys, *random_keys)}) == 4
+    for key in random_keys:
         assert prefixes[keys.digest(key)] == key[:12]
 
 

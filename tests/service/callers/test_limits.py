@@ -41,9 +41,9 @@ def test_requests_over_the_limit_are_told_when_to_come_back(gateway: Gateway) ->
         caller.http.get(path) for path in ("/models", f"/status/{uuid.uuid4()}", "/history", "/models", "/models")
     ]
     assert [answer.status_code for answer in answers] == [200, 404, 200, 200, 200]
-    for left, answer in zip((4, 3, 2, 1, 0), answers, strict=True):
+    for remaining, answer in zip((4, 3, 2, 1, 0), answers, strict=True):
         assert answer.headers["RateLimit-Policy"] == '"requests";q=5;w=60'
-        assert re.fullmatch(rf'"requests";r={left};t=\d+', answer.headers["RateLimit"])
+        assert re.fullmatch(rf'"requests";r={remaining};t=\d+', answer.headers["RateLimit"])
     refused = caller.http.get("/models")
     assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
     assert 1 <= int(refused.headers["Retry-After"]) <= 60 + 12
@@ -73,9 +73,9 @@ def finish_without_device(task_id: uuid.UUID, storage: Storage) -> None:
     """As the workers do it: only the stages that run a model have a device."""
     for stage in ("convert", "transcribe", "merge", "store"):
         with session() as work:
-            mine = leases.claim(work, task_id, stage, 0, worker="w", device="", lease_s=30)
-        assert mine is not None
-        hand_in(mine, storage)
+            lease = leases.claim(work, task_id, stage, 0, worker="w", device="", lease_s=30)
+        assert lease is not None
+        hand_in(lease, storage)
 
 
 def test_a_key_with_enough_waiting_tasks_is_refused_before_its_upload(gateway: Gateway) -> None:
@@ -131,9 +131,9 @@ def test_minutes_of_a_day_are_not_won_back_by_deleting(gateway: Gateway) -> None
     refused = caller.submit()
     assert (refused.status_code, refused.json()["code"]) == (429, "quota_exceeded")
     resets_at = datetime.fromisoformat(refused.json()["detail"]["resets_at"])
-    left = (resets_at - datetime.now(UTC)).total_seconds()
+    rest_s = (resets_at - datetime.now(UTC)).total_seconds()
     assert (resets_at.hour, resets_at.minute, resets_at.second) == (0, 0, 0)
-    assert abs(int(refused.headers["Retry-After"]) - left) < 30
+    assert abs(int(refused.headers["Retry-After"]) - rest_s) < 30
     assert caller.http.delete(f"/tasks/{task}").status_code in (200, 202)
     assert caller.submit().status_code == 429
 
@@ -187,8 +187,8 @@ def test_many_workers_at_once_do_not_pass_the_limit(owner: uuid.UUID) -> None:
 
     def answer(job_id: uuid.UUID) -> None:
         barrier.wait(timeout=10)
-        if taken := claim(job_id, "transcribe"):
-            won.append(taken)
+        if lease := claim(job_id, "transcribe"):
+            won.append(lease)
 
     threads = [threading.Thread(target=answer, args=(job_id,)) for job_id in jobs]
     for thread in threads:
@@ -206,12 +206,12 @@ def test_many_workers_at_once_do_not_pass_the_limit(owner: uuid.UUID) -> None:
 def test_limits_are_set_one_by_one(gateway: Gateway) -> None:
     """A new key may bring limits; PATCH changes those that it names, null takes one back, nonsense is 422."""
     admin = gateway.caller("admin").http
-    made = admin.post("/admin/keys", json={"name": "laptop", "max_running": 2, "minutes_per_day": 60}).json()
-    path = f"/admin/keys/{made['id']}"
-    assert (made["max_running"], made["minutes_per_day"], made["max_queued"]) == (2, 60, None)
+    key = admin.post("/admin/keys", json={"name": "laptop", "max_running": 2, "minutes_per_day": 60}).json()
+    path = f"/admin/keys/{key['id']}"
+    assert (key["max_running"], key["minutes_per_day"], key["max_queued"]) == (2, 60, None)
     changed = admin.patch(path, json={"max_running": None, "max_queued": 0}).json()
     assert (changed["max_running"], changed["minutes_per_day"], changed["max_queued"]) == (None, 60, 0)
-    listed = next(row for row in admin.get("/admin/keys").json()["items"] if row["id"] == made["id"])
+    listed = next(row for row in admin.get("/admin/keys").json()["items"] if row["id"] == key["id"])
     assert listed == changed
     for nonsense in (
         {"max_queued": -1},

@@ -52,10 +52,10 @@ def test_requests_are_counted_for_all(gateway: Gateway) -> None:
 
 def senders(gateway: Gateway, caller: Caller, stack: contextlib.ExitStack) -> list[Sender]:
     """Uploads that have begun, on connections of their own."""
-    begun = [Sender(gateway, caller, "POST", "/transcribe", MULTIPART, LENGTH) for _ in range(REQUESTS)]
-    for sender in begun:
+    uploads = [Sender(gateway, caller, "POST", "/transcribe", MULTIPART, LENGTH) for _ in range(REQUESTS)]
+    for sender in uploads:
         stack.callback(sender.socket.close)
-    return begun
+    return uploads
 
 
 def refused(sender: Sender) -> bool:

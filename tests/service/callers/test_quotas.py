@@ -62,15 +62,15 @@ def begin(caller: Caller, size: int) -> httpx.Response:
 
 def test_no_quota_is_unlimited_by_default(gateway: Gateway) -> None:
     """GET /usage shows what a new key has of each quota: nothing, of a number that is not 0."""
-    shown = gateway.caller().http.get("/usage").json()["quotas"]
-    assert set(shown) == {
+    usage = gateway.caller().http.get("/usage").json()["quotas"]
+    assert set(usage) == {
         "max_open_uploads",
         "max_announced_bytes",
         "max_stored_bytes",
         "max_waiting_deliveries",
         "webhook_tests_per_minute",
     }
-    assert all(one["used"] == 0 and one["limit"] > 0 for one in shown.values())
+    assert all(one["used"] == 0 and one["limit"] > 0 for one in usage.values())
 
 
 def test_50_gib_cannot_be_announced_160_times(gateway: Gateway) -> None:
@@ -133,12 +133,12 @@ def test_50_recordings_at_once_do_not_pass_what_may_be_stored(gateway: Gateway, 
             return http.post(path, files={"file": ("call.wav", os.urandom(10_000))})
 
     counts = at_once(send, 40)
-    taken = counts[202] + counts[200]
-    assert counts.total() == taken + counts[403]
-    assert taken == 5, counts
-    assert len(gateway.objects(caller)) == taken
+    successes = counts[202] + counts[200]
+    assert counts.total() == successes + counts[403]
+    assert successes == 5, counts
+    assert len(gateway.objects(caller)) == successes
     assert gateway.left_behind(caller)[1:] == NOTHING[1:]
-    assert used(caller, "max_stored_bytes") == taken * 10_000
+    assert used(caller, "max_stored_bytes") == successes * 10_000
     refused = send(0)
     assert problem(refused) == (403, "storage_quota_exceeded")
     assert refused.json()["detail"] == {"max_stored_bytes": 50_000}
@@ -149,7 +149,7 @@ def test_50_recordings_at_once_do_not_pass_what_may_be_stored(gateway: Gateway, 
     )
     for one in ids[:2]:
         assert caller.http.delete(f"{kind}{one}").status_code in (200, 202)
-    assert used(caller, "max_stored_bytes") == (taken - 2) * 10_000
+    assert used(caller, "max_stored_bytes") == (successes - 2) * 10_000
     assert send(0).status_code in (200, 202)
 
 
@@ -183,9 +183,9 @@ def test_what_is_counted_is_what_is_stored(gateway: Gateway, bucket: Storage) ->
         quotas.sweep(work)
     assert caller.http.delete(f"/tasks/{tasks[0]}").status_code in (200, 202)
     with session() as work:
-        mine = select(func.sum(Artifact.bytes)).where(Artifact.owner_id == caller.id)
+        query = select(func.sum(Artifact.bytes)).where(Artifact.owner_id == caller.id)
         assert work.scalar(select(func.count()).select_from(StorageChange)) is not None
-        assert used(caller, "max_stored_bytes") == work.scalar(mine)
+        assert used(caller, "max_stored_bytes") == work.scalar(query)
         wrong = text(
             "SELECT owner_id FROM (SELECT owner_id, bytes FROM key_storage"
             " UNION ALL SELECT owner_id, bytes FROM storage_changes"
@@ -276,9 +276,9 @@ def test_quotas_are_set_by_an_operator(gateway: Gateway) -> None:
     path = f"/admin/keys/{caller.id}"
     changed = admin.patch(path, json={"max_stored_bytes": 5 * 1024**4, "max_open_uploads": 0}).json()
     assert (changed["max_stored_bytes"], changed["max_open_uploads"]) == (5 * 1024**4, 0)
-    shown = caller.http.get("/usage").json()["quotas"]
-    assert shown["max_stored_bytes"] == {"used": 0, "limit": 5 * 1024**4}
-    assert shown["max_open_uploads"]["limit"] == 0
+    usage = caller.http.get("/usage").json()["quotas"]
+    assert usage["max_stored_bytes"] == {"used": 0, "limit": 5 * 1024**4}
+    assert usage["max_open_uploads"]["limit"] == 0
     assert admin.patch(path, json={"max_stored_bytes": None}).json()["max_stored_bytes"] is None
     assert caller.http.get("/usage").json()["quotas"]["max_stored_bytes"]["limit"] == 1024**4
     for nonsense in ({"max_stored_bytes": -1}, {"max_stored_bytes": 2**64}, {"max_open_uploads": 2**31}):

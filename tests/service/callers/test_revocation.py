@@ -92,9 +92,9 @@ def followed_by(caller: Caller, url: str, **headers: str) -> Lasting:
 def test_a_stream_of_events_ends(gateway: Gateway, caller: Caller, accept: str) -> None:
     """Within 5 s, after what was told before; another key's goes on, and resuming is 401."""
     task, other = caller.task(), gateway.caller()
-    theirs = other.task()
+    other_task = other.task()
     followed = followed_by(caller, f"/tasks/{task}/events", Accept=accept)
-    goes_on = followed_by(other, f"/tasks/{theirs}/events", Accept=accept)
+    goes_on = followed_by(other, f"/tasks/{other_task}/events", Accept=accept)
     time.sleep(SOON_S)
     assert followed.ended_at is goes_on.ended_at is None
     revoked_at = revoke(gateway, caller)
@@ -103,7 +103,7 @@ def test_a_stream_of_events_ends(gateway: Gateway, caller: Caller, accept: str) 
     assert status == 200 and "queued" in text
     assert caller.http.get(f"/tasks/{task}/events", headers={"Last-Event-ID": "0"}).status_code == 401
     assert goes_on.ended_at is None
-    other.http.post(f"/tasks/{theirs}/cancel").raise_for_status()
+    other.http.post(f"/tasks/{other_task}/cancel").raise_for_status()
     goes_on.join()
     assert "cancelled" in goes_on.answer[1]
 
@@ -185,8 +185,8 @@ def test_an_upload_on_its_way_ends(gateway: Gateway, caller: Caller) -> None:
 def test_an_open_upload_is_given_up(gateway: Gateway, caller: Caller) -> None:
     """Within 5 s S3 takes no further part by a URL that was presigned before, a part that stands still on its way by
     the gateway is 401, and no part that had arrived is kept; a complete upload stays."""
-    made = caller.http.post("/uploads", json={"bytes": 3 * PART_BYTES, "part_bytes": PART_BYTES}).raise_for_status()
-    upload = made.json()
+    answer = caller.http.post("/uploads", json={"bytes": 3 * PART_BYTES, "part_bytes": PART_BYTES}).raise_for_status()
+    upload = answer.json()
     urls = [part["url"] for part in upload["parts"]]
     part = bytes(PART_BYTES)
     assert httpx.put(urls[0], content=part, timeout=60).status_code == 200

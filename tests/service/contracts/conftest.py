@@ -13,7 +13,7 @@ gateway = gateway_with()
 
 
 @pytest.fixture
-def known(gateway: Gateway, caller: Caller) -> bytes:
+def recording(gateway: Gateway, caller: Caller) -> bytes:
     """A recording whose transcript is known: as it is, with speakers, and in English."""
     content = os.urandom(64)
     for fields in ({}, {"diarization": "true"}, {"task": "translate"}):

@@ -54,7 +54,7 @@ def streamed(
     """The events of a stream. Of a recording that is not known the segments are told while it is recognised."""
     with ThreadPoolExecutor() as pool:
         before = caller.newest()
-        asked = pool.submit(ask, caller, content, stream="true", **fields)
+        call = pool.submit(ask, caller, content, stream="true", **fields)
         task_id = eventually(lambda: (last := caller.newest()) != before and last, "the task is there")
         if caller.status(task_id) != "done":
             hand_in(work_on(task_id, "convert"), gateway.storage)
@@ -63,4 +63,4 @@ def streamed(
                 publish(work, claim, segments)
             hand_in(claim, gateway.storage)
             finish_rest(task_id, gateway, caller)
-        return events(asked.result())
+        return events(call.result())

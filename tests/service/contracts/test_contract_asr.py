@@ -46,8 +46,8 @@ def test_every_output_is_given(gateway: Gateway, caller: Caller) -> None:
 
 def test_the_query_says_what_is_asked_for(gateway: Gateway, caller: Caller) -> None:
     """Language, task, prompt and the bounds of speakers become options of the task, so that the known one is found."""
-    asked = {"language": "de", "task": "translate", "diarization": "true", "max_speakers": "3", "prompt": "Namen"}
-    content = transcribed(caller, gateway, **asked)
+    fields = {"language": "de", "task": "translate", "diarization": "true", "max_speakers": "3", "prompt": "Namen"}
+    content = transcribed(caller, gateway, **fields)
     query = {
         "language": "de_AT",
         "task": "translate",
@@ -77,10 +77,10 @@ def test_what_speakr_asks_for_is_done(caller: Caller) -> None:
         "hotwords": "Parley, Valkey",
         "model": "Systran/faster-whisper-tiny",
     }
-    found = options(caller, query)
+    task_options = options(caller, query)
     expected = {"language": "en", "diarization": True, "min_speakers": 2, "max_speakers": 3, "prompt": "A meeting."}
-    assert found | expected == found
-    assert (found["hotwords"], found["model"]) == ("Parley, Valkey", "tiny")
+    assert task_options | expected == task_options
+    assert (task_options["hotwords"], task_options["model"]) == ("Parley, Valkey", "tiny")
     assert options(caller, {"enable_diarization": "true", "num_speakers": "2"})["num_speakers"] == 2
     default = caller.http.get("/models").json()["default"]
     assert options(caller, {"model": "whisper-1"})["model"] == options(caller, {})["model"] == default
@@ -90,9 +90,13 @@ def test_without_speakers_their_bounds_count_for_nothing(caller: Caller) -> None
     """Speakr sends them all the same; `return_speaker_embeddings=false` and empty options ask for nothing either."""
     switches = {"diarize": "false", "enable_diarization": "false", "return_speaker_embeddings": "false"}
     query = {**SPEAKR, **switches, "min_speakers": "2", "max_speakers": "2", "hotwords": "", "model": ""}
-    found = options(caller, query)
-    assert (found["diarization"], found["min_speakers"], found["max_speakers"]) == (False, None, None)
-    assert not found["hotwords"]
+    task_options = options(caller, query)
+    assert (task_options["diarization"], task_options["min_speakers"], task_options["max_speakers"]) == (
+        False,
+        None,
+        None,
+    )
+    assert not task_options["hotwords"]
 
 
 def options(caller: Caller, query: dict[str, str]) -> dict[str, Any]:
@@ -150,8 +154,8 @@ def test_bare_samples_get_the_header_that_they_lack(gateway: Gateway, caller: Ca
     task_id = caller.give_up("/asr", params={"encode": "false"}, files={"audio_file": samples})
     source = tmp_path / "source"
     gateway.storage.get_file(upload_key(caller.id, task_id), source)
-    done = convert(source, tmp_path / "audio.wav", LIMITS, lambda share: None)
-    assert done.duration == 1.0
+    conversion = convert(source, tmp_path / "audio.wav", LIMITS, lambda share: None)
+    assert conversion.duration == 1.0
     assert (tmp_path / "audio.wav").read_bytes().endswith(samples)
 
 

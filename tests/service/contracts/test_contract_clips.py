@@ -93,8 +93,8 @@ def test_a_clip_can_be_looked_at_and_deleted(gateway: Gateway, caller: Caller) -
     content = os.urandom(100)
     clip_id, twin = upload(caller, content), upload(caller, content)
     assert gateway.objects(caller) == {f"{caller.id}/{clip_id}/upload"}
-    found = caller.http.get(f"/api/audio/{clip_id}").json()
-    assert (found["clip_id"], found["filename"], found["size"]) == (clip_id, "interview.mp3", 100)
+    clip = caller.http.get(f"/api/audio/{clip_id}").json()
+    assert (clip["clip_id"], clip["filename"], clip["size"]) == (clip_id, "interview.mp3", 100)
     stranger = gateway.caller().http
     for refused in (
         stranger.get(f"/api/audio/{clip_id}"),
@@ -122,9 +122,9 @@ def test_what_is_no_clip_is_refused(gateway: Gateway, caller: Caller) -> None:
 
 def test_an_upload_in_parts_is_a_clip_when_it_is_complete(caller: Caller) -> None:
     """Until then it is 404."""
-    made = caller.http.post("/uploads", json={"bytes": 3}).json()
-    path = f"/uploads/{made['upload_id']}"
-    assert caller.http.get(f"/api/audio/{made['upload_id']}").status_code == 404
+    upload = caller.http.post("/uploads", json={"bytes": 3}).json()
+    path = f"/uploads/{upload['upload_id']}"
+    assert caller.http.get(f"/api/audio/{upload['upload_id']}").status_code == 404
     caller.http.put(f"{path}/parts/1", content=b"abc").raise_for_status()
     caller.http.post(f"{path}/complete").raise_for_status()
-    assert caller.http.get(f"/api/audio/{made['upload_id']}").json()["size"] == 3
+    assert caller.http.get(f"/api/audio/{upload['upload_id']}").json()["size"] == 3

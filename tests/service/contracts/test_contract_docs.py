@@ -32,9 +32,9 @@ gateway = gateway_with()
 
 @pytest.fixture(scope="module")
 def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+    new_caller = gateway.caller()
+    with new_caller.http:
+        yield new_caller
 
 
 @pytest.fixture(scope="module")
@@ -84,11 +84,13 @@ class Shared:
 
 
 def shared_paths() -> list[Shared]:
-    found = []
-    for request, sent, _, status, has in table("request"):
+    paths = []
+    for request, fields, _, status, has in table("request"):
         method, path = quoted(request)[0].split()
-        found.append(Shared(method, path, sent.partition(":")[0], tuple(quoted(sent)), int(status), tuple(quoted(has))))
-    return found
+        paths.append(
+            Shared(method, path, fields.partition(":")[0], tuple(quoted(fields)), int(status), tuple(quoted(has)))
+        )
+    return paths
 
 
 def test_every_call_is_documented(caller: Caller) -> None:
@@ -128,6 +130,11 @@ def test_the_codes_of_links_are_those_documented(environment: Settings) -> None:
     """The table of codes says what the API does, and names no code that we do not have."""
     from api.contracts.links import CODES  # needs the settings
 
-    documented = {ours: theirs for cell, mine in table("code") for theirs in quoted(cell) for ours in quoted(mine)}
+    documented = {
+        own_code: link_code
+        for cell, own_cell in table("code")
+        for link_code in quoted(cell)
+        for own_code in quoted(own_cell)
+    }
     assert documented == dict(CODES)
     assert set(CODES) <= set(catalogue())

@@ -59,8 +59,8 @@ def test_a_failed_job_says_why(caller: Caller) -> None:
     job_id = submit(caller)
     with session() as work:
         leases.fail(work, work_on(uuid.UUID(job_id), "convert"), NoAudio("Nothing can be heard."), max_attempts=1)
-    found = look(caller, job_id)
-    assert (found["status"], found["error"], found["result"]) == ("failed", "Nothing can be heard.", None)
+    job = look(caller, job_id)
+    assert (job["status"], job["error"], job["result"]) == ("failed", "Nothing can be heard.", None)
 
 
 def test_deleting_leaves_nothing(gateway: Gateway, caller: Caller) -> None:

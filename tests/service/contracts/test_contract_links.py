@@ -31,8 +31,8 @@ def fail(task_id: uuid.UUID, error: ParleyError) -> None:
 
 def test_a_link_is_taken_as_json(caller: Caller) -> None:
     """The answer holds the id by which the job is followed; an address that is none is `invalid_url`."""
-    sent = caller.http.post("/transcribe", json={"url": "https://media.example/talk.mp3"})
-    job_id = uuid.UUID(sent.json()["job_id"])
+    answer = caller.http.post("/transcribe", json={"url": "https://media.example/talk.mp3"})
+    job_id = uuid.UUID(answer.json()["job_id"])
     assert look(caller, job_id)["status"] == "QUEUED"
     refused = caller.http.post("/transcribe", json={"url": "no address"})
     assert (refused.is_success, refused.json()["code"]) == (False, "invalid_url")
@@ -48,8 +48,8 @@ def test_a_complete_job_has_its_text_and_its_files(gateway: Gateway, caller: Cal
     for stage in ("transcribe", "merge", "store"):
         hand_in(work_on(task_id, stage), gateway.storage)
     digest = hashlib.sha256(content).hexdigest()
-    found = look(caller, task_id)
-    assert found == {
+    job = look(caller, task_id)
+    assert job == {
         "status": "COMPLETE",
         "job_id": str(task_id),
         "text": "Hello there. Good day.",
@@ -58,14 +58,14 @@ def test_a_complete_job_has_its_text_and_its_files(gateway: Gateway, caller: Cal
         "transcript_url": f"/files/transcripts/{digest}.json",
     }
     transcript = caller.http.get(f"/transcript/{task_id}").json()
-    assert (transcript["content_hash"], transcript["model"], transcript["text"]) == (digest, "base", found["text"])
+    assert (transcript["content_hash"], transcript["model"], transcript["text"]) == (digest, "base", job["text"])
     assert set(transcript) == {"job_id", "text", "source_url", "created_at", "model", "content_hash"}
-    assert caller.http.get(found["transcript_url"]).json() == transcript
+    assert caller.http.get(job["transcript_url"]).json() == transcript
     converted = next(key for key in gateway.objects(caller) if "/convert/" in key)
-    sound = caller.http.get(found["audio_url"])
+    sound = caller.http.get(job["audio_url"])
     assert (sound.content, sound.headers["content-type"]) == (gateway.storage.get(converted), "audio/wav")
     stranger = gateway.caller()
-    for path in (f"/transcribe/{task_id}", f"/transcript/{task_id}", found["audio_url"], found["transcript_url"]):
+    for path in (f"/transcribe/{task_id}", f"/transcript/{task_id}", job["audio_url"], job["transcript_url"]):
         assert stranger.http.get(path).status_code == 404
         assert httpx.get(gateway.url + path, timeout=PATIENCE_S).status_code == 401
 
@@ -82,8 +82,8 @@ def test_a_failed_job_has_one_of_the_codes_of_this_api(caller: Caller, error: Pa
     """FAILED with code and message; our own code stays in raw_error."""
     task_id = caller.task()
     fail(task_id, error)
-    found = look(caller, task_id)
-    assert found == {
+    job = look(caller, task_id)
+    assert job == {
         "status": "FAILED",
         "job_id": str(task_id),
         "code": code,

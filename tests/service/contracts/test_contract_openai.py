@@ -31,9 +31,9 @@ def options(caller: Caller, url: str = TRANSCRIPTIONS, /, **fields: Any) -> dict
 # ---- formats
 
 
-def test_json_is_text_language_and_usage(caller: Caller, known: bytes) -> None:
+def test_json_is_text_language_and_usage(caller: Caller, recording: bytes) -> None:
     """The default answer holds the text, the language and the seconds that were transcribed."""
-    answer = ask(caller, known, model="whisper-1")
+    answer = ask(caller, recording, model="whisper-1")
     assert answer.status_code == 200, answer.text
     assert answer.json() == {
         "text": "Hello there. Good day.",
@@ -42,17 +42,17 @@ def test_json_is_text_language_and_usage(caller: Caller, known: bytes) -> None:
     }
 
 
-def test_log_probabilities_are_given_per_word(caller: Caller, known: bytes) -> None:
+def test_log_probabilities_are_given_per_word(caller: Caller, recording: bytes) -> None:
     """include[]=logprobs adds the logarithm of each word's confidence."""
-    found = ask(caller, known, **{"include[]": "logprobs"}).json()["logprobs"]
-    assert [entry["token"] for entry in found] == [" Hello", " there.", " Good day."]
-    assert found[0]["logprob"] == pytest.approx(math.log(0.9), abs=1e-4)
-    assert bytes(found[0]["bytes"]) == b" Hello"
+    entries = ask(caller, recording, **{"include[]": "logprobs"}).json()["logprobs"]
+    assert [entry["token"] for entry in entries] == [" Hello", " there.", " Good day."]
+    assert entries[0]["logprob"] == pytest.approx(math.log(0.9), abs=1e-4)
+    assert bytes(entries[0]["bytes"]) == b" Hello"
 
 
-def test_verbose_json_has_segments_unless_only_words_are_asked_for(caller: Caller, known: bytes) -> None:
+def test_verbose_json_has_segments_unless_only_words_are_asked_for(caller: Caller, recording: bytes) -> None:
     """Both granularities together and each alone; segments carry all fields of openai-whisper."""
-    plain = ask(caller, known, response_format="verbose_json").json()
+    plain = ask(caller, recording, response_format="verbose_json").json()
     assert (plain["task"], plain["language"], plain["duration"]) == ("transcribe", "english", 2.0)
     assert "words" not in plain
     assert set(plain["segments"][0]) == {
@@ -69,27 +69,27 @@ def test_verbose_json_has_segments_unless_only_words_are_asked_for(caller: Calle
     }
     assert plain["segments"][1] | {"seek": 120, "start": 1.2, "end": 2.0} == plain["segments"][1]
     assert plain["segments"][0]["avg_logprob"] == pytest.approx((math.log(0.9) + math.log(0.8)) / 2, abs=1e-3)
-    words = ask(caller, known, response_format="verbose_json", **{"timestamp_granularities[]": "word"}).json()
+    words = ask(caller, recording, response_format="verbose_json", **{"timestamp_granularities[]": "word"}).json()
     assert "segments" not in words
     assert words["words"][0] == {"word": "Hello", "start": 0.0, "end": 0.4}
-    both = ask(caller, known, response_format="verbose_json", **{"timestamp_granularities[]": ["word", "segment"]})
+    both = ask(caller, recording, response_format="verbose_json", **{"timestamp_granularities[]": ["word", "segment"]})
     assert {"segments", "words"} <= set(both.json())
 
 
 @pytest.mark.parametrize("name", ["json", "text", "srt", "vtt", "diarized_json"])
-def test_segments_may_be_asked_for_with_every_format(caller: Caller, known: bytes, name: str) -> None:
+def test_segments_may_be_asked_for_with_every_format(caller: Caller, recording: bytes, name: str) -> None:
     """timestamp_granularities[]=segment, the default, changes no answer; words need a format that has them."""
-    plain = ask(caller, known, response_format=name)
-    asked = ask(caller, known, response_format=name, **{"timestamp_granularities[]": "segment"})
-    assert (asked.status_code, asked.text) == (200, plain.text)
-    words = ask(caller, known, response_format=name, **{"timestamp_granularities[]": ["word", "segment"]})
+    plain = ask(caller, recording, response_format=name)
+    answer = ask(caller, recording, response_format=name, **{"timestamp_granularities[]": "segment"})
+    assert (answer.status_code, answer.text) == (200, plain.text)
+    words = ask(caller, recording, response_format=name, **{"timestamp_granularities[]": ["word", "segment"]})
     if name != "diarized_json":
         assert error(words) == (400, "invalid_request", "timestamp_granularities")
 
 
-def test_diarized_json_names_speakers_by_letters(caller: Caller, known: bytes) -> None:
+def test_diarized_json_names_speakers_by_letters(caller: Caller, recording: bytes) -> None:
     """Speakers are A and B in the order in which they begin; nobody has to ask for diarization besides."""
-    body = ask(caller, known, model="gpt-4o-transcribe-diarize", response_format="diarized_json").json()
+    body = ask(caller, recording, model="gpt-4o-transcribe-diarize", response_format="diarized_json").json()
     assert [(s["speaker"], s["type"], s["id"]) for s in body["segments"]] == [
         ("A", "transcript.text.segment", "seg_0"),
         ("B", "transcript.text.segment", "seg_1"),
@@ -100,12 +100,12 @@ def test_diarized_json_names_speakers_by_letters(caller: Caller, known: bytes) -
 @pytest.mark.parametrize("name", ["timestamp_granularities", "timestamp_granularities[]"])
 @pytest.mark.parametrize("granularities", [["word"], ["word", "segment"]])
 def test_diarized_json_has_words_as_whisperx_does(
-    caller: Caller, known: bytes, name: str, granularities: list[str]
+    caller: Caller, recording: bytes, name: str, granularities: list[str]
 ) -> None:
     """With the granularity `word` segments have words with score and speaker, which `word_segments` lists again."""
-    plain = ask(caller, known, response_format="diarized_json").json()
-    asked = ask(caller, known, response_format="diarized_json", **{name: granularities}).json()
-    words = [segment.pop("words") for segment in asked["segments"]]
+    plain = ask(caller, recording, response_format="diarized_json").json()
+    body = ask(caller, recording, response_format="diarized_json", **{name: granularities}).json()
+    words = [segment.pop("words") for segment in body["segments"]]
     assert words == [
         [
             {"word": "Hello", "start": 0.0, "end": 0.4, "score": 0.9, "speaker": "A"},
@@ -113,25 +113,25 @@ def test_diarized_json_has_words_as_whisperx_does(
         ],
         [{"word": "Good day.", "start": 1.2, "end": 2.0, "score": 0.7, "speaker": "B"}],
     ]
-    assert asked.pop("word_segments") == words[0] + words[1]
-    assert asked == plain
+    assert body.pop("word_segments") == words[0] + words[1]
+    assert body == plain
 
 
-def test_text_and_subtitles_are_plain_text(caller: Caller, known: bytes) -> None:
+def test_text_and_subtitles_are_plain_text(caller: Caller, recording: bytes) -> None:
     """text, srt and vtt are not wrapped in JSON."""
-    answers = {name: ask(caller, known, response_format=name) for name in ("text", "srt", "vtt")}
+    answers = {name: ask(caller, recording, response_format=name) for name in ("text", "srt", "vtt")}
     assert {answer.headers["content-type"] for answer in answers.values()} == {"text/plain; charset=utf-8"}
     assert answers["text"].text == "Hello there. Good day.\n"
     assert "00:00:01,200 --> 00:00:02,000" in answers["srt"].text
     assert answers["vtt"].text.startswith("WEBVTT")
 
 
-def test_a_translation_is_english(caller: Caller, known: bytes) -> None:
+def test_a_translation_is_english(caller: Caller, recording: bytes) -> None:
     """/v1/audio/translations gives the text alone, and calls its language English."""
-    assert ask(caller, known, TRANSLATIONS).json() == {"text": "Hello there. Good day."}
-    body = ask(caller, known, TRANSLATIONS, response_format="verbose_json").json()
+    assert ask(caller, recording, TRANSLATIONS).json() == {"text": "Hello there. Good day."}
+    body = ask(caller, recording, TRANSLATIONS, response_format="verbose_json").json()
     assert (body["task"], body["language"]) == ("translate", "english")
-    refused = ask(caller, known, TRANSLATIONS, response_format="diarized_json")
+    refused = ask(caller, recording, TRANSLATIONS, response_format="diarized_json")
     assert error(refused) == (400, "invalid_request", "response_format")
 
 
@@ -141,10 +141,10 @@ def test_a_translation_is_english(caller: Caller, known: bytes) -> None:
 def test_a_call_waits_for_the_transcript(gateway: Gateway, caller: Caller) -> None:
     """A recording that nobody has heard yet is answered when its task is done."""
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(ask, caller, b"new", model="whisper-1")
+        call = pool.submit(ask, caller, b"new", model="whisper-1")
         task_id = eventually(caller.newest, "the task")
         finish(task_id, gateway.storage)
-        answer = asked.result()
+        answer = call.result()
     assert (answer.json()["text"], answer.headers["x-task-id"]) == ("Hello there. Good day.", str(task_id))
 
 
@@ -158,10 +158,10 @@ def test_a_client_that_goes_away_leaves_the_task_running(gateway: Gateway, calle
 def test_a_failed_task_is_not_sent_again(gateway: Gateway, caller: Caller) -> None:
     """The error that ended the task is the answer, with the header by which OpenAI's clients do not repeat it."""
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(ask, caller, b"noise")
+        call = pool.submit(ask, caller, b"noise")
         task_id = eventually(caller.newest, "the task")
         caller.http.post(f"/tasks/{task_id}/cancel")
-        answer = asked.result()
+        answer = call.result()
     assert error(answer) == (409, "cancelled", None)
     assert answer.headers["x-should-retry"] == "false"
 
@@ -172,7 +172,7 @@ def test_a_failed_task_is_not_sent_again(gateway: Gateway, caller: Caller) -> No
 def test_fields_become_our_options(caller: Caller) -> None:
     """Model names of OpenAI stand for the default; temperature 0 leaves the fallback on; keywords are hotwords."""
     default = caller.http.get("/models").json()["default"]
-    found = options(
+    task_options = options(
         caller,
         **{
             "model": "gpt-4o-transcribe",
@@ -184,8 +184,12 @@ def test_fields_become_our_options(caller: Caller) -> None:
             "chunking_strategy[threshold]": "0.5",
         },
     )
-    assert (found["model"], found["language"], found["temperature"]) == (default, "de", None)
-    assert (len(found["prompt"]), found["hotwords"], found["diarization"]) == (2000, "Parley, Whisper", False)
+    assert (task_options["model"], task_options["language"], task_options["temperature"]) == (default, "de", None)
+    assert (len(task_options["prompt"]), task_options["hotwords"], task_options["diarization"]) == (
+        2000,
+        "Parley, Whisper",
+        False,
+    )
     assert options(caller, model="Systran/faster-whisper-base")["model"] == "base"
     other = options(caller, model="tiny", temperature="0.4", **{"languages[]": "fr"})
     assert (other["model"], other["language"], other["temperature"]) == ("tiny", "fr", 0.4)
@@ -193,18 +197,18 @@ def test_fields_become_our_options(caller: Caller) -> None:
     assert (several["language"], several["languages"]) == (None, "de,fr")
 
 
-def test_spaces_and_empty_fields_change_nothing(caller: Caller, known: bytes) -> None:
+def test_spaces_and_empty_fields_change_nothing(caller: Caller, recording: bytes) -> None:
     """Spaces around a value are none of it, and what is empty counts as left out, in lists as well."""
     plain = {"response_format": " json ", "stream": " False ", "model": " whisper-1 ", "temperature": " 0 "}
     lists = {"timestamp_granularities[]": ["", " segment "], "include[]": "", "languages[]": " "}
-    answer = ask(caller, known, **plain, **lists, language="")
-    assert (answer.status_code, answer.json()) == (200, ask(caller, known).json())
+    answer = ask(caller, recording, **plain, **lists, language="")
+    assert (answer.status_code, answer.json()) == (200, ask(caller, recording).json())
 
 
 def test_a_translation_may_be_told_what_is_spoken(caller: Caller) -> None:
     """`language`, which go-openai sends, is the language of the recording; one that there is not is refused."""
-    found = options(caller, TRANSLATIONS, language="German")
-    assert (found["task"], found["language"]) == ("translate", "de")
+    task_options = options(caller, TRANSLATIONS, language="German")
+    assert (task_options["task"], task_options["language"]) == ("translate", "de")
     assert error(ask(caller, b"RIFF", TRANSLATIONS, language="klingon")) == (400, "invalid_request", "language")
 
 

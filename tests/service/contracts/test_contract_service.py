@@ -43,9 +43,9 @@ def only_task(caller: Caller) -> uuid.UUID | None:
 def test_a_transcript_is_waited_for(gateway: Gateway, caller: Caller) -> None:
     """The answer holds text, language with its probability, segments with words, and the time that it took."""
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(post, caller, "/transcribe", language="en", timestamp_granularity="word")
+        call = pool.submit(post, caller, "/transcribe", language="en", timestamp_granularity="word")
         finish(eventually(lambda: only_task(caller), "the task"), gateway.storage)
-        answer = asked.result()
+        answer = call.result()
     body = answer.json()
     assert (answer.status_code, body["text"], body["language"]) == (200, "Hello there. Good day.", "en")
     assert (body["language_probability"], body["duration"]) == (0.98, 2.0)
@@ -82,9 +82,9 @@ def test_a_wait_that_is_too_long_ends_with_the_job(
 
 def test_a_job_is_polled_until_it_is_completed(gateway: Gateway, caller: Caller) -> None:
     """pending, processing, completed; the transcript is in the status then."""
-    sent = post(caller, "/transcribe-async", language="en")
-    job_id = sent.json()["job_id"]
-    assert (sent.status_code, sent.json()["status"], sent.json()["estimated_time"]) == (202, "pending", None)
+    answer = post(caller, "/transcribe-async", language="en")
+    job_id = answer.json()["job_id"]
+    assert (answer.status_code, answer.json()["status"], answer.json()["estimated_time"]) == (202, "pending", None)
     first = status(caller, job_id)
     assert (first["job_id"], first["status"], first["result"]) == (job_id, "pending", None)
     hand_in(work_on(uuid.UUID(job_id), "convert"), gateway.storage)
@@ -102,16 +102,16 @@ def test_a_failed_job_says_why(caller: Caller) -> None:
     job_id = post(caller, "/transcribe-async").json()["job_id"]
     with session() as work:
         leases.fail(work, work_on(uuid.UUID(job_id), "convert"), NoAudio("Nothing can be heard."), max_attempts=1)
-    found = status(caller, job_id)
-    assert (found["status"], found["error"], found["error_code"]) == ("failed", "Nothing can be heard.", "no_audio")
+    job = status(caller, job_id)
+    assert (job["status"], job["error"], job["error_code"]) == ("failed", "Nothing can be heard.", "no_audio")
 
 
 def test_jobs_are_listed_by_status(gateway: Gateway, caller: Caller) -> None:
     """The filter takes the words of this API; a page leads to the next."""
     job_ids = [post(caller, "/transcribe-async").json()["job_id"] for _ in range(3)]
     finish(uuid.UUID(job_ids[0]), gateway.storage)
-    done = caller.http.get(f"{V1}/jobs", params={"status": "completed"}).json()
-    assert [job["job_id"] for job in done["jobs"]] == job_ids[:1]
+    listing = caller.http.get(f"{V1}/jobs", params={"status": "completed"}).json()
+    assert [job["job_id"] for job in listing["jobs"]] == job_ids[:1]
     page = caller.http.get(f"{V1}/jobs", params={"status": "pending", "limit": 1}).json()
     rest = caller.http.get(f"{V1}/jobs", params={"status": "pending", "cursor": page["next_cursor"]}).json()
     assert [job["job_id"] for job in page["jobs"] + rest["jobs"]] == job_ids[:0:-1]
@@ -155,13 +155,13 @@ def test_the_catalogue_is_ours(caller: Caller) -> None:
 @pytest.mark.parametrize("field", [{"lang": "auto"}, {"format": "json"}, {"diarization": "true"}])
 def test_a_form_of_tasks_is_answered_at_once(gateway: Gateway, caller: Caller, field: dict[str, str]) -> None:
     """`lang`, `format` or `diarization` make it a task, whose id has dashes and whose status has the words of tasks."""
-    sent = post(caller, "/transcribe", model="base", **field)
-    task_id = sent.json()["task_id"]
-    assert (sent.status_code, sent.json()["status"]) == (202, "queued")
-    found = status(caller, task_id)
-    assert (found["task_id"], found["status"], found["eta_seconds"]) == (task_id, "queued", None)
+    answer = post(caller, "/transcribe", model="base", **field)
+    task_id = answer.json()["task_id"]
+    assert (answer.status_code, answer.json()["status"]) == (202, "queued")
+    task = status(caller, task_id)
+    assert (task["task_id"], task["status"], task["eta_seconds"]) == (task_id, "queued", None)
     finish(uuid.UUID(task_id), gateway.storage, diarization="diarization" in field)
     assert status(caller, task_id)["status"] == "done"
-    result = caller.http.get(sent.json()["result_url"]).json()
-    assert sent.json()["result_url"] == f"{V1}/result/{task_id}"
+    result = caller.http.get(answer.json()["result_url"]).json()
+    assert answer.json()["result_url"] == f"{V1}/result/{task_id}"
     assert (result["status"], result["full_text"]) == ("done", "Hello there. Good day.")

@@ -90,13 +90,13 @@ def test_the_sdk_reads_a_late_answer(
         OpenAI(base_url=f"{gateway.url}/v1", api_key=caller.key, max_retries=0) as client,
         ThreadPoolExecutor() as pool,
     ):
-        asked = pool.submit(
+        call = pool.submit(
             client.audio.transcriptions.create, file=os.urandom(64), model="whisper-1", response_format=name
         )
         task_id = eventually(caller.newest, "the task is there")
         time.sleep(2 * HEADERS_S)
         finish(task_id, gateway.storage)
-        answer = asked.result()
+        answer = call.result()
     assert isinstance(answer, kind)
     assert TRANSCRIPT.segments[0].text.strip() in (answer if isinstance(answer, str) else answer.text)
 
@@ -158,9 +158,9 @@ def test_a_late_error_of_asr_breaks_the_answer_off(
     with late_asr(caller, os.urandom(64), output=name) as answer, pytest.raises(httpx.RemoteProtocolError):
         end(caller, task_of(answer))
         answer.read()
-    told = [line for line in gateway.log().splitlines() if answer.headers["x-request-id"] in line]
-    assert any("answer_broken_off" in line and code in line for line in told)
-    assert not any("unexpected_error" in line for line in told)
+    log_lines = [line for line in gateway.log().splitlines() if answer.headers["x-request-id"] in line]
+    assert any("answer_broken_off" in line and code in line for line in log_lines)
+    assert not any("unexpected_error" in line for line in log_lines)
 
 
 def test_a_client_of_http_1_0_gets_the_status(gateway: Gateway, caller: Caller) -> None:

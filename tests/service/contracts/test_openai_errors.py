@@ -30,11 +30,11 @@ def test_a_failure_names_the_file_where_it_is_at_fault(
 ) -> None:
     """`param` is `file` for what is wrong with the recording, and null for what is wrong with this server."""
     with ThreadPoolExecutor() as pool:
-        asked = pool.submit(ask, caller, b"noise")
+        call = pool.submit(ask, caller, b"noise")
         task_id = eventually(caller.newest, "the task")
         with session() as work:
             leases.fail(work, work_on(task_id, "convert"), problem, max_attempts=1)
-        assert error(asked.result()) == expected
+        assert error(call.result()) == expected
 
 
 @pytest.mark.parametrize("url", [TRANSCRIPTIONS, TRANSLATIONS])

@@ -63,11 +63,11 @@ def unknown(value: object) -> set[str]:
     ],
 )
 def test_an_answer_is_what_the_sdk_expects(
-    caller: Caller, known: bytes, url: str, fields: dict[str, Any], kind: type[BaseModel], more: set[str]
+    caller: Caller, recording: bytes, url: str, fields: dict[str, Any], kind: type[BaseModel], more: set[str]
 ) -> None:
     """Every field has the SDK's type, an integer is no float; unknown are OpenAI's own `task` and WhisperX's words."""
-    read = kind.model_validate_json(ask(caller, known, url, **fields).text, strict=True)
-    assert unknown(read) == more
+    instance = kind.model_validate_json(ask(caller, recording, url, **fields).text, strict=True)
+    assert unknown(instance) == more
 
 
 @pytest.mark.parametrize(
@@ -81,15 +81,15 @@ def test_an_answer_is_what_the_sdk_expects(
     ],
 )
 def test_every_event_is_what_the_sdk_expects(
-    gateway: Gateway, caller: Caller, known: bytes, fields: dict[str, Any], more: set[str]
+    gateway: Gateway, caller: Caller, recording: bytes, fields: dict[str, Any], more: set[str]
 ) -> None:
     """Told at once or all at the end: by its fields alone an event is of the type that it names, which has them all."""
-    for content in (known, os.urandom(64)):
-        found = streamed(gateway, caller, content, **fields)
-        assert found[-1]["type"] == "transcript.text.done"
-        read = [EVENT.validate_python(event, strict=True) for event in found]
-        assert [type(event) for event in read] == [EVENTS[event["type"]] for event in found]
-        assert set[str]().union(*map(unknown, read)) == more
+    for content in (recording, os.urandom(64)):
+        stream = streamed(gateway, caller, content, **fields)
+        assert stream[-1]["type"] == "transcript.text.done"
+        instances = [EVENT.validate_python(event, strict=True) for event in stream]
+        assert [type(event) for event in instances] == [EVENTS[event["type"]] for event in stream]
+        assert set[str]().union(*map(unknown, instances)) == more
 
 
 ODD = {
@@ -114,8 +114,8 @@ def test_an_odd_transcript_is_what_the_sdk_expects(
     transcript: Transcript, task: Task, name: str, kind: type[BaseModel]
 ) -> None:
     """Nothing heard, nobody to whom words are given, a segment without words or text: no field is null or missing."""
-    asked = AnswerOptions(task, name, 0.0, words=True, logprobs=task == "transcribe")
-    text = openai_answers.body(transcript, asked)
+    options = AnswerOptions(task, name, 0.0, words=True, logprobs=task == "transcribe")
+    text = openai_answers.body(transcript, options)
     assert unknown(kind.model_validate_json(text, strict=True)) <= WHISPERX | {"task"}
     assert "null" not in text
 
@@ -142,10 +142,10 @@ def test_an_error_is_what_the_sdk_expects(caller: Caller, status: int, path: str
     assert unknown(ErrorObject.model_validate(answer.json()["error"], strict=True)) == set()
 
 
-def test_a_stream_counts_tokens(caller: Caller, known: bytes) -> None:
+def test_a_stream_counts_tokens(caller: Caller, recording: bytes) -> None:
     """Two seconds are twenty tokens of audio, and the three words one each: whole numbers that add up."""
-    *_, done = events(ask(caller, known, stream="true"))
-    assert done["usage"] == {
+    *_, end = events(ask(caller, recording, stream="true"))
+    assert end["usage"] == {
         "type": "tokens",
         "input_tokens": 20,
         "input_token_details": {"audio_tokens": 20, "text_tokens": 0},

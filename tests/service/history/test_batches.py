@@ -69,12 +69,12 @@ def rows(caller: Caller, table: type[Job] | type[Batch] | type[WebhookDelivery])
         return work.scalar(select(func.count()).select_from(table).where(table.owner_id == caller.id)) or 0
 
 
-def told(batch_path: str) -> list[dict[str, Any]]:
+def payloads(batch_path: str) -> list[dict[str, Any]]:
     """What the outbox says about the batch."""
     batch_id = uuid.UUID(batch_path.rpartition("/")[2])
     with session() as work:
-        found = select(WebhookDelivery.payload).where(WebhookDelivery.batch_id == batch_id)
-        return [dict(payload["data"]) for payload in work.scalars(found)]
+        query = select(WebhookDelivery.payload).where(WebhookDelivery.batch_id == batch_id)
+        return [dict(payload["data"]) for payload in work.scalars(query)]
 
 
 def in_transaction(change: Callable[..., object], *arguments: object) -> None:
@@ -135,9 +135,9 @@ def test_uploads_are_items(gateway: Gateway, caller: Caller) -> None:
     assert (early.status_code, early.json()["detail"]["parameter"]) == (409, "items[1].upload_id")
     assert caller.http.put(f"/uploads/{upload_id}/parts/1", content=content).is_success
     assert caller.http.post(f"/uploads/{upload_id}/complete").is_success
-    made = send(caller, items)
-    assert made.status_code == 202, made.text
-    assert look(caller, made.json()["tasks"][1]["status_url"].replace("status", "tasks"))["file"]["name"] == "a.wav"
+    answer = send(caller, items)
+    assert answer.status_code == 202, answer.text
+    assert look(caller, answer.json()["tasks"][1]["status_url"].replace("status", "tasks"))["file"]["name"] == "a.wav"
     for unknown, status in ((str(uuid.uuid4()), 404), ("nonsense", 422)):
         refused = send(caller, [{"url": url()}, {"upload_id": unknown}])
         assert (refused.status_code, refused.json()["detail"]["parameter"]) == (status, "items[1].upload_id")
@@ -189,15 +189,15 @@ def test_what_is_wrong_with_the_whole_is_said_of_the_whole(caller: Caller) -> No
 def test_equal_items_and_known_ones(gateway: Gateway, caller: Caller) -> None:
     """Items may be equal; what is known is done at once, and a batch of nothing else is over when it is made."""
     _, (task_id,) = batch_of(caller, 1)
-    known = look(caller, f"/tasks/{task_id}")["file"]["url"]
+    source_url = look(caller, f"/tasks/{task_id}")["file"]["url"]
     do(task_id, gateway.storage)
-    answer = send(caller, [{"url": known}, {"url": known}], webhook_url=ENDPOINT).json()
+    answer = send(caller, [{"url": source_url}, {"url": source_url}], webhook_url=ENDPOINT).json()
     assert [task["status"] for task in answer["tasks"]] == ["done", "done"]
     batch = look(caller, answer["status_url"])
     assert (batch["status"], batch["progress"], batch["eta_seconds"]) == ("done", 100, 0)
-    (event,) = told(answer["status_url"])
+    (event,) = payloads(answer["status_url"])
     assert (event["total"], event["done"]) == (2, 2)
-    mixed = send(caller, [{"url": known}, {"url": url()}]).json()
+    mixed = send(caller, [{"url": source_url}, {"url": url()}]).json()
     assert [task["status"] for task in mixed["tasks"]] == ["done", "queued"]
     assert look(caller, mixed["status_url"])["finished_at"] is None
 
@@ -206,13 +206,13 @@ def test_many_items(caller: Caller) -> None:
     """300 items are one request and one transaction."""
     path, ids = batch_of(caller, 300)
     assert (ids, rows(caller, Job)) == (sorted(ids), 300)
-    found: list[uuid.UUID] = []
+    task_ids: list[uuid.UUID] = []
     page = f"{path}/tasks?limit=100"
     while page:
         answer = caller.http.get(page)
-        found += [uuid.UUID(task["task_id"]) for task in answer.json()["items"]]
+        task_ids += [uuid.UUID(task["task_id"]) for task in answer.json()["items"]]
         page = answer.links.get("next", {}).get("url", "")
-    assert found == ids
+    assert task_ids == ids
 
 
 # ---- once, and within limits
@@ -259,30 +259,30 @@ def test_every_item_counts_towards_the_limits(gateway: Gateway, caller: Caller) 
 def test_a_batch_is_seen_as_one(gateway: Gateway, caller: Caller) -> None:
     """Counts, progress that never falls, a forecast once a task has ended, and an end that is told once."""
     path, ids = batch_of(caller, 4, webhook_url=ENDPOINT, reference="r")
-    seen = [look(caller, path)]
+    views = [look(caller, path)]
     work_on(ids[0], "download")
-    seen.append(look(caller, path))
+    views.append(look(caller, path))
     do(ids[1], gateway.storage)
-    seen.append(look(caller, path))
+    views.append(look(caller, path))
     fail(ids[2])
     assert caller.http.post(f"/tasks/{ids[3]}/cancel").is_success
-    seen.append(look(caller, path))
-    assert told(path) == []
+    views.append(look(caller, path))
+    assert payloads(path) == []
     with session() as work:
         jobs.cancel(work, caller.id, ids[0])
     assert look(caller, path)["counts"]["cancelling"] == 1
     with session() as work:
         erasure.erase(work, caller.id, ids[0])
-    seen.append(look(caller, path))
-    progress = [batch["progress"] for batch in seen]
+    views.append(look(caller, path))
+    progress = [batch["progress"] for batch in views]
     assert progress == sorted(progress)
-    assert [batch["status"] for batch in seen] == ["queued", *["processing"] * 3, "done"]
-    assert [batch["eta_seconds"] is None for batch in seen] == [True, True, False, False, False]
-    last = seen[-1]
+    assert [batch["status"] for batch in views] == ["queued", *["processing"] * 3, "done"]
+    assert [batch["eta_seconds"] is None for batch in views] == [True, True, False, False, False]
+    last = views[-1]
     ended = {"done": 1, "error": 1, "cancelled": 1, "deleted": 1}
     assert last["counts"] == dict.fromkeys(last["counts"], 0) | ended
     assert (last["progress"], last["eta_seconds"], last["finished_at"] is None) == (100, 0, False)
-    (event,) = told(path)
+    (event,) = payloads(path)
     assert (event["batch_id"], event["reference"], event["total"]) == (path.rpartition("/")[2], "r", 4)
     with session() as work:  # the items' own webhook is another matter
         assert set(work.scalars(select(Job.webhook_url).where(Job.owner_id == caller.id))) == {None}
@@ -302,7 +302,7 @@ def test_of_two_last_tasks_one_sees_the_end(gateway: Gateway, caller: Caller) ->
             partial(in_transaction, jobs.cancel, caller.id, ids[2]),
             partial(in_transaction, erasure.erase, caller.id, ids[3]),
         )
-        (event,) = told(path)
+        (event,) = payloads(path)
         assert (event["done"], event["cancelled"]) == (2, 1)
         assert look(caller, path)["status"] == "done"
 
@@ -316,9 +316,9 @@ def test_the_second_of_two_last_tasks_waits_for_the_first(caller: Caller) -> Non
         second.start()
         waits = "SELECT count(*) FROM pg_locks WHERE NOT granted AND locktype IN ('transactionid', 'tuple')"
         eventually(lambda: in_a_new_session(waits), "the second waits for the first")
-        assert told(path) == []
+        assert payloads(path) == []
     second.join(timeout=20)
-    (event,) = told(path)
+    (event,) = payloads(path)
     assert event["cancelled"] == 2
 
 
@@ -348,8 +348,8 @@ def test_a_batch_is_deleted_with_its_tasks(gateway: Gateway, caller: Caller) -> 
     assert (answer.status_code, answer.json()["tasks"], answer.json()["verified"]) == (200, 3, True)
     assert gateway.objects(caller) == set()
     assert [caller.http.get(f"/status/{task_id}").status_code for task_id in ids] == [404] * 3
-    for method, gone in (("GET", path), ("GET", f"{path}/tasks"), ("POST", f"{path}/cancel"), ("DELETE", path)):
-        assert caller.http.request(method, gone).status_code == 404
+    for method, target in (("GET", path), ("GET", f"{path}/tasks"), ("POST", f"{path}/cancel"), ("DELETE", path)):
+        assert caller.http.request(method, target).status_code == 404
     assert [batch["tasks_url"] for batch in look(caller, "/batches")["items"]] == [f"{other}/tasks"]
 
 
@@ -368,13 +368,13 @@ def test_a_finished_batch_goes_with_its_last_task(environment: Settings, gateway
 
 def test_batches_are_listed_newest_first(caller: Caller) -> None:
     """A page at a time, each as a whole."""
-    made = [batch_of(caller, count)[0] for count in (1, 2, 3)]
+    paths = [batch_of(caller, count)[0] for count in (1, 2, 3)]
     first = caller.http.get("/batches", params={"limit": 2})
     assert [batch["total"] for batch in first.json()["items"]] == [3, 2]
     second = caller.http.get(first.links["next"]["url"])
     assert [batch["total"] for batch in second.json()["items"]] == [1]
     assert second.json()["next_cursor"] is None
-    assert made[0].endswith(second.json()["items"][0]["batch_id"])
+    assert paths[0].endswith(second.json()["items"][0]["batch_id"])
 
 
 def test_a_gateway_without_its_database_makes_nothing(

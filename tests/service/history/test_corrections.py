@@ -31,20 +31,20 @@ def task(gateway: Gateway, caller: Caller) -> uuid.UUID:
 @pytest.fixture(scope="module")
 def untouched(gateway: Gateway) -> Iterator[tuple[Caller, uuid.UUID]]:
     """One such task for all that is refused."""
-    made = gateway.caller()
-    with made.http:
-        task_id = made.task(diarization="true")
+    new_caller = gateway.caller()
+    with new_caller.http:
+        task_id = new_caller.task(diarization="true")
         finish(task_id, gateway.storage, diarization=True)
-        yield made, task_id
+        yield new_caller, task_id
 
 
-def patch(caller: Caller, task_id: uuid.UUID, **asked: Any) -> httpx.Response:
-    return caller.http.patch(f"/tasks/{task_id}", json=asked)
+def patch(caller: Caller, task_id: uuid.UUID, **fields: Any) -> httpx.Response:
+    return caller.http.patch(f"/tasks/{task_id}", json=fields)
 
 
-def corrected(caller: Caller, task_id: uuid.UUID, **asked: Any) -> int:
+def corrected(caller: Caller, task_id: uuid.UUID, **fields: Any) -> int:
     """The version that a correction has made."""
-    answer = patch(caller, task_id, **asked)
+    answer = patch(caller, task_id, **fields)
     assert answer.status_code == 200, answer.text
     return int(answer.json()["version"])
 
@@ -53,15 +53,15 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
     return answer.status_code, answer.json()["code"]
 
 
-def shown(caller: Caller, task_id: uuid.UUID, format: str = "json", **query: Any) -> str:
+def result_text(caller: Caller, task_id: uuid.UUID, format: str = "json", **query: Any) -> str:
     answer = caller.http.get(f"/result/{task_id}", params={"format": format, **query})
     assert answer.status_code == 200, answer.text
     return answer.text
 
 
-def said(caller: Caller, task_id: uuid.UUID, **query: Any) -> list[tuple[str, str]]:
+def turns(caller: Caller, task_id: uuid.UUID, **query: Any) -> list[tuple[str, str]]:
     """Who said what."""
-    segments = json.loads(shown(caller, task_id, **query))["segments"]
+    segments = json.loads(result_text(caller, task_id, **query))["segments"]
     return [(segment["speaker"], segment["text"]) for segment in segments]
 
 
@@ -75,19 +75,19 @@ def test_every_format_follows(caller: Caller, task: uuid.UUID) -> None:
     """A new name and a new text are in all formats at once, and the old ones in none."""
     segments = [{"id": 1, "text": "Good evening,\n Anna."}]
     assert corrected(caller, task, speakers={"spk_1": "Anna Li"}, segments=segments) == 1
-    body = json.loads(shown(caller, task))
+    body = json.loads(result_text(caller, task))
     assert body["version"] == 1
     assert body["text"] == body["full_text"] == "Hello there. Good evening, Anna."
-    assert said(caller, task) == [("Anna Li", "Hello there."), ("spk_2", "Good evening, Anna.")]
+    assert turns(caller, task) == [("Anna Li", "Hello there."), ("spk_2", "Good evening, Anna.")]
     assert body["speakers"] == [{"id": "spk_1", "name": "Anna Li", "seconds": 1.0}, {"id": "spk_2", "seconds": 0.8}]
-    assert shown(caller, task, "text") == "Anna Li: Hello there.\n\nspk_2: Good evening, Anna.\n"
-    assert [cue.plaintext for cue in parsed_srt(shown(caller, task, "srt"))] == [
+    assert result_text(caller, task, "text") == "Anna Li: Hello there.\n\nspk_2: Good evening, Anna.\n"
+    assert [cue.plaintext for cue in parsed_srt(result_text(caller, task, "srt"))] == [
         "Anna Li: Hello there.",
         "spk_2: Good evening, Anna.",
     ]
-    assert [cue.voice for cue in parsed_vtt(shown(caller, task, "vtt"))] == ["Anna Li", "spk_2"]
-    assert shown(caller, task, "tsv").splitlines()[1] == "0\t1000\tHello there.\tAnna Li"
-    assert [line.split()[7] for line in shown(caller, task, "rttm").splitlines()] == ["Anna_Li", "spk_2"]
+    assert [cue.voice for cue in parsed_vtt(result_text(caller, task, "vtt"))] == ["Anna Li", "spk_2"]
+    assert result_text(caller, task, "tsv").splitlines()[1] == "0\t1000\tHello there.\tAnna Li"
+    assert [line.split()[7] for line in result_text(caller, task, "rttm").splitlines()] == ["Anna_Li", "spk_2"]
 
 
 def test_the_apis_of_others_follow(caller: Caller, task: uuid.UUID) -> None:
@@ -105,20 +105,20 @@ def test_the_apis_of_others_follow(caller: Caller, task: uuid.UUID) -> None:
 def test_the_history_finds_the_corrected_words(caller: Caller, task: uuid.UUID) -> None:
     """A word is found as long as the newest version has it."""
 
-    def found(words: str) -> list[str]:
+    def hits(words: str) -> list[str]:
         return [item["task_id"] for item in caller.http.get("/history", params={"q": words}).json()["items"]]
 
-    assert (found("day"), found("Feierabend")) == ([str(task)], [])
+    assert (hits("day"), hits("Feierabend")) == ([str(task)], [])
     corrected(caller, task, segments=[{"id": 1, "text": "Good Feierabend."}])
-    assert (found("day"), found("Feierabend")) == ([], [str(task)])
+    assert (hits("day"), hits("Feierabend")) == ([], [str(task)])
     corrected(caller, task, restore=0)
-    assert (found("day"), found("Feierabend")) == ([str(task)], [])
+    assert (hits("day"), hits("Feierabend")) == ([str(task)], [])
 
 
 def test_words_keep_their_times(caller: Caller, task: uuid.UUID) -> None:
     """A word that stays has the time and confidence it had; a new one lies between its neighbours."""
     corrected(caller, task, segments=[{"id": 0, "text": "Hello, you there."}])
-    [first, second, third] = json.loads(shown(caller, task, timestamp_granularity="word"))["segments"][0]["words"]
+    [first, second, third] = json.loads(result_text(caller, task, timestamp_granularity="word"))["segments"][0]["words"]
     assert (first["word"], first["start"], first["end"], first["confidence"]) == ("Hello,", 0.0, 0.4, 0.9)
     assert (second["word"], second["start"], second["end"], second["confidence"]) == ("you", 0.4, 0.5, 1.0)
     assert (third["word"], third["start"], third["end"], third["confidence"]) == ("there.", 0.5, 1.0, 0.8)
@@ -127,23 +127,23 @@ def test_words_keep_their_times(caller: Caller, task: uuid.UUID) -> None:
 def test_a_segment_goes_to_another_speaker(caller: Caller, task: uuid.UUID) -> None:
     """Turns and seconds follow, and a voice that the diarization missed may be added and named."""
     corrected(caller, task, segments=[{"id": 1, "speaker": "spk_1"}])
-    assert said(caller, task) == [("spk_1", "Hello there."), ("spk_1", "Good day.")]
-    assert json.loads(shown(caller, task))["speakers"] == [{"id": "spk_1", "seconds": 1.8}]
-    assert [line.split()[7] for line in shown(caller, task, "rttm").splitlines()] == ["spk_1", "spk_1"]
+    assert turns(caller, task) == [("spk_1", "Hello there."), ("spk_1", "Good day.")]
+    assert json.loads(result_text(caller, task))["speakers"] == [{"id": "spk_1", "seconds": 1.8}]
+    assert [line.split()[7] for line in result_text(caller, task, "rttm").splitlines()] == ["spk_1", "spk_1"]
     corrected(caller, task, segments=[{"id": 1, "speaker": "spk_3"}], speakers={"spk_3": "Carla"})
-    assert said(caller, task) == [("spk_1", "Hello there."), ("Carla", "Good day.")]
+    assert turns(caller, task) == [("spk_1", "Hello there."), ("Carla", "Good day.")]
     corrected(caller, task, segments=[{"id": 1, "speaker": None}])
-    assert said(caller, task) == ORIGINAL
+    assert turns(caller, task) == ORIGINAL
     assert caller.http.get(f"/tasks/{task}/versions").json()["versions"][0]["speakers"] == {}
 
 
 def test_two_voices_become_one_person(caller: Caller, task: uuid.UUID) -> None:
     """The same name for both joins them in what is shown; their ids stay, so that it can be taken back."""
     corrected(caller, task, speakers={"spk_1": "Anna", "spk_2": "Anna"})
-    assert shown(caller, task, "text") == "Anna: Hello there. Good day.\n"
-    assert [speaker["id"] for speaker in json.loads(shown(caller, task))["speakers"]] == ["spk_1", "spk_2"]
+    assert result_text(caller, task, "text") == "Anna: Hello there. Good day.\n"
+    assert [speaker["id"] for speaker in json.loads(result_text(caller, task))["speakers"]] == ["spk_1", "spk_2"]
     corrected(caller, task, speakers={"spk_2": None})
-    assert [speaker for speaker, _ in said(caller, task)] == ["Anna", "spk_2"]
+    assert [speaker for speaker, _ in turns(caller, task)] == ["Anna", "spk_2"]
 
 
 # ---- versions
@@ -151,13 +151,13 @@ def test_two_voices_become_one_person(caller: Caller, task: uuid.UUID) -> None:
 
 def test_every_version_can_be_shown(caller: Caller, task: uuid.UUID) -> None:
     """Corrections add up; each version is shown as it was, 0 is the original, and one that is not there is 404."""
-    assert said(caller, task, version=0) == ORIGINAL
+    assert turns(caller, task, version=0) == ORIGINAL
     assert corrected(caller, task, speakers={"spk_1": "Anna"}) == 1
     assert corrected(caller, task, segments=[{"id": 1, "text": "Bye."}]) == 2
-    assert said(caller, task) == said(caller, task, version=2) == [("Anna", "Hello there."), ("spk_2", "Bye.")]
-    assert said(caller, task, version=1) == [("Anna", "Hello there."), ("spk_2", "Good day.")]
-    assert said(caller, task, version=0) == ORIGINAL
-    assert "Bye" not in shown(caller, task, "srt", version=1)
+    assert turns(caller, task) == turns(caller, task, version=2) == [("Anna", "Hello there."), ("spk_2", "Bye.")]
+    assert turns(caller, task, version=1) == [("Anna", "Hello there."), ("spk_2", "Good day.")]
+    assert turns(caller, task, version=0) == ORIGINAL
+    assert "Bye" not in result_text(caller, task, "srt", version=1)
     body = caller.http.get(f"/tasks/{task}/versions").json()
     assert (body["task_id"], body["version"]) == (str(task), 2)
     assert [(row["version"], row["speakers"], row["segments"]) for row in body["versions"]] == [
@@ -174,9 +174,9 @@ def test_null_goes_back_to_the_original(caller: Caller, task: uuid.UUID) -> None
     """Also the original's own name and text are no difference, and what changes nothing makes no version."""
     corrected(caller, task, speakers={"spk_1": "Anna"}, segments=[{"id": 0, "text": "Hi."}, {"id": 1, "text": "Bye."}])
     assert corrected(caller, task, speakers={"spk_1": None}, segments=[{"id": 0, "text": None}]) == 2
-    assert said(caller, task) == [("spk_1", "Hello there."), ("spk_2", "Bye.")]
+    assert turns(caller, task) == [("spk_1", "Hello there."), ("spk_2", "Bye.")]
     assert corrected(caller, task, speakers={"spk_1": "spk_1"}, segments=[{"id": 1, "text": " Good  day. "}]) == 3
-    assert said(caller, task) == ORIGINAL
+    assert turns(caller, task) == ORIGINAL
     assert caller.http.get(f"/tasks/{task}/versions").json()["versions"][0]["segments"] == 0
     assert corrected(caller, task, speakers={"spk_2": None}, segments=[]) == 3
     assert corrected(caller, task) == 3
@@ -187,9 +187,9 @@ def test_a_version_is_restored_as_a_new_one(caller: Caller, task: uuid.UUID) -> 
     corrected(caller, task, speakers={"spk_1": "Anna"})
     corrected(caller, task, speakers={"spk_1": "Berta"})
     assert corrected(caller, task, restore=0) == 3
-    assert said(caller, task) == ORIGINAL
+    assert turns(caller, task) == ORIGINAL
     assert corrected(caller, task, restore=2) == 4
-    assert said(caller, task)[0] == ("Berta", "Hello there.")
+    assert turns(caller, task)[0] == ("Berta", "Hello there.")
     assert problem(patch(caller, task, restore=9)) == (404, "not_found")
     assert problem(patch(caller, task, restore=1, speakers={"spk_1": "X"})) == (422, "invalid_request")
 
@@ -200,19 +200,19 @@ def test_an_edit_of_an_old_version_is_refused(caller: Caller, task: uuid.UUID) -
     answer = patch(caller, task, speakers={"spk_1": "Berta"}, tags=["x"], version=0)
     assert problem(answer) == (409, "version_conflict")
     assert answer.json()["detail"] == {"version": 1}
-    assert said(caller, task)[0][0] == "Anna"
+    assert turns(caller, task)[0][0] == "Anna"
     assert caller.http.get(f"/tasks/{task}").json()["tags"] == []
 
 
 def test_corrections_at_once_lose_nothing(caller: Caller, task: uuid.UUID) -> None:
     """Of eight that arrive together each makes a version, and the last one holds all that they changed."""
-    asked: list[dict[str, object]] = [{"speakers": {"spk_1": "Anna"}}, {"speakers": {"spk_2": "Bob"}}]
-    asked += [{"segments": [{"id": 0, "text": "Hi."}]}, {"segments": [{"id": 1, "text": "Bye."}]}]
-    asked += [{"speakers": {"spk_1": "Anna"}, "tags": [f"tag-{n}"]} for n in range(4)]
+    bodies: list[dict[str, object]] = [{"speakers": {"spk_1": "Anna"}}, {"speakers": {"spk_2": "Bob"}}]
+    bodies += [{"segments": [{"id": 0, "text": "Hi."}]}, {"segments": [{"id": 1, "text": "Bye."}]}]
+    bodies += [{"speakers": {"spk_1": "Anna"}, "tags": [f"tag-{n}"]} for n in range(4)]
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda body: patch(caller, task, **body), asked))
+        answers = list(pool.map(lambda body: patch(caller, task, **body), bodies))
     assert [answer.status_code for answer in answers] == [200] * 8
-    assert said(caller, task) == [("Anna", "Hi."), ("Bob", "Bye.")]
+    assert turns(caller, task) == [("Anna", "Hi."), ("Bob", "Bye.")]
     assert caller.http.get(f"/tasks/{task}").json()["version"] == 4
     with session() as work:
         assert work.scalars(select(Job.full_text).where(Job.id == task)).one() == "Hi. Bye."
@@ -227,9 +227,9 @@ def test_only_the_newest_versions_are_kept(caller: Caller, task: uuid.UUID) -> N
             for n in range(6, KEPT_VERSIONS + 6)
         )
     assert corrected(caller, task, speakers={"spk_2": "Bob"}) == KEPT_VERSIONS + 6
-    kept = [row["version"] for row in caller.http.get(f"/tasks/{task}/versions").json()["versions"]]
-    assert kept == [*range(KEPT_VERSIONS + 6, 6, -1), 0]
-    assert said(caller, task, version=7)[0][0] == "N7"
+    versions = [row["version"] for row in caller.http.get(f"/tasks/{task}/versions").json()["versions"]]
+    assert versions == [*range(KEPT_VERSIONS + 6, 6, -1), 0]
+    assert turns(caller, task, version=7)[0][0] == "N7"
     assert problem(caller.http.get(f"/result/{task}", params={"version": 6})) == (404, "not_found")
 
 
@@ -258,7 +258,7 @@ def test_another_task_over_the_same_recording_is_not_corrected(gateway: Gateway,
     second = caller.task(content, diarization="true")
     corrected(caller, first, speakers={"spk_1": "Anna"}, segments=[{"id": 1, "text": "Bye."}])
     third = caller.task(content, diarization="true")
-    assert said(caller, second) == said(caller, third) == ORIGINAL
+    assert turns(caller, second) == turns(caller, third) == ORIGINAL
     assert caller.status(third) == "done"
     assert gateway.objects(caller) == before
 
@@ -285,7 +285,7 @@ def test_a_task_without_a_transcript_cannot_be_corrected(caller: Caller) -> None
 
 
 @pytest.mark.parametrize(
-    ("asked", "parameter"),
+    ("fields", "parameter"),
     [
         ({"speakers": {"spk_1": "Anna\nBob"}}, "speakers.spk_1"),
         ({"speakers": {"spk_1": "A\x00"}}, "speakers.spk_1"),
@@ -313,14 +313,14 @@ def test_a_task_without_a_transcript_cannot_be_corrected(caller: Caller) -> None
     ],
 )
 def test_what_makes_no_sense_is_refused(
-    untouched: tuple[Caller, uuid.UUID], asked: dict[str, Any], parameter: str
+    untouched: tuple[Caller, uuid.UUID], fields: dict[str, Any], parameter: str
 ) -> None:
     """422 names the parameter, and nothing is changed."""
     caller, task = untouched
-    answer = patch(caller, task, **asked)
+    answer = patch(caller, task, **fields)
     assert problem(answer) == (422, "invalid_request"), answer.text
     assert answer.json()["detail"]["parameter"].startswith(parameter)
-    assert said(caller, task) == ORIGINAL
+    assert turns(caller, task) == ORIGINAL
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"speakers":{"spk_1":"\\ud800"}}', b"\xff", b"[" * 100_000])

@@ -63,8 +63,8 @@ def test_an_erased_file_leaves_its_name_nowhere(rig: Rig) -> None:
     canary = f"canary{secrets.token_hex(8)}"
     tasks = []
     for number, name in enumerate((f"{canary}.wav", f"ä {canary}; rm -rf.mp3", f"=cmd|' {canary}'!A1.wav")):
-        sent = rig.caller.http.post("/transcribe", files={"file": (name, noise())}, data={"diarization": number == 0})
-        tasks.append(Task(uuid.UUID(sent.raise_for_status().json()["task_id"]), sha256=""))
+        answer = rig.caller.http.post("/transcribe", files={"file": (name, noise())}, data={"diarization": number == 0})
+        tasks.append(Task(uuid.UUID(answer.raise_for_status().json()["task_id"]), sha256=""))
     for task in tasks:
         assert rig.caller.wait(task, timeout_s=PATIENCE_S) == "done"
     eventually(

@@ -62,8 +62,11 @@ def publish(claim: claims.Claim, segments: list[Segment]) -> None:
 
 def follower(caller: Caller, task_id: uuid.UUID, **headers: str) -> Iterator[dict[str, Any]]:
     """The events of a stream of lines, until it ends."""
-    sent = {"Accept": "application/x-ndjson", **{name.replace("_", "-"): value for name, value in headers.items()}}
-    with caller.http.stream("GET", f"/tasks/{task_id}/events", headers=sent) as answer:
+    request_headers = {
+        "Accept": "application/x-ndjson",
+        **{name.replace("_", "-"): value for name, value in headers.items()},
+    }
+    with caller.http.stream("GET", f"/tasks/{task_id}/events", headers=request_headers) as answer:
         assert (answer.status_code, answer.headers["content-type"]) == (200, "application/x-ndjson")
         yield from (json.loads(line) for line in answer.iter_lines())
 
@@ -87,18 +90,18 @@ def complete_from(claim: claims.Claim, storage: Storage) -> None:
 def test_a_follower_hears_all_of_a_task(gateway: Gateway, caller: Caller) -> None:
     """From queued over progress and segments to done; progress never falls, and the stream ends by itself."""
     task_id = caller.task()
-    told: list[dict[str, Any]] = []
+    stream: list[dict[str, Any]] = []
 
     def listen() -> None:
         for event in follower(caller, task_id):
-            told.append(event)  # at once, so that it is known what was told so far
+            stream.append(event)  # at once, so that it is known what was told so far
 
     def details() -> list[str]:
-        return [event["stage_detail"] for event in told if event["event"] == "status"]
+        return [event["stage_detail"] for event in stream if event["event"] == "status"]
 
     listener = threading.Thread(target=listen)
     listener.start()
-    eventually(lambda: told, "the task is queued")
+    eventually(lambda: stream, "the task is queued")
     hand_in(work_on(task_id, "convert"), gateway.storage)
     claim = work_on(task_id, "transcribe")
     with session() as work:
@@ -108,16 +111,16 @@ def test_a_follower_hears_all_of_a_task(gateway: Gateway, caller: Caller) -> Non
     publish(claim, sentences(2, 2))
     complete_from(claim, gateway.storage)
     listener.join(PATIENCE_S)
-    heard = [event for event in told if event["event"] == "segment"]
-    assert [event["text"] for event in heard] == ["Sentence 0.", "Sentence 1.", "Sentence 2."]
-    assert (heard[1]["start"], heard[1]["end"]) == (2.0, 3.5)
-    statuses = [event for event in told if event["event"] == "status"]
+    segments = [event for event in stream if event["event"] == "segment"]
+    assert [event["text"] for event in segments] == ["Sentence 0.", "Sentence 1.", "Sentence 2."]
+    assert (segments[1]["start"], segments[1]["end"]) == (2.0, 3.5)
+    statuses = [event for event in stream if event["event"] == "status"]
     assert {event["task_id"] for event in statuses} == {str(task_id)}
     progress = [event["progress"] for event in statuses]
     assert progress == sorted(progress)
     assert statuses[0]["status"] == "queued"
-    assert told[-1]["id"] == "end"
-    assert (told[-1]["status"], told[-1]["progress"], told[-1]["error"]) == ("done", 100, None)
+    assert stream[-1]["id"] == "end"
+    assert (stream[-1]["status"], stream[-1]["progress"], stream[-1]["error"]) == ("done", 100, None)
 
 
 def test_a_stream_goes_on_where_it_broke_off(gateway: Gateway, caller: Caller) -> None:
@@ -248,20 +251,20 @@ def test_the_shards_of_a_recording_are_told_in_its_order(caller: Caller, bucket:
     with session() as work:
         leases.complete(work, convert, Answer(f"{convert.owner_id}/{task_id}/c", 1, SUMMARY | {"shards": plan}))
         shards = [leases.claim(work, task_id, "transcribe", n, worker="w", device="cpu", lease_s=30) for n in range(3)]
-    told = Event.kind == events.SEGMENT
+    condition = Event.kind == events.SEGMENT
     first, second, third = (claim for claim in shards if claim)
     publish(second, sentences(10, 12))
     publish(third, sentences(20, 20))
     publish(second, sentences(12, 13))
     publish(first, sentences(0, 1))
-    assert published(task_id, told) == ["0", "1"]
+    assert published(task_id, condition) == ["0", "1"]
     hand_in_shard(third, sentences(21, 21))
-    assert published(task_id, told) == ["0", "1"]
+    assert published(task_id, condition) == ["0", "1"]
     hand_in_shard(first, sentences(2, 2))
-    assert published(task_id, told) == ["0", "1", "2", "10", "11", "12", "13"]
+    assert published(task_id, condition) == ["0", "1", "2", "10", "11", "12", "13"]
     publish(second, sentences(13, 14))
     hand_in_shard(second, sentences(15, 15))
-    assert published(task_id, told) == ["0", "1", "2", "10", "11", "12", "13", "14", "15", "20", "21"]
+    assert published(task_id, condition) == ["0", "1", "2", "10", "11", "12", "13", "14", "15", "20", "21"]
 
 
 def hand_in_shard(claim: claims.Claim, segments: list[Segment]) -> None:

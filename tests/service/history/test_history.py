@@ -35,13 +35,13 @@ def transcribed(caller: Caller, text: str, language: str = "en", model: str = "b
     return str(task_id)
 
 
-def found(caller: Caller, **query: Any) -> list[str]:
+def hits(caller: Caller, **query: Any) -> list[str]:
     answer = caller.http.get("/history", params=query)
     assert answer.status_code == 200, answer.text
     return [item["task_id"] for item in answer.json()["items"]]
 
 
-def said(answer: httpx.Response) -> list[str]:
+def snippets(answer: httpx.Response) -> list[str]:
     """The first place of each task, with its matches in brackets."""
     return [
         "".join(f"[{run['text']}]" if run["is_match"] else run["text"] for run in item["snippets"][0]["runs"])
@@ -57,20 +57,18 @@ def test_each_filter_finds_its_own(caller: Caller) -> None:
     call = transcribed(caller, "one", tags="call,urgent", reference="case 17")
     german = transcribed(caller, "zwei", language="de", model="large-v3", tags="call")
     waiting = str(caller.task(tags="urgent", reference="case 18"))
-    assert found(caller) == [waiting, german, call]
-    assert found(caller, status="done") == [german, call]
-    assert found(caller, status="queued") == [waiting]
-    assert (
-        found(caller, language="de") == found(caller, language="German") == found(caller, language="de-AT") == [german]
-    )
-    assert found(caller, model="large-v3") == [german]
-    assert found(caller, tag="call") == [german, call]
-    assert found(caller, tag="urgent") == [waiting, call]
-    assert found(caller, tag=["urgent", "call"]) == [call]
-    assert found(caller, tag="cal") == found(caller, tag="Call") == []
-    assert found(caller, reference="case 17") == [call]
-    assert found(caller, tag="call", language="en", status="done", q="one") == [call]
-    assert found(caller, tag="call", language="en", status="error") == []
+    assert hits(caller) == [waiting, german, call]
+    assert hits(caller, status="done") == [german, call]
+    assert hits(caller, status="queued") == [waiting]
+    assert hits(caller, language="de") == hits(caller, language="German") == hits(caller, language="de-AT") == [german]
+    assert hits(caller, model="large-v3") == [german]
+    assert hits(caller, tag="call") == [german, call]
+    assert hits(caller, tag="urgent") == [waiting, call]
+    assert hits(caller, tag=["urgent", "call"]) == [call]
+    assert hits(caller, tag="cal") == hits(caller, tag="Call") == []
+    assert hits(caller, reference="case 17") == [call]
+    assert hits(caller, tag="call", language="en", status="done", q="one") == [call]
+    assert hits(caller, tag="call", language="en", status="error") == []
     item = caller.http.get("/history", params={"reference": "case 17"}).json()["items"][0]
     assert (item["tags"], item["reference"], item["expires_at"]) == (["call", "urgent"], "case 17", None)
     detail = caller.http.get(f"/tasks/{call}").json()
@@ -83,16 +81,16 @@ def test_a_time_is_a_half_open_range(caller: Caller) -> None:
     items = caller.http.get("/history").json()["items"]
     moments = [datetime.fromisoformat(item["created_at"]) for item in reversed(items)]
     tokyo = moments[1].astimezone(timezone(timedelta(hours=9))).isoformat()
-    assert found(caller, since=moments[1].isoformat()) == [tasks[2], tasks[1]]
-    assert found(caller, until=tokyo) == [tasks[0]]
-    assert found(caller, since=tokyo, until=moments[2].isoformat()) == [tasks[1]]
+    assert hits(caller, since=moments[1].isoformat()) == [tasks[2], tasks[1]]
+    assert hits(caller, until=tokyo) == [tasks[0]]
+    assert hits(caller, since=tokyo, until=moments[2].isoformat()) == [tasks[1]]
     today = moments[0].date()
-    assert found(caller, since=str(today - timedelta(days=1)), until=str(today + timedelta(days=2))) == tasks[::-1]
-    assert found(caller, until=str(today - timedelta(days=1))) == []
+    assert hits(caller, since=str(today - timedelta(days=1)), until=str(today + timedelta(days=2))) == tasks[::-1]
+    assert hits(caller, until=str(today - timedelta(days=1))) == []
     late = moments[0] + timedelta(hours=23, minutes=59)
     with session() as work:
         work.execute(update(Job).where(Job.id == uuid.UUID(tasks[0])).values(created_at=late))
-    assert found(caller, since=(late - timedelta(seconds=1)).isoformat()) == [tasks[0]]
+    assert hits(caller, since=(late - timedelta(seconds=1)).isoformat()) == [tasks[0]]
 
 
 @pytest.mark.parametrize(
@@ -131,14 +129,17 @@ def test_words_are_found_as_in_a_search_engine(caller: Caller) -> None:
     first = transcribed(caller, "The train to Zürich was late again.")
     second = transcribed(caller, "A late train is better than NO train.")
     caller.task()
-    assert found(caller, q="train") == [second, first]
-    assert found(caller, q="zürich") == found(caller, q="ZÜRICH") == [first]
-    assert found(caller, q='"late train"') == [second]
-    assert found(caller, q="train -better") == [first]
-    assert found(caller, q="better or zürich") == [second, first]
-    assert found(caller, q="trains") == []
+    assert hits(caller, q="train") == [second, first]
+    assert hits(caller, q="zürich") == hits(caller, q="ZÜRICH") == [first]
+    assert hits(caller, q='"late train"') == [second]
+    assert hits(caller, q="train -better") == [first]
+    assert hits(caller, q="better or zürich") == [second, first]
+    assert hits(caller, q="trains") == []
     answer = caller.http.get("/history", params={"q": "late train"})
-    assert said(answer) == ["A [late] [train] is better than NO [train].", "The [train] to Zürich was [late] again."]
+    assert snippets(answer) == [
+        "A [late] [train] is better than NO [train].",
+        "The [train] to Zürich was [late] again.",
+    ]
     assert all(item["snippets"] is None for item in caller.http.get("/history").json()["items"])
 
 
@@ -149,7 +150,7 @@ def test_no_transcript_has_too_many_words(caller: Caller, letters: str, length: 
     words = ("".join(letters) for letters in itertools.product(letters, repeat=length))
     pairs = itertools.islice(zip(words, words, strict=False), 400_000 // (2 * length + 2))
     task = transcribed(caller, "anfang " + " ".join("-".join(pair) for pair in pairs))
-    assert found(caller, q="anfang") == [task]
+    assert hits(caller, q="anfang") == [task]
 
 
 def test_what_was_said_cannot_be_taken_for_a_mark(caller: Caller) -> None:
@@ -159,7 +160,7 @@ def test_what_was_said_cannot_be_taken_for_a_mark(caller: Caller) -> None:
     runs = [run for place in item["snippets"] for run in place["runs"]]
     assert [run["text"] for run in runs if run["is_match"]] == ["verdict", "verdict"]
     assert not any(mark in run["text"] for run in runs for mark in "\x01\x02\x03")
-    assert len(found(caller, q="script")) == 1
+    assert len(hits(caller, q="script")) == 1
 
 
 def test_nobody_finds_what_another_key_has(gateway: Gateway, caller: Caller) -> None:
@@ -168,10 +169,10 @@ def test_nobody_finds_what_another_key_has(gateway: Gateway, caller: Caller) -> 
     stranger = gateway.caller()
     stranger.task(tags=f"secret,{caller.id}")
     transcribed(stranger, f"a secret {caller.id} of {stranger.id}", tags="secret")
-    assert found(stranger, q="a secret", tag="secret") != found(caller, q="a secret", tag="secret")
+    assert hits(stranger, q="a secret", tag="secret") != hits(caller, q="a secret", tag="secret")
     for query in ({"q": "secret"}, {"tag": "secret"}):
-        assert len(found(caller, **query)) == 1
-    assert len(found(gateway.caller(), tag="secret")) == 0
+        assert len(hits(caller, **query)) == 1
+    assert len(hits(gateway.caller(), tag="secret")) == 0
 
 
 # ---- pages
@@ -180,10 +181,10 @@ def test_nobody_finds_what_another_key_has(gateway: Gateway, caller: Caller) -> 
 @pytest.fixture(scope="module")
 def historian(gateway: Gateway) -> Caller:
     """A caller with more tasks than are looked at one by one."""
-    made = gateway.caller()
+    caller = gateway.caller()
     with engine().begin() as connection:
-        archive.insert(connection, made.id, NEWEST + 700, words=5)
-    return made
+        archive.insert(connection, caller.id, NEWEST + 700, words=5)
+    return caller
 
 
 @pytest.mark.parametrize(
@@ -211,15 +212,15 @@ def test_pages_hold_each_task_once(historian: Caller, filters: Filters, expected
     """Whatever is looked for, and however it is spread, the pages together are all that there is, newest first."""
     with session() as work:
         everything = work.scalars(select(Job).where(Job.owner_id == historian.id).order_by(Job.id.desc())).all()
-        seen, before, pages = [], None, 0
+        job_ids, before, pages = [], None, 0
         while pages < 30:
             jobs, before = page(work, historian.id, limit=limit, before=before, filters=filters)
-            seen += [job.id for job in jobs]
+            job_ids += [job.id for job in jobs]
             pages += 1
             if before is None:
                 break
-        wanted = [job.id for job in everything if expected(job)]
-        assert seen == (wanted if before is None else wanted[: 30 * limit])
+        matches = [job.id for job in everything if expected(job)]
+        assert job_ids == (matches if before is None else matches[: 30 * limit])
 
 
 def test_a_link_leads_through_all_pages(historian: Caller) -> None:
@@ -234,20 +235,20 @@ def test_a_link_leads_through_all_pages(historian: Caller) -> None:
 
 def test_the_command_line_searches(gateway: Gateway, caller: Caller) -> None:
     """`parley history` takes the same filters, and a tag more than once; it says when the words are said."""
-    wanted = transcribed(caller, "a train late", tags="a,b")
+    task_id = transcribed(caller, "a train late", tags="a,b")
     transcribed(caller, "a train late", tags="a")
     command = [sys.executable, "-m", "cli", "history", "--json", "-q", '"train late"', "--tag", "a", "--tag", "b"]
     env = {**os.environ, "PARLEY_URL": gateway.url, "PARLEY_API_KEY": caller.key}
-    done = subprocess.run(
+    process = subprocess.run(
         [*command, "--language", "en"], env=env, capture_output=True, text=True, timeout=60, check=True
     )
-    (line,) = done.stdout.splitlines()
-    assert json.loads(line)["task_id"] == wanted
-    heard = caller.task()
-    finish(heard, storage())
+    (line,) = process.stdout.splitlines()
+    assert json.loads(line)["task_id"] == task_id
+    other_id = caller.task()
+    finish(other_id, storage())
     table = [sys.executable, "-m", "cli", "history", "-q", "day"]
-    done = subprocess.run(table, env=env, capture_output=True, text=True, timeout=60, check=True)
-    assert f"{heard}  00:00:01.2  Hello there. Good day." in done.stdout
+    process = subprocess.run(table, env=env, capture_output=True, text=True, timeout=60, check=True)
+    assert f"{other_id}  00:00:01.2  Hello there. Good day." in process.stdout
     wrong = subprocess.run(
         [*command, "--since", "soon"], env=env, capture_output=True, text=True, timeout=60, check=False
     )
@@ -260,15 +261,15 @@ def test_the_command_line_searches(gateway: Gateway, caller: Caller) -> None:
 def test_an_export_is_all_of_the_history(historian: Caller) -> None:
     """Every task once and in order, in both formats; filters hold as they do for pages."""
     with session() as work:
-        wanted = [
+        expected = [
             str(job) for job in work.scalars(select(Job.id).where(Job.owner_id == historian.id).order_by(Job.id.desc()))
         ]
     lines = historian.http.get("/history/export", params={"format": "ndjson"}).text.splitlines()
-    assert [json.loads(line)["task_id"] for line in lines] == wanted
+    assert [json.loads(line)["task_id"] for line in lines] == expected
     table = list(csv.DictReader(io.StringIO(historian.http.get("/history/export").text)))
-    assert [row["task_id"] for row in table] == wanted
+    assert [row["task_id"] for row in table] == expected
     some = historian.http.get("/history/export", params={"format": "ndjson", "q": archive.MEDIUM, "tag": "call"})
-    assert len(some.text.splitlines()) == len([number for number in range(1, len(wanted) + 1) if number % 100 == 7])
+    assert len(some.text.splitlines()) == len([number for number in range(1, len(expected) + 1) if number % 100 == 7])
 
 
 def test_an_export_is_read_back_as_it_was(caller: Caller) -> None:
@@ -303,7 +304,7 @@ def test_an_export_of_nothing_and_of_nonsense(caller: Caller) -> None:
 def test_deleted_tasks_are_found_no_more(caller: Caller) -> None:
     """Deleting takes a task out of the search and the export at once."""
     task = transcribed(caller, "gone tomorrow", tags="gone")
-    assert found(caller, q="tomorrow") == [task]
+    assert hits(caller, q="tomorrow") == [task]
     caller.http.delete(f"/tasks/{task}").raise_for_status()
-    assert found(caller, q="tomorrow") == found(caller, tag="gone") == []
+    assert hits(caller, q="tomorrow") == hits(caller, tag="gone") == []
     assert task not in caller.http.get("/history/export").text

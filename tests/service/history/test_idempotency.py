@@ -111,8 +111,8 @@ def test_a_key_is_forgotten_after_a_day(environment: Settings, bucket: Storage, 
             return set(work.scalars(select(IdempotencyKey.key).where(IdempotencyKey.owner_id == caller.id)))
 
     with session() as work:
-        mine = update(IdempotencyKey).where(IdempotencyKey.owner_id == caller.id)
-        work.execute(mine.values(created_at=func.now() - text("interval '24 hours 1 second'")))
+        statement = update(IdempotencyKey).where(IdempotencyKey.owner_id == caller.id)
+        work.execute(statement.values(created_at=func.now() - text("interval '24 hours 1 second'")))
     assert submit(caller, "one", content).json()["task_id"] != first
     assert submit(caller, "one", content).json()["task_id"] not in (first, second)
     repair(environment, bucket, lambda _: None)

@@ -32,40 +32,40 @@ def items(caller: Caller, words: str, **query: Any) -> list[dict[str, Any]]:
     return list(answer.json()["items"])
 
 
-def corrected(caller: Caller, task: uuid.UUID, said: str, segment: int = 0) -> None:
-    caller.http.patch(f"/tasks/{task}", json={"segments": [{"id": segment, "text": said}]}).raise_for_status()
+def corrected(caller: Caller, task: uuid.UUID, wording: str, segment: int = 0) -> None:
+    caller.http.patch(f"/tasks/{task}", json={"segments": [{"id": segment, "text": wording}]}).raise_for_status()
 
 
 def matches(item: dict[str, Any]) -> str:
     """What is marked, place by place."""
-    shown = [[run["text"] for run in place["runs"] if run["is_match"]] for place in item["snippets"]]
-    return " / ".join(" ".join(place) for place in shown)
+    marks = [[run["text"] for run in place["runs"] if run["is_match"]] for place in item["snippets"]]
+    return " / ".join(" ".join(place) for place in marks)
 
 
 @pytest.fixture(scope="module")
-def heard(gateway: Gateway) -> tuple[Caller, uuid.UUID]:
+def caller_and_task(gateway: Gateway) -> tuple[Caller, uuid.UUID]:
     """A finished task, whose first segment goes from 0 to 1 s and its second from 1.2 to 2 s."""
-    made = gateway.caller()
-    task = made.task()
+    caller = gateway.caller()
+    task = caller.task()
     finish(task, storage())
-    return made, task
+    return caller, task
 
 
 # ---- what is looked for
 
 
 @pytest.mark.parametrize(("cases"), CASES.values(), ids=CASES.keys())
-def test_what_is_on_the_screen_is_found(heard: tuple[Caller, uuid.UUID], cases: Sequence[Case]) -> None:
+def test_what_is_on_the_screen_is_found(caller_and_task: tuple[Caller, uuid.UUID], cases: Sequence[Case]) -> None:
     """However it is written, and in every script; what was not said finds nothing."""
-    caller, task = heard
+    caller, task = caller_and_task
     wrong = []
-    for said, words, is_there in cases:
-        corrected(caller, task, said)
+    for wording, words, is_there in cases:
+        corrected(caller, task, wording)
         hits = items(caller, words)
         if [item["task_id"] for item in hits] != [str(task)] * is_there:
-            wrong.append((said, words))
+            wrong.append((wording, words))
         elif is_there and any(not clause.is_excluded for either in parse(words) for clause in either):
-            assert matches(hits[0]), (said, words)
+            assert matches(hits[0]), (wording, words)
     assert wrong == []
 
 
@@ -88,21 +88,21 @@ def searched(environment: Settings, gateway: Gateway) -> uuid.UUID:
 def test_every_part_of_a_transcript_finds_it(searched: uuid.UUID, data: st.DataObject) -> None:
     """Whole words of a transcript as displayed, or any characters of a script without spaces, copied into quotes."""
     letters = data.draw(st.sampled_from([*BY_WORD, *BY_CHARACTER]))
-    said = data.draw(st.text(letters, min_size=1, max_size=60))
-    parts = list(pieces(said, 1)) if letters in BY_CHARACTER else [f"{word} " for word in said.split()]
+    wording = data.draw(st.text(letters, min_size=1, max_size=60))
+    parts = list(pieces(wording, 1)) if letters in BY_CHARACTER else [f"{word} " for word in wording.split()]
     start = data.draw(st.integers(0, len(parts)))
     part = "".join(parts[start : data.draw(st.integers(start, len(parts)))])
     query = f'"{part.replace(chr(34), " ").translate(dict.fromkeys(map(ord, "“”"), " "))}"'
     if not parse(query):
         return
     with session() as work:
-        job = Job(owner_id=searched, state="done", priority=1, options={}, full_text=said)
+        job = Job(owner_id=searched, state="done", priority=1, options={}, full_text=wording)
         work.add(job)
         work.flush()
         entries.write(work, [job])
         jobs, _ = page(work, searched, limit=1, filters=Filters(words=query))
-        assert [one.id for one in jobs] == [job.id], (said, query)
-        assert places(said, [clause for either in parse(query) for clause in either]), (said, query)
+        assert [one.id for one in jobs] == [job.id], (wording, query)
+        assert places(wording, [clause for either in parse(query) for clause in either]), (wording, query)
         work.rollback()
 
 
@@ -198,8 +198,8 @@ def test_every_task_has_an_entry(caller: Caller) -> None:
     finish(caller.task(), storage())
     caller.task()
     with session() as work:
-        mine = select(func.count()).select_from(Job).where(Job.owner_id == caller.id)
+        job_count = select(func.count()).select_from(Job).where(Job.owner_id == caller.id)
         there = select(func.count()).select_from(SearchEntry).where(SearchEntry.owner_id == caller.id)
-        assert work.scalar(mine) == work.scalar(there) == 2
+        assert work.scalar(job_count) == work.scalar(there) == 2
         waiting = select(SearchBacklog.job_id).join(Job, Job.id == SearchBacklog.job_id)
         assert work.scalars(waiting.where(Job.owner_id == caller.id)).all() == []

@@ -90,19 +90,19 @@ def test_use_is_told_apart_by_day_and_model(caller: Caller) -> None:
     note(caller.id, first, "large-v3", 1, 30.0)
     note(caller.id, second, "base", 4, 600.0)
 
-    def told(**query: str) -> list[tuple[Any, ...]]:
+    def rows(**query: str) -> list[tuple[Any, ...]]:
         answer = caller.http.get("/usage", params={"since": "2026-03-01", "until": "2026-03-31", **query}).json()
         assert sum(item["tasks"] for item in answer["items"]) == answer["total"]["tasks"]
         return [(item["day"], item["model"], item["tasks"], item["minutes"]) for item in answer["items"]]
 
-    assert told() == [("2026-03-01", None, 3, 1.5), ("2026-03-02", None, 4, 10.0)]
-    assert told(by="model") == [(None, "base", 6, 11.0), (None, "large-v3", 1, 0.5)]
-    assert told(by="day,model", until="2026-03-01") == [
+    assert rows() == [("2026-03-01", None, 3, 1.5), ("2026-03-02", None, 4, 10.0)]
+    assert rows(by="model") == [(None, "base", 6, 11.0), (None, "large-v3", 1, 0.5)]
+    assert rows(by="day,model", until="2026-03-01") == [
         ("2026-03-01", "base", 2, 1.0),
         ("2026-03-01", "large-v3", 1, 0.5),
     ]
-    assert told(by="", since="2026-03-02") == [(None, None, 4, 10.0)]
-    assert told(since="2026-03-03") == []
+    assert rows(by="", since="2026-03-02") == [(None, None, 4, 10.0)]
+    assert rows(since="2026-03-03") == []
 
 
 def test_without_days_it_is_this_month(caller: Caller) -> None:

@@ -35,8 +35,8 @@ gateway = gateway_with()
 def grow_old(owner_id: uuid.UUID) -> None:
     """All audio of the owner was last used two days ago."""
     with session() as work:
-        mine = update(Artifact).where(Artifact.owner_id == owner_id)
-        work.execute(mine.values(used_at=func.now() - timedelta(days=2)))
+        statement = update(Artifact).where(Artifact.owner_id == owner_id)
+        work.execute(statement.values(used_at=func.now() - timedelta(days=2)))
 
 
 def sweep(gateway: Gateway) -> None:
@@ -214,10 +214,10 @@ def test_expiry_and_new_tasks_at_the_same_moment_lose_nothing(owner: uuid.UUID, 
                         claim = leases.claim(work, job_id, name, shard, worker="w", device="cpu", lease_s=60)
                     if claim is None:
                         continue  # known
-                    for given in claim.inputs:
-                        if given.stage == "convert":
-                            assert given.key is not None
-                            assert bucket.get(given.key) == b"sound"
+                    for claim_input in claim.inputs:
+                        if claim_input.stage == "convert":
+                            assert claim_input.key is not None
+                            assert bucket.get(claim_input.key) == b"sound"
                     answer(claim, bucket)
                 with session() as work:
                     assert work.get_one(Job, job_id).state == JobState.DONE

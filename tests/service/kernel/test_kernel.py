@@ -149,9 +149,9 @@ def test_transcribe_and_diarize_run_side_by_side(owner: uuid.UUID) -> None:
 
 
 def held(job_id: uuid.UUID, stage: str, shard: int = 0) -> Claim:
-    taken = claim(job_id, stage, shard)
-    assert taken is not None
-    return taken
+    lease = claim(job_id, stage, shard)
+    assert lease is not None
+    return lease
 
 
 def test_only_one_of_many_claims_wins(owner: uuid.UUID) -> None:
@@ -162,8 +162,8 @@ def test_only_one_of_many_claims_wins(owner: uuid.UUID) -> None:
 
     def answer() -> None:
         barrier.wait(timeout=10)
-        if taken := claim(job_id, "convert"):
-            won.append(taken)
+        if lease := claim(job_id, "convert"):
+            won.append(lease)
 
     threads = [threading.Thread(target=answer) for _ in range(8)]
     for thread in threads:
@@ -182,11 +182,11 @@ def test_forty_races_into_merge_give_forty_merges(owner: uuid.UUID) -> None:
         both = [held(job_id, "transcribe"), held(job_id, "diarize")]
         barrier = threading.Barrier(2)
 
-        def race(mine: Claim, barrier: threading.Barrier = barrier) -> None:
+        def race(lease: Claim, barrier: threading.Barrier = barrier) -> None:
             barrier.wait(timeout=10)
-            merges.extend(complete(mine).rings)
+            merges.extend(complete(lease).rings)
 
-        threads = [threading.Thread(target=race, args=(mine,)) for mine in both]
+        threads = [threading.Thread(target=race, args=(lease,)) for lease in both]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -217,9 +217,9 @@ def test_a_stale_worker_changes_nothing(owner: uuid.UUID) -> None:
 def test_handing_in_twice_is_handing_in_once(owner: uuid.UUID) -> None:
     """A COMMIT whose fate is unknown can be repeated: the published answer stays."""
     job_id, _ = submit(owner)
-    mine = held(job_id, "convert")
-    complete(mine)
-    assert complete(mine) == Outcome()
+    lease = held(job_id, "convert")
+    complete(lease)
+    assert complete(lease) == Outcome()
     assert stage_row(job_id, "convert").state == StageState.DONE
 
 
@@ -272,9 +272,9 @@ def test_a_dead_diarization_leaves_the_transcript(owner: uuid.UUID) -> None:
         outcome = fail(held(job_id, "diarize"), DiarizationError("no"))
         assert [bell.stage for bell in outcome.rings] == (["diarize"] if attempt < ATTEMPTS - 1 else ["merge"])
     merging = held(job_id, "merge")
-    assert [(given.stage, given.error_code) for given in merging.inputs if given.key is None] == [
-        ("diarize", "diarization_error")
-    ]
+    assert [
+        (claim_input.stage, claim_input.error_code) for claim_input in merging.inputs if claim_input.key is None
+    ] == [("diarize", "diarization_error")]
     finish(job_id, complete(merging))
     assert state(job_id) == JobState.DONE
     again, outcome = submit(owner, content, diarization=True)
@@ -305,8 +305,8 @@ def test_another_speaker_count_costs_no_second_recognition(owner: uuid.UUID) -> 
         assert job_views.get(opened, owner, again).job.duration == 2.0
     assert [bell.stage for bell in outcome.rings] == ["diarize"]
     assert [bell.stage for bell in complete(held(again, "diarize")).rings] == ["merge"]
-    shown, _ = submit(owner, content, diarization=True, format="srt", timestamp_granularity="word")
-    assert state(shown) == JobState.DONE
+    subtitle_job, _ = submit(owner, content, diarization=True, format="srt", timestamp_granularity="word")
+    assert state(subtitle_job) == JobState.DONE
 
 
 def test_owners_share_no_answers(owner: uuid.UUID, environment: Settings) -> None:
@@ -327,12 +327,12 @@ def test_owners_share_no_answers(owner: uuid.UUID, environment: Settings) -> Non
 def test_cancel_is_honest_about_running_work(owner: uuid.UUID) -> None:
     """Cancelling until the worker lets go, then cancelled; at once when nobody works on it; refused when done."""
     job_id, _ = submit(owner)
-    mine = held(job_id, "convert")
+    lease = held(job_id, "convert")
     with session() as opened:
         assert jobs.cancel(opened, owner, job_id).state == JobState.CANCELLING
     with session() as opened:
-        assert leases.heartbeat(opened, mine, progress=0.1, lease_s=30) == "cancelled"
-    give_back(mine)
+        assert leases.heartbeat(opened, lease, progress=0.1, lease_s=30) == "cancelled"
+    give_back(lease)
     assert state(job_id) == JobState.CANCELLED
 
     waiting, _ = submit(owner)
@@ -340,10 +340,10 @@ def test_cancel_is_honest_about_running_work(owner: uuid.UUID) -> None:
         assert jobs.cancel(opened, owner, waiting).state == JobState.CANCELLED
     assert claim(waiting, "convert") is None
 
-    done, outcome = submit(owner)
-    finish(done, outcome)
+    ended_job, outcome = submit(owner)
+    finish(ended_job, outcome)
     with session() as opened, pytest.raises(WrongState):
-        jobs.cancel(opened, owner, done)
+        jobs.cancel(opened, owner, ended_job)
 
 
 def test_a_cancelled_job_whose_worker_died_is_ended_by_the_sweep(owner: uuid.UUID) -> None:
@@ -363,10 +363,10 @@ def test_the_sweep_rings_for_what_nobody_claimed(owner: uuid.UUID, environment: 
     """
     config = environment.model_copy(update={"ring_again_s": 1000})
     job_id, _ = submit(owner)
-    heard: list[Ring] = []
+    bells: list[Ring] = []
 
     def ring(rings: Sequence[Ring]) -> None:
-        heard.extend(bell for bell in rings if bell.job_id == job_id)
+        bells.extend(bell for bell in rings if bell.job_id == job_id)
 
     def later(seconds: int) -> None:
         with session() as opened:
@@ -375,28 +375,28 @@ def test_the_sweep_rings_for_what_nobody_claimed(owner: uuid.UUID, environment: 
             )
 
     repair(config, bucket, ring)
-    assert heard == []
+    assert bells == []
     later(1100)
     repair(config, bucket, ring)
-    assert len(heard) == 1
+    assert len(bells) == 1
     later(1100)
     repair(config, bucket, ring)
-    assert len(heard) == 1
+    assert len(bells) == 1
     later(2100)
     repair(config, bucket, ring)
-    assert len(heard) == 2
+    assert len(bells) == 2
 
 
 def test_pages_follow_each_other_without_gap(owner: uuid.UUID) -> None:
     """Keyset paging shows every job once, newest first, also when new ones arrive between two pages."""
-    made = [submit(owner)[0] for _ in range(5)]
+    job_ids = [submit(owner)[0] for _ in range(5)]
     with session() as opened:
         first, cursor = search.page(opened, owner, limit=2)
     submit(owner)
     with session() as opened:
         second, cursor = search.page(opened, owner, limit=2, before=cursor)
         third, end = search.page(opened, owner, limit=2, before=cursor)
-    assert [job.id for job in (*first, *second, *third)] == made[::-1]
+    assert [job.id for job in (*first, *second, *third)] == job_ids[::-1]
     assert end is None
 
 
@@ -413,11 +413,11 @@ def test_merge_waits_for_all_shards(owner: uuid.UUID) -> None:
         assert "merge" not in {bell.stage for bell in complete(held(job_id, "transcribe", shard)).rings}
     assert [bell.stage for bell in complete(held(job_id, "transcribe", 1)).rings] == ["merge"]
     merging = held(job_id, "merge")
-    assert [(given.stage, given.shard) for given in merging.inputs] == [
+    assert [(claim_input.stage, claim_input.shard) for claim_input in merging.inputs] == [
         ("diarize", 0),
         *(("transcribe", n) for n in range(3)),
     ]
-    assert len({given.key for given in merging.inputs}) == 4
+    assert len({claim_input.key for claim_input in merging.inputs}) == 4
     finish(job_id, complete(merging))
     assert state(job_id) == JobState.DONE
 
@@ -484,10 +484,10 @@ def test_cancelling_takes_every_shard_along(owner: uuid.UUID) -> None:
 def test_a_conversion_that_ends_after_the_cancel_makes_no_shards(owner: uuid.UUID) -> None:
     """The one row is cancelled already and stays the only one."""
     job_id, _ = submit(owner)
-    mine = held(job_id, "convert")
+    lease = held(job_id, "convert")
     with session() as opened:
         jobs.cancel(opened, owner, job_id)
-    assert complete(mine, shards=3).rings == ()
+    assert complete(lease, shards=3).rings == ()
     with session() as opened:
         view = job_views.get(opened, owner, job_id)
     assert ([row.state for row in view.stages if row.name == "transcribe"], view.job.state) == (
@@ -506,10 +506,10 @@ def test_shards_that_are_known_are_not_recognised_again(owner: uuid.UUID) -> Non
     fail(held(job_id, "transcribe", 1), NoAudio("no"))
     again, outcome = submit(owner, content)
     assert [(bell.stage, bell.shard) for bell in outcome.rings] == [("transcribe", 1)]
-    mine = held(again, "transcribe", 1)
+    lease = held(again, "transcribe", 1)
     with session() as opened:
-        assert agree_on_language(opened, mine) == ("en", 1.0)
-    finish(again, complete(mine))
+        assert agree_on_language(opened, lease) == ("en", 1.0)
+    finish(again, complete(lease))
     third, outcome = submit(owner, content)
     assert (state(third), outcome.rings) == (JobState.DONE, ())
     _, outcome = submit(owner, content, model="tiny")
@@ -525,9 +525,9 @@ def test_the_first_language_that_is_found_is_that_of_all_shards(owner: uuid.UUID
         assert agree_on_language(opened, one) is None
     with session() as opened:
         assert agree_on_language(opened, one, ("de", 0.7)) == ("de", 0.7)
-    for found in (None, ("nl", 0.6)):
+    for language in (None, ("nl", 0.6)):
         with session() as opened:
-            assert agree_on_language(opened, other, found) == ("de", 0.7)
+            assert agree_on_language(opened, other, language) == ("de", 0.7)
     expire(job_id)
     with session() as opened, pytest.raises(LeaseLost):
         agree_on_language(opened, one)
@@ -535,12 +535,12 @@ def test_the_first_language_that_is_found_is_that_of_all_shards(owner: uuid.UUID
 
 def test_progress_and_forecast_count_shards_by_their_share(owner: uuid.UUID) -> None:
     """Making shards moves nothing; each done one adds its part; what is left is shared by those that run at once."""
-    done, outcome = submit(owner)
-    finish(done, outcome)
+    ended_job, outcome = submit(owner)
+    finish(ended_job, outcome)
     with session() as opened:  # 10 s of audio took a worker 5 s
         opened.execute(
             update(Stage)
-            .where(Stage.job_id == done, Stage.name == "transcribe")
+            .where(Stage.job_id == ended_job, Stage.name == "transcribe")
             .values(audio_seconds=10.0, finished_at=Stage.started_at + text("interval '5 s'"))
         )
     job_id, _ = submit(owner)
@@ -585,36 +585,36 @@ class Life(RuleBasedStateMachine):
         self.shards = shards
         self.bells = list(outcome.rings)
         self.held: list[Claim] = []
-        self.seen: Seen | None = None
+        self.last_view: Seen | None = None
         self.done_by: list[Claim] = []
 
     @rule(stage=st.sampled_from([name for name in STAGES if name != "download"]), data=st.data())
     def a_doorbell_rings(self, stage: str, data: st.DataObject) -> None:
         shard = data.draw(st.integers(0, max(self.shards - 1, 0))) if stage == "transcribe" else 0
-        if taken := claim(self.job_id, stage, shard):
-            self.held.append(taken)
+        if lease := claim(self.job_id, stage, shard):
+            self.held.append(lease)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def a_worker_hands_in(self, data: st.DataObject) -> None:
-        self._try(data, self.hand_in, lambda mine: self.done_by.append(mine))
+        self._try(data, self.hand_in, lambda lease: self.done_by.append(lease))
 
-    def hand_in(self, mine: Claim) -> Outcome:
-        return complete(mine, self.shards)
+    def hand_in(self, lease: Claim) -> Outcome:
+        return complete(lease, self.shards)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
     def a_worker_goes_on(self, data: st.DataObject) -> None:
-        def hand_in(mine: Claim) -> None:
-            outcome = complete(mine, self.shards, CLAIMANT)
+        def hand_in(lease: Claim) -> None:
+            outcome = complete(lease, self.shards, CLAIMANT)
             self.held += [outcome.claim] if outcome.claim else []
 
-        self._try(data, hand_in, lambda mine: self.done_by.append(mine))
+        self._try(data, hand_in, lambda lease: self.done_by.append(lease))
 
     @precondition(lambda self: self.held)
     @rule(data=st.data(), error=st.sampled_from([NoAudio("a"), DiarizationError("b"), StorageUnavailable("c")]))
     def a_worker_fails(self, data: st.DataObject, error: ParleyError) -> None:
-        self._try(data, lambda mine: fail(mine, error))
+        self._try(data, lambda lease: fail(lease, error))
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -624,9 +624,9 @@ class Life(RuleBasedStateMachine):
     @precondition(lambda self: self.held)
     @rule(data=st.data(), progress=st.floats(0, 1))
     def a_worker_beats(self, data: st.DataObject, progress: float) -> None:
-        mine = data.draw(st.sampled_from(self.held))
+        lease = data.draw(st.sampled_from(self.held))
         with session() as opened:
-            leases.heartbeat(opened, mine, progress=progress, lease_s=30)
+            leases.heartbeat(opened, lease, progress=progress, lease_s=30)
 
     @rule()
     def leases_run_out(self) -> None:
@@ -644,18 +644,18 @@ class Life(RuleBasedStateMachine):
         self, data: st.DataObject, act: Callable[[Claim], Any], then: Callable[[Claim], None] | None = None
     ) -> None:
         """Only what hands an answer in has something to do `then`, and may be repeated."""
-        mine = data.draw(st.sampled_from(self.held))
-        row = stage_row(self.job_id, mine.stage, mine.shard)
-        valid = row.state == StageState.RUNNING and row.fence == mine.fence
-        repeated = mine in self.done_by
+        lease = data.draw(st.sampled_from(self.held))
+        row = stage_row(self.job_id, lease.stage, lease.shard)
+        valid = row.state == StageState.RUNNING and row.fence == lease.fence
+        repeated = lease in self.done_by
         try:
-            act(mine)
+            act(lease)
         except LeaseLost:
             assert not valid
         else:
             assert valid or (repeated and then is not None)
             if then:
-                then(mine)
+                then(lease)
 
     @invariant()
     def nothing_goes_back(self) -> None:
@@ -664,12 +664,12 @@ class Life(RuleBasedStateMachine):
         with session() as opened:
             view = job_views.get(opened, self.owner, self.job_id)
         now = Seen(view.job.state, {(row.name, row.shard): row.state for row in view.stages}, view.progress)
-        if self.seen:
-            assert now.progress >= self.seen.progress
-            assert reachable(JOB_MOVES, self.seen.job, now.job)
-            for name, before in self.seen.stages.items():
+        if self.last_view:
+            assert now.progress >= self.last_view.progress
+            assert reachable(JOB_MOVES, self.last_view.job, now.job)
+            for name, before in self.last_view.stages.items():
                 assert reachable(STAGE_MOVES, before, now.stages[name])
-        self.seen = now
+        self.last_view = now
         running = [row for row in view.stages if row.state == StageState.RUNNING]
         assert all(row.attempt <= ATTEMPTS for row in view.stages)
         assert not (view.job.state == JobState.CANCELLED and running)
@@ -696,20 +696,20 @@ class Life(RuleBasedStateMachine):
             expire(self.job_id)
             for stage in STAGES:
                 for shard in range(max(self.shards, 1)):
-                    if taken := claim(self.job_id, stage, shard):
-                        self.hand_in(taken)
+                    if lease := claim(self.job_id, stage, shard):
+                        self.hand_in(lease)
         assert state(self.job_id) in TERMINAL
 
 
 def reachable(moves: Any, before: str, after: str) -> bool:
     """Whether some moves lead from one state to the other; a reader may have missed those between."""
-    seen, todo = {before}, [before]
+    states, todo = {before}, [before]
     while todo:
         for state in moves[type(next(iter(moves)))(todo.pop())]:
-            if state not in seen:
-                seen.add(state)
+            if state not in states:
+                states.add(state)
                 todo.append(state)
-    return after in seen
+    return after in states
 
 
 def test_any_order_of_events_keeps_the_rules(owner: uuid.UUID) -> None:

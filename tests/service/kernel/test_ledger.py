@@ -60,19 +60,19 @@ class Ledger(RuleBasedStateMachine):
         owner=st.integers(0, 1),
         batch=st.sampled_from([None, *BATCHES]),
         state=job_states,
-        begun=st.booleans(),
+        has_begun=st.booleans(),
         stage=stage_states,
         priority=priorities,
     )
     def tasks_come(
-        self, many: int, owner: int, batch: uuid.UUID | None, state: str, begun: bool, stage: str, priority: int
+        self, many: int, owner: int, batch: uuid.UUID | None, state: str, has_begun: bool, stage: str, priority: int
     ) -> None:
         ids = [uuid.UUID(int=next(NUMBERS)) for _ in range(many)]
         self.sql(
             "INSERT INTO jobs (id, owner_id, batch_id, state, priority, options, started_at)"
             " SELECT id, :owner, (SELECT id FROM batches WHERE id = :batch), :state, 1, '{}',"
             "        CASE WHEN :begun THEN now() END FROM unnest(CAST(:ids AS uuid[])) AS new(id)",
-            **{"ids": ids, "owner": self.owners[owner], "batch": batch, "state": state, "begun": begun},
+            **{"ids": ids, "owner": self.owners[owner], "batch": batch, "state": state, "begun": has_begun},
         )
         self.sql(
             "INSERT INTO stages (job_id, name, owner_id, priority, state, queue, hash)"
@@ -88,12 +88,12 @@ class Ledger(RuleBasedStateMachine):
             **{"before": before, "after": after, "name": name},
         )
 
-    @rule(before=job_states, after=job_states, begun=st.booleans())
-    def jobs_move(self, before: str, after: str, begun: bool) -> None:
+    @rule(before=job_states, after=job_states, has_begun=st.booleans())
+    def jobs_move(self, before: str, after: str, has_begun: bool) -> None:
         self.sql(
             "UPDATE jobs SET state = :after, started_at = CASE WHEN :begun THEN now() END"
             " WHERE state = :before AND owner_id = ANY(:owners)",
-            **{"before": before, "after": after, "begun": begun},
+            **{"before": before, "after": after, "begun": has_begun},
         )
 
     @rule(state=stage_states, priority=priorities)

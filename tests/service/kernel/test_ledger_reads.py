@@ -42,7 +42,7 @@ def test_a_look_reads_no_more_of_a_longer_queue(empty: str) -> None:
         "max_queued": lambda work: counts.waiting(work, owners[0]),
         "batches": lambda work: batches.overviews(work, batches.page(work, owners[0], limit=20)[0]),
     }
-    read: list[dict[str, int]] = []
+    costs: list[dict[str, int]] = []
     for before, after in ((0, 300), (300, 6000)):
         with engine().connect() as connection:
             fill(connection, owners, before, after)
@@ -65,9 +65,9 @@ def test_a_look_reads_no_more_of_a_longer_queue(empty: str) -> None:
             assert counts.oldest(work) == {
                 ("transcribe", number): pytest.approx(float(s)) for number, s in ages.items()
             }
-        read.append({name: sum(one.rows for one in explain(look)) for name, look in looks.items()})
-    assert {name: rows for name, rows in read[1].items() if rows > max(1.5 * read[0][name], 20)} == {}
-    assert max(read[1].values()) < 200
+        costs.append({name: sum(one.rows for one in explain(look)) for name, look in looks.items()})
+    assert {name: rows for name, rows in costs[1].items() if rows > max(1.5 * costs[0][name], 20)} == {}
+    assert max(costs[1].values()) < 200
 
 
 def test_the_gauges_tell_what_there_is(owner: uuid.UUID) -> None:
@@ -85,18 +85,18 @@ def test_the_gauges_tell_what_there_is(owner: uuid.UUID) -> None:
             .where(Stage.state.in_(("queued", "running")))
             .group_by(Stage.name, Stage.priority, Stage.state)
         ).all()
-    told = {
+    samples = {
         (family.name, tuple(sample.labels.values())): sample.value
         for family in ServiceGauges().collect()
         for sample in family.samples
     }
     priority = {number: name for name, number in PRIORITIES.items()}
     for name, record in STAGES.items():
-        assert told["parley_running_stages", (name,)] == sum(row[4] for row in rows if row[0] == name)
+        assert samples["parley_running_stages", (name,)] == sum(row[4] for row in rows if row[0] == name)
         for number, label in priority.items():
             depth = sum(row[3] for row in rows if row[:3] == (name, number, "queued"))
-            assert told["parley_queue_depth", (name, label)] == depth
-            assert (told["parley_queue_oldest_seconds", (name, label)] > 0) == (depth > 0)
+            assert samples["parley_queue_depth", (name, label)] == depth
+            assert (samples["parley_queue_oldest_seconds", (name, label)] > 0) == (depth > 0)
         in_queue = sum(row[3] for row in rows if STAGES[row[0]].queue == record.queue)
-        assert told["parley_workload", (record.queue,)] == in_queue
-    assert told["parley_jobs", ("processing",)] >= 2
+        assert samples["parley_workload", (record.queue,)] == in_queue
+    assert samples["parley_jobs", ("processing",)] >= 2

@@ -66,13 +66,13 @@ class Column:
 
 def columns() -> dict[str, Column]:
     """Every column of ours, as `table.column`."""
-    asked = text(
+    query = text(
         "SELECT table_name || '.' || column_name, data_type, is_nullable = 'YES',"
         " column_default IS NOT NULL OR is_identity = 'YES' OR is_generated = 'ALWAYS'"
         " FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'"
     )
     with session() as opened:
-        return {name: Column(kind, null, default) for name, kind, null, default in opened.execute(asked)}
+        return {name: Column(kind, null, default) for name, kind, null, default in opened.execute(query)}
 
 
 def breaks(before: Mapping[str, Column], after: Mapping[str, Column]) -> set[str]:
@@ -80,13 +80,13 @@ def breaks(before: Mapping[str, Column], after: Mapping[str, Column]) -> set[str
     have to be given where they had not to be."""
     tables = {name.partition(".")[0] for name in before}
     changed = {name for name, column in before.items() if name not in after or after[name].kind != column.kind}
-    wanted = {
+    requirements = {
         name
         for name, column in after.items()
         if name.partition(".")[0] in tables and not column.may_be_left_out
         if name not in before or before[name].may_be_left_out
     }
-    return changed | wanted
+    return changed | requirements
 
 
 def contractions(revision: str) -> set[str]:
@@ -116,7 +116,7 @@ def test_rows_of_the_first_tables_are_there_after_every_step(empty: str) -> None
     assert is_migrated()
 
     assert steps.pop("0002") == {"stages.owner_id", "stages.priority"}
-    assert {revision: found - contractions(revision) for revision, found in steps.items() if found} == {}
+    assert {revision: names - contractions(revision) for revision, names in steps.items() if names} == {}
     with session() as opened:
         job, stage = opened.get_one(Job, JOB), opened.get_one(Stage, (JOB, "transcribe", 0))
         assert (job.state, job.filename, job.source_bytes, job.options["diarization"]) == ("done", "call.wav", 9, True)
@@ -131,8 +131,8 @@ def test_rows_of_the_first_tables_are_there_after_every_step(empty: str) -> None
 
 def test_the_newest_tables_are_those_of_the_code(servers: Stack, environment: Settings) -> None:
     """Alembic finds nothing that a further migration would have to do."""
-    said = run("check")
-    assert said.returncode == 0, said.stderr
+    process = run("check")
+    assert process.returncode == 0, process.stderr
 
 
 def test_whoever_waits_for_the_tables_goes_on_when_they_are_there(empty: str) -> None:
@@ -173,8 +173,8 @@ def test_an_older_release_starts_on_newer_tables(empty: str) -> None:
         opened.execute(text("UPDATE alembic_version SET version_num = 'of a newer release'"))
     before = columns()
     for action in ("upgrade", "wait"):
-        said = run(action)
-        assert said.returncode == 0, said.stderr
+        process = run(action)
+        assert process.returncode == 0, process.stderr
     assert columns() == before
 
 
@@ -197,8 +197,8 @@ def test_0006_marks_the_environments_keys_and_keeps_nothing_of_any(empty: str) -
             )
     command.upgrade(alembic_config(), "0006")
     with session() as opened:
-        found = opened.execute(text("SELECT left(digest, 1), prefix, from_environment FROM api_keys ORDER BY 1")).all()
-    assert [tuple(row) for row in found] == [(one, "sha256:" + one * 12, one == "a") for one in "abcd"]
+        rows = opened.execute(text("SELECT left(digest, 1), prefix, from_environment FROM api_keys ORDER BY 1")).all()
+    assert [tuple(row) for row in rows] == [(one, "sha256:" + one * 12, one == "a") for one in "abcd"]
 
 
 def test_workers_of_the_release_before_0008_go_on(empty: str) -> None:
@@ -271,6 +271,6 @@ def test_two_who_migrate_at_once_do_it_once(empty: str) -> None:
     """The second waits until the first is done, without holding up its indexes."""
     argv = (sys.executable, "-m", "shared.db", "upgrade")
     both = [subprocess.Popen(argv, cwd=ROOT, stderr=subprocess.PIPE, text=True) for _ in range(2)]
-    told = [one.communicate(timeout=120)[1] for one in both]
-    assert [one.returncode for one in both] == [0, 0], told
+    errors = [one.communicate(timeout=120)[1] for one in both]
+    assert [one.returncode for one in both] == [0, 0], errors
     assert is_migrated()

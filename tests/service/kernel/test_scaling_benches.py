@@ -43,9 +43,11 @@ def run(line: str, *, status: int = 0) -> str:
     """The output of a bench that ends with this status."""
     environ = bare_environment() | {"MODEL_DIR": os.environ["MODEL_DIR"]}
     command = (sys.executable, "-m", *line.split())
-    done = subprocess.run(command, cwd=ROOT, env=environ, timeout=300, check=False, stdout=subprocess.PIPE, text=True)
-    assert done.returncode == status, done.stdout
-    return done.stdout
+    process = subprocess.run(
+        command, cwd=ROOT, env=environ, timeout=300, check=False, stdout=subprocess.PIPE, text=True
+    )
+    assert process.returncode == status, process.stdout
+    return process.stdout
 
 
 def stages_of(job_id: uuid.UUID) -> set[tuple[object, ...]]:
@@ -85,7 +87,7 @@ def test_a_filled_task_is_as_a_submitted_one_and_can_be_done(owner: uuid.UUID) -
         with session() as opened:
             claim = leases.claim(opened, bell.job_id, bell.stage, bell.shard, worker="w", device="cpu", lease_s=30)
             assert claim is not None
-            assert {given.stage for given in claim.inputs} == set(STAGES[bell.stage].needs) - {"diarize"}
+            assert {claim_input.stage for claim_input in claim.inputs} == set(STAGES[bell.stage].needs) - {"diarize"}
             outcome = leases.complete(opened, claim, Answer(uuid.uuid4().hex, 1, SUMMARY, 60.0))
         rings += [following for following in outcome.rings if following.job_id == filled[0]]
     with session() as opened:
@@ -94,15 +96,15 @@ def test_a_filled_task_is_as_a_submitted_one_and_can_be_done(owner: uuid.UUID) -
 
 def test_claims_are_timed_and_a_fleet_works() -> None:
     """Every act is told with its slowest statement; a fleet claims and completes, and loses no lease."""
-    told = run(
+    output = run(
         "scripts.bench.kernel.claims --rows 300 --keys 3 --times 3 --workers 6 --work 0.5 --seconds 2 --settle 3"
         " --processes 2 --sweeping 2 --idle 5"
     )
-    print(told)
-    lines = told.splitlines()
+    print(output)
+    lines = output.splitlines()
     for act in ("claim", "heartbeat", "complete", "submit", "room in the queue", "windows", "sweep", "metrics"):
         assert any(line.startswith(act) and " rows, " in line for line in lines), act
-    assert "5 idle connections" in told
+    assert "5 idle connections" in output
     fleet = lines[-1].split()
     assert float(fleet[4]) > 3  # claims per second: 6 workers, half a second, three stages
     assert "lost" not in lines[-1] and "did not answer" not in lines[-1]
@@ -110,11 +112,11 @@ def test_claims_are_timed_and_a_fleet_works() -> None:
 
 def test_looks_at_two_queues_are_compared() -> None:
     """Each look has a row of its pairs, and one of their medians."""
-    told = run("scripts.bench.kernel.looks --rows 30,300 --keys 3 --pairs 3")
-    print(told)
+    output = run("scripts.bench.kernel.looks --rows 30,300 --keys 3 --pairs 3")
+    print(output)
     for look in NAMES:
-        assert re.search(rf"^{re.escape(look)}  .* 3 pairs .* ms$", told, re.M), look
-        assert re.search(rf"^{re.escape(look)}, of the medians .* goal <= 1.5", told, re.M), look
+        assert re.search(rf"^{re.escape(look)}  .* 3 pairs .* ms$", output, re.M), look
+        assert re.search(rf"^{re.escape(look)}, of the medians .* goal <= 1.5", output, re.M), look
 
 
 def test_a_run_tells_how_long_workers_held_recognition(tmp_path: Path) -> None:
@@ -122,18 +124,18 @@ def test_a_run_tells_how_long_workers_held_recognition(tmp_path: Path) -> None:
     asleep = {"ENGINE": "sleeper", "SLEEPER_SECONDS": "0.3", "SHARD_TARGET_S": "0"}
     with side(tmp_path / "stack", 1, asleep) as one:
         one.warm_up(tmp_path)
-        told = one.run(unique(tmp_path, 1, 3))
-    assert len(set(told.texts)) == 3
-    assert 3 * 0.3 <= told.held_s <= told.wall_s
+        measurement = one.run(unique(tmp_path, 1, 3))
+    assert len(set(measurement.texts)) == 3
+    assert 3 * 0.3 <= measurement.held_s <= measurement.wall_s
 
 
 def test_a_row_has_the_ratio_amdahl_and_the_words(capsys: pytest.CaptureFixture[str]) -> None:
     """A pair whose words differ in one of four, with a ratio of 1.6 where 1.8 is the bound."""
     pairs = [(Run(10.0, 80 / 9, ("a b", "c d")), Run(6.25, 10.0, ("a b", "c e")))]
     assert not report("queue", pairs, Goal(1.85, is_floor=True))
-    told = capsys.readouterr().out
-    assert "1.60 (1.60-1.60)" in told and "Amdahl 1.80" in told and told.rstrip().endswith("MISSED")
-    assert "words apart 25.0%" in told
+    output = capsys.readouterr().out
+    assert "1.60 (1.60-1.60)" in output and "Amdahl 1.80" in output and output.rstrip().endswith("MISSED")
+    assert "words apart 25.0%" in output
     assert report("queue", pairs, Goal(1.5, is_floor=True))
 
 

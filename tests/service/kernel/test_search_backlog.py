@@ -20,7 +20,7 @@ TASKS = 130
 """More than are indexed at once."""
 
 
-def made(numbers: Iterable[int]) -> str:
+def insertion(numbers: Iterable[int]) -> str:
     """SQL that inserts finished tasks as any release before 0009 does, and one that waits."""
     values = [
         f"('{uuid.UUID(int=1000 + number)}', '{OWNER}', 'done', 5, 'call-{number}.wav', '{{}}',"
@@ -31,7 +31,7 @@ def made(numbers: Iterable[int]) -> str:
     return f"INSERT INTO jobs ({fields}) VALUES {', '.join(values)};"
 
 
-def found(words: str) -> list[int]:
+def hits(words: str) -> list[int]:
     """Numbers of the tasks that a search finds, all pages."""
     numbers: list[int] = []
     before = None
@@ -60,23 +60,23 @@ def test_old_tasks_are_found_before_while_and_after_they_are_indexed(empty: str)
     with session() as work:
         key = f"INSERT INTO api_keys (id, name, prefix, digest, scopes) VALUES ('{OWNER}', 'n', 'p', 'd', '{{}}')"
         work.execute(text(key))
-        work.execute(text(made(range(TASKS))))
+        work.execute(text(insertion(range(TASKS))))
     command.upgrade(alembic_config(), "head")
     newest_first = list(range(TASKS))[::-1]
     assert (count(SearchBacklog), count(SearchEntry)) == (TASKS, 0)
-    assert found("stays") == newest_first
-    assert found("图书馆") == newest_first  # between spaces the old index has it as a word
-    assert found("书") == []
+    assert hits("stays") == newest_first
+    assert hits("图书馆") == newest_first  # between spaces the old index has it as a word
+    assert hits("书") == []
 
     assert entries.work_off(seconds=0) == entries.AT_ONCE
     assert (count(SearchBacklog), count(SearchEntry)) == (TASKS - entries.AT_ONCE, entries.AT_ONCE)
-    assert found("stays") == found("word -nowhere") == newest_first
-    assert found("书") == found("wav") == newest_first[: entries.AT_ONCE]
-    assert found("number5") == [5]
+    assert hits("stays") == hits("word -nowhere") == newest_first
+    assert hits("书") == hits("wav") == newest_first[: entries.AT_ONCE]
+    assert hits("number5") == [5]
 
     assert entries.work_off(seconds=60) == TASKS - entries.AT_ONCE  # in two transactions, however long one takes
     assert (count(SearchBacklog), count(SearchEntry)) == (0, TASKS)
-    assert found("stays") == found("书") == found("wav") == newest_first
+    assert hits("stays") == hits("书") == hits("wav") == newest_first
     assert entries.work_off() == 0
 
 
@@ -86,19 +86,19 @@ def test_what_the_release_before_writes_is_found_at_once(empty: str) -> None:
     with session() as work:
         key = f"INSERT INTO api_keys (id, name, prefix, digest, scopes) VALUES ('{OWNER}', 'n', 'p', 'd', '{{}}')"
         work.execute(text(key))
-    by_the_release_before(empty, made(range(3)))
-    assert (count(SearchBacklog), found("stays"), found("书")) == (3, [2, 1, 0], [])
+    by_the_release_before(empty, insertion(range(3)))
+    assert (count(SearchBacklog), hits("stays"), hits("书")) == (3, [2, 1, 0], [])
     entries.work_off()
-    assert (count(SearchBacklog), found("stays"), found("书")) == (0, [2, 1, 0], [2, 1, 0])
+    assert (count(SearchBacklog), hits("stays"), hits("书")) == (0, [2, 1, 0], [2, 1, 0])
 
     one = uuid.UUID(int=1001)
     by_the_release_before(empty, f"UPDATE jobs SET full_text = 'another text' WHERE id = '{one}'")
-    assert (found("stays"), found("another")) == ([2, 0], [1])
+    assert (hits("stays"), hits("another")) == ([2, 0], [1])
     by_the_release_before(empty, f"UPDATE jobs SET state = 'done', full_text = 'another text' WHERE id = '{one}'")
     by_the_release_before(empty, "UPDATE jobs SET updated_at = now()")
     assert count(SearchBacklog) == 1
     entries.work_off()
-    assert (count(SearchBacklog), found("stays"), found("another")) == (0, [2, 0], [1])
+    assert (count(SearchBacklog), hits("stays"), hits("another")) == (0, [2, 0], [1])
 
 
 def test_a_task_that_is_locked_or_gone_holds_nothing_up(empty: str) -> None:
@@ -107,7 +107,7 @@ def test_a_task_that_is_locked_or_gone_holds_nothing_up(empty: str) -> None:
     with session() as work:
         key = f"INSERT INTO api_keys (id, name, prefix, digest, scopes) VALUES ('{OWNER}', 'n', 'p', 'd', '{{}}')"
         work.execute(text(key))
-    by_the_release_before(empty, made(range(4)))
+    by_the_release_before(empty, insertion(range(4)))
     locked, erased = uuid.UUID(int=1003), uuid.UUID(int=1002)
     with session() as other:
         other.delete(other.get_one(Job, erased))
@@ -116,4 +116,4 @@ def test_a_task_that_is_locked_or_gone_holds_nothing_up(empty: str) -> None:
         assert entries.work_off() == 2
     assert count(SearchBacklog) == 2
     assert entries.work_off() == 2
-    assert (count(SearchBacklog), found("书")) == (0, [3, 1, 0])
+    assert (count(SearchBacklog), hits("书")) == (0, [3, 1, 0])

@@ -124,10 +124,14 @@ def test_a_row_is_written_without_defaults(caller: Caller) -> None:
 @pytest.mark.parametrize(("options", "hashes"), HASHES)
 def test_finished_stages_are_found_again(options: dict[str, Any], hashes: dict[str, str]) -> None:
     """The name of a stage's answer stays the one it was given, also for options that have been through a row."""
-    asked = JobOptions(**options)
-    for known in (asked, JobOptions.from_row(asked.stored()), JobOptions.from_row(asked.model_dump() | NEWER)):
-        found = plan("ab" * 32, known.model_dump())
-        assert {stage: found[stage][:16] for stage in hashes} == hashes
+    job_options = JobOptions(**options)
+    for variant in (
+        job_options,
+        JobOptions.from_row(job_options.stored()),
+        JobOptions.from_row(job_options.model_dump() | NEWER),
+    ):
+        stage_hashes = plan("ab" * 32, variant.model_dump())
+        assert {stage: stage_hashes[stage][:16] for stage in hashes} == hashes
 
 
 def test_requests_may_not_have_what_nobody_knows(caller: Caller) -> None:

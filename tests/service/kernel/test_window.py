@@ -120,11 +120,11 @@ def by_whole_statement(order: JobOrder, *, seconds: int = 60) -> tuple[Ring, ...
             work, replace(announcement, parameters={**announcement.parameters, "time": timedelta(seconds=seconds)})
         )
     with session() as work:
-        made = new_jobs.submit_whole(work, order, Settings())
+        submission = new_jobs.submit_whole(work, order, Settings())
     with session() as work:
-        assert erasure.is_announced(work, order.job_id) is (made is None)
-        assert (work.get(Job, order.job_id) is None) is (made is None)
-    return made[1].rings if made else None
+        assert erasure.is_announced(work, order.job_id) is (submission is None)
+        assert (work.get(Job, order.job_id) is None) is (submission is None)
+    return submission[1].rings if submission else None
 
 
 def test_a_whole_submission_leaves_what_objects_leave(owner: uuid.UUID) -> None:
@@ -133,9 +133,9 @@ def test_a_whole_submission_leaves_what_objects_leave(owner: uuid.UUID) -> None:
     rings: list[list[int]] = [[], []]
     for number in range(3):
         content = f"{uuid.uuid4().hex}{number}"
-        made = by_whole_statement(order_of(owner, content, diarization=number == 1))
-        assert made is not None
-        rings[0] += [ring.level for ring in made]
+        new_rings = by_whole_statement(order_of(owner, content, diarization=number == 1))
+        assert new_rings is not None
+        rings[0] += [ring.level for ring in new_rings]
         with session() as work:
             order = order_of(by_objects, content, diarization=number == 1)
             rings[1] += [ring.level for ring in new_jobs.submit_by_objects(work, order)[1].rings]
@@ -167,9 +167,9 @@ def test_a_whole_submission_leaves_to_others_what_it_cannot_do(owner: uuid.UUID)
 def test_what_is_known_is_found_by_an_index(owner: uuid.UUID) -> None:
     """Of an owner with thousands of answers a submission reads those that it asks about."""
     with session() as work:
-        known = {"owner_id": owner, "stage": "transcribe", "bytes": 1, "meta": {}}
+        fields = {"owner_id": owner, "stage": "transcribe", "bytes": 1, "meta": {}}
         work.execute(
-            insert(Artifact), [{**known, "hash": uuid.uuid4().hex, "key": uuid.uuid4().hex} for _ in range(3000)]
+            insert(Artifact), [{**fields, "hash": uuid.uuid4().hex, "key": uuid.uuid4().hex} for _ in range(3000)]
         )
         work.flush()
         work.execute(text("ANALYZE artifacts"))
@@ -234,14 +234,14 @@ def _same(value: Any, owner: uuid.UUID) -> Any:
 
 def test_a_key_has_no_more_rings_than_its_window(owner: uuid.UUID) -> None:
     """Of twenty tasks a window is rung, and each that ends rings the next, the oldest first."""
-    made = [submit(owner) for _ in range(20)]
-    assert [len(rings) for _, rings in made] == [1] * LEAST_WINDOW + [0] * (20 - LEAST_WINDOW)
+    submissions = [submit(owner) for _ in range(20)]
+    assert [len(rings) for _, rings in submissions] == [1] * LEAST_WINDOW + [0] * (20 - LEAST_WINDOW)
     for number in range(5):
-        taken = claim(made[number][0], "convert")
-        assert taken is not None
-        following = {bell.job_id for bell in complete(taken).rings if bell.stage == "convert"}
+        lease = claim(submissions[number][0], "convert")
+        assert lease is not None
+        following = {bell.job_id for bell in complete(lease).rings if bell.stage == "convert"}
         # the other may be one that stood behind other keys' and is repeated at the front
-        assert following - {made[number + 1][0]} == {made[number + LEAST_WINDOW][0]}
+        assert following - {submissions[number + 1][0]} == {submissions[number + LEAST_WINDOW][0]}
         assert rung(owner)[owner, "cpu", 1] == LEAST_WINDOW
 
 
@@ -265,22 +265,22 @@ def test_a_key_that_nobody_serves_gets_its_turn(owner: uuid.UUID) -> None:
     """When its only running task ends while others wait, one of its rings is repeated at the front."""
     (first, _), (second, _) = submit(owner), submit(owner)
     submit(another_owner())
-    taken = claim(first, "convert")
-    assert taken is not None
-    again = [bell for bell in complete(taken).rings if bell.stage == "convert"]
+    lease = claim(first, "convert")
+    assert lease is not None
+    again = [bell for bell in complete(lease).rings if bell.stage == "convert"]
     assert [(bell.job_id, bell.level) for bell in again] == [(second, 1)]
 
 
 def test_what_cancelled_tasks_leave_open_is_filled_by_the_sweep(owner: uuid.UUID) -> None:
     """Nothing of the key runs, so nothing ends that could ring."""
-    made = [submit(owner)[0] for _ in range(LEAST_WINDOW + 3)]
+    job_ids = [submit(owner)[0] for _ in range(LEAST_WINDOW + 3)]
     with session() as opened:
-        for job_id in made[:LEAST_WINDOW]:
+        for job_id in job_ids[:LEAST_WINDOW]:
             jobs.cancel(opened, owner, job_id)
     assert not rung(owner)
     with session() as opened:
-        bells = [bell for bell in refill(opened) if bell.job_id in made]
-    assert [bell.job_id for bell in bells] == made[LEAST_WINDOW : 2 * LEAST_WINDOW]
+        bells = [bell for bell in refill(opened) if bell.job_id in job_ids]
+    assert [bell.job_id for bell in bells] == job_ids[LEAST_WINDOW : 2 * LEAST_WINDOW]
 
 
 class Turns(RuleBasedStateMachine):
@@ -309,8 +309,8 @@ class Turns(RuleBasedStateMachine):
     def a_worker_takes_a_message(self) -> None:
         bell = min(self.broker, key=lambda bell: bell.level)
         self.broker.remove(bell)
-        if taken := claim(bell.job_id, bell.stage):
-            self.held.append(taken)
+        if lease := claim(bell.job_id, bell.stage):
+            self.held.append(lease)
 
     @precondition(lambda self: self.held)
     @rule(data=st.data())
@@ -354,9 +354,9 @@ class Turns(RuleBasedStateMachine):
             assert all(count <= LEAST_WINDOW + self.returned for count in rung(*self.owners).values())
 
     def _let_go(self, data: st.DataObject) -> Claim:
-        mine = data.draw(st.sampled_from(self.held))
-        self.held.remove(mine)
-        return mine
+        lease = data.draw(st.sampled_from(self.held))
+        self.held.remove(lease)
+        return lease
 
     def _ring(self, bells: Iterable[Ring]) -> None:
         self.broker += [bell for bell in bells if bell.job_id in self.jobs]
@@ -365,8 +365,8 @@ class Turns(RuleBasedStateMachine):
         """Whatever happened: the sweep, and workers that do what is rung, bring every job to its end."""
         if not hasattr(self, "jobs"):
             return
-        for mine in self.held:
-            self._ring(complete(mine).rings)
+        for lease in self.held:
+            self._ring(complete(lease).rings)
         self.held.clear()
         for _ in range(60):
             while self.broker:

@@ -48,14 +48,14 @@ def counted(work: Session) -> Counts:
         waiting=jobs.get(JobState.QUEUED, 0),
         owners=dict(work.execute(by_key.group_by(ApiKey.name)).all()),
         batches={
-            (batch_id, state, begun): n
-            for batch_id, state, begun, n in work.execute(by_batch.group_by(Job.batch_id, Job.state, has_begun))
+            (batch_id, state, is_started): n
+            for batch_id, state, is_started, n in work.execute(by_batch.group_by(Job.batch_id, Job.state, has_begun))
             if batch_id
         },
     )
 
 
-def told(work: Session) -> Counts:
+def ledger_counts(work: Session) -> Counts:
     """From the ledger."""
     ids = {*work.scalars(select(BatchCount.batch_id)), *work.scalars(select(JobChange.batch_id)), uuid.uuid4()} - {None}
     parts = counts.batches(work, [batch_id for batch_id in ids if batch_id])
@@ -70,7 +70,7 @@ def told(work: Session) -> Counts:
 
 def assert_exact(work: Session) -> None:
     """The ledger says what there is. While others write, `work` has to see one moment (REPEATABLE READ)."""
-    rows, ledger = counted(work), told(work)
+    rows, ledger = counted(work), ledger_counts(work)
     assert ledger == rows
     by_key = select(Job.owner_id, func.count()).where(Job.state == JobState.QUEUED).group_by(Job.owner_id)
     for owner_id, n in work.execute(by_key.order_by(Job.owner_id.desc()).limit(KEYS)):

@@ -102,7 +102,7 @@ def url() -> str:
     return f"https://media.example/{uuid.uuid4()}.mp3"
 
 
-def sent(path: str, field: str = "language", kind: str = "data") -> Ask:
+def submission(path: str, field: str = "language", kind: str = "data") -> Ask:
     """By a form with a file, or a JSON or urlencoded body with a URL."""
 
     def ask(caller: Caller, language: str) -> tuple[httpx.Response, Any]:
@@ -148,11 +148,11 @@ def waited(path: str, field: str = "language", file: str = "file", kind: str = "
 
 
 ENTRIES: Mapping[str, Ask] = {
-    "form with a file": sent("/transcribe", kind="file"),
-    "lang": sent("/transcribe", "lang", kind="file"),
-    "languages": sent("/transcribe", "languages", kind="json"),
-    "JSON": sent("/transcribe", kind="json"),
-    "urlencoded": sent("/transcribe"),
+    "form with a file": submission("/transcribe", kind="file"),
+    "lang": submission("/transcribe", "lang", kind="file"),
+    "languages": submission("/transcribe", "languages", kind="json"),
+    "JSON": submission("/transcribe", kind="json"),
+    "urlencoded": submission("/transcribe"),
     "upload": of_an_upload,
     "batch": batch(of_the_item=False),
     "item of a batch": batch(of_the_item=True),
@@ -161,8 +161,8 @@ ENTRIES: Mapping[str, Ask] = {
     "OpenAI's translation": waited(TRANSLATIONS),
     "asr": waited("/asr", file="audio_file", kind="params"),
     "service v1": waited("/api/v1/transcribe"),
-    "service v1, asynchronous": sent("/api/v1/transcribe-async", kind="file"),
-    "jobs": sent("/jobs", kind="file"),
+    "service v1, asynchronous": submission("/api/v1/transcribe-async", kind="file"),
+    "jobs": submission("/jobs", kind="file"),
 }
 
 
@@ -174,9 +174,9 @@ WAITING = frozenset({"OpenAI", "OpenAI's list", "OpenAI's translation", "asr", "
 def test_every_entry_takes_every_spelling(caller: Caller, entry: str) -> None:
     """A task has the code, and the script where Chinese is asked for in one."""
     for spelling in islice(MEANT, 0, None, 3 if entry in WAITING else 1):
-        answer, found = ENTRIES[entry](caller, spelling)
+        answer, task_options = ENTRIES[entry](caller, spelling)
         assert answer.is_success, (spelling, answer.text)
-        assert (found["language"], found["script"]) == MEANT[spelling], spelling
+        assert (task_options["language"], task_options["script"]) == MEANT[spelling], spelling
 
 
 @pytest.mark.parametrize("entry", ENTRIES)
@@ -203,15 +203,15 @@ def test_a_list_has_every_language_once(caller: Caller) -> None:
         ("zh-CN,zh-TW,en", "en,zh", None),
         ("zh,zh-Hant-HK,ja", "ja,zh", "Hant-HK"),
     ):
-        _, found = ask(caller, listed)
-        assert (found["language"], found["languages"], found["script"]) == (None, codes, script)
+        _, task_options = ask(caller, listed)
+        assert (task_options["language"], task_options["languages"], task_options["script"]) == (None, codes, script)
 
 
 def test_a_script_can_be_asked_for_without_a_language(caller: Caller) -> None:
     """In any case; it must not be another one than the language's."""
-    ask = sent("/transcribe", "script", "json")
-    _, found = ask(caller, "hant_hk")
-    assert (found["language"], found["script"]) == (None, "Hant-HK")
+    ask = submission("/transcribe", "script", "json")
+    _, task_options = ask(caller, "hant_hk")
+    assert (task_options["language"], task_options["script"]) == (None, "Hant-HK")
     answer, _ = ask(caller, "Cyrl")
     assert (answer.status_code, answer.json()["detail"]) == (422, {"parameter": "script"})
     answer = caller.http.post("/transcribe", json={"url": url(), "language": "zh-TW", "script": "Hans"})
@@ -222,8 +222,8 @@ def test_cantonese_is_written_as_in_hong_kong(caller: Caller) -> None:
     """By default as it is recognised."""
     for spelling, script in {"yue": None, "yue-Hant": "Hant-HK", "zh-yue-HK": "Hant-HK", "yue-Hans": "Hans"}.items():
         answer = caller.http.post("/transcribe", json={"url": url(), "language": spelling, "model": "large-v3"})
-        found = options(caller, answer.raise_for_status().json()["task_id"])
-        assert (found["language"], found["script"]) == ("yue", script)
+        task_options = options(caller, answer.raise_for_status().json()["task_id"])
+        assert (task_options["language"], task_options["script"]) == ("yue", script)
 
 
 def test_the_history_is_filtered_by_every_spelling(gateway: Gateway, caller: Caller) -> None:

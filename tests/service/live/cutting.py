@@ -32,14 +32,14 @@ def cutting(url: str, after_bytes: int) -> Iterator[tuple[str, list[int]]]:
                     threading.Thread(target=down, args=(gateway, client, is_greeted), daemon=True).start()
 
         def up(client: socket.socket, gateway: socket.socket, is_greeted: threading.Event) -> None:
-            sent = 0
+            byte_count = 0
             with suppress(OSError):
                 while data := client.recv(4096):
                     gateway.sendall(data)
-                    sent += len(data)
-                    if sent > after_bytes and len(cuts) < MOST_CUTS:
+                    byte_count += len(data)
+                    if byte_count > after_bytes and len(cuts) < MOST_CUTS:
                         is_greeted.wait(GREETED_S)
-                        cuts.append(sent)
+                        cuts.append(byte_count)
                         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
                         break
             for end in (client, gateway):
@@ -48,12 +48,12 @@ def cutting(url: str, after_bytes: int) -> Iterator[tuple[str, list[int]]]:
                 end.close()
 
         def down(gateway: socket.socket, client: socket.socket, is_greeted: threading.Event) -> None:
-            told = b""
+            output = b""
             with suppress(OSError):
                 while data := gateway.recv(4096):
                     client.sendall(data)
-                    told += data
-                    if b'"hello"' in told:
+                    output += data
+                    if b'"hello"' in output:
                         is_greeted.set()
             with suppress(OSError):
                 client.shutdown(socket.SHUT_WR)

@@ -63,7 +63,7 @@ def row(task: str) -> LiveSession:
         return work.scalars(select(LiveSession).where(LiveSession.job_id == uuid.UUID(task))).one()
 
 
-def begun(client: Client, seconds: int) -> str:
+def new_session(client: Client, seconds: int) -> str:
     """A session with so much sound."""
     task = str(client.first("hello")["session"])
     client.send([FRAME] * seconds, speed=1000)
@@ -73,11 +73,11 @@ def begun(client: Client, seconds: int) -> str:
 
 def looked_at(task: str) -> None:
     """Its bounds are looked at behind each sign of life, so all of it has been seen when there are two."""
-    first, seen = row(task).seen_at, set[datetime]()
+    first, times = row(task).seen_at, set[datetime]()
 
     def is_seen() -> bool:
-        seen.add(row(task).seen_at)
-        return len(seen - {first}) >= 2
+        times.add(row(task).seen_at)
+        return len(times - {first}) >= 2
 
     eventually(is_seen, "its bounds are looked at")
 
@@ -94,7 +94,7 @@ def test_minutes_that_others_use_end_an_open_session(gateway: Gateway) -> None:
     """What other tasks of the key have used is looked at again while a session is open."""
     caller = gateway.limited(minutes_per_day=1)
     with client_of(caller, gateway) as client:
-        task = begun(client, 3)
+        task = new_session(client, 3)
         with session() as work:
             note_audio(work, caller.id, 58)
         assert ended(task).end_reason == "quota"
@@ -104,7 +104,7 @@ def test_sessions_at_once_share_the_minutes(gateway: Gateway) -> None:
     """Sound counts from its first byte: what one brings the other cannot."""
     caller = gateway.limited(minutes_per_day=1)
     with client_of(caller, gateway) as first, client_of(caller, gateway) as second:
-        one, other = begun(first, 40), str(second.first("hello")["session"])
+        one, other = new_session(first, 40), str(second.first("hello")["session"])
         for task in (one, other):
             looked_at(task)
         second.send([FRAME] * 30, speed=1000)
@@ -117,7 +117,7 @@ def test_bytes_of_a_session_are_bytes_of_its_key(gateway: Gateway) -> None:
     most = 10 * len(FRAME)
     caller = gateway.limited(max_stored_bytes=most)
     with client_of(caller, gateway) as client:
-        task = begun(client, 4)
+        task = new_session(client, 4)
         assert caller.http.get("/usage").json()["quotas"]["max_stored_bytes"]["used"] == 4 * len(FRAME)
         client.send([FRAME] * 8, speed=1000)
         assert (ended(task).end_reason, row(task).bytes) == ("quota", most)
@@ -137,7 +137,7 @@ def test_no_sound_is_taken_for_a_disk_that_is_full(
     ):
         caller = gateway.caller()
         with client_of(caller, gateway) as client:
-            task = begun(client, 1)
+            task = new_session(client, 1)
             assert caller.submit().status_code == 507
             assert client.first("error")["code"] == "storage_full"
             assert client.end_code() == 1013
@@ -156,7 +156,7 @@ def test_a_refused_resumption_takes_nothing(gateway: Gateway) -> None:
     """A client that has more acknowledged than has arrived is told where the session stands, and its socket goes on."""
     caller = gateway.caller()
     with client_of(caller, gateway) as client:
-        task = begun(client, 3)
+        task = new_session(client, 3)
         with pytest.raises(InvalidStatus) as refused:
             client_of(caller, gateway, session=task, seq=4)
         assert refused.value.response.status_code == 416
@@ -234,14 +234,14 @@ def test_whoever_takes_long_to_leave_keeps_nobody_else(owner: uuid.UUID) -> None
                     await may_leave.wait()
 
     async def both(other: uuid.UUID) -> None:
-        told, told_other, may_leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        notice, other_notice, may_leave = asyncio.Event(), asyncio.Event(), asyncio.Event()
         staying = [
-            asyncio.create_task(stay(owner, told, may_leave)),
-            asyncio.create_task(stay(other, told_other, may_leave)),
+            asyncio.create_task(stay(owner, notice, may_leave)),
+            asyncio.create_task(stay(other, other_notice, may_leave)),
         ]
         try:
             async with asyncio.timeout(PATIENCE_S):
-                for key_id, is_told in ((owner, told), (other, told_other)):
+                for key_id, is_told in ((owner, notice), (other, other_notice)):
                     await asyncio.sleep(2 * INTERVAL_S)  # and so it is looked again while the first is leaving
                     await asyncio.to_thread(revoke, key_id)
                     await is_told.wait()

@@ -24,7 +24,7 @@ def speech() -> bytes:
 
 
 @pytest.fixture(scope="module")
-def said(rig: Rig, speech: bytes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def sessions(rig: Rig, speech: bytes, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     folder = Path(tmp_path_factory.mktemp("deepgram"))
     sound, turns = folder / "speech.pcm", folder / "turns.pcm"
     sound.write_bytes(speech)
@@ -42,9 +42,9 @@ def best(results: dict[str, Any]) -> dict[str, Any]:
     return alternative
 
 
-def test_the_sdk_is_told_what_is_said(said: dict[str, Any]) -> None:
+def test_the_sdk_is_told_what_is_said(sessions: dict[str, Any]) -> None:
     """Interim results, then final ones whose words have their times; an end of each utterance."""
-    messages = said[ALL]
+    messages = sessions[ALL]
     results = of(messages, "Results")
     assert any(not each["is_final"] and best(each)["transcript"] for each in results)
     finals = [each for each in results if each["is_final"]]
@@ -57,21 +57,21 @@ def test_the_sdk_is_told_what_is_said(said: dict[str, Any]) -> None:
     assert of(messages, "UtteranceEnd")[-1]["last_word_end"] == words[-1]["end"]
 
 
-def test_the_last_message_says_what_it_was(rig: Rig, said: dict[str, Any], speech: bytes) -> None:
+def test_the_last_message_says_what_it_was(rig: Rig, sessions: dict[str, Any], speech: bytes) -> None:
     """Metadata: length, digest, what was otherwise than asked; its request is the task, which is transcribed."""
-    metadata = said[ALL][-1]
+    metadata = sessions[ALL][-1]
     assert metadata["type"] == "Metadata"
-    sent = speech + bytes(2 * 16_000 * 2)
-    assert metadata["duration"] == pytest.approx(len(sent) / 32_000, abs=0.01)
-    assert metadata["sha256"] == hashlib.sha256(sent).hexdigest()
+    sound = speech + bytes(2 * 16_000 * 2)
+    assert metadata["duration"] == pytest.approx(len(sound) / 32_000, abs=0.01)
+    assert metadata["sha256"] == hashlib.sha256(sound).hexdigest()
     assert any(notice.startswith("model: nova-3 is answered by tiny.en") for notice in metadata["notices"])
     assert word_error_rate(reference(), rig.transcript(metadata["request_id"])) < WRONG
-    assert rig.recording(metadata["request_id"]) == sent
+    assert rig.recording(metadata["request_id"]) == sound
 
 
-def test_finalize_says_what_was_said_so_far(said: dict[str, Any]) -> None:
+def test_finalize_says_what_was_said_so_far(sessions: dict[str, Any]) -> None:
     """In the middle of a sentence; without interim results there are final ones alone."""
-    messages = said["KeepAlive, Finalize, CloseStream"]
+    messages = sessions["KeepAlive, Finalize, CloseStream"]
     results = of(messages, "Results")
     assert all(each["is_final"] for each in results)
     assert sum(each["from_finalize"] for each in results) == 1
@@ -79,9 +79,9 @@ def test_finalize_says_what_was_said_so_far(said: dict[str, Any]) -> None:
     assert messages[-1]["type"] == "Metadata"
 
 
-def test_words_name_who_says_them(said: dict[str, Any]) -> None:
+def test_words_name_who_says_them(sessions: dict[str, Any]) -> None:
     """By a number from 0 on, where the speaker is known."""
-    words = [word for each in of(said["diarize"], "Results") for word in best(each)["words"]]
+    words = [word for each in of(sessions["diarize"], "Results") for word in best(each)["words"]]
     turn_s = len(TURNS[0]) / 32_000
     assert {(word["start"] > turn_s, word["speaker"]) for word in words if word["speaker"] is not None} == {
         (False, 0),
@@ -89,12 +89,12 @@ def test_words_name_who_says_them(said: dict[str, Any]) -> None:
     }
 
 
-def test_the_sdk_raises_its_own_errors(said: dict[str, Any]) -> None:
+def test_the_sdk_raises_its_own_errors(sessions: dict[str, Any]) -> None:
     """By the status of the handshake."""
-    assert said["typed errors"] == {"key": {"status": 401}, "option": {"status": 400}}
+    assert sessions["typed errors"] == {"key": {"status": 401}, "option": {"status": 400}}
 
 
-def test_the_page_lists_what_was_tried(said: dict[str, Any]) -> None:
+def test_the_page_lists_what_was_tried(sessions: dict[str, Any]) -> None:
     """All of it, in its words."""
     (client,) = [each for each in clients() if each.package == "pypi:deepgram-sdk"]
-    assert set(client.works) == said.keys()
+    assert set(client.works) == sessions.keys()

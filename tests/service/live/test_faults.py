@@ -40,7 +40,7 @@ class Steady:
         self._rig, self._pieces, self._query = rig, pieces, query
         self.task = ""
         self.events: list[dict[str, Any]] = []
-        self.sent = self.sockets = 0
+        self.frames = self.sockets = 0
         self.away_s = list[float]()
 
     def run(self, disturb: Callable[[Steady], None]) -> None:
@@ -75,7 +75,7 @@ class Steady:
         self.task = client.first("hello")["session"]
         for piece in self._pieces[acked:]:
             client.socket.send(piece)
-            self.sent += 1
+            self.frames += 1
             time.sleep(FRAME_S / SPEED)
             disturb(self)
         client.say({"type": "end"})
@@ -88,17 +88,17 @@ class Steady:
 
 def listener(rig: Rig, task: str) -> tuple[str, LiveSession]:
     """The name in the stack of the worker that holds a session, and the session's row as it was then."""
-    found: list[tuple[str, LiveSession]] = []
+    holders: list[tuple[str, LiveSession]] = []
 
     def is_held() -> bool:
         row = rig.session(task)
         pids = {str(rig.stack.pid(name)): name for name in ("worker-live", "worker-live-2")}
         if name := pids.get((row.worker or "").rpartition(":")[2]):
-            found.append((name, row))
-        return bool(found)
+            holders.append((name, row))
+        return bool(holders)
 
     eventually(is_held, "a worker that is up holds the session", PATIENCE_S)
-    return found[0]
+    return holders[0]
 
 
 def end(rig: Rig, name: str, how: signal.Signals = signal.SIGKILL) -> None:
@@ -136,7 +136,7 @@ def test_a_killed_listener_is_taken_over(rig: Rig, sound: bytes) -> None:
     steady, kills = Steady(rig, frames(sound)), [20, 40]
 
     def kill(client: Steady) -> None:
-        if kills and client.sent >= kills[0] and rig.session(client.task).worker:
+        if kills and client.frames >= kills[0] and rig.session(client.task).worker:
             eventually(lambda: all_listen(rig), "both listen", 120)
             kills.pop(0)
             name, before = listener(rig, client.task)
@@ -159,7 +159,7 @@ def test_killed_listeners_count_for_nothing_behind_what_they_heard(rig: Rig, sou
         return row.worker is not None and row.attempt == 1
 
     def kill(client: Steady) -> None:
-        while client.sent >= 8 and len(fences) <= sessions.MAX_ATTEMPTS:
+        while client.frames >= 8 and len(fences) <= sessions.MAX_ATTEMPTS:
             eventually(lambda: all_listen(rig), "both listen", PATIENCE_S)
             eventually(lambda: is_past(rig.session(client.task)), "what has arrived is heard", PATIENCE_S)
             name, before = listener(rig, client.task)
@@ -180,7 +180,7 @@ def test_a_listener_that_is_to_end_hands_over(rig: Rig, sound: bytes) -> None:
     steady, ends, rows = Steady(rig, frames(sound)), [30], list[LiveSession]()
 
     def stop(client: Steady) -> None:
-        if ends and client.sent >= ends[0] and rig.session(client.task).worker:
+        if ends and client.frames >= ends[0] and rig.session(client.task).worker:
             eventually(lambda: all_listen(rig), "both listen", 120)
             ends.clear()
             name, before = listener(rig, client.task)
@@ -209,7 +209,7 @@ def test_speakers_outlive_their_listener(rig: Rig) -> None:
     steady, kills = Steady(rig, frames(b"".join(turns)), diarization="true"), [round((ends[1] + 2) / FRAME_S)]
 
     def kill(client: Steady) -> None:
-        if kills and client.sent >= kills[0]:
+        if kills and client.frames >= kills[0]:
             eventually(lambda: len(rig.voices(client.task) or b"") == 2 * VOICE_BYTES, "two voices", PATIENCE_S)
             eventually(lambda: all_listen(rig), "both listen", 120)
             kills.clear()
@@ -218,8 +218,8 @@ def test_speakers_outlive_their_listener(rig: Rig) -> None:
     steady.run(kill)
     assert not kills
     finals = [final for final in steady.finals if final["text"]]
-    said = {(bisect(ends, (final["start"] + final["end"]) / 2), final["speaker"]) for final in finals}
-    assert {each for each in said if each[1]} == {(0, "spk_1"), (1, "spk_2"), (2, "spk_1"), (3, "spk_2")}
+    speaker_turns = {(bisect(ends, (final["start"] + final["end"]) / 2), final["speaker"]) for final in finals}
+    assert {each for each in speaker_turns if each[1]} == {(0, "spk_1"), (1, "spk_2"), (2, "spk_1"), (3, "spk_2")}
     assert rig.voices(steady.task) is None
     assert rig.http.delete(
         f"/tasks/{steady.task}"
@@ -231,7 +231,7 @@ def test_a_killed_gateway_costs_nothing(rig: Rig, sound: bytes) -> None:
     steady, kills, killed = Steady(rig, frames(sound)), [15, 45], list[int]()
 
     def kill(client: Steady) -> None:
-        if kills and client.sent >= kills[0] and client.sockets not in killed:
+        if kills and client.frames >= kills[0] and client.sockets not in killed:
             eventually(lambda: all(map(is_up, rig.urls)), "both are up", 120)
             kills.pop(0)
             killed.append(client.sockets)
@@ -253,7 +253,7 @@ def test_a_stopped_database_slows_the_client(rig: Rig, sound: bytes) -> None:
     again = threading.Timer(5, rig.stack.start_process, ["postgres"])
 
     def stop(client: Steady) -> None:
-        if stops and client.sent >= stops[0]:
+        if stops and client.frames >= stops[0]:
             stops.clear()
             try:
                 rig.stack.stop_process("postgres")

@@ -154,13 +154,13 @@ def listen(rig: Rig, *arguments: object, sound: bytes | None = None) -> subproce
 
 def test_parley_listen_prints_what_is_said(rig: Rig) -> None:
     """Of a file, and of samples on stdin with an object per line."""
-    done = listen(rig, fixture(READING), "--speed", 3)
-    assert done.returncode == 0, done.stderr
-    assert word_error_rate(reference(), done.stdout.decode()) < WRONG
-    assert b"parley result" in done.stderr
+    process = listen(rig, fixture(READING), "--speed", 3)
+    assert process.returncode == 0, process.stderr
+    assert word_error_rate(reference(), process.stdout.decode()) < WRONG
+    assert b"parley result" in process.stderr
     speech = pcm(READING)
-    done = listen(rig, "-", "--json", sound=speech)
-    events = [json.loads(line) for line in done.stdout.splitlines()]
+    process = listen(rig, "-", "--json", sound=speech)
+    events = [json.loads(line) for line in process.stdout.splitlines()]
     assert {"partial", "final", "ended"} <= {event["type"] for event in events} | {"partial"}
     task = events[-1]["task_id"]
     rig.transcript(task)
@@ -184,7 +184,7 @@ def test_parley_listen_goes_on_when_its_line_is_cut(rig: Rig) -> None:
     """What was not acknowledged is sent again: the recording has every sample once."""
     speech = pcm(READING)
     with cutting(rig.stack.url, after_bytes=len(speech) // 3) as (url, cuts):
-        done = subprocess.run(
+        process = subprocess.run(
             (sys.executable, "-m", "cli", "listen", "-", "--json", "--url", url),
             env=os.environ | {"PARLEY_API_KEY": rig.stack.api_key},
             input=speech,
@@ -192,8 +192,8 @@ def test_parley_listen_goes_on_when_its_line_is_cut(rig: Rig) -> None:
             timeout=300,
             check=False,
         )
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
     assert cuts
-    task = json.loads(done.stdout.splitlines()[-1])["task_id"]
+    task = json.loads(process.stdout.splitlines()[-1])["task_id"]
     rig.transcript(task)
     assert rig.recording(task) == speech

@@ -25,13 +25,13 @@ TRIES = 20
 
 def metrics(rig: Rig) -> dict[tuple[str, frozenset[tuple[str, str]]], float]:
     """All samples of the gateway and the live workers, those of the same name and labels added up."""
-    found: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
+    samples: dict[tuple[str, frozenset[tuple[str, str]]], float] = {}
     for name in ("api", *WORKERS):
         for family in text_string_to_metric_families(httpx.get(rig.stack.metrics_urls[name], timeout=60).text):
             for sample in family.samples:
                 place = sample.name, frozenset(sample.labels.items())
-                found[place] = found.get(place, 0.0) + sample.value
-    return found
+                samples[place] = samples.get(place, 0.0) + sample.value
+    return samples
 
 
 def value(rig: Rig, name: str, **labels: str) -> float:
@@ -41,8 +41,8 @@ def value(rig: Rig, name: str, **labels: str) -> float:
 def crowd(rig: Rig) -> tuple[float, float]:
     """Sessions that are heard and that wait, of whatever key, at one moment."""
     now = metrics(rig)
-    heard, waiting = (now["parley_live_sessions", frozenset({("state", state)})] for state in ("heard", "waiting"))
-    return heard, waiting
+    active, waiting = (now["parley_live_sessions", frozenset({("state", state)})] for state in ("heard", "waiting"))
+    return active, waiting
 
 
 def test_a_session_is_counted_and_measured(rig: Rig) -> None:

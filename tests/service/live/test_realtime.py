@@ -100,8 +100,8 @@ class Session:
 def connected(rig: Rig, use: Callable[[Session], None], query: Mapping[str, object] | None = None) -> str:
     """Run `use` with a session; the id of its task."""
     client = OpenAI(base_url=f"{rig.stack.url}/v1", api_key=rig.stack.api_key)
-    asked = {"intent": "transcription", **(query or {})}
-    with client.realtime.connect(extra_query=asked, websocket_connection_options=OPENED) as connection:
+    parameters = {"intent": "transcription", **(query or {})}
+    with client.realtime.connect(extra_query=parameters, websocket_connection_options=OPENED) as connection:
         session = Session(connection)
         created = session.first("session.created").session
         use(session)
@@ -112,8 +112,8 @@ def test_the_sdk_is_told_what_is_said(rig: Rig) -> None:
     """Speech starts, deltas come, the item is committed and completed; its task is transcribed as any other."""
 
     def use(session: Session) -> None:
-        shown = session.update(transcription={"model": "gpt-4o-transcribe", "language": "en"}).session
-        assert shown.audio.input.turn_detection.silence_duration_ms == 400
+        config = session.update(transcription={"model": "gpt-4o-transcribe", "language": "en"}).session
+        assert config.audio.input.turn_detection.silence_duration_ms == 400
         session.say(pcm(24_000), 48_000)
         completed = session.first(f"{TRANSCRIPTION}.completed")
         assert session.first("input_audio_buffer.speech_started").audio_start_ms < 1500
@@ -201,16 +201,16 @@ def test_a_handshake_is_refused_in_openais_words(
 def test_livekit_hears_live(rig: Rig) -> None:
     """Speech begins, text comes, and the final transcript is what was said."""
     env = {"OPENAI_BASE_URL": f"{rig.stack.url}/v1", "OPENAI_API_KEY": rig.stack.api_key}
-    said = driven("livekit_realtime.py", [fixture(READING)], env)
-    told = said["live, by use_realtime"]
-    assert told[0]["type"] == "start_of_speech"
-    assert told[-1]["type"] == "final_transcript"
-    assert told[-1]["text"].split()[0].lower().strip(",.") in reference().lower().split()
+    output = driven("livekit_realtime.py", [fixture(READING)], env)
+    events = output["live, by use_realtime"]
+    assert events[0]["type"] == "start_of_speech"
+    assert events[-1]["type"] == "final_transcript"
+    assert events[-1]["text"].split()[0].lower().strip(",.") in reference().lower().split()
 
 
 def driven(driver: str, arguments: Sequence[object], env: Mapping[str, str]) -> dict[str, Any]:
     """What a driver printed."""
-    done = subprocess.run(
+    process = subprocess.run(
         (sys.executable, DRIVERS / driver, *map(str, arguments)),
         env=os.environ | {"PYTHONPATH": str(installed.python_packages()), **env},
         capture_output=True,
@@ -218,6 +218,6 @@ def driven(driver: str, arguments: Sequence[object], env: Mapping[str, str]) -> 
         timeout=500,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    said: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
-    return said
+    assert process.returncode == 0, process.stderr[-3000:]
+    output: dict[str, Any] = json.loads(process.stdout.strip().splitlines()[-1])
+    return output

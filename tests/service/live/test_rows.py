@@ -72,7 +72,7 @@ def row(query: Query) -> Any:
         return work.connection().exec_driver_sql(query.text, dict(query.parameters)).first()
 
 
-def kept(held: Hold) -> bytes | None:
+def stored_voices(held: Hold) -> bytes | None:
     """What the session's voices sound like."""
     with session() as work:
         return work.scalar(select(LiveVoices.voices).where(LiveVoices.job_id == held.job_id))
@@ -164,9 +164,9 @@ def test_a_failed_task_leaves_its_sound_to_the_next(
         assert work.scalar(select(func.count()).where(LiveChunk.job_id == held.job_id)) == 0
         claim = leases.claim(work, second, "download", 0, worker="w", device="cpu", lease_s=environment.lease_s)
         assert claim is not None
-    made = recording.write(second, tmp_path / "again.wav", lambda _: None)
+    file = recording.write(second, tmp_path / "again.wav", lambda _: None)
     assert (tmp_path / "again.wav").read_bytes().endswith(SOUND)
-    assert made.filename.startswith("live-")
+    assert file.filename.startswith("live-")
     with session() as work:
         assert listeners.claim(work, "w", 60.0) is None
         leases.fail(work, claim, UnexpectedError("of this test"), max_attempts=1)
@@ -228,8 +228,8 @@ def test_a_session_is_heard_while_its_lease_lasts(held: Hold) -> None:
 
     def now() -> tuple[int, int]:
         with session() as work:
-            found = crowd.of(work)
-            return found.heard - before.heard, found.waiting - before.waiting
+            crowd_counts = crowd.of(work)
+            return crowd_counts.heard - before.heard, crowd_counts.waiting - before.waiting
 
     with session() as work:
         before = crowd.of(work)
@@ -287,9 +287,9 @@ def test_a_place_that_nobody_gets_past_is_given_up(progress: str, held: Hold, en
         listeners.give_back(work, [claim], failed=True)
     assert tried(held, environment) == sessions.MAX_ATTEMPTS - (3 if progress == "none" else 1)
     with session() as work:
-        left = work.get_one(LiveSession, held.job_id)
-        assert left.heard_at is not None and left.worker is None
-    assert kept(held) is None
+        record = work.get_one(LiveSession, held.job_id)
+        assert record.heard_at is not None and record.worker is None
+    assert stored_voices(held) is None
 
 
 def test_voices_are_kept_while_somebody_listens(held: Hold) -> None:
@@ -312,8 +312,8 @@ def test_voices_are_kept_while_somebody_listens(held: Hold) -> None:
 def of_the_release_before(held: Hold) -> None:
     """How its listeners and its beat close a session."""
     with session() as work:
-        heard = update(LiveSession).where(LiveSession.job_id == held.job_id).values(heard_at=func.now())
-        work.execute(heard.values(lease_until=None))
+        statement = update(LiveSession).where(LiveSession.job_id == held.job_id).values(heard_at=func.now())
+        work.execute(statement.values(lease_until=None))
 
 
 def finished(held: Hold) -> None:
@@ -349,11 +349,11 @@ def test_voices_are_kept_no_longer_than_somebody_listens(
         final, place = Final(0, 0.0, 0.5, "", (), "en", speaker="spk_1"), Place(1, 0.5, voices=b"voices")
         listeners.record(work, claim, [final], claim.event, place, 60.0)
     live_sweep.sweep(environment)
-    assert kept(held) == b"voices"
+    assert stored_voices(held) == b"voices"
     end(held)
     if is_swept:
         live_sweep.sweep(environment)
-    assert kept(held) is None
+    assert stored_voices(held) is None
 
 
 def test_voices_make_the_row_of_a_session_no_larger(held: Hold) -> None:
@@ -378,7 +378,7 @@ def test_voices_make_the_row_of_a_session_no_larger(held: Hold) -> None:
         with session() as work:
             final, place = Final(number, 0.0, 0.5, "", (), "en"), Place(number + 1, 0.5, "en", voices)
             listeners.record(work, claim, [final], claim.event + number, place, 60.0)
-        assert kept(held) == voices
+        assert stored_voices(held) == voices
         sizes.append(size())
     assert len(set(sizes)) == 1, sizes
 
@@ -423,9 +423,9 @@ def test_an_ended_session_that_kills_at_its_end_is_given_up(held: Hold, environm
         )
         assert worker.returncode == DIES, worker.stdout
         with session() as work:
-            left = work.get_one(LiveSession, held.job_id)
-            assert (left.attempt, left.heard_at) == (attempt, None)
-            left.lease_until = None
+            record = work.get_one(LiveSession, held.job_id)
+            assert (record.attempt, record.heard_at) == (attempt, None)
+            record.lease_until = None
     with session() as work:
         assert listeners.claim(work, "w", 60.0) is None
     live_sweep.sweep(environment)
@@ -490,16 +490,16 @@ def test_a_reader_has_few_bytes_at_once(held: Hold) -> None:
     large = b"x" * (listeners.BYTES_AT_ONCE // 2)
     for number in range(4, 9):
         assert row(sessions.append(held, number, number - 1, large if number < 8 else b"")) is not None
-    read: list[listeners.Chunk] = []
+    chunks: list[listeners.Chunk] = []
     with session() as work:
         seq = 3
         while (arrived := listeners.chunks(work, held.job_id, seq)).chunks:
             assert sum(len(chunk.data) for chunk in arrived.chunks) <= 1.5 * listeners.BYTES_AT_ONCE
-            read += arrived.chunks
-            seq = read[-1].seq
+            chunks += arrived.chunks
+            seq = chunks[-1].seq
             assert not arrived.is_last
         assert not arrived.is_last
-        assert [chunk.seq for chunk in read] == [4, 5, 6, 7, 8]
+        assert [chunk.seq for chunk in chunks] == [4, 5, 6, 7, 8]
         sessions.end(work, held.job_id, End.CLIENT)
     with session() as work:
         assert not listeners.chunks(work, held.job_id, 7).is_last

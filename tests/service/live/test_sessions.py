@@ -123,9 +123,9 @@ def test_a_cut_session_goes_on_behind_what_was_acknowledged(rig: Rig, sound: byt
                 client.until(lambda: client.acked, "something is acknowledged")
                 client.drop()
             acked = max(acked, client.acked)
-            told = [message for message in client.messages if "id" in message]
-            events += told
-            after = max([after, *(message["id"] for message in told)])
+            batch = [message for message in client.messages if "id" in message]
+            events += batch
+            after = max([after, *(message["id"] for message in batch)])
     finals = [event for event in events if event["type"] == "final"]
     assert [event["utterance"] for event in finals] == list(range(len(finals)))
     assert word_error_rate(reference(), " ".join(event["text"] for event in finals)) < WRONG

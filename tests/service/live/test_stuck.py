@@ -34,18 +34,18 @@ def test_a_session_leaves_a_model_that_hangs(rig: Rig, sound: bytes) -> None:
 
     def disturb(client: Steady) -> None:
         nonlocal name, pid, before, events, stuck_before
-        if not pid and client.sent >= 8:
+        if not pid and client.frames >= 8:
             eventually(lambda: rig.session(client.task).event > 0, "it is heard", TAKEN_OVER_S)
             name, row = listener(rig, client.task)
             stuck_before = times_stuck(rig, name)
             pid, before, events = rig.stack.pid(name) or 0, str(row.worker), row.event
             ticks.update(processor_ticks(pid))
-        elif pid and not stopped and client.sent >= 28:
+        elif pid and not stopped and client.frames >= 28:
             # by what the threads have used meanwhile; of a worker that is late the model's might have done nothing yet
             eventually(lambda: rig.session(client.task).event > events, "more is heard", TAKEN_OVER_S)
             now = processor_ticks(pid)
             stopped.append(StoppedThread(max(now, key=lambda tid: now[tid] - ticks.get(tid, 0))))
-        elif stopped and client.sent == 40:
+        elif stopped and client.frames == 40:
             took = eventually(lambda: rig.session(client.task).worker not in (before, None), "taken over", TAKEN_OVER_S)
             print(f"taken over after {took:.1f} s")
 

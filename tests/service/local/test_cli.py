@@ -85,17 +85,17 @@ def test_files_and_folders_become_transcripts_once(user: User) -> None:
     code, _, err = user.run(*command)
     assert code == 0, err
     assert "Passed over 1 file that does not look like a recording: calls/notes.md." in err
-    written = names(user.home / "out")
-    assert written == ["a.json", "a.srt", "b.json", "b.srt", "monday/c.json", "monday/c.srt"]
+    outputs = names(user.home / "out")
+    assert outputs == ["a.json", "a.srt", "b.json", "b.srt", "monday/c.json", "monday/c.srt"]
     transcript = json.loads((user.home / "out" / "a.json").read_text())
     assert transcript["segments"][0]["speaker"] == "spk_1"
     assert transcript["text"].strip() in (user.home / "out" / "a.srt").read_text()
 
-    before = [(user.home / "out" / name).stat().st_mtime_ns for name in written]
+    before = [(user.home / "out" / name).stat().st_mtime_ns for name in outputs]
     code, out, err = user.run(*command, "--json")
     assert (code, {json.loads(line)["status"] for line in out.splitlines()}) == (0, {"skipped"}), err
-    assert names(user.home / "out") == written
-    assert [(user.home / "out" / name).stat().st_mtime_ns for name in written] == before
+    assert names(user.home / "out") == outputs
+    assert [(user.home / "out" / name).stat().st_mtime_ns for name in outputs] == before
     assert len(user.history()) == 3
 
 
@@ -211,13 +211,13 @@ def test_bars_in_a_terminal_have_clocks_and_fit(user: User, columns: int) -> Non
         with user.at_terminal(columns, "watch", task) as other:
             other.lines(r"\d:\d\d +\S+ left")
             assert user.run("cancel", task)[0] == 0
-            watched = other.lines()
+            watch_lines = other.lines()
             assert other.program.wait(PATIENCE_S) == 1
-        sent = window.lines()
+        transcribe_lines = window.lines()
         assert window.program.wait(PATIENCE_S) == 1
-    assert f"{task}  cancelled" in watched[-1]
-    assert "long.mka: failed: cancelled" in "".join(sent)
-    for lines in (sent, watched):
+    assert f"{task}  cancelled" in watch_lines[-1]
+    assert "long.mka: failed: cancelled" in "".join(transcribe_lines)
+    for lines in (transcribe_lines, watch_lines):
         bars = [line for line in lines if " left" in line]
         assert bars
         assert not [line for line in bars if not re.search(clocks, line) or cell_len(line) > columns]

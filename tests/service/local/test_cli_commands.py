@@ -76,23 +76,27 @@ def patch(user: User, task: str, name: str) -> str:
     )
 
 
-def kept(user: User) -> list[Path]:
+def drafts(user: User) -> list[Path]:
     return list((user.home / ".state" / "parley" / "edits").glob("*"))
 
 
 def test_a_failed_task_runs_again(user: User) -> None:
     """A task that failed or was cancelled gets a new one, one that is done is refused without keeping the others from
     it."""
-    done = finished_task(user)
+    ended_task = finished_task(user)
     with http(user) as api:
-        sent = api.post("/transcribe", files={"file": ("long.mka", long_recording())}).json()["task_id"]
-        assert api.post(f"/tasks/{sent}/cancel").status_code == 200
-        eventually(lambda: api.get(f"/status/{sent}").json()["status"] == "cancelled", "it is cancelled", PATIENCE_S)
-        code, out, err = user.run("retry", done, sent)
+        task = api.post("/transcribe", files={"file": ("long.mka", long_recording())}).json()["task_id"]
+        assert api.post(f"/tasks/{task}/cancel").status_code == 200
+        eventually(lambda: api.get(f"/status/{task}").json()["status"] == "cancelled", "it is cancelled", PATIENCE_S)
+        code, out, err = user.run("retry", ended_task, task)
         (line,) = out.splitlines()
-        assert (code, line.startswith(f"{sent}  runs again as "), f"{done}  wrong_state" in err) == (1, True, True)
+        assert (code, line.startswith(f"{task}  runs again as "), f"{ended_task}  wrong_state" in err) == (
+            1,
+            True,
+            True,
+        )
         again = line.split()[-1]
-        assert api.get(f"/tasks/{again}").json()["retry_of"] == sent
+        assert api.get(f"/tasks/{again}").json()["retry_of"] == task
         api.post(f"/tasks/{again}/cancel")
         eventually(lambda: api.get(f"/status/{again}").json()["status"] == "cancelled", "it is cancelled", PATIENCE_S)
         code, out, _ = user.run("retry", again, "--json")
@@ -113,7 +117,7 @@ def test_a_transcript_is_corrected_in_an_editor(user: User) -> None:
     assert "→ Hello there." in out
     result = json.loads(user.run("result", task)[1])
     assert [(each["speaker"], each["text"]) for each in result["segments"]] == [("Anna", "Hello there.")]
-    assert (result["version"], kept(user)) == (1, [])
+    assert (result["version"], drafts(user)) == (1, [])
 
     code, out, _ = user.run("edit", task, "--json", **editor(user, ""))
     assert json.loads(out) == {"task_id": task, "version": 1, "speakers": {}, "segments": []}
@@ -127,7 +131,7 @@ def test_a_correction_that_is_there_already_is_no_conflict(user: User) -> None:
     task = finished_task(user)
     program = patch(user, task, "Anna") + "text = text.replace('spk_1 =', 'spk_1 = Anna')"
     code, out, err = user.run("edit", task, "--json", **editor(user, program))
-    assert (code, json.loads(out)["version"], kept(user)) == (0, 1, []), err
+    assert (code, json.loads(out)["version"], drafts(user)) == (0, 1, []), err
 
 
 def test_a_text_that_cannot_be_sent_stays_in_a_file(user: User) -> None:
@@ -146,14 +150,14 @@ def test_a_text_that_cannot_be_sent_stays_in_a_file(user: User) -> None:
             ("text = text.replace('spk_1 = Ben', 'spk_1 = spk_2')", "invalid_request", 1),
             ("text = 'What is this?'", "form", 1),
         ):
-            before = kept(user)
+            before = drafts(user)
             status, _, err = user.run("edit", task, **editor(user, program))
-            (file,) = set(kept(user)) - set(before)
+            (file,) = set(drafts(user)) - set(before)
             assert (status, f"parley: {code}: " in err, str(file) in err, version()) == (1, True, True, expected), err
             assert file.stat().st_mode & 0o777 == 0o600
             assert any(words in file.read_text() for words in ("Anna", "mine", "= spk_2", "What is this?"))
         assert user.run("edit", task, EDITOR="/nothing/there")[0] == 1
-        assert len(kept(user)) == 4
+        assert len(drafts(user)) == 4
         assert user.run("edit", str(uuid.uuid4()), **editor(user, ""))[0] == 1
 
 
@@ -178,9 +182,9 @@ def test_batches_are_listed_shown_awaited_and_cancelled(user: User) -> None:
         first = batch(noise(), noise())
         code, out, err = user.run("batch", "wait", first)
         assert (code, "2 done" in out, "100 %" in out) == (0, True, True), err
-        shown = json.loads(user.run("batch", "show", first, "--json")[1])
-        assert (shown["counts"]["done"], [task["status"] for task in shown["tasks"]]) == (2, ["done", "done"])
-        assert shown["tasks"][1]["task_id"] in user.run("batch", "show", first)[1]
+        view = json.loads(user.run("batch", "show", first, "--json")[1])
+        assert (view["counts"]["done"], [task["status"] for task in view["tasks"]]) == (2, ["done", "done"])
+        assert view["tasks"][1]["task_id"] in user.run("batch", "show", first)[1]
 
         second = batch(long_recording())
         assert [each["batch_id"] for each in json.loads(user.run("batch", "list", "--json")[1])] == [second, first]
@@ -239,7 +243,7 @@ def test_webhooks_are_added_tested_and_removed(user: User, receiver: Receiver) -
     receiver.answers[path] = [204, 503, 204]
     code, out, _ = user.run("webhooks", "test", endpoint["id"])
     assert (code, "delivered: status 204" in out) == (0, True)
-    assert receiver.seen[path][0].verified(secret.strip())["type"] == "webhook.test"
+    assert receiver.requests[path][0].verified(secret.strip())["type"] == "webhook.test"
     code, out, _ = user.run("webhooks", "test", endpoint["id"])
     assert (code, "pending: status 503; tried again at " in out) == (1, True)
     (waiting,) = json.loads(user.run("webhooks", "deliveries", "--state", "pending", "--json")[1])

@@ -35,21 +35,21 @@ ADDRESSES = (
 
 def environment(home: Path, **more: str) -> dict[str, str]:
     """The test's environment without addresses of servers, whoever set them."""
-    kept = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
-    return kept | {"PARLEY_HOME": str(home)} | more
+    variables = {name: value for name, value in os.environ.items() if name not in ADDRESSES}
+    return variables | {"PARLEY_HOME": str(home)} | more
 
 
 def left_running(home: Path) -> list[str]:
     """Command lines of the live processes that a stack on this folder started."""
-    found = []
+    lines = []
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
             if str(home) in line or process.environ().get(processes.MARKER) == str(home):
-                found.append(line)
+                lines.append(line)
         except psutil.Error:
             continue
-    return found
+    return lines
 
 
 def free_port() -> int:
@@ -85,17 +85,17 @@ def test_run_says_where_everything_is_and_stops_on_ctrl_c(tmp_path: Path) -> Non
     )
     try:
         assert program.stdout is not None
-        shown = ""
+        output = ""
         for line in program.stdout:
-            shown += line
+            output += line
             if line.startswith("Ctrl-C"):
                 break
-        address = re.search(r"API +(http\S+)", shown)
-        key = re.search(r"API key +(\S+)", shown)
-        flower = re.search(r"Flower +(http\S+)", shown)
-        assert address and key and flower, shown
+        address = re.search(r"API +(http\S+)", output)
+        key = re.search(r"API key +(\S+)", output)
+        flower = re.search(r"Flower +(http\S+)", output)
+        assert address and key and flower, output
         assert address[1] == f"http://127.0.0.1:{port}"
-        assert f"curl -H 'Authorization: Bearer {key[1]}'" in shown
+        assert f"curl -H 'Authorization: Bearer {key[1]}'" in output
         with httpx.Client(base_url=address[1], timeout=30) as client:
             assert client.get("/history").status_code == 401
             assert client.get("/history", headers={"Authorization": f"Bearer {key[1]}"}).json()["items"] == []
@@ -115,7 +115,7 @@ def test_run_says_where_everything_is_and_stops_on_ctrl_c(tmp_path: Path) -> Non
 def test_the_demo_transcribes_a_file_and_writes_beside_it(recording: Path, tmp_path: Path) -> None:
     """The demo shows progress, prints who said what, writes three files beside the recording and stops everything."""
     home = tmp_path / "home"
-    done = subprocess.run(
+    process = subprocess.run(
         (sys.executable, "-m", "scripts.demo", str(recording)),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -125,9 +125,9 @@ def test_the_demo_transcribes_a_file_and_writes_beside_it(recording: Path, tmp_p
         timeout=300,
         check=False,
     )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert re.search(r"\d+ %  (convert|transcribe|diarize)", done.stdout)
-    assert re.search(r"00:06\.\d - 00:\d\d\.\d  spk_1", done.stdout)
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert re.search(r"\d+ %  (convert|transcribe|diarize)", process.stdout)
+    assert re.search(r"00:06\.\d - 00:\d\d\.\d  spk_1", process.stdout)
     result = json.loads(recording.with_suffix(".json").read_text())
     assert "hello" in result["full_text"].lower()
     assert result["speakers"]
@@ -140,7 +140,7 @@ def test_the_demo_says_why_it_failed_and_where_the_logs_are(tmp_path: Path) -> N
     """A file without sound ends the demo with the server's words, the folder of the logs and a status other than 0."""
     silent, home = tmp_path / "notes.mp3", tmp_path / "home"
     silent.write_text("this is not a recording")
-    done = subprocess.run(
+    process = subprocess.run(
         (sys.executable, "-m", "scripts.demo", str(silent)),
         cwd=ROOT,
         stdin=subprocess.DEVNULL,
@@ -150,7 +150,7 @@ def test_the_demo_says_why_it_failed_and_where_the_logs_are(tmp_path: Path) -> N
         timeout=300,
         check=False,
     )
-    assert done.returncode == 1
-    assert re.search(r"no_audio|unsupported_media", done.stderr)
-    assert str(home / "logs") in done.stderr
+    assert process.returncode == 1
+    assert re.search(r"no_audio|unsupported_media", process.stderr)
+    assert str(home / "logs") in process.stderr
     assert left_running(home) == []

@@ -18,12 +18,14 @@ SWEEPS = 5
 @pytest.fixture(scope="module")
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     with start(tmp_path_factory.mktemp("flower"), (*APPS, BEAT), sleeper_seconds=0.1, sweep_interval_s=0.5) as rig:
-        eventually(lambda: asked(rig, "/healthcheck") is not None, "Flower, for which nobody waits, is up", PATIENCE_S)
+        eventually(
+            lambda: flower_page(rig, "/healthcheck") is not None, "Flower, for which nobody waits, is up", PATIENCE_S
+        )
         eventually(lambda: heard_of(rig) == len(WORKERS), "events of all workers reach it", PATIENCE_S)
         yield rig
 
 
-def asked(rig: Rig, path: str, **parameters: str) -> httpx.Response | None:
+def flower_page(rig: Rig, path: str, **parameters: str) -> httpx.Response | None:
     """An answer of Flower's; None while it is not up."""
     login = ("parley", rig.stack.flower_password)
     try:
@@ -33,7 +35,7 @@ def asked(rig: Rig, path: str, **parameters: str) -> httpx.Response | None:
 
 
 def body(rig: Rig, path: str, **parameters: str) -> dict[str, Any]:
-    answer = asked(rig, path, **parameters)
+    answer = flower_page(rig, path, **parameters)
     assert answer is not None
     content: dict[str, Any] = answer.raise_for_status().json()
     return content
@@ -69,7 +71,7 @@ def test_the_list_has_the_stages_of_jobs_and_no_sweep(rig: Rig) -> None:
     eventually(lambda: expected <= listed(), "Flower has heard of all stages", PATIENCE_S)
     everything = body(rig, "/api/tasks").values()
     assert {each["name"] for each in everything} == {name for name, _ in expected}
-    page = asked(rig, "/tasks")
+    page = flower_page(rig, "/tasks")
     assert page is not None
     columns = re.findall(r'<th data-column="(\w+)"', page.text)
     assert columns[:3] == ["name", "args", "state"]

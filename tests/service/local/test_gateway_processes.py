@@ -115,7 +115,7 @@ def test_each_process_gets_connections(gateway: Gateway) -> None:
         for _ in range(CONNECTIONS):
             stack.enter_context(socket.create_connection(("127.0.0.1", gateway.port), PATIENCE_S))
 
-        def taken() -> Counter[int]:
+        def shares() -> Counter[int]:
             return Counter(
                 child.pid
                 for child in gateway.children()
@@ -123,8 +123,8 @@ def test_each_process_gets_connections(gateway: Gateway) -> None:
                 if one.status == psutil.CONN_ESTABLISHED and one.laddr.port == gateway.port
             )
 
-        eventually(lambda: taken().total() >= CONNECTIONS, "all connections were accepted")
-        assert len(taken()) == PROCESSES
+        eventually(lambda: shares().total() >= CONNECTIONS, "all connections were accepted")
+        assert len(shares()) == PROCESSES
 
 
 def test_whoever_answers_tells_the_counters_of_all(gateway: Gateway) -> None:

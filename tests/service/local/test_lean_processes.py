@@ -92,7 +92,7 @@ def test_the_stack_has_no_clock_to_die(stack: Stack) -> None:
 
     def swept() -> float:
         pages = [httpx.get(url, timeout=10).text for name, url in stack.metrics_urls.items() if name != "api"]
-        return sum(float(found) for page in pages for found in re.findall(r"^parley_sweeps_total (\S+)$", page, re.M))
+        return sum(float(count) for page in pages for count in re.findall(r"^parley_sweeps_total (\S+)$", page, re.M))
 
     assert "beat" not in stack.names()
     before = swept()

@@ -68,15 +68,15 @@ def s3(stack: Stack):  # type: ignore[no-untyped-def]
 
 def processes_of(home: Path) -> list[str]:
     """Command lines of live processes that mention the folder."""
-    found = []
+    command_lines = []
     for process in psutil.process_iter():
         try:
             line = " ".join(process.cmdline())
         except psutil.Error:
             continue
         if str(home) in line and process.pid != os.getpid():
-            found.append(line)
-    return found
+            command_lines.append(line)
+    return command_lines
 
 
 def is_healthy(port: int) -> bool:
@@ -87,14 +87,14 @@ def is_healthy(port: int) -> bool:
 
 
 @pytest.fixture(scope="module")
-def said() -> list[str]:
+def reports() -> list[str]:
     """Everything that the stack reported."""
     return []
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory: pytest.TempPathFactory, said: list[str]) -> Iterator[Stack]:
-    with servers(tmp_path_factory.mktemp("stack") / "home", report=said.append) as running:
+def stack(tmp_path_factory: pytest.TempPathFactory, reports: list[str]) -> Iterator[Stack]:
+    with servers(tmp_path_factory.mktemp("stack") / "home", report=reports.append) as running:
         yield running
 
 
@@ -134,7 +134,7 @@ def test_secrets_are_for_the_owner_alone(stack: Stack) -> None:
         assert secret not in lines
 
 
-def test_a_killed_server_is_started_again_and_it_is_said(stack: Stack, said: list[str]) -> None:
+def test_a_killed_server_is_started_again_and_it_is_said(stack: Stack, reports: list[str]) -> None:
     """After `kill -9` the same server answers again on its port, and a line names it, the signal and its log."""
     killed = stack.pid("valkey")
     assert killed is not None
@@ -148,7 +148,7 @@ def test_a_killed_server_is_started_again_and_it_is_said(stack: Stack, said: lis
             return False
 
     eventually(answers, "valkey answers again")
-    (line,) = [line for line in said if line.startswith("valkey died")]
+    (line,) = [line for line in reports if line.startswith("valkey died")]
     assert "SIGKILL" in line
     assert str(stack.log("valkey")) in line
     assert line in (stack.home.logs / "supervisor.log").read_text()
@@ -174,10 +174,10 @@ def test_a_second_stack_on_the_same_folder_is_refused(stack: Stack) -> None:
 def test_a_server_elsewhere_is_used_and_not_started(stack: Stack, tmp_path: Path) -> None:
     """With its address in the environment a server is not started, and every process is given that address."""
     names = ("DATABASE_URL", "S3_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-    given = {name: stack.env[name] for name in names}
-    with Stack(tmp_path / "home", apps=(), migrate=False, environ=bare_environment() | given) as other:
+    addresses = {name: stack.env[name] for name in names}
+    with Stack(tmp_path / "home", apps=(), migrate=False, environ=bare_environment() | addresses) as other:
         assert other.names() == ("valkey",)
-        assert given.items() <= other.env.items()
+        assert addresses.items() <= other.env.items()
         assert other.env["REDIS_URL"] != stack.env["REDIS_URL"]
 
 
@@ -241,8 +241,8 @@ def test_nothing_outlives_a_killed_supervisor(tmp_path: Path) -> None:
         Stack(pathlib.Path({str(home)!r}), apps=(), migrate=False).start()
         os.kill(os.getpid(), 9)
     """)
-    done = subprocess.run((sys.executable, "-c", program), cwd=ROOT, env=bare_environment(), timeout=START_TIMEOUT_S)
-    assert done.returncode == -signal.SIGKILL
+    process = subprocess.run((sys.executable, "-c", program), cwd=ROOT, env=bare_environment(), timeout=START_TIMEOUT_S)
+    assert process.returncode == -signal.SIGKILL
     eventually(lambda: processes_of(home) == [], "the servers are gone")
 
 
@@ -252,7 +252,7 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        done = subprocess.run(
+        process = subprocess.run(
             (sys.executable, "-m", "scripts.local", "run"),
             cwd=ROOT,
             capture_output=True,
@@ -260,8 +260,8 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
             timeout=PATIENCE_S,
             env=bare_environment() | {"PORT": str(port), "PARLEY_HOME": str(tmp_path / "home")},
         )
-        assert done.returncode == 1
-        assert f"port {port} is already in use" in done.stderr
+        assert process.returncode == 1
+        assert f"port {port} is already in use" in process.stderr
         assert processes_of(tmp_path / "home") == []
         with pytest.raises(PortTaken):
             servers(tmp_path / "home", port=port).start()
@@ -320,16 +320,16 @@ def test_what_a_killed_supervisor_left_is_ended_at_the_next_start(tmp_path: Path
     """A recorded process that still runs is ended with its session; a process id that went to another is left alone."""
     home = Home(tmp_path / "home")
     home.acquire()
-    left = subprocess.Popen((sys.executable, "-c", STUBBORN), start_new_session=True, stdout=subprocess.DEVNULL)
-    processes.record(home.pids, "left", left.pid)
+    orphan = subprocess.Popen((sys.executable, "-c", STUBBORN), start_new_session=True, stdout=subprocess.DEVNULL)
+    processes.record(home.pids, "left", orphan.pid)
     with home.pids.open("a") as file:
         file.write(f"{os.getpid()} 1000000000.0 somebody-else\n")
 
-    eventually(lambda: len(processes.members(left.pid)) == 2, "it has a child")
+    eventually(lambda: len(processes.members(orphan.pid)) == 2, "it has a child")
 
     assert processes.end_stale(home.pids, home.path, timeout_s=0.5) == ["left"]
 
-    assert processes.members(left.pid) == []
+    assert processes.members(orphan.pid) == []
     assert not home.pids.exists()
     home.release()
 

@@ -33,8 +33,8 @@ Answers = dict[str, dict[str, str | None]]
 def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
     """Everything that `make run` starts, with one job done."""
     with start(tmp_path_factory.mktemp("doors"), APPS) as rig:
-        sent = rig.caller.http.post("/transcribe", files={"file": (FILENAME, noise())}).raise_for_status()
-        rig.tasks.append(Task(uuid.UUID(sent.json()["task_id"]), sha256=""))
+        answer = rig.caller.http.post("/transcribe", files={"file": (FILENAME, noise())}).raise_for_status()
+        rig.tasks.append(Task(uuid.UUID(answer.json()["task_id"]), sha256=""))
         assert rig.caller.wait(rig.tasks[0]) == "done"
         eventually(lambda: _listens(rig, "flower"), "Flower, for which the start does not wait, listens", PATIENCE_S)
         yield rig
@@ -46,7 +46,7 @@ def _listens(rig: Rig, name: str) -> bool:
 
 
 @pytest.fixture(scope="module")
-def found(rig: Rig) -> dict[str, set[Door]]:
+def process_doors(rig: Rig) -> dict[str, set[Door]]:
     """The doors of each process of the stack, with those of its children."""
     pids = {name: rig.stack.pid(name) for name in rig.stack.names()}
     return {name: doors(session_members([pid])) for name, pid in pids.items() if pid is not None}
@@ -57,54 +57,54 @@ def _address(door: Door) -> str:
 
 
 @pytest.fixture(scope="module")
-def told(found: dict[str, set[Door]]) -> Answers:
+def door_answers(process_doors: dict[str, set[Door]]) -> Answers:
     """What every door said to the user nobody."""
-    return as_nobody(sorted({_address(door) for each in found.values() for door in each if door.kind != "udp"}))
+    return as_nobody(sorted({_address(door) for each in process_doors.values() for door in each if door.kind != "udp"}))
 
 
-def test_every_server_of_the_stack_is_looked_at(found: dict[str, set[Door]], rig: Rig) -> None:
+def test_every_server_of_the_stack_is_looked_at(process_doors: dict[str, set[Door]], rig: Rig) -> None:
     """The search finds the gateway, PostgreSQL, Valkey, Flower, each worker's metrics and all ten ports of SeaweedFS,
     on loopback alone, and no port of UDP."""
-    ports = {name: {door.port for door in each if door.kind == "tcp"} for name, each in found.items()}
-    hosts = {door.host for each in found.values() for door in each if door.kind == "tcp"}
+    ports = {name: {door.port for door in each if door.kind == "tcp"} for name, each in process_doors.items()}
+    hosts = {door.host for each in process_doors.values() for door in each if door.kind == "tcp"}
     assert len(ports["seaweedfs"]) == 10
     assert {name for name, each in ports.items() if each} == {*rig.stack.names()}
     assert hosts == {"127.0.0.1"}
-    assert not [door for each in found.values() for door in each if door.kind == "udp"]
+    assert not [door for each in process_doors.values() for door in each if door.kind == "udp"]
 
 
-def test_no_server_answers_a_stranger(found: dict[str, set[Door]], told: Answers) -> None:
+def test_no_server_answers_a_stranger(process_doors: dict[str, set[Door]], door_answers: Answers) -> None:
     """As the user nobody, in clear and over TLS, over HTTP, gRPC and the servers' own protocols: all is refused."""
-    given = [
-        (name, _address(door), said, answer[:100])
-        for name, each in found.items()
+    disclosures = [
+        (name, _address(door), probe, answer[:100])
+        for name, each in process_doors.items()
         if not name.startswith(OWN_DOORS)
         for door in each
-        for said, answer in told[_address(door)].items()
-        if answer is not None and not refused(answer) and said not in PAGES_FOR_ALL.get(name, ())
+        for probe, answer in door_answers[_address(door)].items()
+        if answer is not None and not refused(answer) and probe not in PAGES_FOR_ALL.get(name, ())
     ]
-    assert not given
+    assert not disclosures
 
 
-def test_only_s3_of_seaweedfs_speaks_http(found: dict[str, set[Door]], told: Answers, rig: Rig) -> None:
+def test_only_s3_of_seaweedfs_speaks_http(process_doors: dict[str, set[Door]], door_answers: Answers, rig: Rig) -> None:
     """Of SeaweedFS' ports one answers a request in clear with more than that it wants TLS, and none a TLS handshake."""
-    for door in (each for each in found["seaweedfs"] if each.kind == "tcp"):
-        answers = told[_address(door)]
+    for door in (each for each in process_doors["seaweedfs"] if each.kind == "tcp"):
+        answers = door_answers[_address(door)]
         is_s3 = door.port == rig.stack.port_of("s3")
         assert is_s3 or "HTTPS server" in (answers["GET /"] or "HTTPS server")
         assert not answers.get("tls GET /") or (answers["tls GET /"] or "").startswith("\x15")
 
 
-def test_no_door_tells_of_a_recording(told: Answers, rig: Rig) -> None:
+def test_no_door_tells_of_a_recording(door_answers: Answers, rig: Rig) -> None:
     """No answer of any door holds a task's id, a file's name, or what the stranger tried to write."""
-    text = "\n".join(answer for answers in told.values() for answer in answers.values() if answer)
+    text = "\n".join(answer for answers in door_answers.values() for answer in answers.values() if answer)
     assert str(rig.tasks[0].id) not in text
     assert FILENAME not in text
 
 
-def test_a_stranger_changes_nothing(told: Answers, rig: Rig) -> None:
+def test_a_stranger_changes_nothing(door_answers: Answers, rig: Rig) -> None:
     """After all he tried the bucket has no object of his, and the task and its transcript are as they were."""
-    assert told
+    assert door_answers
     env = rig.stack.env
     client = boto3.client(
         "s3",
@@ -120,9 +120,9 @@ def test_a_stranger_changes_nothing(told: Answers, rig: Rig) -> None:
     assert rig.caller.read(rig.tasks[0])
 
 
-def test_sockets_of_the_file_system_belong_to_their_owner_alone(found: dict[str, set[Door]]) -> None:
+def test_sockets_of_the_file_system_belong_to_their_owner_alone(process_doors: dict[str, set[Door]]) -> None:
     """No UNIX socket can be written by anybody but the stack's user, and none is abstract, which nobody guards."""
-    paths = [door.path for each in found.values() for door in each if door.kind == "unix"]
+    paths = [door.path for each in process_doors.values() for door in each if door.kind == "unix"]
     assert paths
     for path in paths:
         assert path.startswith("/"), path

@@ -68,7 +68,7 @@ class User:
         data.mkdir()
         if os.geteuid() == 0:
             os.chown(data, self.uid, self.uid)
-        done = subprocess.run(
+        process = subprocess.run(
             (
                 sys.executable,
                 USER_SWITCH,
@@ -88,9 +88,9 @@ class User:
             timeout=TIMEOUT_S,
             check=False,
         )
-        if done.returncode == CANNOT:
-            unavailable(f"no other user can be had here: {done.stderr.strip()}")
-        return done
+        if process.returncode == CANNOT:
+            unavailable(f"no other user can be had here: {process.stderr.strip()}")
+        return process
 
 
 def without_uid_1000() -> str:
@@ -101,9 +101,9 @@ def without_uid_1000() -> str:
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that every user may enter."""
-    with TemporaryDirectory(prefix="parley-users-") as made:
-        Path(made).chmod(0o755)
-        yield Path(made)
+    with TemporaryDirectory(prefix="parley-users-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
 
 
 STARTS = [
@@ -132,17 +132,17 @@ def test_postgres_starts_for_this_user(user: User, folder: Path) -> None:
     """PostgreSQL starts, answers, stops and starts again on its files."""
     if user.uid == 0 and not user.namespaces and os.geteuid() != 0:
         pytest.skip("root without user namespaces: only root can try it")
-    done = user.start(folder)
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count(ANSWER) == 2, done.stdout
+    process = user.start(folder)
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert process.stdout.count(ANSWER) == 2, process.stdout
 
 
 @pytest.mark.parametrize("user", REFUSED, ids=str)
 def test_a_user_for_whom_it_cannot_start_is_told_why(user: User, folder: Path) -> None:
     """The start ends with one line: what PostgreSQL does not do, and what helps."""
-    done = user.start(folder)
-    assert done.returncode == 1
-    (line,) = [line for line in done.stderr.splitlines() if line.startswith("StartFailed: ")]
+    process = user.start(folder)
+    assert process.returncode == 1
+    (line,) = [line for line in process.stderr.splitlines() if line.startswith("StartFailed: ")]
     assert "PostgreSQL" in line
     assert "start Parley as an ordinary user that /etc/passwd names, or point DATABASE_URL at a server" in line
 
@@ -154,7 +154,7 @@ def test_root_starts_it_in_a_folder_of_somebody_else(folder: Path) -> None:
     home = folder / "person"
     home.mkdir(mode=0o700)
     os.chown(home, NAMED, NAMED)
-    done = subprocess.run(
+    process = subprocess.run(
         (sys.executable, "-c", START, home / "home"),
         cwd=ROOT,
         env=bare_environment(),
@@ -164,5 +164,5 @@ def test_root_starts_it_in_a_folder_of_somebody_else(folder: Path) -> None:
         timeout=TIMEOUT_S,
         check=False,
     )
-    assert done.returncode == 0, done.stderr[-3000:]
-    assert done.stdout.count(ANSWER) == 2, done.stdout
+    assert process.returncode == 0, process.stderr[-3000:]
+    assert process.stdout.count(ANSWER) == 2, process.stdout

@@ -51,7 +51,7 @@ def _is_there(url: str) -> bool:
 
 def as_nobody(urls: list[str], headers: dict[str, str]) -> list[tuple[int, bool]]:
     """Status, and whether there were metrics in it, for another user of this machine."""
-    said = subprocess.run(
+    process = subprocess.run(
         (
             "/usr/bin/python3" if Path("/usr/bin/python3").exists() else sys.executable,
             "-c",
@@ -68,7 +68,7 @@ def as_nobody(urls: list[str], headers: dict[str, str]) -> list[tuple[int, bool]
         check=True,
         cwd="/",
     )
-    return [(status, has_metrics) for status, has_metrics in json.loads(said.stdout)]
+    return [(status, has_metrics) for status, has_metrics in json.loads(process.stdout)]
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can be another user: run it as root")

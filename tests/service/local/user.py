@@ -82,24 +82,24 @@ class User:
     @contextmanager
     def at_terminal(self, columns: int, *arguments: object) -> Iterator[Terminal]:
         """A command in a terminal window of this width, which is closed in the end."""
-        ours, theirs = pty.openpty()
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
+        controller, tty = pty.openpty()
+        fcntl.ioctl(tty, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
         program = subprocess.Popen(
             (sys.executable, "-m", "cli", *map(str, arguments)),
             cwd=self.home,
             env={**self.env, "TERM": "xterm-256color"},
-            stdin=theirs,
-            stdout=theirs,
-            stderr=theirs,
+            stdin=tty,
+            stdout=tty,
+            stderr=tty,
             start_new_session=True,
         )
-        os.close(theirs)
+        os.close(tty)
         try:
-            yield Terminal(ours, program)
+            yield Terminal(controller, program)
         finally:
             program.kill()
             program.wait()
-            os.close(ours)
+            os.close(controller)
 
     def history(self) -> list[dict[str, Any]]:
         """What the gateway says of this user's tasks."""

@@ -66,26 +66,26 @@ def bind(source: str, target: str | Path) -> None:
 def own_user_namespace(*, everybody: bool, uid: int = 0) -> None:
     """One in which this process has every right: with all users under their own numbers, which only root may map, or
     with this user alone, as `uid`."""
-    mine, own = os.geteuid(), os.getegid()
+    own_uid, own_gid = os.geteuid(), os.getegid()
     if not everybody:
         call("unshare", CLONE_NEWUSER)
         Path("/proc/self/setgroups").write_text("deny")
-        Path("/proc/self/uid_map").write_text(f"{uid} {mine} 1")
-        Path("/proc/self/gid_map").write_text(f"{uid} {own} 1")
+        Path("/proc/self/uid_map").write_text(f"{uid} {own_uid} 1")
+        Path("/proc/self/gid_map").write_text(f"{uid} {own_gid} 1")
         return
-    (wait_made, made), (wait_mapped, mapped) = os.pipe(), os.pipe()
+    (wait_creation, creation), (wait_mapping, mapping) = os.pipe(), os.pipe()
     parent = os.getpid()
     if (child := os.fork()) == 0:  # it maps from outside: inside, one may map oneself alone
-        os.read(wait_made, 1)
+        os.read(wait_creation, 1)
         for name in ("uid_map", "gid_map"):
             lines = [line.split() for line in Path(f"/proc/self/{name}").read_text().splitlines()]
             Path(f"/proc/{parent}/{name}").write_text("".join(f"{inner} {inner} {n}\n" for inner, _, n in lines))
-        os.write(mapped, b".")
+        os.write(mapping, b".")
         os._exit(0)
     call("unshare", CLONE_NEWUSER)
-    os.write(made, b".")
-    os.close(mapped)
-    ready = os.read(wait_mapped, 1)
+    os.write(creation, b".")
+    os.close(mapping)
+    ready = os.read(wait_mapping, 1)
     os.waitpid(child, 0)
     if not ready:
         give_up("the users of this machine could not be mapped into a user namespace")

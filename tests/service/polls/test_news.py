@@ -54,11 +54,11 @@ async def ears(tell: Tell) -> AsyncIterator[None]:
     """Somebody listens for the time of the block."""
     is_there = asyncio.Event()
 
-    def heard(job_id: uuid.UUID | None) -> None:
+    def note_news(job_id: uuid.UUID | None) -> None:
         is_there.set()
         tell(job_id)
 
-    listening = asyncio.create_task(listen(heard))
+    listening = asyncio.create_task(listen(note_news))
     try:
         await asyncio.wait_for(is_there.wait(), PATIENCE_S)
         yield
@@ -75,13 +75,13 @@ async def hearing(tell: Tell, act: Callable[[], None]) -> None:
 def test_what_changes_is_told(owner: uuid.UUID) -> None:
     """The first claim, the probe, segments and the end of a job, in that order; progress is not."""
     job_id = submit(owner)
-    heard: list[uuid.UUID | None] = []
+    news: list[uuid.UUID | None] = []
     counts: list[int] = []
 
     def note(expected: int) -> None:
-        eventually(lambda: heard.count(job_id) >= expected, f"news number {expected}")
+        eventually(lambda: news.count(job_id) >= expected, f"news number {expected}")
         time.sleep(SOON_S)
-        counts.append(heard.count(job_id))
+        counts.append(news.count(job_id))
 
     def act() -> None:
         convert = work_on(job_id, "convert")
@@ -101,7 +101,7 @@ def test_what_changes_is_told(owner: uuid.UUID) -> None:
         complete(work_on(job_id, "store"))
         note(4)
 
-    asyncio.run(hearing(heard.append, act))
+    asyncio.run(hearing(news.append, act))
     assert counts == [1, 2, 2, 3, 3, 4]
 
 
@@ -109,21 +109,21 @@ def test_what_changes_is_told(owner: uuid.UUID) -> None:
 def test_an_end_is_told_if_it_is_committed(owner: uuid.UUID, act: Callable[..., Any]) -> None:
     """Nothing is heard of a cancellation or deletion that is rolled back, and once of one that is committed."""
     job_id = submit(owner)
-    heard: list[uuid.UUID | None] = []
+    news: list[uuid.UUID | None] = []
 
     def both() -> None:
         with pytest.raises(ZeroDivisionError), session() as work:
             act(work, owner, job_id)
             raise ZeroDivisionError
         time.sleep(SOON_S)
-        assert job_id not in heard
+        assert job_id not in news
         with session() as work:
             act(work, owner, job_id)
-        eventually(lambda: job_id in heard, "the end is told")
+        eventually(lambda: job_id in news, "the end is told")
         time.sleep(SOON_S)
 
-    asyncio.run(hearing(heard.append, both))
-    assert heard.count(job_id) == 1
+    asyncio.run(hearing(news.append, both))
+    assert news.count(job_id) == 1
 
 
 def test_a_ring_ends_a_wait(owner: uuid.UUID) -> None:
@@ -134,11 +134,11 @@ def test_a_ring_ends_a_wait(owner: uuid.UUID) -> None:
     async def states() -> list[JobState]:
         async with ears(poller.ring), asyncio.timeout(PATIENCE_S):
             with poller.waiter(job_id, owner, stays=True) as waiter:
-                seen = [(await waiter.next()).standing.state]
+                history = [(await waiter.next()).standing.state]
                 await asyncio.to_thread(work_on, job_id, "convert")
-                seen.append((await waiter.next()).standing.state)
+                history.append((await waiter.next()).standing.state)
                 await asyncio.to_thread(cancel, owner, job_id)
-                seen.append((await waiter.next()).standing.state)
-                return seen
+                history.append((await waiter.next()).standing.state)
+                return history
 
     assert asyncio.run(states()) == [JobState.QUEUED, JobState.PROCESSING, JobState.CANCELLING]

@@ -87,12 +87,12 @@ def test_a_poll_says_what_a_session_reads(gateway: Gateway, caller: Caller) -> N
 
 def test_a_poll_forecasts_the_end(gateway: Gateway, caller: Caller) -> None:
     """`eta_seconds` comes from recent runs, also for a task that is being worked on."""
-    done = caller.task(model="tiny")
-    finish(done, gateway.storage)
+    ended_task = caller.task(model="tiny")
+    finish(ended_task, gateway.storage)
     with session() as work:  # 10 s of audio took a worker 50 s
         work.execute(
             update(Stage)
-            .where(Stage.job_id == done, Stage.name == "transcribe")
+            .where(Stage.job_id == ended_task, Stage.name == "transcribe")
             .values(audio_seconds=10.0, finished_at=Stage.started_at + text("interval '50 s'"))
         )
     task_id = caller.task(model="tiny")
@@ -194,9 +194,9 @@ def test_a_wait_for_a_status_is_over_in_time(gateway: Gateway, caller: Caller) -
 
 def test_a_wait_for_a_status_ends_with_the_task_and_with_the_key(gateway: Gateway, caller: Caller) -> None:
     """404 when the task is deleted meanwhile, 401 when the key is revoked."""
-    deleted, kept = caller.task(), caller.task()
+    deleted, remaining = caller.task(), caller.task()
     with ThreadPoolExecutor(2) as pool:
-        waiting = [pool.submit(caller.http.get, f"/status/{task_id}?wait=60") for task_id in (deleted, kept)]
+        waiting = [pool.submit(caller.http.get, f"/status/{task_id}?wait=60") for task_id in (deleted, remaining)]
         time.sleep(0.5)
         with session() as work:
             erasure.erase(work, caller.id, deleted)

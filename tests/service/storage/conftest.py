@@ -80,15 +80,15 @@ def settings(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 @pytest.fixture(scope="module")
 def store(settings: dict[str, str]) -> Storage:
     """The store with its bucket."""
-    made = storage_of(Settings.model_validate(NOWHERE | settings))
-    made.ensure_bucket()
-    return made
+    storage = storage_of(Settings.model_validate(NOWHERE | settings))
+    storage.ensure_bucket()
+    return storage
 
 
 @pytest.fixture
 def prefix(store: Storage) -> Iterator[str]:
     """What the keys of one test begin with; ends in a slash."""
-    mine = f"{uuid.uuid4()}/"
-    yield mine
-    store.abort_uploads(mine)
-    store.delete(store.list(mine))
+    key_prefix = f"{uuid.uuid4()}/"
+    yield key_prefix
+    store.abort_uploads(key_prefix)
+    store.delete(store.list(key_prefix))

@@ -124,9 +124,9 @@ def test_a_prefix_lists_and_deletes_what_begins_with_it(store: Storage, prefix: 
     for start in ("", "a", "a/", "a/1.", "a/1", "b", "b/", "c"):
         assert set(store.list(prefix + start)) == {key for key in keys if key.startswith(prefix + start)}
     assert set(store.list(prefix.rstrip("/")[:20])) == keys
-    gone = {key for key in keys if key.startswith(prefix + "a/1.")}
-    assert store.delete([*gone, *(f"{prefix}none/{n}" for n in range(1100))]) == 1102
-    assert set(store.list(prefix)) == keys - gone
+    subset = {key for key in keys if key.startswith(prefix + "a/1.")}
+    assert store.delete([*subset, *(f"{prefix}none/{n}" for n in range(1100))]) == 1102
+    assert set(store.list(prefix)) == keys - subset
 
 
 def test_parts_become_one_object(store: Storage, prefix: str) -> None:

@@ -32,9 +32,9 @@ HOSTILE = (
 
 @pytest.fixture
 def store(tmp_path: Path) -> Folder:
-    made = Folder(tmp_path / "outer" / "store")
-    made.ensure_bucket()
-    return made
+    folder = Folder(tmp_path / "outer" / "store")
+    folder.ensure_bucket()
+    return folder
 
 
 def files(folder: Path) -> set[Path]:
@@ -152,8 +152,8 @@ def test_the_sweep_spares_what_is_being_written(store: Folder, tmp_path: Path) -
     writer = store.writer("a")
     writer.write(bytes(PART_BYTES))
     writer.flush()
-    (mine,) = (path for path in files(tmp_path) if path.name != "new")
-    os.utime(mine, (1, 1))
+    (file,) = (path for path in files(tmp_path) if path.name != "new")
+    os.utime(file, (1, 1))
     store.sweep()
     assert len(files(tmp_path)) == 2
     writer.close()
@@ -209,11 +209,11 @@ def test_a_full_disk_takes_nothing_and_keeps_everything(tmp_path: Path) -> None:
     prefix = namespaces("--mount")
     (tmp_path / "disk").mkdir()
     mount = 'mount -t tmpfs -o size=30m tmpfs "$1" && exec "$0" -c "$2" "$1" "$3"'
-    done = subprocess.run(
+    process = subprocess.run(
         (*prefix, "sh", "-c", mount, sys.executable, str(tmp_path / "disk"), FILL, str(tmp_path / "large")),
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def test_a_copy_of_the_folder_is_a_backup(store: Folder, tmp_path: Path) -> None:
@@ -291,5 +291,5 @@ def test_what_cannot_be_removed_is_not_said_to_be_gone(tmp_path: Path) -> None:
     """A joined upload one of whose parts stays, as something is mounted there: its deletion fails, it is listed, and
     can be deleted later."""
     command = (*namespaces("--mount"), sys.executable, "-c", HOLD, str(tmp_path))
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stderr
+    process = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 0, process.stderr

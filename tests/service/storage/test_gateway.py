@@ -48,8 +48,10 @@ def test_a_recording_in_parts_is_what_was_sent(gateway: Gateway, caller: Caller)
     assert [part["received_bytes"] for part in look(caller, upload)["parts"]] == [None, MIN_PART_BYTES, 1000]
     assert complete(caller, upload).status_code == 409
     send(caller, upload, content, 1)
-    done = complete(caller, upload)
-    assert (done.status_code, done.json().get("sha256")) == (200, hashlib.sha256(content).hexdigest()), done.text
+    completion = complete(caller, upload)
+    assert (completion.status_code, completion.json().get("sha256")) == (200, hashlib.sha256(content).hexdigest()), (
+        completion.text
+    )
     answer = caller.http.post("/transcribe", json={"upload_id": upload["upload_id"]})
     finish(uuid.UUID(answer.json()["task_id"]), gateway.storage)
     for path in (f"/uploads/{upload['upload_id']}", f"/tasks/{answer.json()['task_id']}"):

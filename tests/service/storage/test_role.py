@@ -24,7 +24,7 @@ class Cloud(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answers)
-        self.go, self.asked = threading.Event(), 0
+        self.go, self.requests = threading.Event(), 0
         self.go.set()
 
 
@@ -32,7 +32,7 @@ class Answers(BaseHTTPRequestHandler):
     server: Cloud
 
     def do_GET(self) -> None:
-        self.server.asked += 1
+        self.server.requests += 1
         if not self.server.go.wait(PATIENCE_S):
             self.send_error(503)
             return
@@ -71,14 +71,14 @@ def test_a_slow_role_holds_nobody_else_up(cloud: Cloud) -> None:
     role = {"aws_access_key_id": None, "aws_secret_access_key": None, "s3_endpoint_url": address}
     store = storage_of(Settings.model_validate(NOWHERE | role | {"object_store": "s3"}))
     cloud.go.clear()
-    before = cloud.asked
+    before = cloud.requests
 
     async def body() -> AsyncIterator[bytes]:
         yield b"x"
 
     async def upload() -> None:
         part = asyncio.create_task(store.put_part("key", "id", 1, 1, body()))
-        while cloud.asked == before:
+        while cloud.requests == before:
             await asyncio.sleep(0.01)
         cloud.go.set()
         await part

@@ -43,8 +43,8 @@ def problem(answer: httpx.Response) -> tuple[int, str]:
 
 
 def begin(caller: Caller, size: int = SIZE, **fields: Any) -> dict[str, Any]:
-    given = {"bytes": size, "part_bytes": MIN_PART_BYTES, "filename": "talk.wav"} | fields
-    answer = caller.http.post("/uploads", json=given)
+    body = {"bytes": size, "part_bytes": MIN_PART_BYTES, "filename": "talk.wav"} | fields
+    answer = caller.http.post("/uploads", json=body)
     assert answer.status_code == 201, answer.text
     assert answer.headers["Location"] == f"/uploads/{answer.json()['upload_id']}"
     return dict(answer.json())
@@ -96,8 +96,12 @@ def test_a_recording_in_parts_becomes_a_task(gateway: Gateway, caller: Caller) -
     send(caller, upload, content, 3, 1)
     past = httpx.put(upload["parts"][1]["url"], content=piece(content, 2), timeout=PATIENCE_S)
     assert past.status_code == 200, past.text
-    done = complete(caller, upload)
-    assert (done.status_code, done.json()["state"], done.json()["sha256"]) == (200, "complete", digest)
+    completion = complete(caller, upload)
+    assert (completion.status_code, completion.json()["state"], completion.json()["sha256"]) == (
+        200,
+        "complete",
+        digest,
+    )
     key = f"{caller.id}/{upload['upload_id']}/upload"
     assert gateway.left_behind(caller) == ({key}, 0, 0)
     assert hashlib.sha256(gateway.storage.get(key)).hexdigest() == digest
@@ -122,18 +126,18 @@ def test_lost_parts_are_found_again(caller: Caller) -> None:
     early = complete(caller, upload)
     assert problem(early) == (409, "missing_parts")
     assert early.json()["detail"] == {"missing": [1, 3], "wrong_size": []}
-    seen = look(caller, upload)
-    assert (seen["state"], seen["received_parts"], seen["received_bytes"]) == ("open", 1, MIN_PART_BYTES)
-    assert [part["url"] is None for part in seen["parts"]] == [False, True, False]
-    assert seen["parts"][1]["etag"] == hashlib.md5(piece(content, 2)).hexdigest()
-    assert seen["error"]["code"] == "missing_parts"
+    view = look(caller, upload)
+    assert (view["state"], view["received_parts"], view["received_bytes"]) == ("open", 1, MIN_PART_BYTES)
+    assert [part["url"] is None for part in view["parts"]] == [False, True, False]
+    assert view["parts"][1]["etag"] == hashlib.md5(piece(content, 2)).hexdigest()
+    assert view["error"]["code"] == "missing_parts"
     first = look(caller, upload, missing="true", limit=1)
     assert ([part["number"] for part in first["parts"]], first["next_part"]) == ([1], 3)
     second = look(caller, upload, missing="true", limit=1, first_part=3)
     assert ([part["number"] for part in second["parts"]], second["next_part"]) == ([3], None)
     send(caller, upload, content, 1, 3)
-    done = complete(caller, upload).json()
-    assert (done["sha256"], done["error"]) == (hashlib.sha256(content).hexdigest(), None)
+    completion = complete(caller, upload).json()
+    assert (completion["sha256"], completion["error"]) == (hashlib.sha256(content).hexdigest(), None)
 
 
 def test_another_content_than_announced_is_refused(gateway: Gateway, caller: Caller) -> None:
@@ -144,8 +148,8 @@ def test_another_content_than_announced_is_refused(gateway: Gateway, caller: Cal
     refused = complete(caller, upload)
     assert problem(refused) == (422, "checksum_mismatch")
     assert refused.json()["detail"]["sha256"] == hashlib.sha256(other).hexdigest()
-    seen = look(caller, upload)
-    assert (seen["state"], seen["received_parts"], seen["error"]["code"]) == ("open", 0, "checksum_mismatch")
+    view = look(caller, upload)
+    assert (view["state"], view["received_parts"], view["error"]["code"]) == ("open", 0, "checksum_mismatch")
     assert gateway.objects(caller) == set()
     send(caller, upload, content)
     assert complete(caller, upload).json()["state"] == "complete"
@@ -155,12 +159,12 @@ def test_known_bytes_need_not_be_sent(gateway: Gateway, caller: Caller) -> None:
     """With their SHA-256 an upload is complete at once; sent without it, the second object is removed."""
     content = os.urandom(SIZE)
     first = whole(caller, content)
-    kept = {f"{caller.id}/{first['upload_id']}/upload"}
-    known = begin(caller, sha256=hashlib.sha256(content).hexdigest())
-    assert (known["state"], known["received_parts"], known["parts"]) == ("complete", 3, [])
+    objects = {f"{caller.id}/{first['upload_id']}/upload"}
+    second = begin(caller, sha256=hashlib.sha256(content).hexdigest())
+    assert (second["state"], second["received_parts"], second["parts"]) == ("complete", 3, [])
     whole(caller, content)
-    assert gateway.objects(caller) == kept
-    again = caller.http.post("/transcribe", json={"upload_id": known["upload_id"]})
+    assert gateway.objects(caller) == objects
+    again = caller.http.post("/transcribe", json={"upload_id": second["upload_id"]})
     assert again.status_code == 202
     stranger = gateway.caller()
     assert begin(stranger, sha256=hashlib.sha256(content).hexdigest())["state"] == "open"
@@ -182,7 +186,7 @@ def test_uploads_are_listed_a_page_at_a_time(gateway: Gateway, caller: Caller) -
 
 
 @pytest.mark.parametrize(
-    ("given", "status"),
+    ("body", "status"),
     [
         ({}, 422),
         ({"bytes": 0}, 422),
@@ -197,9 +201,9 @@ def test_uploads_are_listed_a_page_at_a_time(gateway: Gateway, caller: Caller) -
         ({"bytes": 10, "key": "other/upload"}, 422),
     ],
 )
-def test_nonsense_is_refused_at_the_beginning(caller: Caller, given: dict[str, Any], status: int) -> None:
+def test_nonsense_is_refused_at_the_beginning(caller: Caller, body: dict[str, Any], status: int) -> None:
     """With an error that names the field, and no upload."""
-    answer = caller.http.post("/uploads", json=given)
+    answer = caller.http.post("/uploads", json=body)
     assert answer.status_code == status, answer.text
     assert caller.http.get("/uploads").json()["items"] == []
 
@@ -254,23 +258,23 @@ def test_a_part_that_breaks_off_leaves_nothing(gateway: Gateway, caller: Caller)
     upload = begin(caller)
     send(caller, upload, content, 2)
     broken_off(gateway, caller, upload, 1, 2)
-    seen = look(caller, upload)
-    assert [part["received_bytes"] for part in seen["parts"]] == [None, MIN_PART_BYTES, None]
-    assert seen["parts"][1]["etag"] == hashlib.md5(piece(content, 2)).hexdigest()
+    view = look(caller, upload)
+    assert [part["received_bytes"] for part in view["parts"]] == [None, MIN_PART_BYTES, None]
+    assert view["parts"][1]["etag"] == hashlib.md5(piece(content, 2)).hexdigest()
 
 
 def test_an_upload_that_is_not_complete_cannot_be_transcribed(gateway: Gateway, caller: Caller) -> None:
     """Nor one that is none, another key's, or named beside a file or a URL."""
     upload = begin(caller)
-    mine = {"upload_id": upload["upload_id"]}
-    assert problem(caller.http.post("/transcribe", json=mine)) == (409, "wrong_state")
-    assert problem(gateway.caller().http.post("/transcribe", json=mine)) == (404, "not_found")
+    fields = {"upload_id": upload["upload_id"]}
+    assert problem(caller.http.post("/transcribe", json=fields)) == (409, "wrong_state")
+    assert problem(gateway.caller().http.post("/transcribe", json=fields)) == (404, "not_found")
     assert problem(caller.http.post("/transcribe", json={"upload_id": "x"})) == (404, "not_found")
-    both = {**mine, "url": "https://media.example/a.mp3"}
+    both = {**fields, "url": "https://media.example/a.mp3"}
     for answer in (
         caller.http.post("/transcribe", json=both),
-        caller.http.post("/transcribe", data=mine, files={"file": ("a.wav", b"x")}),
-        caller.http.post("/transcribe", json=mine | {"refresh": True}),
+        caller.http.post("/transcribe", data=fields, files={"file": ("a.wav", b"x")}),
+        caller.http.post("/transcribe", json=fields | {"refresh": True}),
     ):
         assert problem(answer) == (422, "invalid_request")
     assert gateway.announcements(caller) == 0
@@ -305,14 +309,16 @@ def test_a_check_that_died_is_taken_up(gateway: Gateway, caller: Caller, is_join
         assert row is not None
     if is_joined:
         assert row.storage_id
-        found = gateway.storage.parts(row.key, row.storage_id)
-        gateway.storage.join(row.key, row.storage_id, (found[number] for number in sorted(found)))
+        parts = gateway.storage.parts(row.key, row.storage_id)
+        gateway.storage.join(row.key, row.storage_id, (parts[number] for number in sorted(parts)))
     assert look(caller, upload)["state"] == "checking"
     with session() as work:
         its_end = func.now() + timedelta(seconds=1)
         work.execute(update(Upload).where(Upload.id == upload_id).values(checking_until=its_end))
-    done = complete(caller, upload)
-    assert (done.status_code, done.json().get("sha256")) == (200, hashlib.sha256(content).hexdigest()), done.text
+    completion = complete(caller, upload)
+    assert (completion.status_code, completion.json().get("sha256")) == (200, hashlib.sha256(content).hexdigest()), (
+        completion.text
+    )
 
 
 def test_parts_and_completions_at_once_never_mix(caller: Caller) -> None:
@@ -355,22 +361,22 @@ def test_the_command_line_goes_on_where_it_broke_off(gateway: Gateway, caller: C
     path = tmp_path / "long.wav"
     path.write_bytes(content[:-1])
     digest = hashlib.sha256(content[:-1]).hexdigest()
-    sent: list[int] = []
+    progress: list[int] = []
 
-    def break_off(done: int) -> None:
-        sent.append(done)
+    def break_off(byte_count: int) -> None:
+        progress.append(byte_count)
         raise KeyboardInterrupt
 
     with Server(gateway.url, caller.key) as server:
         with pytest.raises(KeyboardInterrupt):
             send_in_parts(server, path, digest, break_off)
         (unfinished,) = caller.http.get("/uploads").json()["items"]
-        assert send_in_parts(server, path, digest, sent.append) == unfinished["upload_id"]
-        assert sent == [USUAL_PART_BYTES, 2 * USUAL_PART_BYTES - 1]
+        assert send_in_parts(server, path, digest, progress.append) == unfinished["upload_id"]
+        assert progress == [USUAL_PART_BYTES, 2 * USUAL_PART_BYTES - 1]
         submitted = server.submit_upload(unfinished["upload_id"], {"diarization": "true"}, "a-key")
         server.delete_upload(unfinished["upload_id"])
-        assert send_in_parts(server, path, digest, sent.append) != unfinished["upload_id"]  # known: nothing is sent
-    assert len(sent) == 2
+        assert send_in_parts(server, path, digest, progress.append) != unfinished["upload_id"]  # known: nothing is sent
+    assert len(progress) == 2
     file = caller.http.get(f"/tasks/{submitted.task_id}").json()["file"]
     assert (file["sha256"], file["name"]) == (digest, "long.wav")
 
@@ -440,11 +446,11 @@ def test_tasks_and_deletions_at_once(gateway: Gateway, caller: Caller) -> None:
                 pool.submit(caller.http.post, "/transcribe", json={"upload_id": path[9:], "prompt": str(n)})
                 for n in range(3)
             ]
-            gone = pool.submit(caller.http.delete, path)
-        assert gone.result().status_code == 200
-        made = [answer.result() for answer in tasks]
-        assert {answer.status_code for answer in made} <= {202, 404}
-        is_kept = any(answer.status_code == 202 for answer in made)
+            deletion = pool.submit(caller.http.delete, path)
+        assert deletion.result().status_code == 200
+        answers = [answer.result() for answer in tasks]
+        assert {answer.status_code for answer in answers} <= {202, 404}
+        is_kept = any(answer.status_code == 202 for answer in answers)
         assert (f"{caller.id}/{path[9:]}/upload" in gateway.objects(caller)) == is_kept
 
 
@@ -457,8 +463,8 @@ def test_completing_while_the_same_recording_is_erased(gateway: Gateway, caller:
         send(caller, upload, content)
         with ThreadPoolExecutor(2) as pool:
             erased = pool.submit(caller.http.delete, f"/tasks/{task_id}")
-            done = pool.submit(complete, caller, upload)
-        assert (erased.result().status_code, done.result().status_code) == (200, 200)
+            completion = pool.submit(complete, caller, upload)
+        assert (erased.result().status_code, completion.result().status_code) == (200, 200)
         over_it = caller.http.post("/transcribe", json={"upload_id": upload["upload_id"]}).json()["task_id"]
         with session() as work:
             key = uploads.recording(work, caller.id, uuid.UUID(upload["upload_id"])).key
@@ -493,8 +499,8 @@ def test_a_server_may_take_no_uploads(
         path = f"/uploads/{upload['upload_id']}"
         assert problem(http.post("/uploads", json={"bytes": 10})) == (403, "adapter_disabled")
         assert problem(http.put(f"{path}/parts/3", content=b"x" * 1000)) == (403, "adapter_disabled")
-        seen = http.get(path).json()
-    assert ([part["url"] for part in seen["parts"]], seen["urls_expire_at"]) == ([None] * 3, None)
+        view = http.get(path).json()
+    assert ([part["url"] for part in view["parts"]], view["urls_expire_at"]) == ([None] * 3, None)
 
 
 def test_bytes_that_go_straight_to_the_bucket_count_once(caller: Caller) -> None:
@@ -508,7 +514,7 @@ def test_bytes_that_go_straight_to_the_bucket_count_once(caller: Caller) -> None
     upload = begin(caller)
     for number, part in enumerate(upload["parts"], 1):
         for _ in range(2 if number == 1 else 1):
-            sent = httpx.put(part["url"], content=piece(content, number), timeout=PATIENCE_S)
-            assert sent.status_code == 200
+            answer = httpx.put(part["url"], content=piece(content, number), timeout=PATIENCE_S)
+            assert answer.status_code == 200
     assert caller.http.post(f"/uploads/{upload['upload_id']}/complete").status_code == 200
     assert counted() - before == SIZE

@@ -26,8 +26,8 @@ class Received:
 
     def verified(self, secret: str) -> dict[str, Any]:
         """The payload. Raises WebhookVerificationError unless the secret's signature is among those sent."""
-        found: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
-        return found
+        payload: dict[str, Any] = Webhook(secret).verify(self.body, self.headers)
+        return payload
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -36,10 +36,10 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         receiver = cast(Receiver, cast(Server, self.server).listener)
         body = self.rfile.read(int(self.headers["Content-Length"]))
-        seen = receiver.seen[self.path]
-        seen.append(Received({name.lower(): value for name, value in self.headers.items()}, body))
+        requests = receiver.requests[self.path]
+        requests.append(Received({name.lower(): value for name, value in self.headers.items()}, body))
         statuses = receiver.answers.get(self.path, [204])
-        status = statuses[min(len(seen), len(statuses)) - 1]
+        status = statuses[min(len(requests), len(statuses)) - 1]
         if event := receiver.held.get(self.path):
             event.wait(60)
         self.send_response(status)
@@ -66,7 +66,7 @@ class Receiver(Listener):
         self.answers: dict[str, list[int]] = {}
         self.location = ""
         self.held: dict[str, threading.Event] = {}
-        self.seen: dict[str, list[Received]] = defaultdict(list)
+        self.requests: dict[str, list[Received]] = defaultdict(list)
         super().__init__()
 
     def url(self, path: str) -> str:

@@ -51,8 +51,8 @@ def announced(endpoint: WebhookEndpoint, count: int = 1) -> list[uuid.UUID]:
 def claimed(owner: uuid.UUID, timeout_s: float = 60) -> list[Errand]:
     """What of this owner's can be claimed now."""
     with session() as work:
-        mine = set(work.scalars(select(WebhookDelivery.id).where(WebhookDelivery.owner_id == owner)))
-        return [errand for errand in deliveries.claim(work, timeout_s) if errand.id in mine]
+        own_ids = set(work.scalars(select(WebhookDelivery.id).where(WebhookDelivery.owner_id == owner)))
+        return [errand for errand in deliveries.claim(work, timeout_s) if errand.id in own_ids]
 
 
 def settled(errand: Errand, answer: Answer, first_retry_s: float = 5) -> DeliveryState | None:
@@ -95,13 +95,13 @@ def test_a_delivery_is_given_up_after_three_days(owner: uuid.UUID) -> None:
 
 def test_only_one_worker_sends_for_a_key(owner: uuid.UUID) -> None:
     """A claim takes a few of what is due; until those are settled nobody else takes more of this key's."""
-    sent = announced(an_endpoint(owner), AT_ONCE + 2)
+    delivery_ids = announced(an_endpoint(owner), AT_ONCE + 2)
     first = claimed(owner)
-    assert [errand.id for errand in first] == sent[:AT_ONCE]
+    assert [errand.id for errand in first] == delivery_ids[:AT_ONCE]
     assert claimed(owner) == []
     for errand in first:
         assert settled(errand, Answer(200, None, 0.1)) == "delivered"
-    assert [errand.id for errand in claimed(owner)] == sent[AT_ONCE:]
+    assert [errand.id for errand in claimed(owner)] == delivery_ids[AT_ONCE:]
 
 
 def test_a_claim_that_ran_out_is_worth_nothing(owner: uuid.UUID) -> None:
@@ -126,8 +126,8 @@ def test_what_waits_follows_its_endpoint(owner: uuid.UUID) -> None:
     endpoint = an_endpoint(owner)
     announced(endpoint)
     with session() as work:
-        found = endpoints.get(work, owner, endpoint.id, lock=True)
-        endpoints.change(work, found, url="https://elsewhere.example/")
+        record = endpoints.get(work, owner, endpoint.id, lock=True)
+        endpoints.change(work, record, url="https://elsewhere.example/")
     (errand,) = claimed(owner, timeout_s=0)
     assert errand.url == "https://elsewhere.example/"
     with session() as work:
@@ -142,7 +142,7 @@ def test_the_end_of_a_batch_is_told_once(owner: uuid.UUID) -> None:
         batch = Batch(owner_id=owner, total=2, webhook_url=URL, reference="a pile")
         work.add(batch)
         work.flush()
-        made = [
+        batch_jobs = [
             new_jobs.submit(
                 work,
                 JobOrder(
@@ -155,11 +155,11 @@ def test_the_end_of_a_batch_is_told_once(owner: uuid.UUID) -> None:
             )[0]
             for number in range(2)
         ]
-        for job in made:
+        for job in batch_jobs:
             jobs.cancel(work, owner, job.id)
-        (told,) = work.scalars(select(WebhookDelivery).where(WebhookDelivery.batch_id == batch.id))
-    data = told.payload["data"]
-    assert (told.event, told.url, data["reference"]) == ("batch.completed", URL, "a pile")
+        (delivery,) = work.scalars(select(WebhookDelivery).where(WebhookDelivery.batch_id == batch.id))
+    data = delivery.payload["data"]
+    assert (delivery.event, delivery.url, data["reference"]) == ("batch.completed", URL, "a pile")
     assert {name: data[name] for name in ("total", "done", "error", "cancelled", "deleted")} == {
         "total": 2,
         "done": 0,
@@ -186,8 +186,8 @@ def test_the_log_forgets(owner: uuid.UUID) -> None:
     (recent,) = announced(endpoint)
     with session() as work:
         deliveries.sweep(work)
-        left = set(work.scalars(select(WebhookDelivery.id).where(WebhookDelivery.owner_id == owner)))
-    assert left == {waiting, recent}
+        remaining = set(work.scalars(select(WebhookDelivery.id).where(WebhookDelivery.owner_id == owner)))
+    assert remaining == {waiting, recent}
 
 
 # ---- one attempt

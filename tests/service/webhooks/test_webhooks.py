@@ -23,17 +23,17 @@ from tests.unit.intake.outside import Canary, hits
 
 @pytest.fixture(scope="module")
 def receiver() -> Iterator[Receiver]:
-    made = Receiver()
-    yield made
-    made.close()
+    server = Receiver()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="module")
 def canary() -> Iterator[Canary]:
     """Listens on a port that URLs may name, at addresses that they may not."""
-    made = Canary()
-    yield made
-    made.close()
+    listener = Canary()
+    yield listener
+    listener.close()
 
 
 @pytest.fixture(scope="module")
@@ -88,8 +88,8 @@ def secret_of(http: httpx.Client) -> str:
 def endpoint(http: httpx.Client, url: str, **more: object) -> dict[str, Any]:
     answer = http.post("/webhooks/endpoints", json={"url": url, **more})
     assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 def send_test(http: httpx.Client, endpoint_id: str) -> str:
@@ -99,19 +99,19 @@ def send_test(http: httpx.Client, endpoint_id: str) -> str:
 
 
 def delivery(http: httpx.Client, delivery_id: str) -> dict[str, Any]:
-    found: dict[str, Any] = http.get(f"/webhooks/deliveries/{delivery_id}").json()
-    return found
+    record: dict[str, Any] = http.get(f"/webhooks/deliveries/{delivery_id}").json()
+    return record
 
 
 def delivered(http: httpx.Client, delivery_id: str) -> dict[str, Any]:
     """The delivery, once it is delivered."""
 
     def look() -> dict[str, Any] | None:
-        found = delivery(http, delivery_id)
-        return found if found["state"] == "delivered" else None
+        record = delivery(http, delivery_id)
+        return record if record["state"] == "delivered" else None
 
-    found: dict[str, Any] = eventually(look, f"{delivery_id} is delivered")
-    return found
+    record: dict[str, Any] = eventually(look, f"{delivery_id} is delivered")
+    return record
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
@@ -125,22 +125,22 @@ def test_the_end_of_a_task_is_told(http: httpx.Client, receiver: Receiver, addre
     """To its webhook_url, signed, without a word of what was said; also one that was known. Deleting forgets it."""
     recording, notes = noise(), {"webhook_url": address, "reference": "case 7", "tags": "a,b"}
     first = submit(http, recording, **notes)
-    seen = receiver.seen[path_of(address)]
-    eventually(lambda: len(seen) == 1, "the first is told")
-    told = seen[0].verified(secret_of(http))
-    assert set(told) == {"type", "timestamp", "data"}
-    data = told["data"]
-    assert (told["type"], data["task_id"], data["status"]) == ("task.completed", first, "done")
+    requests = receiver.requests[path_of(address)]
+    eventually(lambda: len(requests) == 1, "the first is told")
+    event = requests[0].verified(secret_of(http))
+    assert set(event) == {"type", "timestamp", "data"}
+    data = event["data"]
+    assert (event["type"], data["task_id"], data["status"]) == ("task.completed", first, "done")
     assert (data["reference"], data["tags"], data["error"]) == ("case 7", ["a", "b"], None)
     assert data["duration"] == pytest.approx(0.25, abs=0.1)
-    assert http.get(data["result_url"]).json()["text"] not in seen[0].body.decode()
+    assert http.get(data["result_url"]).json()["text"] not in requests[0].body.decode()
     assert not {"text", "full_text", "segments", "filename"} & set(data)
     second = submit(http, recording, **notes)
-    eventually(lambda: len(seen) == 2, "the second is told")
-    data = seen[1].verified(secret_of(http))["data"]
+    eventually(lambda: len(requests) == 2, "the second is told")
+    data = requests[1].verified(secret_of(http))["data"]
     assert (data["task_id"], data["cached"]) == (second, True)
     log = http.get("/webhooks/deliveries", params={"task_id": second}).json()["items"]
-    assert [(one["id"], one["url"], one["event"]) for one in log] == [(seen[1].id, address, "task.completed")]
+    assert [(one["id"], one["url"], one["event"]) for one in log] == [(requests[1].id, address, "task.completed")]
     http.delete(f"/tasks/{second}").raise_for_status()
     assert http.get("/webhooks/deliveries", params={"task_id": second}).json()["items"] == []
 
@@ -151,32 +151,32 @@ def test_each_end_has_its_event(http: httpx.Client, receiver: Receiver, address:
     everything = endpoint(http, address)
     broken, stopped = submit(http, b"no sound"), submit(http, long_recording())
     http.post(f"/tasks/{stopped}/cancel")
-    seen = receiver.seen[path_of(address)]
-    eventually(lambda: len(seen) == 2, "both are told")
-    told = {one["data"]["task_id"]: one for one in (request.verified(everything["secret"]) for request in seen)}
-    assert told[broken]["type"] == "task.failed"
-    assert told[broken]["data"]["error"]["code"] == http.get(f"/status/{broken}").json()["error"]["code"]
-    assert told[broken]["data"]["result_url"] is None
-    assert (told[stopped]["type"], told[stopped]["data"]["status"]) == ("task.cancelled", "cancelled")
-    heard = receiver.seen[path_of(address) + "-failures"]
-    eventually(lambda: heard, "the failure is told")
-    assert [one.verified(failures["secret"])["data"]["task_id"] for one in heard] == [broken]
-    mine = {"endpoint_id": failures["id"], "state": "delivered"}
-    log = eventually(lambda: http.get("/webhooks/deliveries", params=mine).json()["items"], "the log has it")
+    requests = receiver.requests[path_of(address)]
+    eventually(lambda: len(requests) == 2, "both are told")
+    events = {one["data"]["task_id"]: one for one in (request.verified(everything["secret"]) for request in requests)}
+    assert events[broken]["type"] == "task.failed"
+    assert events[broken]["data"]["error"]["code"] == http.get(f"/status/{broken}").json()["error"]["code"]
+    assert events[broken]["data"]["result_url"] is None
+    assert (events[stopped]["type"], events[stopped]["data"]["status"]) == ("task.cancelled", "cancelled")
+    failure_requests = receiver.requests[path_of(address) + "-failures"]
+    eventually(lambda: failure_requests, "the failure is told")
+    assert [one.verified(failures["secret"])["data"]["task_id"] for one in failure_requests] == [broken]
+    query = {"endpoint_id": failures["id"], "state": "delivered"}
+    log = eventually(lambda: http.get("/webhooks/deliveries", params=query).json()["items"], "the log has it")
     assert [one["task_id"] for one in log] == [broken]
 
 
 def test_the_log_comes_in_pages(http: httpx.Client, address: str) -> None:
     """Newest first, each delivery once, until there is no next cursor."""
-    made = endpoint(http, address)
-    sent = [send_test(http, made["id"]) for _ in range(3)]
-    found: list[str] = []
+    new_endpoint = endpoint(http, address)
+    delivery_ids = [send_test(http, new_endpoint["id"]) for _ in range(3)]
+    ids: list[str] = []
     path = "/webhooks/deliveries?limit=2"
     while path:
         answer = http.get(path)
-        found += [one["id"] for one in answer.json()["items"]]
+        ids += [one["id"] for one in answer.json()["items"]]
         path = answer.links.get("next", {}).get("url", "")
-    assert found == sent[::-1]
+    assert ids == delivery_ids[::-1]
 
 
 # ---- secrets
@@ -184,18 +184,18 @@ def test_the_log_comes_in_pages(http: httpx.Client, address: str) -> None:
 
 def test_a_secret_is_rotated(http: httpx.Client, receiver: Receiver, address: str) -> None:
     """The one before goes on signing beside the new one; after another rotation it is void."""
-    made = endpoint(http, address)
-    shown = http.get(f"/webhooks/endpoints/{made['id']}").json()
-    assert "secret" not in shown and shown["enabled"]
-    secrets = [made["secret"]]
+    new_endpoint = endpoint(http, address)
+    view = http.get(f"/webhooks/endpoints/{new_endpoint['id']}").json()
+    assert "secret" not in view and view["enabled"]
+    secrets = [new_endpoint["secret"]]
     for _ in range(2):
-        answer = http.post(f"/webhooks/endpoints/{made['id']}/rotate").json()
+        answer = http.post(f"/webhooks/endpoints/{new_endpoint['id']}/rotate").json()
         assert answer["previous_valid_until"] > answer["created_at"]
         secrets.append(answer["secret"])
-        sent = send_test(http, made["id"])
-        delivered(http, sent)
-        request = receiver.seen[path_of(address)][-1]
-        assert request.id == sent
+        delivery_id = send_test(http, new_endpoint["id"])
+        delivered(http, delivery_id)
+        request = receiver.requests[path_of(address)][-1]
+        assert request.id == delivery_id
         assert len(request.headers["webhook-signature"].split()) == 2
         for secret in secrets[-2:]:
             assert request.verified(secret)["type"] == "webhook.test"
@@ -210,8 +210,8 @@ def test_the_secret_of_a_key_is_rotated(http: httpx.Client, receiver: Receiver, 
     after = http.post("/webhooks/secret/rotate").json()["secret"]
     assert secret_of(http) == after != before
     submit(http, b"no sound", webhook_url=address)
-    seen = eventually(lambda: receiver.seen[path_of(address)], "it is told")
-    assert seen[0].verified(before) == seen[0].verified(after)
+    requests = eventually(lambda: receiver.requests[path_of(address)], "it is told")
+    assert requests[0].verified(before) == requests[0].verified(after)
 
 
 # ---- receivers with bad manners
@@ -219,29 +219,29 @@ def test_the_secret_of_a_key_is_rotated(http: httpx.Client, receiver: Receiver, 
 
 def test_gone_means_no_more(http: httpx.Client, receiver: Receiver, address: str) -> None:
     """410 disables the endpoint and says why; nothing that waits is sent until its owner enables it."""
-    made = endpoint(http, address)
+    new_endpoint = endpoint(http, address)
     receiver.answers[path_of(address)] = [410]
-    sent = send_test(http, made["id"])
-    one = f"/webhooks/endpoints/{made['id']}"
+    delivery_id = send_test(http, new_endpoint["id"])
+    one = f"/webhooks/endpoints/{new_endpoint['id']}"
     eventually(lambda: not http.get(one).json()["enabled"], "it is disabled")
     assert http.get(one).json()["disabled_reason"] == "The receiver answered 410 Gone."
-    found = delivery(http, sent)
-    assert (found["state"], [attempt["status"] for attempt in found["log"]]) == ("failed", [410])
-    assert problem(http.post(f"{one}/test")) == problem(http.post(f"/webhooks/deliveries/{sent}/replay"))
+    record = delivery(http, delivery_id)
+    assert (record["state"], [attempt["status"] for attempt in record["log"]]) == ("failed", [410])
+    assert problem(http.post(f"{one}/test")) == problem(http.post(f"/webhooks/deliveries/{delivery_id}/replay"))
     assert problem(http.post(f"{one}/test")) == (409, "wrong_state")
     receiver.answers[path_of(address)] = [204]
     assert http.patch(one, json={"enabled": True}).json()["disabled_reason"] is None
-    http.post(f"/webhooks/deliveries/{sent}/replay").raise_for_status()
-    assert delivered(http, sent)["attempts"] == 2
-    assert {request.id for request in receiver.seen[path_of(address)]} == {sent}
+    http.post(f"/webhooks/deliveries/{delivery_id}/replay").raise_for_status()
+    assert delivered(http, delivery_id)["attempts"] == 2
+    assert {request.id for request in receiver.requests[path_of(address)]} == {delivery_id}
 
 
 def test_redirects_are_not_followed(http: httpx.Client, receiver: Receiver, canary: Canary, address: str) -> None:
     """One is a failed attempt: where it leads to is never asked."""
     receiver.location = f"http://127.0.0.1:{canary.port}/"
     receiver.answers[path_of(address)] = [302, 307, 204]
-    sent = send_test(http, endpoint(http, address)["id"])
-    log = delivered(http, sent)["log"]
+    delivery_id = send_test(http, endpoint(http, address)["id"])
+    log = delivered(http, delivery_id)["log"]
     assert [attempt["status"] for attempt in log] == [302, 307, 204]
     assert log[0]["error"] == "The receiver redirects, which is not followed."
     assert hits(canary) == 0
@@ -256,16 +256,16 @@ def test_private_addresses_are_refused(http: httpx.Client, canary: Canary) -> No
         "ftp://files.example/": "invalid_url",
         "nonsense": "invalid_url",
     }
-    made = endpoint(http, f"http://localhost:{canary.port}/")
+    new_endpoint = endpoint(http, f"http://localhost:{canary.port}/")
     for url, code in wrong.items():
-        asked: dict[str, tuple[str | None, bytes | str]] = {"file": ("call.wav", b"x"), "webhook_url": (None, url)}
-        answer = http.post("/transcribe", files=asked)
+        fields: dict[str, tuple[str | None, bytes | str]] = {"file": ("call.wav", b"x"), "webhook_url": (None, url)}
+        answer = http.post("/transcribe", files=fields)
         assert problem(answer) == (422, code), url
         assert answer.json()["detail"] == {"parameter": "webhook_url"}
         assert problem(http.post("/webhooks/endpoints", json={"url": url})) == (422, code), url
-        assert problem(http.patch(f"/webhooks/endpoints/{made['id']}", json={"url": url})) == (422, code), url
-    sent = send_test(http, made["id"])
-    log = eventually(lambda: delivery(http, sent)["log"], "it is tried")
+        assert problem(http.patch(f"/webhooks/endpoints/{new_endpoint['id']}", json={"url": url})) == (422, code), url
+    delivery_id = send_test(http, new_endpoint["id"])
+    log = eventually(lambda: delivery(http, delivery_id)["log"], "it is tried")
     assert (log[0]["status"], log[0]["error"]) == (None, "The address is not a public one.")
     assert hits(canary) == 0
 
@@ -290,8 +290,8 @@ def test_a_receiver_that_was_away_hears_of_everything(http: httpx.Client, receiv
     log = http.get("/webhooks/deliveries").json()["items"]
     for one in log:
         assert delivered(http, one["id"])["log"][0]["error"].startswith("The connection failed")
-    seen = receiver.seen[path_of(address)]
-    assert sorted(request.id for request in seen) == sorted(one["id"] for one in log)
+    requests = receiver.requests[path_of(address)]
+    assert sorted(request.id for request in requests) == sorted(one["id"] for one in log)
     assert {one["task_id"] for one in log} == tasks
 
 
@@ -299,27 +299,27 @@ def test_a_killed_worker_loses_nothing(http: httpx.Client, rig: Rig, receiver: R
     """What it was sending when it died is sent again, under the same id; the log shows the lost attempt."""
     path = path_of(address)
     receiver.held[path] = threading.Event()
-    sent = send_test(http, endpoint(http, address)["id"])
-    eventually(lambda: receiver.seen[path], "it is being sent")
+    delivery_id = send_test(http, endpoint(http, address)["id"])
+    eventually(lambda: receiver.requests[path], "it is being sent")
     main = rig.stack.pid("worker-all")
     assert main is not None
     kill_session(main)  # those that end by themselves when their parent has are gone already
     receiver.held.pop(path).set()
-    log = delivered(http, sent)["log"]
-    assert [request.id for request in receiver.seen[path]] == [sent, sent]
+    log = delivered(http, delivery_id)["log"]
+    assert [request.id for request in receiver.requests[path]] == [delivery_id, delivery_id]
     assert [(attempt["attempt"], attempt["status"]) for attempt in log] == [(1, None), (2, 204)]
     assert log[0]["error"] == "The worker that sent this was lost."
 
 
 def test_a_delivery_is_sent_again_on_demand(http: httpx.Client, receiver: Receiver, address: str) -> None:
     """Under the same id and with the same payload, though it had arrived."""
-    sent = send_test(http, endpoint(http, address)["id"])
-    delivered(http, sent)
-    http.post(f"/webhooks/deliveries/{sent}/replay").raise_for_status()
-    seen = receiver.seen[path_of(address)]
-    eventually(lambda: len(seen) == 2, "it is sent again")
-    assert (seen[0].id, seen[0].body) == (seen[1].id, seen[1].body)
-    eventually(lambda: delivery(http, sent)["attempts"] == 2, "the second attempt is noted")
+    delivery_id = send_test(http, endpoint(http, address)["id"])
+    delivered(http, delivery_id)
+    http.post(f"/webhooks/deliveries/{delivery_id}/replay").raise_for_status()
+    requests = receiver.requests[path_of(address)]
+    eventually(lambda: len(requests) == 2, "it is sent again")
+    assert (requests[0].id, requests[0].body) == (requests[1].id, requests[1].body)
+    eventually(lambda: delivery(http, delivery_id)["attempts"] == 2, "the second attempt is noted")
 
 
 # ---- other keys
@@ -327,10 +327,10 @@ def test_a_delivery_is_sent_again_on_demand(http: httpx.Client, receiver: Receiv
 
 def test_another_key_has_no_part_in_it(http: httpx.Client, rig: Rig, address: str) -> None:
     """Its endpoints, deliveries and secrets are its own: the first key's are 404 and in no list."""
-    made = endpoint(http, address)
-    sent = send_test(http, made["id"])
-    delivered(http, sent)
-    one, log = f"/webhooks/endpoints/{made['id']}", f"/webhooks/deliveries/{sent}"
+    new_endpoint = endpoint(http, address)
+    delivery_id = send_test(http, new_endpoint["id"])
+    delivered(http, delivery_id)
+    one, log = f"/webhooks/endpoints/{new_endpoint['id']}", f"/webhooks/deliveries/{delivery_id}"
     with key_of_its_own(rig) as stranger:
         for method, path in (
             ("GET", one),
@@ -344,7 +344,7 @@ def test_another_key_has_no_part_in_it(http: httpx.Client, rig: Rig, address: st
             body = {"enabled": False} if method == "PATCH" else None
             assert problem(stranger.request(method, path, json=body)) == (404, "not_found"), (method, path)
         assert stranger.get("/webhooks/endpoints").json()["items"] == []
-        assert stranger.get("/webhooks/deliveries", params={"endpoint_id": made["id"]}).json()["items"] == []
+        assert stranger.get("/webhooks/deliveries", params={"endpoint_id": new_endpoint["id"]}).json()["items"] == []
         assert secret_of(stranger) != secret_of(http)
     assert http.get(one).json()["enabled"]
     assert http.delete(one).status_code == 204

@@ -37,19 +37,19 @@ def ear(rig: Rig) -> Iterator[Callable[[float], Iterator[bytes]]]:
         listener.psubscribe("*celeryev*")
         assert listener.get_message(timeout=PATIENCE_S)["type"] == "psubscribe"
 
-        def heard(seconds: float) -> Iterator[bytes]:
+        def messages(seconds: float) -> Iterator[bytes]:
             end = time.monotonic() + seconds
-            while (left := end - time.monotonic()) > 0:
-                message = listener.get_message(ignore_subscribe_messages=True, timeout=left)
+            while (rest_s := end - time.monotonic()) > 0:
+                message = listener.get_message(ignore_subscribe_messages=True, timeout=rest_s)
                 if message:
                     yield base64.b64decode(json.loads(message["data"])["body"])
 
-        yield heard
+        yield messages
 
 
 def events(rig: Rig, seconds: float) -> list[bytes]:
-    with ear(rig) as heard:
-        return list(heard(seconds))
+    with ear(rig) as messages:
+        return list(messages(seconds))
 
 
 def test_a_worker_that_nobody_listens_to_is_silent(rig: Rig) -> None:
@@ -60,10 +60,10 @@ def test_a_worker_that_nobody_listens_to_is_silent(rig: Rig) -> None:
     assert rig.caller.wait(task, timeout_s=PATIENCE_S) == "done"
 
     missing = {b"worker-heartbeat", b"parley.transcribe"}
-    with ear(rig) as heard:
+    with ear(rig) as messages:
         Celery(broker=rig.stack.env["REDIS_URL"]).control.enable_events()
         task = rig.submit()
-        for event in heard(PATIENCE_S):
+        for event in messages(PATIENCE_S):
             missing -= {word for word in missing if word in event}
             if not missing:
                 break

@@ -54,7 +54,7 @@ class Story:
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Everything happens to one stack, which is then stopped, so that its logs are complete."""
-    told, receiver, media = Story(), Receiver(), MediaServer()
+    story, receiver, media = Story(), Receiver(), MediaServer()
     settings = {
         "egress_allow_hosts": f"{receiver.host},{media.host}",
         "egress_ports": f"80,443,{media.server_port}",
@@ -68,64 +68,66 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
         with start(tmp_path_factory.mktemp("logs"), APPS, **settings) as rig:
             logs = rig.stack.home.logs
             eventually(lambda: _flower_is_up(rig), "Flower answers", PATIENCE_S)
-            _tell(told, rig, receiver, media)
-            _look_at_flower(told, rig)
-        told.logs = {path.stem: path.read_text() for path in logs.iterdir()}
-        yield told
+            _tell(story, rig, receiver, media)
+            _look_at_flower(story, rig)
+        story.logs = {path.stem: path.read_text() for path in logs.iterdir()}
+        yield story
     finally:
         receiver.close()
         media.close()
 
 
-def _tell(told: Story, rig: Rig, receiver: Receiver, media: MediaServer) -> None:
-    environment, word = rig.stack.env, told.word
-    told.secrets |= {
+def _tell(story: Story, rig: Rig, receiver: Receiver, media: MediaServer) -> None:
+    environment, word = rig.stack.env, story.word
+    story.secrets |= {
         name: environment[name] for name in ("API_KEY", "DATABASE_URL", "REDIS_URL", "AWS_SECRET_ACCESS_KEY")
     }
-    told.secrets |= {
+    story.secrets |= {
         "password of " + name: httpx.URL(environment[name]).password for name in ("DATABASE_URL", "REDIS_URL")
     }
-    told.secrets |= {"Flower's password": rig.stack.flower_password}
-    made = rig.caller.http.post("/admin/keys", json={"name": "logs"}).json()
-    told.secrets["key"] = made["key"]
+    story.secrets |= {"Flower's password": rig.stack.flower_password}
+    key = rig.caller.http.post("/admin/keys", json={"name": "logs"}).json()
+    story.secrets["key"] = key["key"]
     with httpx.Client(base_url=rig.stack.url, timeout=PATIENCE_S) as nobody:
         refused = nobody.get("/history", headers={"X-API-Key": word("wrong key")})
         assert refused.status_code == 401
         assert refused.json()["request_id"] == refused.headers["X-Request-Id"]
         nobody.get("/history", headers={"Authorization": f"Bearer {word('wrong bearer')}"})
-    headers = {"Authorization": f"Bearer {made['key']}"}
+    headers = {"Authorization": f"Bearer {key['key']}"}
     with httpx.Client(base_url=rig.stack.url, headers=headers, timeout=PATIENCE_S) as http:
-        _submit(told, http, receiver, media)
-        _upload(told, http)
-        _fail(told, http, media)
-        for name, task_id in told.tasks.items():
+        _submit(story, http, receiver, media)
+        _upload(story, http)
+        _fail(story, http, media)
+        for name, task_id in story.tasks.items():
             eventually(lambda: _is_over(http, task_id), f"{name} has ended", PATIENCE_S)  # noqa: B023 - used at once
-        told.note("retry", http.post(f"/tasks/{told.tasks['source away']}/retry", headers={"X-Request-Id": "of-retry"}))
-        eventually(lambda: _is_over(http, told.tasks["retry"]), "the retry has ended", PATIENCE_S)
-        eventually(lambda: len(receiver.seen) == 2, "both webhooks were sent", PATIENCE_S)
+        story.note(
+            "retry", http.post(f"/tasks/{story.tasks['source away']}/retry", headers={"X-Request-Id": "of-retry"})
+        )
+        eventually(lambda: _is_over(http, story.tasks["retry"]), "the retry has ended", PATIENCE_S)
+        eventually(lambda: len(receiver.requests) == 2, "both webhooks were sent", PATIENCE_S)
 
 
-def _submit(told: Story, http: httpx.Client, receiver: Receiver, media: MediaServer) -> None:
-    word = told.word
-    told.secrets["webhook secret"] = http.get("/webhooks/secret").json()["secret"]
+def _submit(story: Story, http: httpx.Client, receiver: Receiver, media: MediaServer) -> None:
+    word = story.word
+    story.secrets["webhook secret"] = http.get("/webhooks/secret").json()["secret"]
     address = f"{receiver.url('/hook')}?token={word('webhook query')}"
     endpoint = http.post(
         "/webhooks/endpoints",
         json={"url": f"{receiver.url('/all')}?token={word('endpoint query')}", "events": ["task.completed"]},
     )
     assert endpoint.status_code == 201, endpoint.text
-    told.secrets["endpoint secret"] = endpoint.json()["secret"]
+    story.secrets["endpoint secret"] = endpoint.json()["secret"]
     notes = {name: word(name) for name in ("prompt", "hotwords", "tags", "reference")}
     file = {"file": (f"{word('file name')}.wav", tone(1.5))}
     ids = {"X-Request-Id": "of-file", "Idempotency-Key": word("idempotency key")}
-    sent = http.post(
+    answer = http.post(
         "/transcribe",
         files=file,
         headers=ids,
         data={**notes, "diarization": "true", "webhook_url": address, "wait": "60"},
     )
-    task_id = told.note("file", sent)
-    told.secrets["transcript"] = sent.json()["segments"][0]["text"]
+    task_id = story.note("file", answer)
+    story.secrets["transcript"] = answer.json()["segments"][0]["text"]
     corrected = http.patch(
         f"/tasks/{task_id}",
         json={"segments": [{"id": 0, "text": word("correction")}], "speakers": {"spk_1": word("name")}},
@@ -135,34 +137,34 @@ def _submit(told: Story, http: httpx.Client, receiver: Receiver, media: MediaSer
     path = f"/{word('URL path')}.wav"
     media.pages[path] = ("audio/wav", tone(1.6))
     url = f"{media.url}{path}?signature={word('URL query')}"
-    told.note(
+    story.note(
         "url", http.post("/transcribe", data={"url": url, "diarization": "true"}, headers={"X-Request-Id": "of-url"})
     )
-    told.note("redirect", http.post("/transcribe", data={"url": f"{media.url}/to?url={url}{word('redirect')}"}))
+    story.note("redirect", http.post("/transcribe", data={"url": f"{media.url}/to?url={url}{word('redirect')}"}))
     media.pages["/b.wav"] = ("audio/wav", tone(1.7))
     items = [{"url": f"{media.url}/b.wav?signature={word('query in a batch')}"}]
-    told.note("batch", http.post("/transcribe/batch", json={"items": items}, headers={"X-Request-Id": "of-batch"}))
+    story.note("batch", http.post("/transcribe/batch", json={"items": items}, headers={"X-Request-Id": "of-batch"}))
 
 
-def _upload(told: Story, http: httpx.Client) -> None:
+def _upload(story: Story, http: httpx.Client) -> None:
     recording = tone(1.8)
-    begun = http.post("/uploads", json={"filename": LONG_NAME, "bytes": len(recording)}).json()
-    url = httpx.URL(begun["parts"][0]["url"])
-    told.secrets["presigned URL"] = url.params["X-Amz-Signature"]
+    upload = http.post("/uploads", json={"filename": LONG_NAME, "bytes": len(recording)}).json()
+    url = httpx.URL(upload["parts"][0]["url"])
+    story.secrets["presigned URL"] = url.params["X-Amz-Signature"]
     httpx.put(url, content=recording, timeout=PATIENCE_S).raise_for_status()
-    assert http.post(f"/uploads/{begun['upload_id']}/complete").status_code == 200
-    told.note("upload", http.post("/transcribe", data={"upload_id": begun["upload_id"]}))
+    assert http.post(f"/uploads/{upload['upload_id']}/complete").status_code == 200
+    story.note("upload", http.post("/transcribe", data={"upload_id": upload["upload_id"]}))
 
 
-def _fail(told: Story, http: httpx.Client, media: MediaServer) -> None:
+def _fail(story: Story, http: httpx.Client, media: MediaServer) -> None:
     """Errors are logged with what they say, and some with their traceback."""
-    word = told.word
+    word = story.word
     silent = {"file": (f"{word('name of a bad file')}.wav", word("bad content").encode() * 200)}
-    told.note("no audio", http.post("/transcribe", files=silent, data={"prompt": word("prompt of a bad file")}))
+    story.note("no audio", http.post("/transcribe", files=silent, data={"prompt": word("prompt of a bad file")}))
     away = f"{media.url}/status/503?signature={word('query of a source that is away')}"
-    told.note("source away", http.post("/transcribe", data={"url": away}, headers={"X-Request-Id": "of-away"}))
+    story.note("source away", http.post("/transcribe", data={"url": away}, headers={"X-Request-Id": "of-away"}))
     short = f"{media.url}/short/1.wav?signature={word('query of a source that breaks off')}"
-    told.note("source breaks off", http.post("/transcribe", data={"url": short}))
+    story.note("source breaks off", http.post("/transcribe", data={"url": short}))
     for wrong in (f"ftp://{word('wrong URL')}/", f"http://{word('user')}:{word('password in a URL')}@{media.host}/"):
         assert http.post("/transcribe", data={"url": wrong}).status_code == 422
     assert http.post("/transcribe", data={"language": word("wrong language")}, files=silent).status_code == 422
@@ -180,14 +182,14 @@ def _flower_is_up(rig: Rig) -> bool:
         return False
 
 
-def _look_at_flower(told: Story, rig: Rig) -> None:
+def _look_at_flower(story: Story, rig: Rig) -> None:
     """What Flower shows once it has heard of the retry, the last task."""
     login = ("parley", rig.stack.flower_password)
 
     def shows_it() -> bool:
         page = httpx.get(f"{rig.stack.flower_url}/api/tasks", auth=login, params={"limit": 200}, timeout=PATIENCE_S)
-        told.flower_tasks = page.raise_for_status().json()
-        return any(told.tasks["retry"] in str(task.get("args")) for task in told.flower_tasks.values())
+        story.flower_tasks = page.raise_for_status().json()
+        return any(story.tasks["retry"] in str(task.get("args")) for task in story.flower_tasks.values())
 
     eventually(shows_it, "Flower shows the retry", PATIENCE_S)
     assert httpx.get(f"{rig.stack.flower_url}/api/tasks", timeout=PATIENCE_S).status_code == 401
@@ -198,8 +200,8 @@ def _look_at_flower(told: Story, rig: Rig) -> None:
 def test_no_log_holds_a_secret_or_anybodys_words(story: Story) -> None:
     """No key, password, signature, query, file name, option in words or transcript is in any log, at any level."""
     assert len(story.secrets) > 25 and all(len(word) > 8 for word in story.secrets.values())
-    found = {what: name for what, word in story.secrets.items() for name, log in story.logs.items() if word in log}
-    assert not found
+    leaks = {what: name for what, word in story.secrets.items() for name, log in story.logs.items() if word in log}
+    assert not leaks
     assert not [name for name, log in story.logs.items() if "X-Amz-Signature" in log or "signature=" in log]
 
 
@@ -236,13 +238,13 @@ def test_a_request_is_followed_by_its_id(story: Story, name: str) -> None:
 def test_flower_shows_job_and_stage_and_no_name(story: Story) -> None:
     """Each task has its stage's name, and as arguments the id of the job and the stage; no file's name and no other
     word of a caller is there, as Flower remembers its tasks longer than an erasure may leave them."""
-    shown = {(task.get("name"), task.get("args")) for task in story.flower_tasks.values()}
+    calls = {(task.get("name"), task.get("args")) for task in story.flower_tasks.values()}
     for stage in ("convert", "transcribe"):
-        assert (f"parley.{stage}", f"job {story.tasks['upload']}, {stage}") in shown
+        assert (f"parley.{stage}", f"job {story.tasks['upload']}, {stage}") in calls
     text = json.dumps(story.flower_tasks, ensure_ascii=False)
     assert not [what for what, word in story.secrets.items() if word in text]
     assert LONG_NAME not in text
-    assert any(name == "parley.deliver" and str(args).startswith("delivery ") for name, args in shown)
+    assert any(name == "parley.deliver" and str(args).startswith("delivery ") for name, args in calls)
 
 
 def test_an_error_of_the_database_tells_no_parameter(environment: Settings) -> None:

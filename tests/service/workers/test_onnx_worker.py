@@ -66,8 +66,8 @@ def test_the_catalogue_says_what_the_workers_have(rig: Rig) -> None:
     def models_are(installed: list[bool | None], loaded: list[bool | None]) -> Callable[[], bool]:
         def is_so() -> bool:
             models = http.get("/models").json()["models"]
-            found = [model["installed"] for model in models], [model["loaded"] for model in models]
-            return found == (installed, loaded)
+            states = [model["installed"] for model in models], [model["loaded"] for model in models]
+            return states == (installed, loaded)
 
         return is_so
 
@@ -100,8 +100,8 @@ def doctor(rig: Rig) -> dict[str, str]:
     environ |= {"MODEL_DIR": os.devnull, "PARLEY_HOME": os.devnull}  # nothing of this machine is looked at
     argv = (sys.executable, "-m", "cli", "doctor", "--json")
     answer = subprocess.run(argv, cwd=ROOT, env=environ, capture_output=True, text=True, check=False, timeout=60)
-    found = [each for each in json.loads(answer.stdout) if each["name"] in ("models", "weights")]
-    return {each["name"]: f"{each['said']} ({each['advice']})" if each["advice"] else each["said"] for each in found}
+    checks = [each for each in json.loads(answer.stdout) if each["name"] in ("models", "weights")]
+    return {each["name"]: f"{each['said']} ({each['advice']})" if each["advice"] else each["said"] for each in checks}
 
 
 @pytest.mark.parametrize(("field", "value"), [("prompt", "Valkey"), ("temperature", "0.2"), ("language", "fr")])

@@ -25,11 +25,11 @@ def test_a_span_of_one_channel_is_read(channels: int, bucket: Storage) -> None:
     bucket.put(key, bytes(pcm.HEADER_BYTES) + samples.tobytes())
     try:
         for channel in {0, channels - 1}:
-            read = pcm.reader(bucket, key, channel=channel, channels=channels)
+            reader = pcm.reader(bucket, key, channel=channel, channels=channels)
             for start, end in ((0.0, seconds), (1.25, 1.5), (74.9, 75.1)):
                 expected = samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE), channel] / np.float32(32768)
-                assert np.array_equal(read(start, end), expected)
-            assert read(3.0, 3.0).size == 0
+                assert np.array_equal(reader(start, end), expected)
+            assert reader(3.0, 3.0).size == 0
     finally:
         bucket.delete([key])
 

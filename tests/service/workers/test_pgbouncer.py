@@ -101,8 +101,8 @@ def test_tasks_are_done_waited_for_and_followed(rig: Rig) -> None:
             timeout=PATIENCE_S,
         ).result()
         assert (waited.status_code, waited.json()["status"]) == (200, "done")
-        seen = following.result()
-    assert seen[-1]["status"] == "done"
+        stream = following.result()
+    assert stream[-1]["status"] == "done"
     for _ in range(TASKS):
         other = rig.submit()
         assert rig.caller.cancel(other) in ("cancelled", "cancelling")
@@ -112,9 +112,9 @@ def test_tasks_are_done_waited_for_and_followed(rig: Rig) -> None:
 def test_a_batch_is_done(rig: Rig) -> None:
     """Two recordings that were sent in parts become tasks at once."""
     items = [{"upload_id": uploaded(rig.caller.http, noise())} for _ in range(2)]
-    made = rig.caller.http.post("/transcribe/batch", json={"items": items})
-    assert made.status_code == 202, made.text
-    url = f"/batches/{made.json()['batch_id']}"
+    answer = rig.caller.http.post("/transcribe/batch", json={"items": items})
+    assert answer.status_code == 202, answer.text
+    url = f"/batches/{answer.json()['batch_id']}"
     eventually(lambda: rig.caller.http.get(url).json()["status"] == "done", "the batch is done", PATIENCE_S)
 
 
@@ -135,11 +135,11 @@ def test_a_killed_workers_task_is_taken_over(rig: Rig) -> None:
 
 
 def test_a_revoked_key_is_refused_at_once(rig: Rig) -> None:
-    made = rig.caller.http.post("/admin/keys", json={"name": "guest"})
-    assert made.status_code == 201, made.text
-    guest = Caller(rig.stack.url, made.json()["key"])
+    answer = rig.caller.http.post("/admin/keys", json={"name": "guest"})
+    assert answer.status_code == 201, answer.text
+    guest = Caller(rig.stack.url, answer.json()["key"])
     assert guest.http.get("/history").status_code == 200
-    rig.caller.http.delete(f"/admin/keys/{made.json()['id']}").raise_for_status()
+    rig.caller.http.delete(f"/admin/keys/{answer.json()['id']}").raise_for_status()
     assert guest.http.get("/history").status_code == 401
 
 
@@ -167,9 +167,9 @@ def test_a_pooler_without_limits_is_an_error_at_the_start(
     with pooler(folder, direct.env["DATABASE_URL"], default_pool_size=1) as other:
         with other.connect() as through:
             through.execute("SET statement_timeout = 0")  # of the one connection, which it keeps
-        done = started("upgrade", environment(direct, other))
-    assert done.returncode == 1
-    assert done.stderr.startswith("connections of DATABASE_URL have no limits of time")
+        process = started("upgrade", environment(direct, other))
+    assert process.returncode == 1
+    assert process.stderr.startswith("connections of DATABASE_URL have no limits of time")
 
 
 def started(action: str, environ: dict[str, str]) -> subprocess.CompletedProcess[str]:
@@ -180,6 +180,6 @@ def started(action: str, environ: dict[str, str]) -> subprocess.CompletedProcess
 @pytest.mark.parametrize("action", ["upgrade", "wait", "reach"])
 def test_a_pooler_that_nobody_told_of_is_an_error_at_the_start(direct: Stack, bouncer: Pooler, action: str) -> None:
     """It says which setting is missing, and does not wait."""
-    done = started(action, environment(direct, bouncer) | {"DATABASE_DIRECT_URL": ""})
-    assert done.returncode == 1
-    assert done.stderr.startswith("DATABASE_URL leads through a pooler such as PgBouncer: set DATABASE_DIRECT_URL")
+    process = started(action, environment(direct, bouncer) | {"DATABASE_DIRECT_URL": ""})
+    assert process.returncode == 1
+    assert process.stderr.startswith("DATABASE_URL leads through a pooler such as PgBouncer: set DATABASE_DIRECT_URL")

@@ -92,22 +92,22 @@ class Collector(Listener):
 
     def spans(self, task_id: uuid.UUID | str | None = None) -> list[Told]:
         """What has arrived, in all traces or in that of one task."""
-        return _told(self.bodies, task_id)
+        return _entries(self.bodies, task_id)
 
     def refused_spans(self, task_id: uuid.UUID | str) -> list[Told]:
         """What was refused of the trace of a task."""
-        return _told(self.refused, task_id)
+        return _entries(self.refused, task_id)
 
 
-def _told(bodies: list[bytes], task_id: uuid.UUID | str | None) -> list[Told]:
-    told = []
+def _entries(bodies: list[bytes], task_id: uuid.UUID | str | None) -> list[Told]:
+    entries = []
     for body in list(bodies):
-        for sent in ExportTraceServiceRequest.FromString(body).resource_spans:
-            about = plain(sent.resource.attributes)
+        for group in ExportTraceServiceRequest.FromString(body).resource_spans:
+            about = plain(group.resource.attributes)
             service, instance = about["service.name"], about["service.instance.id"]
-            told += [Told(service, instance, span) for scope in sent.scope_spans for span in scope.spans]
-    wanted = uuid.UUID(str(task_id)).hex if task_id else None
-    return [each for each in told if wanted in (None, each.trace)]
+            entries += [Told(service, instance, span) for scope in group.scope_spans for span in scope.spans]
+    trace_id = uuid.UUID(str(task_id)).hex if task_id else None
+    return [each for each in entries if trace_id in (None, each.trace)]
 
 
 @dataclass
@@ -127,18 +127,18 @@ class Story:
 
     def of(self, name: str) -> list[Told]:
         """The trace of a task."""
-        return [told for told in self.spans if told.trace == uuid.UUID(self.tasks[name]).hex]
+        return [entry for entry in self.spans if entry.trace == uuid.UUID(self.tasks[name]).hex]
 
     def named(self, name: str, span: str) -> list[Told]:
         """The spans of that name in the trace of a task, in the order of time."""
-        found = [told for told in self.of(name) if told.span.name == span]
-        return sorted(found, key=lambda told: told.span.start_time_unix_nano)
+        entries = [entry for entry in self.of(name) if entry.span.name == span]
+        return sorted(entries, key=lambda entry: entry.span.start_time_unix_nano)
 
 
 @pytest.fixture(scope="module")
 def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     """Everything happens to one stack, which is stopped before it is looked at what arrived."""
-    told, collector, media = Story(), Collector(), MediaServer()
+    story, collector, media = Story(), Collector(), MediaServer()
     settings = {
         "otel_exporter_otlp_endpoint": collector.url,
         "egress_allow_hosts": media.host,
@@ -148,27 +148,27 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     }
     try:
         with start(tmp_path_factory.mktemp("traces"), APPS, **settings) as rig:
-            told.secrets |= {name: rig.stack.env[name] for name in ("API_KEY", "AWS_SECRET_ACCESS_KEY")}
+            story.secrets |= {name: rig.stack.env[name] for name in ("API_KEY", "AWS_SECRET_ACCESS_KEY")}
             http = rig.caller.http
-            _submit(told, http, media)
-            _interrupt(told, rig)
-            eventually(lambda: _has_all(told, collector), "the collector knows all that was done", PATIENCE_S)
-            _without_collector(told, rig, collector)
-            told.tasks["last"] = str(rig.submit(tone(1.9)).id)
-            eventually(lambda: _status(http, told.tasks["last"]) == "done", "the last task is done", PATIENCE_S)
+            _submit(story, http, media)
+            _interrupt(story, rig)
+            eventually(lambda: _has_all(story, collector), "the collector knows all that was done", PATIENCE_S)
+            _without_collector(story, rig, collector)
+            story.tasks["last"] = str(rig.submit(tone(1.9)).id)
+            eventually(lambda: _status(http, story.tasks["last"]) == "done", "the last task is done", PATIENCE_S)
         # what was sent may still be on its way through the collector
-        eventually(lambda: _names(collector, told.tasks["last"]) >= WHOLE, "the last trace is complete", PATIENCE_S)
-        told.spans, told.bodies = collector.spans(), b"".join(collector.bodies + collector.refused)
-        yield told
+        eventually(lambda: _names(collector, story.tasks["last"]) >= WHOLE, "the last trace is complete", PATIENCE_S)
+        story.spans, story.bodies = collector.spans(), b"".join(collector.bodies + collector.refused)
+        yield story
     finally:
         collector.close()
         media.close()
 
 
-def _submit(told: Story, http: httpx.Client, media: MediaServer) -> None:
-    word = told.word
+def _submit(story: Story, http: httpx.Client, media: MediaServer) -> None:
+    word = story.word
     notes = {name: word(name) for name in ("prompt", "hotwords", "tags", "reference")}
-    sent = http.post(
+    answer = http.post(
         "/transcribe",
         files={"file": (f"{word('file name')}.wav", tone(1.5))},
         data={**notes, "diarization": "true", "wait": "60"},
@@ -179,31 +179,31 @@ def _submit(told: Story, http: httpx.Client, media: MediaServer) -> None:
             "X-Request-Id": "of-file",
         },
     )
-    assert sent.status_code == 200, sent.text
-    told.tasks["file"] = sent.json()["task_id"]
-    told.secrets["transcript"] = sent.json()["segments"][0]["text"]
+    assert answer.status_code == 200, answer.text
+    story.tasks["file"] = answer.json()["task_id"]
+    story.secrets["transcript"] = answer.json()["segments"][0]["text"]
     http.get("/history", params={"q": word("words searched for")})
     again = http.post("/transcribe", files={"file": ("a.wav", tone(1.5))}, data={"diarization": "true", **notes})
-    told.tasks["known"] = again.json()["task_id"]
+    story.tasks["known"] = again.json()["task_id"]
     away = {"url": f"{media.url}/status/404?signature={word('URL query')}"}
-    told.tasks["failed"] = http.post("/transcribe", data=away).json()["task_id"]
+    story.tasks["failed"] = http.post("/transcribe", data=away).json()["task_id"]
     items = [{"url": f"{media.url}/{word(f'URL path {number}')}.wav"} for number in range(3)]
-    made = http.post("/transcribe/batch", json={"items": items}).json()
-    told.batch = [task["task_id"] for task in made["tasks"]]
-    for task_id in (told.tasks["failed"], *told.batch):
+    batch = http.post("/transcribe/batch", json={"items": items}).json()
+    story.batch = [task["task_id"] for task in batch["tasks"]]
+    for task_id in (story.tasks["failed"], *story.batch):
         eventually(lambda: _status(http, task_id) in ("done", "error"), "all have ended", PATIENCE_S)  # noqa: B023
 
 
-def _interrupt(told: Story, rig: Rig) -> None:
+def _interrupt(story: Story, rig: Rig) -> None:
     task = rig.submit(tone(1.6), diarization=True)
-    told.tasks["interrupted"] = str(task.id)
+    story.tasks["interrupted"] = str(task.id)
     rig.running(task, "diarize")
     rig.stack.stop_process("worker-diarize")
     rig.stack.start_process("worker-diarize")
     eventually(lambda: _status(rig.caller.http, task.id) == "done", "another worker has done it", PATIENCE_S)
 
 
-def _without_collector(told: Story, rig: Rig, collector: Collector) -> None:
+def _without_collector(story: Story, rig: Rig, collector: Collector) -> None:
     """A task while nobody listens, and one, in a later sending, that is refused; then one that is taken again."""
     collector.close()
     task = rig.submit(tone(1.7))
@@ -214,31 +214,31 @@ def _without_collector(told: Story, rig: Rig, collector: Collector) -> None:
     task = rig.submit(tone(1.71))
     eventually(lambda: _status(rig.caller.http, task.id) == "done", "done without a collector", PATIENCE_S)
     eventually(
-        lambda: "transcribe" in {told.span.name for told in collector.refused_spans(task.id)}, "refused", PATIENCE_S
+        lambda: "transcribe" in {entry.span.name for entry in collector.refused_spans(task.id)}, "refused", PATIENCE_S
     )
     collector.refuses = False
     task = rig.submit(tone(1.8))
     eventually(lambda: "transcribe" in _names(collector, str(task.id)), "spans arrive again", PATIENCE_S)
     eventually(lambda: "traces_arrive_again" in _log_of_asr(rig), "the worker says so", PATIENCE_S)
-    told.log_of_asr = _log_of_asr(rig)
+    story.log_of_asr = _log_of_asr(rig)
 
 
-def _has_all(told: Story, collector: Collector) -> bool:
+def _has_all(story: Story, collector: Collector) -> bool:
     """Whether the request and the last stages of every task so far have arrived."""
-    wanted = {
-        told.tasks["file"]: WHOLE | {"diarize"},
-        told.tasks["known"]: {"POST /transcribe"},
-        told.tasks["failed"]: {"POST /transcribe", "download"},
-        told.tasks["interrupted"]: WHOLE | {"diarize"},
-        **{task_id: {"POST /transcribe/batch", "download", "store"} for task_id in told.batch},
+    span_names = {
+        story.tasks["file"]: WHOLE | {"diarize"},
+        story.tasks["known"]: {"POST /transcribe"},
+        story.tasks["failed"]: {"POST /transcribe", "download"},
+        story.tasks["interrupted"]: WHOLE | {"diarize"},
+        **{task_id: {"POST /transcribe/batch", "download", "store"} for task_id in story.batch},
     }
-    return all(_names(collector, task_id) >= names for task_id, names in wanted.items())
+    return all(_names(collector, task_id) >= names for task_id, names in span_names.items())
 
 
 def _names(collector: Collector, task_id: str) -> set[str]:
     """The spans of a task that the collector has, but for an attempt that was interrupted."""
-    ended = (told for told in collector.spans(task_id) if told.attributes.get("parley.outcome") != "interrupted")
-    return {told.span.name for told in ended}
+    ended = (entry for entry in collector.spans(task_id) if entry.attributes.get("parley.outcome") != "interrupted")
+    return {entry.span.name for entry in ended}
 
 
 def _log_of_asr(rig: Rig) -> str:
@@ -251,7 +251,7 @@ def _status(http: httpx.Client, task_id: object) -> str:
 
 def test_one_trace_holds_the_request_the_waits_and_the_stages(story: Story) -> None:
     """The trace has the task's id; below the request are all stages, each after its wait and after what it needed."""
-    trace = {told.span.name: told for told in story.of("file")}
+    trace = {entry.span.name: entry for entry in story.of("file")}
     assert len(trace) == len(story.of("file"))
     assert set(trace) == {"POST /transcribe", *STAGES, *(f"queue {stage}" for stage in STAGES)}
     first = trace.pop("POST /transcribe")
@@ -263,9 +263,9 @@ def test_one_trace_holds_the_request_the_waits_and_the_stages(story: Story) -> N
         "parley.request_id": "of-file",
         "parley.task_id": story.tasks["file"],
     }
-    for told in trace.values():
-        assert told.span.parent_span_id == first.span.span_id and told.service == "parley-worker"
-        assert first.span.start_time_unix_nano <= told.span.start_time_unix_nano <= told.span.end_time_unix_nano
+    for entry in trace.values():
+        assert entry.span.parent_span_id == first.span.span_id and entry.service == "parley-worker"
+        assert first.span.start_time_unix_nano <= entry.span.start_time_unix_nano <= entry.span.end_time_unix_nano
     for stage in STAGES:
         assert trace[f"queue {stage}"].span.end_time_unix_nano == trace[stage].span.start_time_unix_nano
     for before, after in (
@@ -279,9 +279,9 @@ def test_one_trace_holds_the_request_the_waits_and_the_stages(story: Story) -> N
 
 def test_a_stage_says_what_it_did(story: Story) -> None:
     """Stage, shard, attempt, outcome, model, device and seconds of audio are on its span; the process on its sender."""
-    told = story.named("file", "transcribe")[0]
-    model = told.attributes.pop("parley.model")
-    assert model and told.attributes == {
+    entry = story.named("file", "transcribe")[0]
+    model = entry.attributes.pop("parley.model")
+    assert model and entry.attributes == {
         "parley.task_id": story.tasks["file"],
         "parley.stage": "transcribe",
         "parley.shard": 0,
@@ -291,39 +291,43 @@ def test_a_stage_says_what_it_did(story: Story) -> None:
         "parley.device": "sleeper",
         "parley.audio_seconds": 1.5,
     }
-    assert told.span.end_time_unix_nano - told.span.start_time_unix_nano >= 0.2e9
-    assert told.instance != story.named("file", "convert")[0].instance
+    assert entry.span.end_time_unix_nano - entry.span.start_time_unix_nano >= 0.2e9
+    assert entry.instance != story.named("file", "convert")[0].instance
 
 
 def test_the_callers_trace_and_the_tasks_point_to_each_other(story: Story) -> None:
     """With a `traceparent` the request is a child of the caller's span, with a link to the task's trace, which has one
     back."""
-    (given,) = [told for told in story.spans if told.trace == CALLER]
+    (client_entry,) = [entry for entry in story.spans if entry.trace == CALLER]
     (first,) = story.named("file", "POST /transcribe")
-    assert given.span.parent_span_id.hex() == CALLERS_SPAN
-    assert [(link.trace_id, link.span_id) for link in given.span.links] == [(first.span.trace_id, first.span.span_id)]
-    assert [(link.trace_id, link.span_id) for link in first.span.links] == [(given.span.trace_id, given.span.span_id)]
+    assert client_entry.span.parent_span_id.hex() == CALLERS_SPAN
+    assert [(link.trace_id, link.span_id) for link in client_entry.span.links] == [
+        (first.span.trace_id, first.span.span_id)
+    ]
+    assert [(link.trace_id, link.span_id) for link in first.span.links] == [
+        (client_entry.span.trace_id, client_entry.span.span_id)
+    ]
 
 
 def test_every_task_of_a_batch_has_its_trace(story: Story) -> None:
     """One request for three tasks is the first span of three traces with stages of their own."""
     for task_id in story.batch:
-        names = [told.span.name for told in story.spans if told.trace == uuid.UUID(task_id).hex]
+        names = [entry.span.name for entry in story.spans if entry.trace == uuid.UUID(task_id).hex]
         assert names.count("POST /transcribe/batch") == 1 and {"download", "store"} <= set(names)
 
 
 def test_a_task_that_is_answered_from_what_is_known_has_only_its_request(story: Story) -> None:
     """Nothing was done, so nothing else is told; requests that make no task are not told of at all."""
-    assert [told.span.name for told in story.of("known")] == ["POST /transcribe"]
-    routes = {told.attributes["http.route"] for told in story.spans if told.service == "parley-api"}
+    assert [entry.span.name for entry in story.of("known")] == ["POST /transcribe"]
+    routes = {entry.attributes["http.route"] for entry in story.spans if entry.service == "parley-api"}
     assert routes == {"/transcribe", "/transcribe/batch"}
 
 
 def test_a_failure_has_its_code(story: Story) -> None:
     """The span of an attempt that failed is an error, with the code of docs/errors.md and none of its text."""
-    told = story.named("failed", "download")[-1]
-    assert told.span.status.code == Status.STATUS_CODE_ERROR and not told.span.status.message
-    assert told.attributes["parley.outcome"] == "failed" and told.attributes["parley.error_code"]
+    entry = story.named("failed", "download")[-1]
+    assert entry.span.status.code == Status.STATUS_CODE_ERROR and not entry.span.status.message
+    assert entry.attributes["parley.outcome"] == "failed" and entry.attributes["parley.error_code"]
 
 
 def test_an_interrupted_stage_is_told_by_both_workers(story: Story) -> None:
@@ -343,7 +347,7 @@ def test_without_a_collector_jobs_finish_and_the_log_stays_short(story: Story) -
 
 def test_the_end_of_a_process_sends_what_is_left(story: Story) -> None:
     """The stack was stopped as soon as the last task was done, and its trace is complete."""
-    assert {told.span.name for told in story.of("last")} >= WHOLE
+    assert {entry.span.name for entry in story.of("last")} >= WHOLE
 
 
 def test_no_span_holds_a_secret_or_anybodys_words(story: Story) -> None:
@@ -365,7 +369,7 @@ loaded = [name for name in sys.modules if name.startswith(("opentelemetry.export
 assert not loaded, loaded
 """
     addresses = {"DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
-    said = subprocess.run(
+    process = subprocess.run(
         (sys.executable, "-c", program),
         env=addresses,
         cwd=Path(__file__).parents[3],
@@ -374,4 +378,4 @@ assert not loaded, loaded
         timeout=60,
         check=False,
     )
-    assert said.returncode == 0, said.stderr[-2000:]
+    assert process.returncode == 0, process.stderr[-2000:]

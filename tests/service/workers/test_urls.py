@@ -27,23 +27,23 @@ BUCKET = "recordings"
 
 @pytest.fixture(scope="module")
 def media() -> Iterator[MediaServer]:
-    made = MediaServer()
-    yield made
-    made.close()
+    server = MediaServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="module")
 def canary() -> Iterator[Canary]:
-    made = Canary()
-    yield made
-    made.close()
+    listener = Canary()
+    yield listener
+    listener.close()
 
 
 @pytest.fixture(scope="module")
 def radio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radio]:
-    made = Radio.on_air(tmp_path_factory.mktemp("radio"))
-    yield made
-    made.close()
+    station = Radio.on_air(tmp_path_factory.mktemp("radio"))
+    yield station
+    station.close()
 
 
 @pytest.fixture(scope="module")
@@ -92,8 +92,8 @@ def ended(http: httpx.Client, task: str) -> dict[str, object]:
         detail: dict[str, object] = http.get(f"/tasks/{task}").json()
         return detail if detail["status"] in TERMINAL else None
 
-    found: dict[str, object] = eventually(look, f"{task} ends")
-    return found
+    task_status: dict[str, object] = eventually(look, f"{task} ends")
+    return task_status
 
 
 def problem(answer: httpx.Response) -> tuple[int, str]:
@@ -222,11 +222,11 @@ def test_a_download_can_be_cancelled_and_deleted(http: httpx.Client, post: Post,
     eventually(lambda: media.seen["/drip/a.wav"], "the download begins")
     http.post(f"/tasks/{task}/cancel")
     assert ended(http, task)["status"] == "cancelled"
-    done = post(f"{media.url}/calls/gone.wav")
-    ended(http, done)
-    receipt = http.delete(f"/tasks/{done}").json()
+    ended_task = post(f"{media.url}/calls/gone.wav")
+    ended(http, ended_task)
+    receipt = http.delete(f"/tasks/{ended_task}").json()
     assert (receipt["verified"], receipt["objects"] >= 4) == (True, True)
-    assert rig.truth.objects(uuid.UUID(done)) == []
+    assert rig.truth.objects(uuid.UUID(ended_task)) == []
 
 
 @pytest.mark.parametrize(

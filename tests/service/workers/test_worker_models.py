@@ -42,25 +42,25 @@ class Running:
             text=True,
         )
         self.events: list[dict[str, Any]] = []
-        self.said: list[str] = []
+        self.output: list[str] = []
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
     def _read(self) -> None:
         for line in self.process.stderr or ():
-            self.said.append(line)
+            self.output.append(line)
             if line.startswith("{"):
                 self.events.append(json.loads(line))
 
     def named(self, event: str) -> list[dict[str, Any]]:
         """What was logged under a name."""
-        return [found for found in self.events if found["event"] == event]
+        return [entry for entry in self.events if entry["event"] == event]
 
     def until(self, condition: Callable[[], object]) -> None:
         """Wait for something to be true of the log."""
         give_up_at = time.monotonic() + TIMEOUT_S
         while not condition():
-            assert time.monotonic() < give_up_at and self.process.poll() is None, "".join(self.said)
+            assert time.monotonic() < give_up_at and self.process.poll() is None, "".join(self.output)
             time.sleep(0.05)
 
     def ended(self) -> int:
@@ -126,9 +126,9 @@ def test_a_worker_whose_model_cannot_be_loaded_ends(servers: Stack, environment:
     """It says why, was never ready, gave no sign of life, and ends with a status that has it started again."""
     running = Running(servers, "-P", pool, "-c", "1", "-n", f"no-models-{pool}@here", WHISPER_MODEL="medium")
     assert running.ended() == 1
-    (told,) = running.named("models_not_loaded")
-    assert told["code"] == "model_unavailable"
-    assert "download_models --model medium" in told["message"]
+    (entry,) = running.named("models_not_loaded")
+    assert entry["code"] == "model_unavailable"
+    assert "download_models --model medium" in entry["message"]
     assert not running.named("worker_ready")
     assert not is_known(f"no-models-{pool}@here")
 
@@ -137,7 +137,7 @@ def test_a_pool_in_which_work_cannot_be_ended_alone_is_refused(servers: Stack) -
     """Threads share a process, which is what is ended when work does not listen: a worker of models does not start."""
     running = Running(servers, "-P", "threads", "-n", "threads@%h")
     assert running.ended() == 1
-    assert any("needs the pool prefork or solo" in line for line in running.said)
+    assert any("needs the pool prefork or solo" in line for line in running.output)
     assert not running.named("worker_ready")
 
 
@@ -156,9 +156,9 @@ def test_a_second_card_that_no_process_has_is_refused(servers: Stack, processes:
         DIARIZATION_DEVICE="cuda:1",
     )
     assert running.ended() == 1
-    (told,) = [line for line in running.said if "DIARIZATION_DEVICE is cuda:1" in line]
-    assert f"{processes} processes share the cards 0,1,2" in told
-    assert "Set DIARIZATION_DEVICE=cuda, or a smaller -c" in told
+    (error,) = [line for line in running.output if "DIARIZATION_DEVICE is cuda:1" in line]
+    assert f"{processes} processes share the cards 0,1,2" in error
+    assert "Set DIARIZATION_DEVICE=cuda, or a smaller -c" in error
     assert not running.named("worker_ready")
 
 

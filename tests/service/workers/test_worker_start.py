@@ -54,10 +54,10 @@ def start(servers: Stack, queue: str, **env: str) -> subprocess.Popen[str]:
 def test_a_worker_without_its_gpu_does_not_start(servers: Stack) -> None:
     """With DEVICE=cuda and no GPU a worker of models ends with a word on what to do, before it fetches anything."""
     worker = start(servers, "asr", DEVICE="cuda")
-    said, _ = worker.communicate(timeout=120)
+    output, _ = worker.communicate(timeout=120)
     assert worker.returncode != 0
-    assert "DEVICE is cuda, but this worker sees no CUDA device" in said
-    assert "worker_ready" not in said
+    assert "DEVICE is cuda, but this worker sees no CUDA device" in output
+    assert "worker_ready" not in output
 
 
 def test_a_worker_without_models_needs_no_gpu(servers: Stack) -> None:
@@ -100,11 +100,11 @@ def test_a_live_worker_says_what_its_models_carry(servers: Stack, environment: S
 
     try:
         assert worker.stdout is not None
-        done = json.loads(next(line for line in worker.stdout if "trial_done" in line or "trial_failed" in line))
-        assert done["event"] == "trial_done", done
-        assert (done["model"], done["final_model"]) == ("tiny.en", "tiny.en")
-        assert carried(done["cost"] + 0.001) <= done["places"] <= carried(done["cost"] - 0.001)
-        eventually(lambda: slots() == [done["places"]], "it says so", 30)
+        trial = json.loads(next(line for line in worker.stdout if "trial_done" in line or "trial_failed" in line))
+        assert trial["event"] == "trial_done", trial
+        assert (trial["model"], trial["final_model"]) == ("tiny.en", "tiny.en")
+        assert carried(trial["cost"] + 0.001) <= trial["places"] <= carried(trial["cost"] - 0.001)
+        eventually(lambda: slots() == [trial["places"]], "it says so", 30)
     finally:
         worker.terminate()
         worker.communicate(timeout=60)

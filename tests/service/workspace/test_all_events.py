@@ -57,34 +57,34 @@ def test_all_tasks_come_in_one_stream(gateway: Gateway, caller: Caller) -> None:
     of another key."""
     stranger = gateway.caller().task()
     first = caller.task()
-    with stream(caller) as told:
-        assert told.until(first, "queued")["queue_position"] == 1
+    with stream(caller) as updates:
+        assert updates.until(first, "queued")["queue_position"] == 1
         second = caller.task()
-        assert told.until(second, "queued")["queue_position"] == 2
+        assert updates.until(second, "queued")["queue_position"] == 2
         work_on(first, "convert")
-        assert told.until(first, "processing")["stage_detail"] == "convert 0 %"
+        assert updates.until(first, "processing")["stage_detail"] == "convert 0 %"
         finish(second, gateway.storage)
-        ended = told.until(second, "done")
+        ended = updates.until(second, "done")
         assert (ended["progress"], ended["eta_seconds"]) == (100, 0)
         for task in (first, second):
             caller.http.delete(f"/tasks/{task}").raise_for_status()
-            assert told.until(task, "deleted")
-    assert told.tasks == {str(first), str(second)}
-    assert str(stranger) not in told.tasks
+            assert updates.until(task, "deleted")
+    assert updates.tasks == {str(first), str(second)}
+    assert str(stranger) not in updates.tasks
 
 
 def test_a_stream_that_is_resumed_tells_what_was_missed(gateway: Gateway, caller: Caller) -> None:
     """Behind the last id: ends and deletions since then, and where unfinished tasks stand."""
     waiting, ending, leaving = (caller.task() for _ in range(3))
-    with stream(caller) as told:
-        told.until(leaving, "queued")
-        assert told.last_id.isdigit()
-        last_id = told.last_id
+    with stream(caller) as updates:
+        updates.until(leaving, "queued")
+        assert updates.last_id.isdigit()
+        last_id = updates.last_id
     finish(ending, gateway.storage)
     caller.http.delete(f"/tasks/{leaving}").raise_for_status()
     for task, what in ((waiting, "queued"), (ending, "done"), (leaving, "deleted")):
-        with stream(caller, last_id) as told:
-            assert told.until(task, what)
+        with stream(caller, last_id) as updates:
+            assert updates.until(task, what)
 
 
 def test_server_sent_events_by_default(caller: Caller) -> None:
@@ -168,5 +168,5 @@ def test_of_too_much_that_was_missed_the_latest_is_told(caller: Caller) -> None:
         work.execute(text(rows), {"owner": caller.id, "count": count})
         of_key = text("SELECT id FROM jobs WHERE owner_id = :owner ORDER BY finished_at")
         ids = list(work.scalars(of_key, {"owner": caller.id}))
-    told = {change.task_id for change in Feed(caller.id, 1).look().changes}
-    assert told == set(ids[10:])
+    task_ids = {change.task_id for change in Feed(caller.id, 1).look().changes}
+    assert task_ids == set(ids[10:])

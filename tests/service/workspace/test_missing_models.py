@@ -22,8 +22,8 @@ def a_worker(gateway: Gateway) -> Iterator[None]:
     """The only one, and it has the weights of one model."""
     with session() as work:
         work.execute(delete(Worker))
-        seen = func.now() + func.make_interval(0, 0, 0, 1)  # however long the test takes: one that is silent is none
-        work.add(Worker(name="w@test", queues=list(queues()), installed=[HERE], loaded=[], seen_at=seen))
+        seen_at = func.now() + func.make_interval(0, 0, 0, 1)  # however long the test takes: one that is silent is none
+        work.add(Worker(name="w@test", queues=list(queues()), installed=[HERE], loaded=[], seen_at=seen_at))
     yield
     with session() as work:
         work.execute(delete(Worker))

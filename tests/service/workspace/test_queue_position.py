@@ -65,10 +65,10 @@ def test_many_are_told_what_each_is_told_alone(gateway: Gateway, caller: Caller)
         far = [(uuid.UUID(int=number), other, "diarize", 1) for number in (FAR + 1000, 2 * FAR, 2 * FAR + 1100)]
         waiting = [Waiting(task, one.id, queue, priority) for task, one, queue, priority in (*tasks, *far)]
         alone = {row[0]: row[1] for one in waiting if (row := first_row(work, places([one])))}
-        gone = Waiting(uuid.uuid4(), caller.id, "cpu", 1)
-        query = places([*waiting, gone])
+        ghost = Waiting(uuid.uuid4(), caller.id, "cpu", 1)
+        query = places([*waiting, ghost])
         together = work.connection().exec_driver_sql(query.text, dict(query.parameters)).all()
-    assert {row[0]: row[1] for row in together} == {**alone, gone.job_id: None}
+    assert {row[0]: row[1] for row in together} == {**alone, ghost.job_id: None}
     assert sorted(alone.values())[-1] == FAR
 
 
@@ -81,13 +81,13 @@ def test_followers_are_told_place_and_forecast(gateway: Gateway, caller: Caller)
         work.execute(text(f"UPDATE stages SET {speed} WHERE job_id = :id AND name = 'transcribe'"), {"id": recent})
     first, second = caller.task(), caller.task()
     lines = {"Accept": "application/x-ndjson"}
-    told = []
+    events = []
     with caller.http.stream("GET", f"/tasks/{second}/events", headers=lines) as answer:
         for line in answer.iter_lines():
             event = json.loads(line)
             if event["event"] != "status":
                 continue
-            told.append(event)
+            events.append(event)
             if event["queue_position"] == 2:
                 caller.http.post(f"/tasks/{first}/cancel").raise_for_status()
             elif event["status"] == "queued":
@@ -96,7 +96,7 @@ def test_followers_are_told_place_and_forecast(gateway: Gateway, caller: Caller)
             elif event["stage_detail"] == "transcribe 0 %":
                 caller.http.post(f"/tasks/{second}/cancel").raise_for_status()
                 break
-    assert [event["queue_position"] for event in told][:2] == [2, 1]
-    assert told[0]["eta_seconds"] is None
-    assert told[-1]["queue_position"] is None
-    assert told[-1]["eta_seconds"] == pytest.approx(200, abs=60)  # 2 s of audio at 100 s a second
+    assert [event["queue_position"] for event in events][:2] == [2, 1]
+    assert events[0]["eta_seconds"] is None
+    assert events[-1]["queue_position"] is None
+    assert events[-1]["eta_seconds"] == pytest.approx(200, abs=60)  # 2 s of audio at 100 s a second

@@ -42,12 +42,12 @@ def test_the_cookie_is_for_no_script_and_no_other_site(caller: Caller) -> None:
     """HttpOnly, SameSite=Strict, for half a day, and Secure where the browser speaks TLS."""
     answer = caller.http.post("/session")
     assert (answer.status_code, answer.json()["name"], answer.json()["scopes"]) == (201, "test", ["transcribe"])
-    made = cookie(answer)
-    assert (made["httponly"], made["samesite"], made["path"], made["secure"]) == (True, "strict", "/", "")
-    assert 12 * 3600 - 60 < int(made["max-age"]) <= 12 * 3600
+    morsel = cookie(answer)
+    assert (morsel["httponly"], morsel["samesite"], morsel["path"], morsel["secure"]) == (True, "strict", "/", "")
+    assert 12 * 3600 - 60 < int(morsel["max-age"]) <= 12 * 3600
     for proto in ("https", "HTTPS, http"):
         assert cookie(caller.http.post("/session", headers={"X-Forwarded-Proto": proto}))["secure"] is True
-    assert made.value not in answer.text
+    assert morsel.value not in answer.text
     assert caller.key not in answer.text
 
 

@@ -30,8 +30,8 @@ def guest(gateway: Gateway) -> Iterator[httpx.Client]:
 def share(caller: Caller, task: uuid.UUID, **fields: Any) -> dict[str, Any]:
     answer = caller.http.post(f"/tasks/{task}/shares", json=fields)
     assert answer.status_code == 201, answer.text
-    made: dict[str, Any] = answer.json()
-    return made
+    body: dict[str, Any] = answer.json()
+    return body
 
 
 def test_a_link_shows_the_transcript(gateway: Gateway, caller: Caller, guest: httpx.Client) -> None:
@@ -94,7 +94,7 @@ def test_no_other_call_works_with_it(gateway: Gateway, caller: Caller, guest: ht
 def test_a_link_ends(gateway: Gateway, caller: Caller, guest: httpx.Client) -> None:
     """By its time, when it is revoked, with its task, and with its key; each is 404 from then on, and others stay."""
     task, doomed = (finished(gateway, caller, os.urandom(100)) for _ in range(2))
-    expired, revoked, kept = (share(caller, task, audio=True) for _ in range(3))
+    expired, revoked, open_share = (share(caller, task, audio=True) for _ in range(3))
     of_doomed = share(caller, doomed)
     with session() as work:
         work.execute(update(Share).where(Share.id == uuid.UUID(expired["share_id"])).values(expires_at=func.now()))
@@ -103,12 +103,12 @@ def test_a_link_ends(gateway: Gateway, caller: Caller, guest: httpx.Client) -> N
     for link in (expired, revoked, of_doomed):
         for path in ("", "/result", "/audio", "/peaks"):
             assert guest.get(link["url"] + path).status_code == 404
-    assert guest.get(kept["url"]).status_code == 200
+    assert guest.get(open_share["url"]).status_code == 200
     listed = caller.http.get(f"/tasks/{task}/shares")
-    assert [one["share_id"] for one in listed.json()["items"]] == [kept["share_id"]]
-    assert kept["token"] not in listed.text
+    assert [one["share_id"] for one in listed.json()["items"]] == [open_share["share_id"]]
+    assert open_share["token"] not in listed.text
     gateway.caller("admin").http.delete(f"/admin/keys/{caller.id}").raise_for_status()
-    assert guest.get(kept["url"]).status_code == 404
+    assert guest.get(open_share["url"]).status_code == 404
 
 
 def test_links_are_for_the_owner_to_make(gateway: Gateway, caller: Caller, guest: httpx.Client) -> None:

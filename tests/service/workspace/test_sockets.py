@@ -19,9 +19,9 @@ FOREIGN = ("http://evil.example", "http://127.0.0.1:1", "https://127.0.0.1", "nu
 
 @pytest.fixture
 def caller(gateway: Gateway) -> Iterator[Caller]:
-    made = gateway.caller()
-    with made.http:
-        yield made
+    new_caller = gateway.caller()
+    with new_caller.http:
+        yield new_caller
 
 
 @pytest.fixture
@@ -54,7 +54,7 @@ def opened(
     )
 
 
-def told(socket: ClientConnection) -> dict[str, Any]:
+def next_message(socket: ClientConnection) -> dict[str, Any]:
     message: dict[str, Any] = json.loads(socket.recv(PATIENCE_S))
     return message
 
@@ -62,9 +62,9 @@ def told(socket: ClientConnection) -> dict[str, Any]:
 def test_a_page_of_the_server_needs_no_key(gateway: Gateway, listener: None, browser: httpx.Client) -> None:
     """What it says is stored under the key that its cookie stands for."""
     with opened(gateway, browser, gateway.url) as socket:
-        task = told(socket)["task_id"]
+        task = next_message(socket)["task_id"]
         socket.send(bytes(8000))
-        assert told(socket) == {"type": "ack", "seq": 1, "bytes": 8000}
+        assert next_message(socket) == {"type": "ack", "seq": 1, "bytes": 8000}
         assert browser.get(f"/status/{task}").json()["status"] == "live"
 
 
@@ -86,14 +86,14 @@ def test_behind_tls_a_page_without_is_refused(gateway: Gateway, listener: None, 
     with pytest.raises(InvalidStatus):
         opened(gateway, browser, gateway.url, headers=encrypted)
     with opened(gateway, browser, gateway.url.replace("http", "https", 1), headers=encrypted) as socket:
-        assert told(socket)["type"] == "hello"
+        assert next_message(socket)["type"] == "hello"
 
 
 def test_a_key_comes_before_the_cookie(gateway: Gateway, listener: None, browser: httpx.Client) -> None:
     """A page that has a key of its own is served with it, wherever it is from and whoever is signed in."""
     other = gateway.caller()
     with other.http, opened(gateway, browser, "http://app.example", other.key) as socket:
-        task = told(socket)["task_id"]
+        task = next_message(socket)["task_id"]
         assert other.http.get(f"/status/{task}").status_code == 200
         assert browser.get(f"/status/{task}").status_code == 404
 
@@ -101,7 +101,7 @@ def test_a_key_comes_before_the_cookie(gateway: Gateway, listener: None, browser
 def test_a_page_is_told_why_it_is_refused(gateway: Gateway, browser: httpx.Client) -> None:
     """By a message, as a browser tells a page nothing of a handshake that failed."""
     with opened(gateway, browser, gateway.url) as socket:
-        problem = told(socket)
+        problem = next_message(socket)
         assert (problem["code"], problem["detail"]) == ("service_busy", {"retry_after_s": 10})
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(PATIENCE_S)
@@ -111,11 +111,11 @@ def test_a_page_is_told_why_it_is_refused(gateway: Gateway, browser: httpx.Clien
 def test_signing_out_closes_it(gateway: Gateway, listener: None, browser: httpx.Client) -> None:
     """Under whichever of its cookies it was opened."""
     with opened(gateway, browser, gateway.url) as socket:
-        assert told(socket)["type"] == "hello"
+        assert next_message(socket)["type"] == "hello"
         for method in ("POST", "DELETE"):
             headers = {"X-CSRF-Token": browser.get("/session").json()["csrf_token"]}
             browser.request(method, "/session", headers=headers).raise_for_status()
-        assert told(socket)["code"] == "unauthorized"
+        assert next_message(socket)["code"] == "unauthorized"
         with pytest.raises(ConnectionClosed) as closed:
             socket.recv(PATIENCE_S)
     assert closed.value.rcvd and closed.value.rcvd.code == 4401

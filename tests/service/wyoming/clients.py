@@ -161,14 +161,14 @@ def pieces(samples: bytes, size: int) -> Iterable[bytes]:
 
 def events(received: bytes) -> list[dict[str, Any]]:
     """Each `data` of these events, with the `type` in it."""
-    found = []
+    entries = []
     while received:
         line, _, rest = received.partition(b"\n")
         header = json.loads(line)
         size = header["data_length"]
-        found.append({"type": header["type"], **json.loads(rest[:size])})
+        entries.append({"type": header["type"], **json.loads(rest[:size])})
         received = rest[size:]
-    return found
+    return entries
 
 
 def event(type: str, payload: bytes = b"", **data: Any) -> Event:

@@ -19,12 +19,12 @@ class Relay:
     """The address of a server, and what was sent to it, by connection."""
 
     url: str
-    sent: list[bytearray] = field(default_factory=list)
+    streams: list[bytearray] = field(default_factory=list)
 
     def requests(self) -> list[str]:
         """Method and path of each, those of one connection in their order."""
-        lines = (re.findall(rb"^([A-Z]+ /\S*) HTTP/1\.1\r$", bytes(sent), re.MULTILINE) for sent in self.sent)
-        return [line.decode() for found in lines for line in found]
+        lines = (re.findall(rb"^([A-Z]+ /\S*) HTTP/1\.1\r$", bytes(stream), re.MULTILINE) for stream in self.streams)
+        return [line.decode() for matches in lines for line in matches]
 
 
 @contextmanager
@@ -32,11 +32,11 @@ def relay(url: str) -> Iterator[Relay]:
     """Passes everything on to the server at `url`."""
     address = urlsplit(url)
 
-    def serve(client: socket.socket, sent: bytearray) -> None:
+    def serve(client: socket.socket, stream: bytearray) -> None:
         with client, socket.create_connection((address.hostname, address.port)) as server:
             back = threading.Thread(target=_pass_on, args=(server, client, bytearray()), daemon=True)
             back.start()
-            _pass_on(client, server, sent)
+            _pass_on(client, server, stream)
             back.join()
 
     with _listening() as (listener, own):
@@ -46,8 +46,8 @@ def relay(url: str) -> Iterator[Relay]:
             with suppress(OSError):  # the listener is closed
                 while True:
                     client, _ = listener.accept()
-                    running.sent.append(sent := bytearray())
-                    threading.Thread(target=serve, args=(client, sent), daemon=True).start()
+                    running.streams.append(stream := bytearray())
+                    threading.Thread(target=serve, args=(client, stream), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
         yield running
@@ -56,7 +56,7 @@ def relay(url: str) -> Iterator[Relay]:
 @contextmanager
 def endless() -> Iterator[tuple[str, threading.Event]]:
     """Its URL, and whether it was asked. It sends a byte of a header now and then: no client's timeout ends that."""
-    asked = threading.Event()
+    is_asked = threading.Event()
 
     def drip(client: socket.socket) -> None:
         with client, suppress(OSError):
@@ -71,12 +71,12 @@ def endless() -> Iterator[tuple[str, threading.Event]]:
             with suppress(OSError):
                 while True:
                     client, _ = listener.accept()
-                    asked.set()
+                    is_asked.set()
                     threading.Thread(target=drip, args=(client,), daemon=True).start()
 
         threading.Thread(target=accept, daemon=True).start()
         try:
-            yield own, asked
+            yield own, is_asked
         finally:
             over.set()
 

@@ -257,10 +257,10 @@ def test_the_end_comes_within_two_seconds(tmp_path: Path) -> None:
 
     async def conversation(client: AsyncTcpClient) -> int:
         await say(client, voice(), Transcribe())
-        assert await asyncio.to_thread(asked.wait, PATIENCE_S)
+        assert await asyncio.to_thread(is_asked.wait, PATIENCE_S)
         return await asyncio.to_thread(running.stop)
 
-    with endless() as (url, asked), bridge(tmp_path, url, "pk_any") as running:
+    with endless() as (url, is_asked), bridge(tmp_path, url, "pk_any") as running:
         assert running.talk(conversation) == 0
     assert GOODBYE_S < 2
 
@@ -290,7 +290,7 @@ def test_the_transcript_does_not_wait_for_a_poll(rig: Rig, user: User, tmp_path:
     with relay(rig.stack.url) as server, bridge(tmp_path, server.url, user.key) as running:
         assert running.talk(conversation) is not None
         (task,) = user.tasks()
-        asked = [request for request in server.requests() if request != "GET /models"]
-    assert sorted(asked) == sorted(
+        requests = [request for request in server.requests() if request != "GET /models"]
+    assert sorted(requests) == sorted(
         ["POST /transcribe", following([task]), f"GET /result/{task['task_id']}?format=json"]
     )

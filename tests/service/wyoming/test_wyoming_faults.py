@@ -131,9 +131,9 @@ def test_too_many_requests_say_when_to_try_again(rig: Rig, user: User, tmp_path:
     rig.caller.http.patch(f"/admin/keys/{user.key_id}", json={"requests_per_minute": 1}).raise_for_status()
     with bridge(tmp_path, rig.stack.url, user.key) as running:
         running.raw(line(type="describe"), half_close=True)
-        told = running.talk(refused)
-    assert told["code"] == "rate_limited"
-    assert "Try again in " in told["text"]
+        refusal = running.talk(refused)
+    assert refusal["code"] == "rate_limited"
+    assert "Try again in " in refusal["text"]
 
 
 def test_what_the_server_refuses_is_told_in_its_words(rig: Rig, user: User, tmp_path: Path) -> None:
@@ -187,8 +187,8 @@ def test_garbled_events_are_errors(rig: Rig, user: User, tmp_path: Path) -> None
     with bridge(tmp_path, rig.stack.url, user.key) as running:
         before = psutil.Process(running.process.pid).memory_info().rss
         answers = {name: running.raw(content, half_close=True) for name, content in GARBLED.items()}
-        codes = {name: [answer.get("code") for answer in told] for name, told in answers.items()}
-        assert {name: told for name, told in codes.items() if told != ["protocol_error"]} == {}
+        codes = {name: [answer.get("code") for answer in errors] for name, errors in answers.items()}
+        assert {name: errors for name, errors in codes.items() if errors != ["protocol_error"]} == {}
         assert psutil.Process(running.process.pid).memory_info().rss - before < GROWTH_BYTES
         assert running.talk(transcribed)
 
@@ -205,7 +205,7 @@ def test_whoever_is_still_sending_is_told(rig: Rig, user: User, tmp_path: Path) 
             connection.sendall(bytes(65536))
         connection.shutdown(socket.SHUT_WR)
         received = b"".join(iter(lambda: connection.recv(65536), b""))
-    assert [told["code"] for told in events(received)] == ["protocol_error"]
+    assert [answer["code"] for answer in events(received)] == ["protocol_error"]
 
 
 def test_a_connection_that_ends_within_an_event_is_noted(rig: Rig, user: User, tmp_path: Path) -> None:
@@ -221,14 +221,14 @@ def test_a_connection_that_ends_within_an_event_is_noted(rig: Rig, user: User, t
 def test_a_payload_that_is_announced_too_long_is_not_waited_for(rig: Rig, user: User, tmp_path: Path) -> None:
     """A terabyte is an error at once; one that just does not come, after the time for silence."""
     with bridge(tmp_path, rig.stack.url, user.key, "--idle-timeout", "1") as running:
-        assert [told["code"] for told in running.raw(line(**CHUNK, payload_length=10**12))] == ["too_long"]
+        assert [answer["code"] for answer in running.raw(line(**CHUNK, payload_length=10**12))] == ["too_long"]
         began = time.monotonic()
         for content in (
             line(**CHUNK, payload_length=100) + b"ab",
             line(**CHUNK, payload_length=2) + b"ab",
             line(type="ping", payload_length=10**12) + b"ab",
         ):
-            assert [told["code"] for told in running.raw(content) if told["type"] == "error"] == ["idle"]
+            assert [answer["code"] for answer in running.raw(content) if answer["type"] == "error"] == ["idle"]
         assert 3 <= time.monotonic() - began < IDLE_S
         assert running.raw(b"") == []  # a line on which nothing was said is closed without a word
         assert running.talk(transcribed)
@@ -246,8 +246,8 @@ def test_a_recording_has_a_greatest_length(rig: Rig, user: User, tmp_path: Path)
         return await hear(client)
 
     with bridge(tmp_path, rig.stack.url, user.key, "--max-seconds", "1") as running:
-        told = running.talk(too_long)
-        assert told["code"] == "too_long" and "1 s" in told["text"]
+        refusal = running.talk(too_long)
+        assert refusal["code"] == "too_long" and "1 s" in refusal["text"]
         assert "Not transcribed: 1.0 s." in running.log()
         assert running.talk(just_so) is not None
 
@@ -313,8 +313,8 @@ def test_connections_have_a_bound(rig: Rig, user: User, tmp_path: Path) -> None:
         for idler in idlers:  # each was taken before the third comes
             idler.sendall(line(type="ping"))
             assert events(idler.recv(1000))[0]["type"] == "pong"
-        told = running.talk(turned_away)
-        assert told["code"] == "busy" and "2 connections" in told["text"]
+        refusal = running.talk(turned_away)
+        assert refusal["code"] == "busy" and "2 connections" in refusal["text"]
         for idler in idlers:
             idler.close()
         deadline = time.monotonic() + PATIENCE_S

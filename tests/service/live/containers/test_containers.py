@@ -63,7 +63,7 @@ def test_a_killed_listener_of_a_container_is_taken_over(rig: Rig) -> None:
     taken_over: list[float] = []
 
     def kill(client: Steady) -> None:
-        if kills and client.sent >= kills[0]:
+        if kills and client.frames >= kills[0]:
             eventually(lambda: rig.session(client.task).utterance > 0, "something was said", TAKEN_OVER_S)
             eventually(lambda: all_listen(rig), "both listen", 120)
             kills.clear()

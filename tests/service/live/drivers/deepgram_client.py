@@ -31,7 +31,7 @@ def client(key: str) -> DeepgramClient:
     )
 
 
-def heard(socket: Any, messages: list[dict[str, Any]]) -> None:
+def collect(socket: Any, messages: list[dict[str, Any]]) -> None:
     for message in socket:
         assert isinstance(message, TYPES), message
         messages.append(message.dict())
@@ -42,7 +42,7 @@ def session(sound: bytes, *, finalizes: bool, **options: Any) -> list[dict[str, 
     messages: list[dict[str, Any]] = []
     query = {"model": "nova-3", "encoding": "linear16", "sample_rate": 16000, **options}
     with client(os.environ["DEEPGRAM_API_KEY"]).listen.v1.connect(**query) as socket:
-        reader = threading.Thread(target=heard, args=(socket, messages))
+        reader = threading.Thread(target=collect, args=(socket, messages))
         reader.start()
         socket.send_keep_alive()
         for place in range(0, len(sound), PIECE_BYTES):

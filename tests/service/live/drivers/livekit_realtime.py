@@ -29,9 +29,9 @@ def frames() -> list[rtc.AudioFrame]:
     return [rtc.AudioFrame(piece, rate, channels, len(piece) // 2 // channels) for piece in pieces]
 
 
-async def heard(**options: Any) -> list[dict[str, Any]]:
+async def stream_events(**options: Any) -> list[dict[str, Any]]:
     """All events until the first final transcript."""
-    told: list[dict[str, Any]] = []
+    events: list[dict[str, Any]] = []
     async with openai.STT(use_realtime=True, **options) as stt:
         stream = stt.stream()
 
@@ -43,17 +43,17 @@ async def heard(**options: Any) -> list[dict[str, Any]]:
         speaking = asyncio.create_task(speak())
         async with asyncio.timeout(240):
             async for event in stream:
-                told.append({"type": event.type, "text": event.alternatives[0].text if event.alternatives else ""})
+                events.append({"type": event.type, "text": event.alternatives[0].text if event.alternatives else ""})
                 if event.type == agents.SpeechEventType.FINAL_TRANSCRIPT:
                     break
         speaking.cancel()
         await stream.aclose()
-    return told
+    return events
 
 
 async def main() -> None:
     async with http_context.open():
-        print(json.dumps({"live, by use_realtime": await heard(model="gpt-4o-transcribe", language="en")}))
+        print(json.dumps({"live, by use_realtime": await stream_events(model="gpt-4o-transcribe", language="en")}))
 
 
 asyncio.run(main())
