@@ -30,26 +30,26 @@ class Door:
 
 def session_members(leaders: Iterable[int]) -> set[int]:
     """Process ids of everybody in the sessions of `leaders`, children of pools included."""
-    wanted, found = set(leaders), set()
+    sessions, members = set(leaders), set()
     for pid in psutil.pids():
         try:
-            if os.getsid(pid) in wanted:
-                found.add(pid)
+            if os.getsid(pid) in sessions:
+                members.add(pid)
         except OSError:
             continue
-    return found
+    return members
 
 
 def doors(pids: Iterable[int]) -> set[Door]:
     """Every socket of these processes on which somebody else can knock. They may be in another network namespace."""
-    found: set[Door] = set()
+    sockets: set[Door] = set()
     for pid in pids:
         try:
             name, owned = psutil.Process(pid).name(), _sockets(pid)
-            found |= set(_internet(pid, name, owned)) | set(_unix(pid, name, owned))
+            sockets |= set(_internet(pid, name, owned)) | set(_unix(pid, name, owned))
         except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
             continue  # it ended meanwhile
-    return found
+    return sockets
 
 
 def _sockets(pid: int) -> set[str]:
@@ -79,9 +79,9 @@ def _internet(pid: int, name: str, owned: set[str]) -> Iterable[Door]:
                 yield Door(name, kind, host=_address(host), port=int(port, 16))
 
 
-def _address(written: str) -> str:
+def _address(digits: str) -> str:
     """The kernel writes an address as words of 32 bits in the machine's order."""
-    words = [int(written[i : i + 8], 16) for i in range(0, len(written), 8)]
+    words = [int(digits[i : i + 8], 16) for i in range(0, len(digits), 8)]
     return str(ipaddress.ip_address(struct.pack(f"={len(words)}I", *words)))
 
 

@@ -36,11 +36,11 @@ NAMESPACE_TIMEOUT_S = 300
 
 def program(name: str, path: str | None = None) -> str:
     """Where the program lies, on `path` or PATH; the test is skipped where it does not."""
-    found = shutil.which(name, path=path)
-    if found is None:
+    file = shutil.which(name, path=path)
+    if file is None:
         package = PACKAGES.get(name, name)
         unavailable(f"this needs the program {name}: apt install {package}, or put it on the PATH")
-    return found
+    return file
 
 
 def namespaces(*kinds: str) -> tuple[str, ...]:
@@ -55,8 +55,8 @@ def namespaces(*kinds: str) -> tuple[str, ...]:
 @cache
 def _refusal(prefix: tuple[str, ...]) -> str:
     probe = (*prefix, "true")
-    done = subprocess.run(probe, capture_output=True, text=True, timeout=NAMESPACE_TIMEOUT_S, check=False)
-    return (done.stderr.strip() or f"status {done.returncode}") if done.returncode else ""
+    process = subprocess.run(probe, capture_output=True, text=True, timeout=NAMESPACE_TIMEOUT_S, check=False)
+    return (process.stderr.strip() or f"status {process.returncode}") if process.returncode else ""
 
 
 def unavailable(reason: str) -> NoReturn:

@@ -67,14 +67,14 @@ POSTGRES = struct.pack("!i", len(POSTGRES)) + POSTGRES[4:]
 
 def words() -> Mapping[str, bytes]:
     """What is said at each door, by name."""
-    said = {"silence": b"", "http2": HTTP2, "postgres": POSTGRES, "valkey": b"INFO\r\nKEYS *\r\nSET canary 1\r\n"}
-    said |= {f"GET {page}": f"GET {page} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode() for page in PAGES}
+    texts = {"silence": b"", "http2": HTTP2, "postgres": POSTGRES, "valkey": b"INFO\r\nKEYS *\r\nSET canary 1\r\n"}
+    texts |= {f"GET {page}": f"GET {page} HTTP/1.0\r\nHost: localhost\r\n\r\n".encode() for page in PAGES}
     body = f"Content-Length: {len(CANARY)}\r\n\r\n{CANARY}"
-    said |= {f"{how} {page}": f"{how} {page} HTTP/1.0\r\nHost: localhost\r\n{body}".encode() for how, page in CHANGES}
-    return said
+    texts |= {f"{how} {page}": f"{how} {page} HTTP/1.0\r\nHost: localhost\r\n{body}".encode() for how, page in CHANGES}
+    return texts
 
 
-def knock(door: str, said: bytes, *, tls: bool = False) -> bytes | None:
+def knock(door: str, text: bytes, *, tls: bool = False) -> bytes | None:
     """The first 64 KiB of the answer; None where nobody can be reached at all."""
     kind, _, place = door.partition(":")
     family = socket.AF_UNIX if kind == "unix" else socket.AF_INET6 if place.count(":") > 1 else socket.AF_INET
@@ -90,8 +90,8 @@ def knock(door: str, said: bytes, *, tls: bool = False) -> bytes | None:
         answer = b""
         with contextlib.suppress(OSError):
             talk = stack.enter_context(_tls(plain)) if tls else plain
-            if said:
-                talk.sendall(said)
+            if text:
+                talk.sendall(text)
             while len(answer) < 1 << 16 and (piece := talk.recv(1 << 16)):
                 answer += piece
         return answer
@@ -113,9 +113,9 @@ def tour(doors: Iterable[str]) -> dict[str, dict[str, str | None]]:
 
 def _visit(door: str) -> dict[str, str | None]:
     answers: dict[str, str | None] = {}
-    said = [(name, text, False) for name, text in words().items()]
-    said += [(f"tls {name}", words()[name], True) for name in ("http2", "GET /")]
-    for name, text, is_tls in said:
+    calls = [(name, text, False) for name, text in words().items()]
+    calls += [(f"tls {name}", words()[name], True) for name in ("http2", "GET /")]
+    for name, text, is_tls in calls:
         answer = knock(door, text, tls=is_tls)
         answers[name] = None if answer is None else answer.decode("latin-1")
         if answer is None:
@@ -139,9 +139,9 @@ def as_nobody(doors: Iterable[str]) -> dict[str, dict[str, str | None]]:
             os._exit(0)
     os.close(into)
     with os.fdopen(out) as report:
-        told = report.read()
+        text = report.read()
     os.waitpid(child, 0)
-    answers: dict[str, dict[str, str | None]] = json.loads(told)
+    answers: dict[str, dict[str, str | None]] = json.loads(text)
     return answers
 
 

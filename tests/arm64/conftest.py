@@ -34,7 +34,7 @@ def report(request: pytest.FixtureRequest) -> Report:
 
     began = time.monotonic()
     say(f"\n  Debian for ARM64 with {packages.torch()}")
-    made = folder.cached("arm64-disk", machine.key(), machine.make)
+    disk = folder.cached("arm64-disk", machine.key(), machine.make)
     with folder.lock("arm64"), machine.checkout(folder) as image:
         say(f"the disks are there after {time.monotonic() - began:.0f} s")
-        return machine.boot(made, image, say)
+        return machine.boot(disk, image, say)

@@ -43,8 +43,8 @@ def obstacle() -> str | None:
         with registered():
             return None
     except (OSError, subprocess.CalledProcessError) as error:
-        said = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
-        return f"the kernel registers no emulator (binfmt_misc): {said}"
+        message = error.stderr.strip() if isinstance(error, subprocess.CalledProcessError) else error
+        return f"the kernel registers no emulator (binfmt_misc): {message}"
 
 
 @contextmanager

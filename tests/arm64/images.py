@@ -30,8 +30,8 @@ def make_bases(engine: Engine) -> None:
     arguments = ("import", f"--platform={PLATFORM}", str(base), f"{PREFIX}/base")
     engine.docker(*arguments, timeout_s=IMPORT_TIMEOUT_S)
     for image, stand_in in standins.needed(bases()).items():
-        with tempfile.TemporaryDirectory(dir=engine.folder.path) as made:
-            context = Path(made) / "context"
+        with tempfile.TemporaryDirectory(dir=engine.folder.path) as folder:
+            context = Path(folder) / "context"
             shutil.copytree(standins.SOURCES / stand_in.source, context)
             stand_in.fill(context)
             if (context / "caddy").exists():  # this machine's

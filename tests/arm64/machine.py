@@ -73,8 +73,8 @@ def make(folder: Path) -> None:
 @contextmanager
 def checkout(folder: WorkFolder) -> Iterator[Path]:
     """A disk with a clone of this checkout and the weights, which belong to an ordinary user; gone with the block."""
-    with tempfile.TemporaryDirectory(prefix="arm64-", dir=folder.path) as made:
-        copy = clone(Path(made) / "srv/parley")
+    with tempfile.TemporaryDirectory(prefix="arm64-", dir=folder.path) as scratch:
+        copy = clone(Path(scratch) / "srv/parley")
         remove(copy / ".git")
         packages.compile_files(copy)
         (copy / ".venv").symlink_to("/opt/venv")
@@ -85,22 +85,22 @@ def checkout(folder: WorkFolder) -> Iterator[Path]:
             (shutil.copytree if is_folder else shutil.copy2)(models / name, copy / "models" / name)
         for path in (copy, *copy.rglob("*")):
             os.chown(path, PERSON, PERSON, follow_symlinks=False)
-        image = Path(made) / "checkout.img"
-        system.make_disk(image, Path(made) / "srv", DISK_BYTES)
-        remove(Path(made) / "srv")
+        image = Path(scratch) / "checkout.img"
+        system.make_disk(image, Path(scratch) / "srv", DISK_BYTES)
+        remove(Path(scratch) / "srv")
         yield image
 
 
-def boot(made: Path, image: Path, say: Callable[[str], None]) -> Report:
+def boot(disk: Path, image: Path, say: Callable[[str], None]) -> Report:
     """Run the machine until it switches itself off, or LIMIT_S; `say` gets a line for each step as it ends."""
     report, began = Report(), time.monotonic()
     machine = subprocess.Popen(
         (
             "setpriv", "--pdeathsig", "KILL", "qemu-system-aarch64", "-M", "virt", "-cpu", PROCESSOR,
             "-accel", "tcg,thread=multi,tb-size=1024", "-smp", str(CORES), "-m", str(MEMORY_MB), "-nographic",
-            "-nic", "none", "-no-reboot", "-kernel", str(made / "vmlinuz"), "-initrd", str(made / "initrd.img"),
+            "-nic", "none", "-no-reboot", "-kernel", str(disk / "vmlinuz"), "-initrd", str(disk / "initrd.img"),
             "-append", f"console=ttyAMA0 loglevel=3 panic=-1 parley.now={int(time.time())} parley.patience={PATIENCE}",
-            "-drive", f"file={made / 'disk.img'},format=raw,if=virtio,cache=unsafe,snapshot=on",
+            "-drive", f"file={disk / 'disk.img'},format=raw,if=virtio,cache=unsafe,snapshot=on",
             "-drive", f"file={image},format=raw,if=virtio,cache=unsafe",
         ),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, errors="replace",

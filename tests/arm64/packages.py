@@ -40,9 +40,9 @@ def install(folder: Path) -> None:
         (folder / "bin" / name).symlink_to(f"/usr/bin/python{PYTHON}")
     (folder / "pyvenv.cfg").write_text("home = /usr/bin\ninclude-system-site-packages = false\nversion = 3.11.2\n")
     entries = _entries("dev")
-    wanted = ({*_entries("local"), *TESTS} & set(entries)) - set(TORCH)
+    names = ({*_entries("local"), *TESTS} & set(entries)) - set(TORCH)
     locked = folder / "locked.txt"
-    locked.write_text("\n".join(entries[name].text() for name in sorted(wanted)) + "\n")
+    locked.write_text("\n".join(entries[name].text() for name in sorted(names)) + "\n")
     _uv(packages, "--require-hashes", "-r", str(locked))
     if _has_locked_torch():
         text = "\n".join(entries[name].text() for name in TORCH)
@@ -59,11 +59,11 @@ def install(folder: Path) -> None:
 
 def take_program(package: str, name: str, target: Path) -> None:
     """The program of a locked package, in place of this machine's."""
-    with tempfile.TemporaryDirectory() as made:
-        locked = Path(made) / "locked.txt"
+    with tempfile.TemporaryDirectory() as folder:
+        locked = Path(folder) / "locked.txt"
         locked.write_text(_entries("dev")[package].text() + "\n")
-        _uv(Path(made) / "packages", "--require-hashes", "-r", str(locked))
-        shutil.copy2(Path(made) / "packages/bin" / name, target)
+        _uv(Path(folder) / "packages", "--require-hashes", "-r", str(locked))
+        shutil.copy2(Path(folder) / "packages/bin" / name, target)
 
 
 def lock_public_torch(requirements: Path) -> None:
@@ -97,8 +97,8 @@ def _locks(name: str) -> list[str]:
 
 
 def _entries(name: str) -> dict[str, lock.Entry]:
-    found = (each for other in _locks(name) for each in lock.parse((LOCKS / f"{other}.txt").read_text()))
-    return {each.name: each for each in found}
+    entries = (each for other in _locks(name) for each in lock.parse((LOCKS / f"{other}.txt").read_text()))
+    return {each.name: each for each in entries}
 
 
 def _index() -> str:
@@ -116,7 +116,7 @@ def _uv(target: Path, *arguments: str) -> None:
         sys.executable, "-m", "uv", "pip", "install", "--quiet", "--no-deps", "--only-binary", ":all:",
         "--python-platform", f"{MACHINE}-{platforms.GLIBC}", "--python-version", PYTHON, "--target", str(target),
     )  # fmt: skip
-    done = subprocess.run(
+    process = subprocess.run(
         (*command, *arguments), cwd=ROOT, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
     )
-    assert done.returncode == 0, done.stderr[-3000:]
+    assert process.returncode == 0, process.stderr[-3000:]

@@ -39,7 +39,7 @@ def unpack(root: Path) -> None:
     hook = (
         f'mkdir -p "$1"/etc/apt/preferences.d; printf %s {shlex.quote(PREFERENCES)} > "$1"/etc/apt/preferences.d/kernel'
     )
-    made = subprocess.run(
+    process = subprocess.run(
         ("mmdebstrap", "--variant=extract", "--mode=root", "--arch=arm64",
          *(f"--include={name}" for name in (*PACKAGES, KERNEL)), '--aptopt=Acquire::Check-Valid-Until "false"',
          f"--setup-hook={hook}", SUITE, str(root),
@@ -47,7 +47,7 @@ def unpack(root: Path) -> None:
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         timeout=MAKE_TIMEOUT_S, check=False,
     )  # fmt: skip
-    assert made.returncode == 0, f"mmdebstrap {SUITE}:\n{made.stdout[-3000:]}"
+    assert process.returncode == 0, f"mmdebstrap {SUITE}:\n{process.stdout[-3000:]}"
     etc = root / "etc"
     (etc / "passwd").write_text("".join(f"{name}:x:{uid}:{uid}::{home}:/bin/sh\n" for name, uid, home in USERS))
     (etc / "group").write_text("".join(f"{name}:x:{uid}:\n" for name, uid, _ in USERS))
@@ -65,7 +65,7 @@ def take_kernel(root: Path, folder: Path) -> None:
     (modules,) = (root / "usr/lib/modules").glob("*16k*")
     shutil.copyfile(next((root / "boot").glob(f"vmlinuz-{modules.name}")), folder / "vmlinuz")
     files = {file.name.partition(".")[0]: file for file in modules.rglob("*.ko*")}
-    names = list(dict.fromkeys(name for wanted in MODULES for name in _needed(wanted, files)))
+    names = list(dict.fromkeys(name for module in MODULES for name in _needed(module, files)))
     entries = {
         "bin": b"", "modules": b"", "dev": b"", "proc": b"", "sys": b"", "new": b"",
         "bin/busybox": (root / "bin/busybox").read_bytes(), "init": INIT.read_bytes(),
@@ -81,19 +81,19 @@ def make_disk(image: Path, root: Path, size_bytes: int) -> None:
     """An image with ext4 that has the folder's files; it takes no more room here than they do."""
     with image.open("wb") as file:
         file.truncate(size_bytes)
-    made = subprocess.run(
+    process = subprocess.run(
         ("mke2fs", "-q", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1", "-d", str(root), str(image)),
         capture_output=True, text=True, timeout=MAKE_TIMEOUT_S, check=False,
     )  # fmt: skip
-    assert made.returncode == 0, made.stderr
+    assert process.returncode == 0, process.stderr
 
 
 def _needed(name: str, files: dict[str, Path]) -> Iterator[str]:
     """A module after those that it depends on; nothing where the kernel has it built in."""
     if name not in files:
         return
-    found = re.search(rb"\0depends=([^\0]*)\0", b"\0" + _plain(files[name]))
-    for other in filter(None, (found[1] if found else b"").decode().split(",")):
+    match = re.search(rb"\0depends=([^\0]*)\0", b"\0" + _plain(files[name]))
+    for other in filter(None, (match[1] if match else b"").decode().split(",")):
         yield from _needed(other.replace("-", "_") if other.replace("-", "_") in files else other, files)
     yield name
 

@@ -37,7 +37,7 @@ def test_make_demo_tells_two_speakers(report: Report) -> None:
 def test_a_second_start_has_what_the_first_one_made(report: Report) -> None:
     """`make run` in the demo's home becomes ready, each queue has a worker, and the transcript is the same."""
     assert report.facts("start")["workers_s"] > 0
-    assert report.facts("kept")["segments"] == report.facts("demo")["segments"]
+    assert report.facts("history")["segments"] == report.facts("demo")["segments"]
 
 
 def test_health_checks_answer_in_time(report: Report) -> None:
@@ -59,8 +59,8 @@ def test_the_doctor_finds_all_well(report: Report) -> None:
 
 def test_it_stops_and_leaves_nothing(report: Report) -> None:
     """After Ctrl-C no process is left, and nothing had to be started again but the worker that was killed."""
-    told = report.facts("stop")["supervisor"]
-    assert [line.split()[0] for line in told] == ["worker-asr"], told
+    lines = report.facts("stop")["supervisor"]
+    assert [line.split()[0] for line in lines] == ["worker-asr"], lines
 
 
 def test_the_bench_ends_in_time(report: Report) -> None:

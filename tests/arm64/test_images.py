@@ -47,11 +47,11 @@ def checkout(engine: Engine) -> Iterator[Path]:
 def test_caddy_starts(engine: Engine, checkout: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """It is the version that its Dockerfile names. The plugin for rate limits is built by nobody here."""
     image = images.build(engine, checkout, "deploy/caddy/Dockerfile", None)
-    said = images.run(engine, image, "caddy", "version")
-    wanted = next(
+    output = images.run(engine, image, "caddy", "version")
+    requirement = next(
         line for line in (checkout / "deploy/caddy/Dockerfile").read_text().splitlines() if "VERSION=" in line
     )
-    assert said.split()[0].removeprefix("v") == wanted.rpartition("=")[2]
+    assert output.split()[0].removeprefix("v") == requirement.rpartition("=")[2]
     assert images.run(engine, image, "uname", "-m").strip() == "aarch64"
     show_size(engine, image, capsys)
 
@@ -65,14 +65,14 @@ def test_an_image_starts(
     version = "; from api import VERSION; print(VERSION)" if (has_gateway := target in ("api", "all-in-one")) else ""
     program = f"{PROGRAMS[target]}; import os, platform; print(platform.machine(), os.getuid() > 0){version}"
     options = ("--read-only", "--tmpfs=/tmp", *ADDRESSES)
-    said = images.run(engine, image, "python", "-c", program, options=options).split()
-    assert said[-3 if has_gateway else -2 :] == ["aarch64", "True", *([VERSION] if has_gateway else [])]
+    words = images.run(engine, image, "python", "-c", program, options=options).split()
+    assert words[-3 if has_gateway else -2 :] == ["aarch64", "True", *([VERSION] if has_gateway else [])]
     show_size(engine, image, capsys)
 
 
 def show_size(engine: Engine, image: str, capsys: pytest.CaptureFixture[str]) -> None:
     """A line for who reads along."""
-    (found,) = engine.inspect(image)
-    assert found["Architecture"] == images.ARCHITECTURE
+    (details,) = engine.inspect(image)
+    assert details["Architecture"] == images.ARCHITECTURE
     with capsys.disabled():
-        print(f"\n  {image}: {found['Size'] / 1e6:.0f} MB", flush=True)
+        print(f"\n  {image}: {details['Size'] / 1e6:.0f} MB", flush=True)

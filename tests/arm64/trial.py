@@ -82,9 +82,9 @@ def ended(process: subprocess.Popen[str], timeout_s: float) -> str:
         return process.communicate(timeout=timeout_s * PATIENCE)[0]
     except subprocess.TimeoutExpired:
         os.killpg(process.pid, signal.SIGTERM)
-        said, _ = process.communicate(timeout=STOP_S * PATIENCE)
+        output, _ = process.communicate(timeout=STOP_S * PATIENCE)
         logs = (f"{log.name}:\n{log.read_text(errors='replace')[-600:]}" for log in sorted(HOME.glob("logs/*.log")))
-        raise AssertionError("\n".join((f"not done within {timeout_s:g} s", said, *logs))) from None
+        raise AssertionError("\n".join((f"not done within {timeout_s:g} s", output, *logs))) from None
 
 
 class Trial:
@@ -110,24 +110,24 @@ class Trial:
         return self._jail("person")
 
     def _jail(self, user: str) -> Facts:
-        said = ended(self._jails[user], JAIL_S)
-        assert self._jails[user].returncode == 0 and "3 passed" in said, said
-        return {"said": said.strip().splitlines()[-1]}
+        output = ended(self._jails[user], JAIL_S)
+        assert self._jails[user].returncode == 0 and "3 passed" in output, output
+        return {"said": output.strip().splitlines()[-1]}
 
     def demo(self) -> Facts:
         """Half a minute of telephone by a model for English, with its speakers."""
-        made = person("make", "demo", **SETTINGS)
-        said = ended(made, DEMO_S)
-        assert made.returncode == 0, said
-        lines = LINE.findall(said)
+        process = person("make", "demo", **SETTINGS)
+        output = ended(process, DEMO_S)
+        assert process.returncode == 0, output
+        lines = LINE.findall(output)
         segments = json.loads((ROOT / "demo/sample.json").read_text())["segments"]
-        assert [text.strip() for _, text in lines] == [segment["text"].strip() for segment in segments], said
+        assert [text.strip() for _, text in lines] == [segment["text"].strip() for segment in segments], output
         speakers = sorted({speaker for speaker, _ in lines})
-        assert len(speakers) == 2, said
-        up = re.search(r"Up after ([\d.]+) s", said)
-        done = re.search(r"processed in ([\d.]+) s", said)
-        assert up and done and said.rstrip().endswith("Stopping everything"), said
-        return {"up_s": float(up[1]), "processed_s": float(done[1]), "segments": len(lines), "speakers": speakers}
+        assert len(speakers) == 2, output
+        up = re.search(r"Up after ([\d.]+) s", output)
+        processing = re.search(r"processed in ([\d.]+) s", output)
+        assert up and processing and output.rstrip().endswith("Stopping everything"), output
+        return {"up_s": float(up[1]), "processed_s": float(processing[1]), "segments": len(lines), "speakers": speakers}
 
     def start(self) -> Facts:
         """The same home again, by `make run`, up when every queue has a worker."""
@@ -151,12 +151,12 @@ class Trial:
         queues = self._http.get("/health/async").json()["queues"]
         return bool(queues) and all(queue["workers"] for queue in queues.values())
 
-    def kept(self) -> Facts:
+    def history(self) -> Facts:
         """What the demo transcribed is still there."""
         (task,) = self._http.get("/history").json()["items"]
         result = self._http.get(f"/result/{task['task_id']}", params={"format": "json"}).json()
-        written = json.loads((ROOT / "demo/sample.json").read_text())
-        assert result["segments"] == written["segments"]
+        sample = json.loads((ROOT / "demo/sample.json").read_text())
+        assert result["segments"] == sample["segments"]
         return {"segments": len(result["segments"])}
 
     def probes(self) -> Facts:
@@ -167,8 +167,8 @@ class Trial:
         for name, *rest in (("http", f"{URL}/health/live"), ("file", str(pulse), "300")):
             began = time.monotonic()
             check = person(PYTHON, "-m", "scripts.health_check", name, *rest)
-            said = ended(check, START_S)
-            assert check.returncode == 0, said
+            output = ended(check, START_S)
+            assert check.returncode == 0, output
             took[f"{name}_s"] = round(time.monotonic() - began, 2)
         return took | {"patience": PATIENCE}
 
@@ -189,14 +189,14 @@ class Trial:
             os.kill(pid, signal.SIGKILL)
         killed = time.monotonic()
         until(lambda: self._stage(task)["attempts"] == 2, "it was taken over", TASK_S)
-        taken = time.monotonic()
+        takeover = time.monotonic()
         until(lambda: self._status(task) != "processing", "the task has ended", TASK_S)
         assert self._status(task) == "done", self._http.get(f"/tasks/{task}").text
         stage = self._stage(task)
         assert stage["attempts"] == 2, stage
         text = self._http.get(f"/result/{task}", params={"format": "text"}).text
         assert "you were there" in text, text
-        return {"killed": len(victims), "taken_over_s": round(taken - killed, 1),
+        return {"killed": len(victims), "taken_over_s": round(takeover - killed, 1),
                 "all_s": round(time.monotonic() - began, 1)}  # fmt: skip
 
     def _status(self, task: str) -> str:
@@ -209,13 +209,13 @@ class Trial:
     def doctor(self) -> Facts:
         key = self._http.headers["Authorization"].removeprefix("Bearer ")
         doctor = person(PYTHON, "-m", "cli", "doctor", "--json", PARLEY_URL=URL, PARLEY_API_KEY=key, **SETTINGS)
-        said = ended(doctor, START_S)
-        assert doctor.returncode == 0, said
-        findings = json.loads(said)
+        output = ended(doctor, START_S)
+        assert doctor.returncode == 0, output
+        findings = json.loads(output)
         wrong = [finding["said"] for finding in findings if finding["verdict"] != "ok"]
         if not (ROOT / "models/speakers/wespeaker.onnx").is_file():  # it may be missing where the disk was made
             wrong = [each for each in wrong if "speakers/wespeaker.onnx" not in each]
-        assert wrong == [], said
+        assert wrong == [], output
         return {finding["name"]: finding["said"] for finding in findings if finding["name"] in ("server", "platform")}
 
     def stop(self) -> Facts:
@@ -223,17 +223,17 @@ class Trial:
         assert self._stack is not None
         began = time.monotonic()
         os.killpg(self._stack.pid, signal.SIGINT)
-        said, _ = self._stack.communicate(timeout=STOP_S * PATIENCE)
-        assert said.rstrip().splitlines()[-1].startswith(("Stopped.", "make: ")) and "Stopped." in said, said
-        assert (left := pids("", USER_ID)) == [], left
-        told = [line for line in said.splitlines() if "starting it again" in line or "was killed" in line]
-        return {"stopped_s": round(time.monotonic() - began, 1), "supervisor": told}
+        output, _ = self._stack.communicate(timeout=STOP_S * PATIENCE)
+        assert output.rstrip().splitlines()[-1].startswith(("Stopped.", "make: ")) and "Stopped." in output, output
+        assert (remaining := pids("", USER_ID)) == [], remaining
+        restarts = [line for line in output.splitlines() if "starting it again" in line or "was killed" in line]
+        return {"stopped_s": round(time.monotonic() - began, 1), "supervisor": restarts}
 
     def bench(self) -> Facts:
         """The table for owners of a board, cut short: what no time was left for has a row that says so."""
         bench = person(PYTHON, "-m", "scripts.bench.cpu", f"--limit={BENCH_S * PATIENCE:g}")
-        said = ended(bench, BENCH_S + START_S)
-        lines = [line for line in said.splitlines() if line.strip()]
+        output = ended(bench, BENCH_S + START_S)
+        lines = [line for line in output.splitlines() if line.strip()]
         return {"head": lines[0], "rows": lines[3:]}
 
 
@@ -248,21 +248,21 @@ def cut(target: Path) -> None:
 
 def pids(word: str, user_id: int | None = None) -> list[int]:
     """Processes whose command line has the word; zombies have none."""
-    found = []
+    numbers = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
             line, owner = (folder / "cmdline").read_text(), folder.stat().st_uid
         except OSError:
             continue
         if line and word in line and user_id in (None, owner):
-            found.append(int(folder.name))
-    return found
+            numbers.append(int(folder.name))
+    return numbers
 
 
 def main() -> None:
     trial = Trial()
     steps: list[Callable[[], Facts]] = [
-        trial.machine, trial.jail_of_root, trial.jail_of_a_user, trial.demo, trial.start, trial.kept, trial.probes,
+        trial.machine, trial.jail_of_root, trial.jail_of_a_user, trial.demo, trial.start, trial.history, trial.probes,
         trial.killed_worker, trial.doctor, trial.stop, trial.bench,
     ]  # fmt: skip
     for step in steps:

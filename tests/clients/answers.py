@@ -41,8 +41,8 @@ def body(answer: httpx.Response, kind: Answer) -> Any:
             return {"text": answer.text}
         case "srt" | "vtt":
             cues = pysubs2.SSAFile.from_string(answer.text, format_=kind)
-            told = [{"start": cue.start, "end": cue.end, "text": cue.plaintext} for cue in cues]
-            return {"text": " ".join(cue.plaintext for cue in cues), "cues": told}
+            times = [{"start": cue.start, "end": cue.end, "text": cue.plaintext} for cue in cues]
+            return {"text": " ".join(cue.plaintext for cue in cues), "cues": times}
         case "stream":
             return _stream(answer.text)
 
@@ -50,20 +50,20 @@ def body(answer: httpx.Response, kind: Answer) -> Any:
 def _stream(answer: str) -> dict[str, Any]:
     lines = [line.removeprefix("data: ") for line in answer.splitlines() if line.startswith("data: ")]
     assert lines.pop() == "[DONE]"
-    told: dict[str, Any] = {"delta": [], "segment": [], "done": []}
+    events: dict[str, Any] = {"delta": [], "segment": [], "done": []}
     for event in map(json.loads, lines):
-        told[event["type"].rpartition(".")[2]].append(event)
-    text = "".join(str(event["delta"]) for event in told["delta"])
-    return told | {"text": text}
+        events[event["type"].rpartition(".")[2]].append(event)
+    text = "".join(str(event["delta"]) for event in events["delta"])
+    return events | {"text": text}
 
 
-def faults(told: Any, reads: dict[str, str]) -> list[str]:
+def faults(answer: Any, reads: dict[str, str]) -> list[str]:
     """Each thing that is not as the client reads it."""
-    return [fault for path, kind in reads.items() for fault in _faults(told, path, kind)]
+    return [fault for path, kind in reads.items() for fault in _faults(answer, path, kind)]
 
 
-def _faults(told: Any, path: str, kind: str) -> Iterator[str]:
-    values = list(_values(told, path.split(".")))
+def _faults(answer: Any, path: str, kind: str) -> Iterator[str]:
+    values = list(_values(answer, path.split(".")))
     if not values:
         yield f"{path}: there is none"
     plain = kind.removesuffix(" or null")
@@ -75,13 +75,13 @@ def _faults(told: Any, path: str, kind: str) -> Iterator[str]:
             yield f"{path}: {value!r} is not {kind}"
 
 
-def _values(told: Any, steps: list[str]) -> Iterator[Any]:
+def _values(answer: Any, steps: list[str]) -> Iterator[Any]:
     """All values at a path such as segments[].words[].word; None where a name is left out."""
     if not steps:
-        yield told
+        yield answer
         return
     name, brackets, _ = steps[0].partition("[]")
-    value = told.get(name) if isinstance(told, dict) else None
+    value = answer.get(name) if isinstance(answer, dict) else None
     if not brackets:
         yield from _values(value, steps[1:])
     elif isinstance(value, list):

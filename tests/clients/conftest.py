@@ -37,14 +37,14 @@ def said_by(stack: Stack, clip: Path) -> Callable[[str], tuple[Said, list[int]]]
     """Runs a driver, each once: what it printed, and the statuses that it got of a proxy that was just restarted."""
     runs: dict[str, tuple[subprocess.CompletedProcess[str], list[int]]] = {}
 
-    def said(driver: str) -> tuple[Said, list[int]]:
+    def outcome(driver: str) -> tuple[Said, list[int]]:
         if driver not in runs:
             runs[driver] = run(stack, DRIVERS / driver, clip)
-        done, statuses = runs[driver]
-        assert done.returncode == 0, done.stderr[-3000:]
-        return json.loads(done.stdout.strip().splitlines()[-1]), statuses
+        process, statuses = runs[driver]
+        assert process.returncode == 0, process.stderr[-3000:]
+        return json.loads(process.stdout.strip().splitlines()[-1]), statuses
 
-    return said
+    return outcome
 
 
 def run(stack: Stack, driver: Path, clip: Path) -> tuple[subprocess.CompletedProcess[str], list[int]]:
@@ -54,13 +54,13 @@ def run(stack: Stack, driver: Path, clip: Path) -> tuple[subprocess.CompletedPro
         env |= {"OPENAI_BASE_URL": f"{stack.url}/v1", "OPENAI_API_KEY": stack.api_key}
         env |= {"RESTARTING_URL": f"{proxy.url}/v1", "LITELLM_LOCAL_MODEL_COST_MAP": "True"}
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 (*command, clip), env=env, capture_output=True, text=True, timeout=DRIVER_TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired as late:  # an outcome as well: nobody waits for it again
-            told = f"not done within {DRIVER_TIMEOUT_S} s: {late.stdout!r}, {late.stderr!r}"
-            done = subprocess.CompletedProcess(command, 124, "", told)
-    return done, proxy.statuses
+            message = f"not done within {DRIVER_TIMEOUT_S} s: {late.stdout!r}, {late.stderr!r}"
+            process = subprocess.CompletedProcess(command, 124, "", message)
+    return process, proxy.statuses
 
 
 def command_of(driver: Path) -> tuple[tuple[str, ...], dict[str, str]]:

@@ -56,10 +56,10 @@ def unavailable(reason: str) -> NoReturn:
 
 
 def _program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
+    path = shutil.which(name)
+    if path is None:
         unavailable(f"clients for Node need the program {name}: apt install nodejs npm, or put it on the PATH")
-    return found
+    return path
 
 
 def _installed(kind: str, files: list[Path], command: list[str]) -> Path:
@@ -81,13 +81,13 @@ def _install(kind: str, files: list[Path], command: list[str], target: Path) -> 
         for file in files:
             shutil.copy(file, work)
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 command, cwd=work, capture_output=True, text=True, timeout=INSTALL_TIMEOUT_S, check=False
             )
         except subprocess.TimeoutExpired:
             unavailable(f"the clients for {kind} were not installed within {INSTALL_TIMEOUT_S} s")
-        if done.returncode != 0:
-            lines = (done.stderr or done.stdout).strip().splitlines() or [f"status {done.returncode}"]
+        if process.returncode != 0:
+            lines = (process.stderr or process.stdout).strip().splitlines() or [f"status {process.returncode}"]
             causes = "; ".join(line.strip() for line in lines[:3])
             unavailable(f"the clients for {kind} could not be installed: {causes}")
         for old in HOME.glob(f"{kind}-*"):

@@ -44,8 +44,8 @@ def test_openai_tells_the_speakers(openai: Said) -> None:
     diarized = openai["speakers"]
     assert is_what_was_said(diarized["text"])
     assert {segment["speaker"] for segment in diarized["segments"]} == {"A"}
-    *events, done = openai["streams with speakers"]
-    assert is_what_was_said(done["text"])
+    *events, final = openai["streams with speakers"]
+    assert is_what_was_said(final["text"])
     segments = {event["id"]: event for event in events if event["type"] == "transcript.text.segment"}
     assert {segment["speaker"] for segment in segments.values()} == {"A"}
     deltas = [event for event in events if event["type"] == "transcript.text.delta"]
@@ -54,14 +54,14 @@ def test_openai_tells_the_speakers(openai: Said) -> None:
 
 def test_openai_streams(openai: Said) -> None:
     """The deltas and their log probabilities add up to those of the end, which counts tokens."""
-    *deltas, done = openai["streams"]
+    *deltas, final = openai["streams"]
     assert {event["type"] for event in deltas} == {"transcript.text.delta"}
-    assert "".join(event["delta"] for event in deltas) == done["text"]
-    assert [entry for event in deltas for entry in event["logprobs"]] == done["logprobs"]
-    assert len(done["logprobs"]) > 15
-    usage = done["usage"]
+    assert "".join(event["delta"] for event in deltas) == final["text"]
+    assert [entry for event in deltas for entry in event["logprobs"]] == final["logprobs"]
+    assert len(final["logprobs"]) > 15
+    usage = final["usage"]
     assert (usage["type"], usage["total_tokens"]) == ("tokens", usage["input_tokens"] + usage["output_tokens"])
-    assert is_what_was_said(done["text"])
+    assert is_what_was_said(final["text"])
 
 
 def test_openai_lists_the_models(openai: Said) -> None:
@@ -95,9 +95,9 @@ def test_openai_raises_its_own_errors(
 
 def test_openai_sends_again_what_may_be_sent_again(said_by: SaidBy) -> None:
     """After a 503 with Retry-After the recording is sent once more; one that has no sound is sent once."""
-    said, statuses = said_by("openai_node.cjs")
-    assert is_what_was_said(said["retries"]["text"])
-    assert said["retries"]["failure"]["status"] == 400
+    report, statuses = said_by("openai_node.cjs")
+    assert is_what_was_said(report["retries"]["text"])
+    assert report["retries"]["failure"]["status"] == 400
     assert statuses == [503, 200, 400]
 
 
@@ -112,9 +112,9 @@ def test_the_ai_sdk_gives_words_and_segments(ai_sdk: Said) -> None:
 
 def test_the_ai_sdk_may_give_options_to_every_model(ai_sdk: Said) -> None:
     """It sends timestamp_granularities[]=segment with json then; the length is that of `usage`."""
-    told: dict[str, Any] = ai_sdk["gpt-4o-transcribe with options"]
-    assert is_what_was_said(told["text"])
-    assert told["durationInSeconds"] == pytest.approx(11, abs=0.1)
+    transcript: dict[str, Any] = ai_sdk["gpt-4o-transcribe with options"]
+    assert is_what_was_said(transcript["text"])
+    assert transcript["durationInSeconds"] == pytest.approx(11, abs=0.1)
 
 
 def test_the_ai_sdk_raises_its_own_errors(ai_sdk: Said) -> None:
@@ -127,6 +127,6 @@ def test_the_ai_sdk_raises_its_own_errors(ai_sdk: Said) -> None:
 
 def test_the_ai_sdk_sends_again_what_may_be_sent_again(said_by: SaidBy) -> None:
     """After a 503 with Retry-After."""
-    said, statuses = said_by("ai_sdk.cjs")
-    assert is_what_was_said(said["retries"]["text"])
+    report, statuses = said_by("ai_sdk.cjs")
+    assert is_what_was_said(report["retries"]["text"])
     assert statuses == [503, 200]

@@ -16,8 +16,8 @@ DRIVEN = [client for client in clients() if client.driver]
 @pytest.mark.parametrize("client", DRIVEN, ids=lambda client: client.name)
 def test_the_page_lists_what_was_tried(said_by: Callable[[str], tuple[Said, list[int]]], client: Client) -> None:
     """All of it, in its words."""
-    said, _ = said_by(client.driver)
-    assert set(client.works) == said.keys()
+    report, _ = said_by(client.driver)
+    assert set(client.works) == report.keys()
 
 
 def test_each_driver_is_of_a_client() -> None:

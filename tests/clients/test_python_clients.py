@@ -57,10 +57,10 @@ def test_litellm_gives_words_and_segments(litellm: Said) -> None:
 
 def test_litellm_streams(litellm: Said) -> None:
     """Deltas that add up to the text of the last event."""
-    *deltas, done = litellm["streams"]
-    assert "".join(event["delta"] for event in deltas) == done["text"]
-    assert done["usage"]["type"] == "tokens"
-    assert is_what_was_said(done["text"])
+    *deltas, final = litellm["streams"]
+    assert "".join(event["delta"] for event in deltas) == final["text"]
+    assert final["usage"]["type"] == "tokens"
+    assert is_what_was_said(final["text"])
 
 
 @pytest.mark.parametrize(
@@ -74,24 +74,24 @@ def test_litellm_raises_its_own_errors(litellm: Said, case: str, name: str, stat
 
 def test_litellm_sends_again_what_may_be_sent_again(said_by: SaidBy) -> None:
     """After a 503 with Retry-After."""
-    said, statuses = said_by("litellm_client.py")
-    assert is_what_was_said(said["retries"])
+    report, statuses = said_by("litellm_client.py")
+    assert is_what_was_said(report["retries"])
     assert statuses == [503, 200]
 
 
 @pytest.mark.parametrize("model", ["text", "gpt-transcribe with keywords and languages"])
 def test_livekit_gets_the_final_transcript(livekit: Said, model: str) -> None:
     """One event with one alternative, in the language that was heard or asked for."""
-    told = livekit[model]
-    assert (told["type"], told["language"]) == ("final_transcript", "en")
-    assert is_what_was_said(told["text"])
+    event = livekit[model]
+    assert (event["type"], event["language"]) == ("final_transcript", "en")
+    assert is_what_was_said(event["text"])
 
 
 def test_livekit_gets_the_language_that_was_heard(livekit: Said) -> None:
     """whisper-1 is asked for verbose_json, whose language is a name."""
-    told = livekit["the language that was heard"]
-    assert is_what_was_said(told["text"])
-    assert told["language"] == "en"
+    event = livekit["the language that was heard"]
+    assert is_what_was_said(event["text"])
+    assert event["language"] == "en"
 
 
 @pytest.mark.parametrize(("case", "status"), [("key", 401), ("field", 400)])
@@ -103,8 +103,8 @@ def test_livekit_raises_its_own_errors(livekit: Said, case: str, status: int) ->
 
 def test_livekit_sends_again_what_may_be_sent_again(said_by: SaidBy) -> None:
     """After a 503 with Retry-After."""
-    said, statuses = said_by("livekit_client.py")
-    assert is_what_was_said(said["retries"]["text"])
+    report, statuses = said_by("livekit_client.py")
+    assert is_what_was_said(report["retries"]["text"])
     assert statuses == [503, 200]
 
 

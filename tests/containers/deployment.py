@@ -39,9 +39,9 @@ class Deployment:
 
     def type(self, command: str, timeout_s: float = UP_TIMEOUT_S) -> str:
         """What a person types in the checkout; its output. Raises AssertionError when it fails."""
-        done = self.engine.run(command, cwd=self.checkout, timeout_s=timeout_s)
-        assert done.returncode == 0, f"{command}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
-        return done.stdout
+        process = self.engine.run(command, cwd=self.checkout, timeout_s=timeout_s)
+        assert process.returncode == 0, f"{command}\n{process.stdout[-3000:]}\n{process.stderr[-3000:]}"
+        return process.stdout
 
     @property
     def env(self) -> dict[str, str]:
@@ -59,11 +59,11 @@ class Deployment:
         """Return the containers when those that stay are healthy and the others have ended well."""
         deadline = time.monotonic() + HEALTHY_TIMEOUT_S
         while True:
-            found = self.containers()
-            left = [service_of(each) for each in found if not is_well(each)]
-            if not left:
-                return found
-            assert time.monotonic() < deadline, f"not well: {left}\n{self.logs(left[0])[-3000:]}"
+            containers = self.containers()
+            unwell = [service_of(each) for each in containers if not is_well(each)]
+            if not unwell:
+                return containers
+            assert time.monotonic() < deadline, f"not well: {unwell}\n{self.logs(unwell[0])[-3000:]}"
             time.sleep(1)
 
     def logs(self, service: str = "") -> str:
@@ -95,8 +95,8 @@ class Deployment:
         """curl with the key, by way of the published port; the JSON of an answer that is no error."""
         path, _, options = path_and_options.partition(" ")
         key = f'-H "Authorization: Bearer {self.env["API_KEY"]}"'
-        said = self.type(f"curl -sS --fail-with-body -m 60 {key} {options} http://localhost{path}")
-        answer: dict[str, Any] = json.loads(said)
+        body = self.type(f"curl -sS --fail-with-body -m 60 {key} {options} http://localhost{path}")
+        answer: dict[str, Any] = json.loads(body)
         return answer
 
     @contextmanager
@@ -110,12 +110,12 @@ class Deployment:
             stdout=subprocess.PIPE,
             text=True,
         )
-        found: dict[str, Any] = {}
+        report: dict[str, Any] = {}
         try:
-            yield found
+            yield report
         finally:
-            said, _ = client.communicate(timeout=120)
-        found.update(json.loads(said))
+            output, _ = client.communicate(timeout=120)
+        report.update(json.loads(output))
 
 
 def service_of(container: dict[str, Any]) -> str:
@@ -156,8 +156,8 @@ def commit(checkout: Path, message: str) -> str:
     git = ("git", "-C", str(checkout), "-c", "user.name=tests", "-c", "user.email=tests@example.org")
     subprocess.run((*git, "add", "--all"), check=True, capture_output=True)
     subprocess.run((*git, "commit", "--quiet", "--allow-empty", "-m", message), check=True, capture_output=True)
-    said = subprocess.run((*git, "rev-parse", "HEAD"), check=True, capture_output=True, text=True)
-    return said.stdout.strip()
+    process = subprocess.run((*git, "rev-parse", "HEAD"), check=True, capture_output=True, text=True)
+    return process.stdout.strip()
 
 
 def sample(folder: Path, repeats: int = 1, skipped_s: float = 0) -> Path:

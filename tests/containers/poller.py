@@ -11,11 +11,11 @@ from urllib.parse import urlsplit
 url, key, task = sys.argv[1:]
 host = urlsplit(url).netloc
 headers = {"Authorization": f"Bearer {key}"}
-kept = http.client.HTTPConnection(host, timeout=60)
-sent, failed, worst = 0, [], 0.0
+persistent = http.client.HTTPConnection(host, timeout=60)
+count, failed, worst = 0, [], 0.0
 while not select.select([sys.stdin], [], [], 0.1)[0]:
-    connection = kept if sent % 2 else http.client.HTTPConnection(host, timeout=60)
-    begun = time.monotonic()
+    connection = persistent if count % 2 else http.client.HTTPConnection(host, timeout=60)
+    start = time.monotonic()
     try:
         connection.request("GET", f"/status/{task}", headers=headers)
         answer = connection.getresponse()
@@ -24,9 +24,9 @@ while not select.select([sys.stdin], [], [], 0.1)[0]:
             failed.append(f"{answer.status} {body[:200].decode(errors='replace')}")
     except (OSError, http.client.HTTPException) as error:
         failed.append(f"{type(error).__name__}: {error}")
-        kept.close()
-    sent += 1
-    worst = max(worst, time.monotonic() - begun)
-    if connection is not kept:
+        persistent.close()
+    count += 1
+    worst = max(worst, time.monotonic() - start)
+    if connection is not persistent:
         connection.close()
-print(json.dumps({"sent": sent, "failed": failed, "worst_s": round(worst, 2)}))
+print(json.dumps({"sent": count, "failed": failed, "worst_s": round(worst, 2)}))

@@ -37,8 +37,8 @@ def test_the_image_transcribes_and_tells_no_secret(deployment: Deployment, call:
         answer = deployment.type(f"{ask}/transcribe -F file=@{call} -F diarization=true -F wait=300")
         assert len(json.loads(answer)["speakers"]) == 2
         log = engine.docker("logs", "all-in-one")
-        kept = engine.docker("exec", "all-in-one", "sh", "-c", "cat /data/parley/secrets.json").stdout
-        secrets = [value for value in json.loads(kept).values() if isinstance(value, str)]
+        text = engine.docker("exec", "all-in-one", "sh", "-c", "cat /data/parley/secrets.json").stdout
+        secrets = [value for value in json.loads(text).values() if isinstance(value, str)]
         assert len(secrets) > 2
         assert [secret for secret in (key, *secrets) if secret in log.stdout + log.stderr] == []
     finally:

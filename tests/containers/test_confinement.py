@@ -33,19 +33,19 @@ class Process:
 @pytest.fixture
 def processes(deployment: Deployment) -> list[Process]:
     """All processes of all containers that run."""
-    found = []
+    rows = []
     for container in deployment.containers():
         if container["State"]["Running"]:
             pids = deployment.engine.docker("top", container["Id"], "-eo", "pid").stdout.split()[1:]
-            found += [_process(deployment, service_of(container), pid) for pid in pids]
-    return [process for process in found if process is not None]
+            rows += [_process(deployment, service_of(container), pid) for pid in pids]
+    return [process for process in rows if process is not None]
 
 
 def _process(deployment: Deployment, service: str, pid: str) -> Process | None:
-    read = deployment.engine.run(("cat", f"/proc/{pid}/status", f"/proc/{pid}/mountinfo"))
-    if read.returncode != 0:  # it has ended meanwhile, as those of health checks do
+    process = deployment.engine.run(("cat", f"/proc/{pid}/status", f"/proc/{pid}/mountinfo"))
+    if process.returncode != 0:  # it has ended meanwhile, as those of health checks do
         return None
-    lines = read.stdout.splitlines()
+    lines = process.stdout.splitlines()
     root = next(line.split() for line in lines if line.split()[4:5] == ["/"])
     status = {name: value.strip() for name, _, value in (line.partition(":") for line in lines if ":\t" in line)}
     return Process(service, pid, status, set(root[5].split(",")))
@@ -72,26 +72,26 @@ def test_memory_is_limited(deployment: Deployment) -> None:
     """The kernel has the limit of every container that compose's file gives it."""
     services = json.loads(deployment.type("docker compose config --format json"))["services"]
     for container in deployment.containers():
-        wanted = int(services[service_of(container)]["deploy"]["resources"]["limits"]["memory"])
-        assert container["HostConfig"]["Memory"] == wanted
+        limit = int(services[service_of(container)]["deploy"]["resources"]["limits"]["memory"])
+        assert container["HostConfig"]["Memory"] == limit
         if container["State"]["Running"]:
             pid = container["State"]["Pid"]
             script = (
                 f"path=$(sed -n 's/^[0-9]*:memory://p; s/^0:://p' /proc/{pid}/cgroup | head -1); "
                 "cd /sys/fs/cgroup; cat memory$path/memory.limit_in_bytes .$path/memory.max 2>/dev/null || true"
             )
-            assert deployment.type(script).split()[0] == str(wanted), service_of(container)
+            assert deployment.type(script).split()[0] == str(limit), service_of(container)
 
 
 def test_a_way_out_is_where_the_documents_say_yes(deployment: Deployment) -> None:
     """A container has a default route exactly where the table in deploy.md says yes, those of the profiles included."""
     documented = ways_out()
     running = {service_of(each): each for each in deployment.containers() if each["State"]["Running"]}
-    found = {name: _leads_out(_routes_of(deployment, each["State"]["Pid"])) for name, each in running.items()}
+    ways = {name: _leads_out(_routes_of(deployment, each["State"]["Pid"])) for name, each in running.items()}
     # the others' images are not to be had, or their containers have ended: another program in the same networks
-    for name in documented.keys() - found.keys():
-        found[name] = _leads_out(_routes_of_another(deployment, name))
-    assert found == documented
+    for name in documented.keys() - ways.keys():
+        ways[name] = _leads_out(_routes_of_another(deployment, name))
+    assert ways == documented
 
 
 def _routes_of(deployment: Deployment, pid: int) -> str:

@@ -13,7 +13,7 @@ VOLUMES = ("postgres", "seaweedfs", "valkey")
 SAVE, RESTORE = blocks(section(ROOT / "docs/operations.md", "Backup and restore"))
 
 
-def kept(deployment: Deployment, task: str) -> dict[str, Any]:
+def past(deployment: Deployment, task: str) -> dict[str, Any]:
     """All that a key sees of its past."""
     return {"history": deployment.ask("/history")["items"], "result": deployment.ask(f"/result/{task}")}
 
@@ -29,12 +29,12 @@ def test_down_and_up_keep_everything(deployment: Deployment, call: Path) -> None
     """`docker compose down` and `up` later, history and results are as they were."""
     task = deployment.submit(call, diarization="true")
     deployment.transcript(task)
-    before = kept(deployment, task)
+    before = past(deployment, task)
     deployment.type("docker compose down")
     assert deployment.containers() == []
     deployment.type("docker compose up -d")
     deployment.wait_healthy()
-    assert kept(deployment, task) == before
+    assert past(deployment, task) == before
 
 
 def test_a_backup_restores_everything(deployment: Deployment, call: Path) -> None:
@@ -44,14 +44,14 @@ def test_a_backup_restores_everything(deployment: Deployment, call: Path) -> Non
     deployment.transcript(task)
     for command in SAVE:
         deployment.type(command)
-    before, stored = kept(deployment, task), objects(deployment)
+    before, stored = past(deployment, task), objects(deployment)
     assert len(stored.splitlines()) > 2
     deployment.type("docker compose down")
     deployment.type(f"docker volume rm {' '.join(f'parley_{name}' for name in VOLUMES)}")
     for command in RESTORE:
         deployment.type(command)
     deployment.wait_healthy()
-    assert kept(deployment, task) == before
+    assert past(deployment, task) == before
     assert objects(deployment) == stored
 
 

@@ -30,17 +30,17 @@ def test_every_limit_of_caddy_works(deployment: Deployment) -> None:
     """check_ratelimit.py of the checkout proves all four limits of the plugin against the published port."""
     if caddy_with_plugin() is None:
         pytest.skip("not run: PARLEY_TEST_BIN names no folder with a Caddy that has the rate limit plugin")
-    said = deployment.type("python3 scripts/check_ratelimit.py http://localhost")
+    output = deployment.type("python3 scripts/check_ratelimit.py http://localhost")
     time.sleep(ADDRESS_WINDOW_S)  # whoever comes next has this address too
-    assert [line.partition(":")[0] for line in said.splitlines()] == ["submit", "upload", "poll", "address"]
-    assert said.count("refused after") == 4
+    assert [line.partition(":")[0] for line in output.splitlines()] == ["submit", "upload", "poll", "address"]
+    assert output.count("refused after") == 4
 
 
 @pytest.fixture(scope="module")
 def cable(engine: Engine) -> None:
     """The client's cable, once for the machine."""
-    done = engine.run(CABLE)
-    assert done.returncode == 0, done.stderr
+    process = engine.run(CABLE)
+    assert process.returncode == 0, process.stderr
 
 
 @pytest.mark.parametrize("enabled", [True, False])
@@ -53,10 +53,10 @@ def test_clients_by_ipv6(deployment: Deployment, cable: None, enabled: bool) -> 
         deployment.type("docker compose up -d && docker compose up -d")  # twice: the second finds a network
         deployment.wait_healthy()
         request = f"ipv6-{uuid.uuid4()}"
-        said = deployment.type(
+        output = deployment.type(
             f"ip netns exec client curl -sS -m 60 -H 'X-Request-Id: {request}' 'http://[{MACHINE}]/health/live'"
         )
-        assert "ok" in said
+        assert "ok" in output
         address = logged(deployment, request)
     finally:
         env.write_text(before)
@@ -69,5 +69,5 @@ def logged(deployment: Deployment, request: str) -> str:
     while not (lines := [line for line in deployment.logs("caddy").splitlines() if request in line]):
         assert time.monotonic() < deadline, "Caddy has logged nothing"
         time.sleep(0.5)
-    found: dict[str, Any] = json.loads(lines[0].partition("| ")[2])
-    return str(found["request"]["remote_ip"])
+    entry: dict[str, Any] = json.loads(lines[0].partition("| ")[2])
+    return str(entry["request"]["remote_ip"])

@@ -9,9 +9,9 @@ from tests.containers.deployment import Deployment, digest, is_well, service_of
 
 def test_every_container_is_healthy_and_none_restarted(whole: Deployment) -> None:
     """Each service of the default profile is there as often as compose says; all are well, and none began twice."""
-    found = [service_of(container) for container in whole.first]
+    names = [service_of(container) for container in whole.first]
     services = whole.type("docker compose config --services").split()
-    assert sorted(found) == sorted([*services, "api"])  # two gateways
+    assert sorted(names) == sorted([*services, "api"])  # two gateways
     assert [service_of(each) for each in whole.first if not is_well(each)] == []
     assert {service_of(each): each["RestartCount"] for each in whole.first if each["RestartCount"]} == {}
 
@@ -24,9 +24,9 @@ def test_init_env_finds_nothing_too_old(whole: Deployment) -> None:
 def test_a_recording_with_two_speakers(deployment: Deployment, call: Path) -> None:
     """Sent through Caddy's published port, it comes back as what was said, by two people."""
     result = deployment.transcript(deployment.submit(call, diarization="true"))
-    said = digest(" ".join(segment["text"] for segment in result["segments"]))
+    transcript = digest(" ".join(segment["text"] for segment in result["segments"]))
     assert len(result["speakers"]) == 2
-    assert len(said.split()) > 40 and "hello" in said
+    assert len(transcript.split()) > 40 and "hello" in transcript
     assert {segment["speaker"] for segment in result["segments"]} == {speaker["id"] for speaker in result["speakers"]}
 
 
@@ -37,15 +37,15 @@ def test_images_are_small_and_two_have_no_torch(whole: Deployment) -> None:
     assert size < 400_000_000, size
     look = "import importlib.util as u, sys; sys.exit(u.find_spec('torch') is not None)"
     for service, has_torch in {"api": False, "worker-asr": False, "worker-diarize": True}.items():
-        done = whole.engine.docker("run", "--rm", images[service], "python", "-c", look, check=False)
-        assert done.returncode == has_torch, (service, done.stderr)
+        process = whole.engine.docker("run", "--rm", images[service], "python", "-c", look, check=False)
+        assert process.returncode == has_torch, (service, process.stderr)
 
 
 def test_no_log_has_a_secret(deployment: Deployment, call: Path) -> None:
     """After a start and a job, none of the secrets of .env is in what any container has written. The id of the S3 key,
     which SeaweedFS writes down, is none: it is in every presigned URL."""
     deployment.transcript(deployment.submit(call, diarization="true"))
-    written = deployment.logs()
-    assert all(f"{service}-1" in written for service in ("api", "postgres", "worker-asr", "models"))
+    logs = deployment.logs()
+    assert all(f"{service}-1" in logs for service in ("api", "postgres", "worker-asr", "models"))
     secrets = {name: value for name, value in deployment.secrets.items() if name != "S3_ACCESS_KEY"}
-    assert [name for name, value in secrets.items() if value in written] == []
+    assert [name for name, value in secrets.items() if value in logs] == []

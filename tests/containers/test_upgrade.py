@@ -23,21 +23,21 @@ def test_an_upgrade_and_the_way_back_fail_nobody(deployment: Deployment, call: P
     version.write_text(version.read_text() + "\n# the next release\n")
     commit(deployment.upstream, "next")
 
-    with builds.torch_index(deployment.engine), deployment.polled(task) as asked:
+    with builds.torch_index(deployment.engine), deployment.polled(task) as report:
         for line in upgrade:
             deployment.type(line)
         deployment.wait_healthy()
-    assert asked["failed"] == [] and asked["sent"] > 50, asked
+    assert report["failed"] == [] and report["sent"] > 50, report
     new_tags = tags(deployment)
     assert all(new_tags[service] != old_tags[service] for service in OURS)
     assert deployment.type("docker compose exec -T api tail -1 shared/__init__.py").strip() == "# the next release"
     assert deployment.ask(f"/result/{task}") == before
 
-    with deployment.polled(task) as asked:
+    with deployment.polled(task) as report:
         for line in back:
             deployment.type(line.replace("COMMIT_BEFORE", old_commit))
         deployment.wait_healthy()
-    assert asked["failed"] == [] and asked["sent"] > 50, asked
+    assert report["failed"] == [] and report["sent"] > 50, report
     assert tags(deployment) == old_tags
     assert "next release" not in deployment.type("docker compose exec -T api cat shared/__init__.py")
     assert deployment.ask(f"/result/{task}") == before
@@ -45,9 +45,9 @@ def test_an_upgrade_and_the_way_back_fail_nobody(deployment: Deployment, call: P
 
 def commands() -> tuple[list[str], list[str]]:
     """Of deploy.md, the upgrade and the way back, line by line."""
-    found = blocks(section(DEPLOY, "Upgrading, stopping"))
-    (upgrade,) = [lines for lines in found if lines[0].startswith("git pull")]
-    (back,) = [lines for lines in found if lines[0].startswith("git checkout")]
+    groups = blocks(section(DEPLOY, "Upgrading, stopping"))
+    (upgrade,) = [lines for lines in groups if lines[0].startswith("git pull")]
+    (back,) = [lines for lines in groups if lines[0].startswith("git checkout")]
     assert re.search(r"COMMIT_BEFORE\b", back[0]) and not any("build" in line for line in back)
     return upgrade, back
 

@@ -67,9 +67,9 @@ def compose(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 def read(folder: Path, *arguments: str) -> dict[str, Any]:
     """Everything of the project, after interpolation and merging."""
-    said = compose(folder, *arguments, "config", "--format", "json")
-    assert said.returncode == 0, said.stderr
-    loaded: dict[str, Any] = json.loads(said.stdout.replace("$$", "$"))  # it escapes what it would interpolate again
+    process = compose(folder, *arguments, "config", "--format", "json")
+    assert process.returncode == 0, process.stderr
+    loaded: dict[str, Any] = json.loads(process.stdout.replace("$$", "$"))  # it escapes what it would interpolate again
     return loaded
 
 
@@ -104,11 +104,11 @@ class Service:
 
     @property
     def environment(self) -> dict[str, str]:
-        given: dict[str, str] = {
+        variables: dict[str, str] = {
             name: self._moved(value or "") for name, value in (self.described.get("environment") or {}).items()
         }
         path = f"{self.folder.parent / 'bin'}:{BIN}:{os.environ['PATH']}"
-        return given | {"PATH": path, "HOME": str(self.folder), "PYTHONUNBUFFERED": "1"} | self.changes
+        return variables | {"PATH": path, "HOME": str(self.folder), "PYTHONUNBUFFERED": "1"} | self.changes
 
     @property
     def log(self) -> Path:
@@ -152,9 +152,9 @@ class Service:
     def wait_healthy(self) -> None:
         assert self.process is not None
         deadline = time.monotonic() + READY_TIMEOUT_S
-        while (said := self.check()).returncode != 0:
+        while (process := self.check()).returncode != 0:
             assert self.process.poll() is None, f"{self.name} ended:\n{self.tail()}"
-            assert time.monotonic() < deadline, f"{self.name}: {said.stderr.decode()}\n{self.tail()}"
+            assert time.monotonic() < deadline, f"{self.name}: {process.stderr.decode()}\n{self.tail()}"
             time.sleep(0.3)
 
     @property
@@ -206,5 +206,5 @@ def tools(folder: Path) -> None:
 
 def seconds(duration: str) -> float:
     """Compose's durations, as its config command writes them: 1m30s."""
-    found = re.findall(r"([\d.]+)(h|ms|m|s)", duration)
-    return sum(float(number) * {"h": 3600, "m": 60, "s": 1, "ms": 0.001}[unit] for number, unit in found)
+    parts = re.findall(r"([\d.]+)(h|ms|m|s)", duration)
+    return sum(float(number) * {"h": 3600, "m": 60, "s": 1, "ms": 0.001}[unit] for number, unit in parts)

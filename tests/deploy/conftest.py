@@ -139,7 +139,7 @@ def _make_database(deployed: Deployment) -> None:
     postgres = deployed.service("postgres")
     described = postgres.described["environment"]
     createdb = deployed.folder / "run" / "bin" / "createdb"
-    made = subprocess.run(
+    process = subprocess.run(
         (
             *deployed.machine.prefix(ROOT),
             "sh",
@@ -152,4 +152,4 @@ def _make_database(deployed: Deployment) -> None:
         timeout=600,
         check=False,
     )
-    assert made.returncode == 0, postgres.tail()
+    assert process.returncode == 0, postgres.tail()

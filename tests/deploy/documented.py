@@ -11,9 +11,9 @@ COMPOSE = re.compile(r"docker compose (?:exec|run --rm)(?: -T)? ([\w-]+) (.*)")
 
 def section(document: Path, title: str) -> str:
     """What stands below the heading `title`, up to the next one of its level or above."""
-    found = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", document.read_text(), re.M | re.S)
-    assert found, f"{document.name} has no section {title}"
-    return found[2]
+    match = re.search(rf"^(#+) {re.escape(title)}\n(.*?)(?=^#{{1,2}} |\Z)", document.read_text(), re.M | re.S)
+    assert match, f"{document.name} has no section {title}"
+    return match[2]
 
 
 def blocks(text: str) -> list[list[str]]:
@@ -34,6 +34,6 @@ def ways_out() -> dict[str, bool]:
 
 def inside(command: str) -> tuple[str, str]:
     """A command of compose as the name of its service and what is run there, redirections included."""
-    found = COMPOSE.fullmatch(command)
-    assert found, command
-    return found[1], found[2]
+    match = COMPOSE.fullmatch(command)
+    assert match, command
+    return match[1], match[2]

@@ -40,7 +40,7 @@ sys.stdin.read()
 """Runs as long as its stdin is open, so that no namespace outlives the test."""
 
 
-def kept(*needed: Path) -> list[str]:
+def names_in_tmp(*needed: Path) -> list[str]:
     """Names in /tmp that the services need there too, because the test, the checkout or Python lie below."""
     tmp = Path("/tmp")
     below = [path.resolve().relative_to(tmp) for path in needed if path.resolve().is_relative_to(tmp)]
@@ -58,7 +58,7 @@ class Machine:
         self._tmp = folder / "tmp"
         self._tmp.mkdir()
         self._tmp.chmod(0o1777)
-        self._kept = kept(folder, ROOT, Path(sys.prefix), Path(sys.base_prefix))
+        self._kept = names_in_tmp(folder, ROOT, Path(sys.prefix), Path(sys.base_prefix))
         self._nsenter = program("nsenter")
         self._unshare = namespaces("--net", "--mount")
         program("mount")

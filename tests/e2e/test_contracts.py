@@ -58,8 +58,8 @@ def test_service_v1_is_waited_for_and_polled(http: httpx.Client, clip: Path) -> 
 
 def test_a_job_is_posted_polled_and_deleted(http: httpx.Client, clip: Path) -> None:
     """Its result says who spoke."""
-    sent = http.post("/jobs", files={"file": clip.open("rb")}, data={"model": "tiny.en"})
-    url = f"/jobs/{sent.json()['job_id']}"
+    submission = http.post("/jobs", files={"file": clip.open("rb")}, data={"model": "tiny.en"})
+    url = f"/jobs/{submission.json()['job_id']}"
 
     def completed() -> Any:
         job = http.get(url).json()
@@ -75,8 +75,8 @@ def test_a_job_is_posted_polled_and_deleted(http: httpx.Client, clip: Path) -> N
 
 def test_a_link_client_polls_until_complete_and_fetches_the_files(http: httpx.Client, clip: Path) -> None:
     """From COMPLETE it goes on to the transcript, and to the sound at the address that it was given."""
-    sent = http.post("/transcribe", files={"file": clip.open("rb")}, data={"model": "tiny.en"})
-    job_id = sent.json()["job_id"]
+    submission = http.post("/transcribe", files={"file": clip.open("rb")}, data={"model": "tiny.en"})
+    job_id = submission.json()["job_id"]
     job = until(lambda: (it := http.get(f"/transcribe/{job_id}").json())["status"] == "COMPLETE" and it, "the job")
     transcript = http.get(f"/transcript/{job_id}").json()
     assert is_what_was_said(transcript["text"])
@@ -88,13 +88,15 @@ def test_a_link_client_polls_until_complete_and_fetches_the_files(http: httpx.Cl
 def test_a_clip_is_uploaded_transcribed_and_deleted(http: httpx.Client, clip: Path) -> None:
     """By its id, with speakers and, at no cost for the words, without."""
     clip_id = http.post("/api/audio", files={"file": clip.open("rb")}).raise_for_status().json()["clip_id"]
-    heard = {}
+    segments = {}
     for diarize in ("true", "false"):
         query = {"clip_id": clip_id, "diarize": diarize}
-        heard[diarize] = http.post("/api/transcribe", params=query, timeout=300).raise_for_status().json()["segments"]
-    assert is_what_was_said(" ".join(segment["text"] for segment in heard["true"]))
-    assert {segment["speaker"] for segment in heard["true"]} == {"SPEAKER_01"}
-    assert {segment["speaker"] for segment in heard["false"]} == {None}
+        segments[diarize] = (
+            http.post("/api/transcribe", params=query, timeout=300).raise_for_status().json()["segments"]
+        )
+    assert is_what_was_said(" ".join(segment["text"] for segment in segments["true"]))
+    assert {segment["speaker"] for segment in segments["true"]} == {"SPEAKER_01"}
+    assert {segment["speaker"] for segment in segments["false"]} == {None}
     assert http.get(f"/api/audio/{clip_id}").json()["size"] == clip.stat().st_size
     assert http.delete(f"/api/audio/{clip_id}").is_success
     assert http.get(f"/api/audio/{clip_id}").status_code == 404

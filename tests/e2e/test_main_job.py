@@ -33,9 +33,9 @@ class Done:
 
 def transcribe(http: httpx.Client, recording: Path, **options: str) -> Done:
     with recording.open("rb") as content:
-        sent = http.post("/transcribe", files={"file": (recording.name, content)}, data=options)
-    assert sent.status_code == 202, sent.text
-    task_id = sent.json()["task_id"]
+        submission = http.post("/transcribe", files={"file": (recording.name, content)}, data=options)
+    assert submission.status_code == 202, submission.text
+    task_id = submission.json()["task_id"]
     progress, stages = [], set()
     end = time.monotonic() + TIMEOUT_S
     while time.monotonic() < end:
@@ -69,9 +69,9 @@ def test_the_sample_call_says_who_spoke_when(call: Done, http: httpx.Client, tmp
     said_by = [turn for turn, _ in read_stm(sample_call().with_suffix(".stm"))]
     assert speaker_accuracy(said_by, words(call.result)) >= 0.9
     answer = http.get(f"/result/{call.task_id}", params={"format": "rttm"})
-    found = tmp_path / "call.rttm"
-    found.write_text(answer.text)
-    assert diarization_error_rate(read_rttm(sample_call().with_suffix(".rttm")), read_rttm(found)) <= 0.10
+    turns = tmp_path / "call.rttm"
+    turns.write_text(answer.text)
+    assert diarization_error_rate(read_rttm(sample_call().with_suffix(".rttm")), read_rttm(turns)) <= 0.10
 
 
 def test_progress_is_told_and_never_goes_back(call: Done) -> None:
@@ -90,10 +90,10 @@ def test_every_format_can_be_read_back(call: Done, http: httpx.Client) -> None:
     spoken = "".join(call.result["full_text"].split())
     cues = pysubs2.SSAFile.from_string(answers["srt"].text, format_="srt")
     assert "spk_1" in cues[0].text
-    heard = " ".join(cue.plaintext for cue in cues)
+    text = " ".join(cue.plaintext for cue in cues)
     for name in ("spk_1:", "spk_2:"):
-        heard = heard.replace(name, "")
-    assert "".join(heard.split()) == spoken
+        text = text.replace(name, "")
+    assert "".join(text.split()) == spoken
     captions = webvtt.from_string(answers["vtt"].text)
     assert {caption.voice for caption in captions.captions} == {"spk_1", "spk_2"}
     assert answers["json"].json()["task_id"] == call.task_id
@@ -103,10 +103,10 @@ def test_every_format_can_be_read_back(call: Done, http: httpx.Client) -> None:
 
 def test_a_clean_recording_is_transcribed_word_for_word(http: httpx.Client) -> None:
     """WER at most 10 % on the Kennedy clip with base, language found."""
-    done = transcribe(http, fixture("jfk.wav"), model="base")
+    job = transcribe(http, fixture("jfk.wav"), model="base")
     spoken = "And so my fellow Americans ask not what your country can do for you ask what you can do for your country"
-    assert word_error_rate(spoken, done.result["full_text"]) <= 0.10
-    assert (done.result["language"], done.result["speakers"]) == ("en", [])
+    assert word_error_rate(spoken, job.result["full_text"]) <= 0.10
+    assert (job.result["language"], job.result["speakers"]) == ("en", [])
 
 
 def test_asking_again_costs_nothing_and_other_speakers_only_their_stages(call: Done, http: httpx.Client) -> None:

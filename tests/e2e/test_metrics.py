@@ -20,11 +20,11 @@ Samples = dict[tuple[str, frozenset[tuple[str, str]]], float]
 @pytest.fixture(scope="module")
 def task(http: httpx.Client) -> str:
     """A task that is done, and one that died."""
-    done = http.post("/transcribe", files={"file": ("a.wav", tone(1.5))}, data={"diarization": "true"}).json()
+    submission = http.post("/transcribe", files={"file": ("a.wav", tone(1.5))}, data={"diarization": "true"}).json()
     dead = http.post("/transcribe", files={"file": ("b.wav", b"no audio" * 1000)}).json()
-    until(lambda: http.get(f"/status/{done['task_id']}").json()["status"] == "done", "a transcript")
+    until(lambda: http.get(f"/status/{submission['task_id']}").json()["status"] == "done", "a transcript")
     until(lambda: http.get(f"/status/{dead['task_id']}").json()["status"] == "error", "a refusal")
-    return str(done["task_id"])
+    return str(submission["task_id"])
 
 
 def scrape(url: str) -> Samples:
@@ -83,11 +83,11 @@ def test_uploaded_bytes_count_once_by_whichever_way_they_come(stack: Stack, http
     recordings = [tone(seconds) for seconds in (1.1, 1.2)]
     before = total(scrape(stack.metrics_urls["api"]), "parley_upload_bytes_total")
     assert http.post("/transcribe", files={"file": ("a.wav", recordings[0])}).status_code == 202
-    begun = http.post("/uploads", json={"filename": "a.wav", "bytes": len(recordings[1])}).json()
-    (part,) = begun["parts"]
+    upload = http.post("/uploads", json={"filename": "a.wav", "bytes": len(recordings[1])}).json()
+    (part,) = upload["parts"]
     for _ in range(2):
         assert http.put(part["path"], content=recordings[1]).status_code == 200
-    assert http.post(f"/uploads/{begun['upload_id']}/complete").status_code == 200
+    assert http.post(f"/uploads/{upload['upload_id']}/complete").status_code == 200
     after = total(scrape(stack.metrics_urls["api"]), "parley_upload_bytes_total")
     assert after - before == sum(map(len, recordings))
 

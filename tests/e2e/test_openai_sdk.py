@@ -37,8 +37,8 @@ NOTHING_HEARD = r"sound|media|audio"
 
 @pytest.fixture(scope="module")
 def client(stack: Stack) -> Iterator[OpenAI]:
-    with OpenAI(base_url=f"{stack.url}/v1", api_key=stack.api_key, timeout=300, max_retries=0) as made:
-        yield made
+    with OpenAI(base_url=f"{stack.url}/v1", api_key=stack.api_key, timeout=300, max_retries=0) as sdk:
+        yield sdk
 
 
 @pytest.fixture(scope="module")
@@ -104,17 +104,17 @@ def test_a_diarized_stream_says_who_spoke(client: OpenAI) -> None:
     stream = client.audio.transcriptions.create(
         file=sample_call(), model=MODEL, response_format="diarized_json", chunking_strategy="auto", stream=True
     )
-    *events, done = stream
-    assert isinstance(done, TranscriptionTextDoneEvent)
-    assert done.usage is not None and done.usage.type == "tokens" and done.usage.output_tokens > 0
+    *events, final = stream
+    assert isinstance(final, TranscriptionTextDoneEvent)
+    assert final.usage is not None and final.usage.type == "tokens" and final.usage.output_tokens > 0
     deltas = [event for event in events if isinstance(event, TranscriptionTextDeltaEvent)]
-    assert "".join(event.delta for event in deltas) == done.text
+    assert "".join(event.delta for event in deltas) == final.text
     segments = [event for event in events if isinstance(event, TranscriptionTextSegmentEvent)]
     assert {segment.speaker for segment in segments} == {"A", "B"}
     assert {event.segment_id for event in deltas} <= {segment.id for segment in segments}
-    known = client.audio.transcriptions.create(file=sample_call(), model=MODEL, response_format="diarized_json")
-    assert isinstance(known, TranscriptionDiarized)
-    assert known.text == done.text
+    diarized = client.audio.transcriptions.create(file=sample_call(), model=MODEL, response_format="diarized_json")
+    assert isinstance(diarized, TranscriptionDiarized)
+    assert diarized.text == final.text
 
 
 def test_the_async_client_works_alike(stack: Stack, clip: Path) -> None:
@@ -142,23 +142,23 @@ def test_a_stream_has_the_log_probabilities_of_its_words(client: OpenAI, clip: P
     stream = client.audio.transcriptions.create(
         file=clip, model=MODEL, prompt="Washington", include=["logprobs"], stream=True
     )
-    *events, done = stream
-    assert isinstance(done, TranscriptionTextDoneEvent)
-    told = [
+    *events, final = stream
+    assert isinstance(final, TranscriptionTextDoneEvent)
+    logprobs = [
         entry.logprob
         for event in events
         if isinstance(event, TranscriptionTextDeltaEvent)
         for entry in event.logprobs or ()
     ]
-    assert len(told) > 15
-    assert told == [entry.logprob for entry in done.logprobs or ()]
+    assert len(logprobs) > 15
+    assert logprobs == [entry.logprob for entry in final.logprobs or ()]
 
 
 def test_a_translation_is_text(client: OpenAI, clip: Path) -> None:
     """client.audio.translations.create, by the model that stands in for whisper-1, also told what is spoken."""
     assert word_error_rate(SPOKEN, client.audio.translations.create(file=clip, model="whisper-1").text) <= 0.10
-    told = client.audio.translations.create(file=clip, model="whisper-1", extra_body={"language": "en"})
-    assert word_error_rate(SPOKEN, told.text) <= 0.10
+    translation = client.audio.translations.create(file=clip, model="whisper-1", extra_body={"language": "en"})
+    assert word_error_rate(SPOKEN, translation.text) <= 0.10
 
 
 def test_models_are_listed(client: OpenAI) -> None:
@@ -196,8 +196,8 @@ def test_a_client_that_hangs_up_finds_its_transcript_later(stack: Stack, http: h
 
     async def hang_up(before: str | None) -> None:
         async with AsyncOpenAI(base_url=f"{stack.url}/v1", api_key=stack.api_key, timeout=300, max_retries=0) as hasty:
-            asked = hasty.audio.transcriptions.create(file=clip, model=MODEL, prompt="never asked before")
-            asking = asyncio.create_task(asked)
+            request = hasty.audio.transcriptions.create(file=clip, model=MODEL, prompt="never asked before")
+            asking = asyncio.create_task(request)
             await asyncio.to_thread(until, lambda: newest() != before, "the task is there")
             asking.cancel()
             with pytest.raises(asyncio.CancelledError):

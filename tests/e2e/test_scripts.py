@@ -13,7 +13,7 @@ from tests.e2e.polling import until
 TIMEOUT_S = 300
 
 
-def sent(http: httpx.Client, language: str) -> str:
+def submission(http: httpx.Client, language: str) -> str:
     form = {"model": "base", "language": language, "timestamp_granularity": "word"}
     answer = http.post("/transcribe", files={"file": fixture("chinese.wav").read_bytes()}, data=form)
     return str(answer.raise_for_status().json()["task_id"])
@@ -31,11 +31,11 @@ def words(transcript: dict[str, Any]) -> list[dict[str, Any]]:
 def test_chinese_is_written_in_the_script_of_its_tag(http: httpx.Client) -> None:
     """Text, words, subtitles and history in traditional characters by zh-TW and in simplified ones by zh-CN, from the
     moment they are recognised, with the times of the recording that was recognised once."""
-    traditional = sent(http, "zh-TW")
+    traditional = submission(http, "zh-TW")
     lines = {"Accept": "application/x-ndjson"}
     with http.stream("GET", f"/tasks/{traditional}/events", headers=lines, timeout=TIMEOUT_S) as answer:
         events = [json.loads(line) for line in answer.iter_lines()]
-    simplified, as_it_is = sent(http, "zh-CN"), sent(http, "zh")
+    simplified, as_it_is = submission(http, "zh-CN"), submission(http, "zh")
     for later in (simplified, as_it_is):
         stages = {stage["name"]: stage["state"] for stage in http.get(f"/tasks/{later}").json()["stages"]}
         assert stages["transcribe"] == "done"

@@ -48,12 +48,12 @@ def write_speeches(path: Path, channels: int) -> Path:
 
 def test_a_long_recording_is_recognised_in_shards(http: httpx.Client, tmp_path: Path) -> None:
     """Every speech is told once, in one language that was detected once, and the report counts all of them."""
-    done = transcribe(http, write_speeches(tmp_path / "long.wav", 1), model="base", timestamp_granularity="word")
-    stages = http.get(f"/tasks/{done.task_id}").json()["stages"]
+    job = transcribe(http, write_speeches(tmp_path / "long.wav", 1), model="base", timestamp_granularity="word")
+    stages = http.get(f"/tasks/{job.task_id}").json()["stages"]
     assert [(row["shard"], row["state"]) for row in stages if row["name"] == "transcribe"] == [
         (number, "done") for number in range(SHARDS)
     ]
-    result = done.result
+    result = job.result
     assert word_error_rate(" ".join([JFK] * SHARDS), result["text"]) <= 0.1
     assert (result["language"], result["duration"], result["warnings"]) == ("en", 37.5, [])
     assert 0.8 <= result["language_probability"] < 1

@@ -32,20 +32,20 @@ def write_call(path: Path) -> Path:
 def test_each_side_of_a_call_is_a_speaker(http: httpx.Client, tmp_path: Path) -> None:
     """Both voices are understood and told apart, and asked for once more the answer is there at once."""
     call = write_call(tmp_path / "call.wav")
-    done = transcribe(http, call, model="base", language="en", channels="split")
-    result = done.result
+    job = transcribe(http, call, model="base", language="en", channels="split")
+    result = job.result
     assert [speaker["id"] for speaker in result["speakers"]] == ["spk_1", "spk_2"]
-    said = {
+    texts = {
         speaker: " ".join(segment["text"] for segment in result["segments"] if segment["speaker"] == speaker)
         for speaker in ("spk_1", "spk_2")
     }
-    assert word_error_rate(JFK, said["spk_1"]) <= 0.1
-    assert word_error_rate(fixture("librivox-0870.txt").read_text(), said["spk_2"]) <= 0.15
+    assert word_error_rate(JFK, texts["spk_1"]) <= 0.1
+    assert word_error_rate(fixture("librivox-0870.txt").read_text(), texts["spk_2"]) <= 0.15
     assert result["quality"]["overlap_seconds"] > 2
-    assert result["quality"]["words"] == sum(len(text.split()) for text in said.values())
+    assert result["quality"]["words"] == sum(len(text.split()) for text in texts.values())
     assert (result["warnings"], result["cached"]) == ([], False)
     assert result["paragraphs"][0]["speaker"] == "spk_1"
-    text = http.get(f"/result/{done.task_id}", params={"format": "text"}).text
+    text = http.get(f"/result/{job.task_id}", params={"format": "text"}).text
     assert text.startswith("spk_1: And so my fellow Americans")
     assert "\n\nspk_2: " in text
     with call.open("rb") as content:

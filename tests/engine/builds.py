@@ -26,9 +26,9 @@ OVERRIDE = "stand-ins.yml"
 
 def described(engine: Engine, checkout: Path, *options: str) -> dict[str, Any]:
     """The services as compose reads the files of a checkout that has an .env."""
-    said = engine.run(("docker", "compose", *options, "config", "--format", "json"), cwd=checkout)
-    assert said.returncode == 0, said.stderr
-    services: dict[str, Any] = json.loads(said.stdout)["services"]
+    process = engine.run(("docker", "compose", *options, "config", "--format", "json"), cwd=checkout)
+    assert process.returncode == 0, process.stderr
+    services: dict[str, Any] = json.loads(process.stdout)["services"]
     return services
 
 
@@ -41,7 +41,9 @@ def prepare(engine: Engine, checkout: Path) -> Path:
     arguments = torch_arguments(engine)
     override = {name: _overridden(service, arguments) for name, service in services.items()}
     file = checkout / OVERRIDE
-    file.write_text(json.dumps({"services": {name: found for name, found in override.items() if found}}, indent=2))
+    file.write_text(
+        json.dumps({"services": {name: changes for name, changes in override.items() if changes}}, indent=2)
+    )
     return file
 
 
@@ -56,8 +58,8 @@ def build(engine: Engine, checkout: Path, *services: str) -> None:
     prepare(engine, checkout)
     with torch_index(engine):
         command = ("docker", "compose", "-f", "docker-compose.yml", "-f", OVERRIDE, "build", *services)
-        done = engine.run(command, cwd=checkout, timeout_s=BUILD_TIMEOUT_S)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        process = engine.run(command, cwd=checkout, timeout_s=BUILD_TIMEOUT_S)
+    assert process.returncode == 0, process.stdout[-4000:] + process.stderr[-4000:]
 
 
 def build_target(engine: Engine, checkout: Path, target: str, tag: str) -> None:
@@ -83,8 +85,8 @@ def build_target(engine: Engine, checkout: Path, target: str, tag: str) -> None:
             tag,
             ".",
         )
-        done = engine.run(command, cwd=checkout, timeout_s=BUILD_TIMEOUT_S)
-    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
+        process = engine.run(command, cwd=checkout, timeout_s=BUILD_TIMEOUT_S)
+    assert process.returncode == 0, process.stdout[-4000:] + process.stderr[-4000:]
 
 
 @contextmanager
@@ -115,8 +117,8 @@ def torch_arguments(engine: Engine) -> dict[str, str]:
 
 def _fetch_torch(index: Path) -> None:
     (index / "torch").mkdir(parents=True)
-    found = re.search(r"^torch==(\S+)", (ROOT / "requirements/worker.txt").read_text(), re.MULTILINE)
-    assert found
+    match = re.search(r"^torch==(\S+)", (ROOT / "requirements/worker.txt").read_text(), re.MULTILINE)
+    assert match
     subprocess.run(
         (
             sys.executable,
@@ -129,7 +131,7 @@ def _fetch_torch(index: Path) -> None:
             "--python-version=3.11",
             "-d",
             str(index / "torch"),
-            f"torch=={found[1]}+cpu",
+            f"torch=={match[1]}+cpu",
         ),
         check=False,
         capture_output=True,

@@ -70,16 +70,16 @@ class Engine(Namespaces):
 
     def docker(self, *arguments: str, check: bool = True, timeout_s: float = 120) -> Any:
         """`docker ...`; its output. With `check` a failure is an AssertionError that has what it said."""
-        done = self.run(("docker", *arguments), timeout_s=timeout_s)
-        assert not check or done.returncode == 0, (
-            f"docker {' '.join(arguments)}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
+        process = self.run(("docker", *arguments), timeout_s=timeout_s)
+        assert not check or process.returncode == 0, (
+            f"docker {' '.join(arguments)}\n{process.stdout[-3000:]}{process.stderr[-3000:]}"
         )
-        return done
+        return process
 
     def inspect(self, *names: str) -> list[dict[str, Any]]:
         """What the engine knows of containers, images, networks or volumes."""
-        found: list[dict[str, Any]] = json.loads(self.docker("inspect", *names).stdout) if names else []
-        return found
+        details: list[dict[str, Any]] = json.loads(self.docker("inspect", *names).stdout) if names else []
+        return details
 
     def clear(self) -> None:
         """Remove every container, network and volume; images and build cache stay."""

@@ -26,8 +26,8 @@ class WorkFolder:
         """The folder, made for its owner alone. Raises PermissionError when somebody else has made it."""
         path = Path(os.environ.get("PARLEY_ENGINE_DIR") or DEFAULT).absolute()
         path.mkdir(mode=0o711, parents=True, exist_ok=True)
-        found = path.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+        status = path.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid():
             raise PermissionError(f"{path} is not a folder of this user: set PARLEY_ENGINE_DIR")
         return cls(path)
 

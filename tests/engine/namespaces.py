@@ -142,7 +142,7 @@ class Namespaces:
         assert self._holder is not None
         children = Path(f"/proc/{self._holder.pid}/task/{self._holder.pid}/children")
         deadline = time.monotonic() + START_TIMEOUT_S
-        while not (found := children.read_text().split()):
+        while not (numbers := children.read_text().split()):
             assert self.is_running and time.monotonic() < deadline, f"no namespaces were made:\n{self.tail()}"
             time.sleep(0.02)
-        return int(found[0])
+        return int(numbers[0])

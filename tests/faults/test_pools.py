@@ -24,11 +24,11 @@ def rig(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Rig]:
 def test_work_in_the_main_process_is_kept_cancelled_and_ended(rig: Rig) -> None:
     """Work that listens is let go of and the worker goes on; work that hangs is ended with its worker, which is started
     again; a task goes through to its end."""
-    told, hung, whole = rig.submit(), rig.submit(diarization=True), rig.submit()
+    first, hung, whole = rig.submit(), rig.submit(diarization=True), rig.submit()
     asr, diarize = rig.stack.pid("worker-asr"), rig.stack.pid("worker-diarize")
-    rig.running(told, "transcribe")
-    assert rig.caller.cancel(told) == "cancelling"
-    assert rig.caller.wait(told) == "cancelled"
+    rig.running(first, "transcribe")
+    assert rig.caller.cancel(first) == "cancelling"
+    assert rig.caller.wait(first) == "cancelled"
     rig.running(hung, "diarize")
     assert rig.caller.cancel(hung) == "cancelling"
     assert rig.caller.wait(hung) == "cancelled"

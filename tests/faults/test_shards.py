@@ -45,14 +45,14 @@ def shards(rig: Rig, task: Task) -> list[Stage]:
 
 def running(rig: Rig, task: Task) -> list[Stage]:
     """The shards that run, as soon as there are two; first the one that was begun last and so runs on for longest."""
-    seen: list[Stage] = []
+    rows: list[Stage] = []
 
     def are_two() -> bool:
-        seen[:] = [row for row in shards(rig, task) if row.state == StageState.RUNNING]
-        return len(seen) == 2
+        rows[:] = [row for row in shards(rig, task) if row.state == StageState.RUNNING]
+        return len(rows) == 2
 
     eventually(are_two, "two shards run at once", PATIENCE_S)
-    return sorted(seen, key=lambda row: row.started_at.timestamp() if row.started_at else 0, reverse=True)
+    return sorted(rows, key=lambda row: row.started_at.timestamp() if row.started_at else 0, reverse=True)
 
 
 def words(rig: Rig, task: Task) -> list[str]:
@@ -115,11 +115,11 @@ def test_followers_hear_the_shards_in_order(rig: Rig) -> None:
 def test_a_worker_that_stops_hands_its_shard_over(rig: Rig) -> None:
     """SIGTERM in the middle of a shard: another worker has it at once, no attempt counted, the others untouched."""
     task = rig.submit(recording())
-    given, _ = running(rig, task)
-    leader = rig.stack.pid(rig.worker_of(given)[0])
+    shard, _ = running(rig, task)
+    leader = rig.stack.pid(rig.worker_of(shard)[0])
     assert leader is not None
     os.kill(leader, signal.SIGTERM)
     assert rig.caller.wait(task, timeout_s=60) == "done"
     rows = shards(rig, task)
     assert [row.attempt for row in rows] == [1] * SHARDS
-    assert [row.fence for row in rows] == [1 + (row.shard == given.shard) for row in rows]
+    assert [row.fence for row in rows] == [1 + (row.shard == shard.shard) for row in rows]

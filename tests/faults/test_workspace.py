@@ -46,8 +46,8 @@ def test_only_folders_of_dead_processes_are_removed(tmp_path: Path) -> None:
     with hold(tmp_path) as alive:
         assert len(folders(tmp_path)) == 3
         assert sweep_scratch(tmp_path) == 2
-        (kept,) = folders(tmp_path)
-        assert (kept / "audio.wav").read_bytes() == b"x"
+        (folder,) = folders(tmp_path)
+        assert (folder / "audio.wav").read_bytes() == b"x"
         alive.kill()
     assert sweep_scratch(tmp_path) == 1
     assert folders(tmp_path) == []

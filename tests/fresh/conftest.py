@@ -14,15 +14,15 @@ from tests.fresh.machine import SUITES, FreshMachine, fresh, obstacle
 @pytest.fixture(scope="session")
 def folder() -> WorkFolder:
     """Where roots and downloads are kept between runs."""
-    found = WorkFolder.of_environment()
-    if reason := obstacle(found):
+    place = WorkFolder.of_environment()
+    if reason := obstacle(place):
         assert os.environ.get("REQUIRE_FRESH") != "1", reason
         pytest.skip(f"no fresh machine here: {reason}")
-    return found
+    return place
 
 
 @pytest.fixture(scope="module", params=SUITES)
 def machine(request: pytest.FixtureRequest, folder: WorkFolder) -> Iterator[FreshMachine]:
     """One after another, each without an ordinary user."""
-    with fresh(folder, request.param) as made:
-        yield made
+    with fresh(folder, request.param) as guest:
+        yield guest

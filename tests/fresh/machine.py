@@ -70,8 +70,8 @@ class FreshMachine:
         self._root, self._changes = root, changes
         self._checkout = clone(changes / "checkout")
         self._models, self._downloads = shared / "models", shared / "pip"
-        for made in (self._models, self._downloads):
-            made.mkdir(parents=True, exist_ok=True)
+        for folder in (self._models, self._downloads):
+            folder.mkdir(parents=True, exist_ok=True)
 
     def run(self, user: str, *command: str, timeout_s: float) -> subprocess.CompletedProcess[str]:
         """A command in the checkout, with nothing of this process's environment; nothing of it outlives the call."""
@@ -133,7 +133,7 @@ def fresh(folder: WorkFolder, suite: str) -> Iterator[FreshMachine]:
 
 
 def _bootstrap(draft: Path, suite: str) -> None:
-    made = subprocess.run(
+    process = subprocess.run(
         (
             "mmdebstrap",
             "--variant=minbase",
@@ -151,4 +151,4 @@ def _bootstrap(draft: Path, suite: str) -> None:
         timeout=MAKE_TIMEOUT_S,
         check=False,
     )
-    assert made.returncode == 0, f"mmdebstrap {suite}:\n{made.stdout[-3000:]}"
+    assert process.returncode == 0, f"mmdebstrap {suite}:\n{process.stdout[-3000:]}"

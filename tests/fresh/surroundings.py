@@ -19,8 +19,8 @@ NETWORK = ("/etc/resolv.conf", "/etc/hosts")
 def environment() -> dict[str, str]:
     """Settings of pip, of proxies, of certificates and of the tests, as variables."""
     programs = {name: str(Path(os.environ[name]).resolve()) for name in PROGRAMS if name in os.environ}
-    chosen = {name: value for name, value in os.environ.items() if PROXIES.fullmatch(name) or name in AUTHORITIES}
-    return chosen | programs | _pip_settings()
+    settings = {name: value for name, value in os.environ.items() if PROXIES.fullmatch(name) or name in AUTHORITIES}
+    return settings | programs | _pip_settings()
 
 
 def binds() -> list[str]:
@@ -29,21 +29,21 @@ def binds() -> list[str]:
     named = {word for word in words if word.startswith("/") and Path(word).exists()}
     # an index that lies in folders has its files beside it
     named |= {str(Path(word).parent) for word in named if Path(word).name == "simple"}
-    kept = [
+    outermost = [
         word
         for word in named
         if not any(Path(word) != Path(other) and Path(word).is_relative_to(other) for other in named)
     ]
-    pairs = [f"{path}={path}" for path in sorted(kept)]
+    pairs = [f"{path}={path}" for path in sorted(outermost)]
     return pairs + [f"{Path(file).resolve()}={file}" for file in NETWORK if Path(file).exists()]
 
 
 def _pip_settings() -> dict[str, str]:
     """All that pip reads from its files and variables here: those of its variables win, as in pip."""
-    said = subprocess.run(
+    output = subprocess.run(
         (sys.executable, "-m", "pip", "config", "list"), capture_output=True, text=True, check=True
     ).stdout
-    lines = [line.partition("=") for line in said.splitlines()]
+    lines = [line.partition("=") for line in output.splitlines()]
     settings: dict[str, str] = {}
     for section in ("global.", "install.", ":env:."):
         settings |= {

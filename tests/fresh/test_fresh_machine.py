@@ -21,16 +21,16 @@ LINE = re.compile(r"^  \d\d:\d\d\.\d - \d\d:\d\d\.\d  (\S+) +(\S.*)$", re.MULTIL
 
 def demo(machine: FreshMachine, user: str) -> None:
     """`make demo`, checked. What an earlier user wrote goes first."""
-    gone = machine.run("root", "sh", "-c", f"rm -rf {CHECKOUT}/demo /root/.parley {CHECKOUT}/.parley", timeout_s=60)
-    assert gone.returncode == 0, gone.stdout
-    done = machine.run(user, "make", "demo", timeout_s=DEMO_TIMEOUT_S)
-    assert done.returncode == 0, done.stdout[-5000:]
-    lines = LINE.findall(done.stdout)
-    written = machine.run(user, "cat", "demo/sample.json", timeout_s=60)
-    segments = json.loads(written.stdout)["segments"]
+    removal = machine.run("root", "sh", "-c", f"rm -rf {CHECKOUT}/demo /root/.parley {CHECKOUT}/.parley", timeout_s=60)
+    assert removal.returncode == 0, removal.stdout
+    process = machine.run(user, "make", "demo", timeout_s=DEMO_TIMEOUT_S)
+    assert process.returncode == 0, process.stdout[-5000:]
+    lines = LINE.findall(process.stdout)
+    sample = machine.run(user, "cat", "demo/sample.json", timeout_s=60)
+    segments = json.loads(sample.stdout)["segments"]
     assert [text.strip() for _, text in lines] == [segment["text"].strip() for segment in segments]
     assert len({speaker for speaker, _ in lines}) == 2
-    assert done.stdout.rstrip().endswith("Stopping everything")
+    assert process.stdout.rstrip().endswith("Stopping everything")
 
 
 def test_make_demo_shows_its_transcript_to_root_alone(machine: FreshMachine) -> None:
@@ -50,5 +50,5 @@ def test_the_tests_pass_for_an_ordinary_user(machine: FreshMachine, request: pyt
         pytest.skip("this machine's own Python is as old: `make test` is the same")
     machine.add_user()
     required = f"REQUIRE_PROGRAMS={os.environ.get('REQUIRE_PROGRAMS', '')}"
-    done = machine.run(USER, "env", required, "make", "test", f"T={SUITE}", timeout_s=SUITE_TIMEOUT_S)
-    assert done.returncode == 0, done.stdout[-8000:]
+    process = machine.run(USER, "env", required, "make", "test", f"T={SUITE}", timeout_s=SUITE_TIMEOUT_S)
+    assert process.returncode == 0, process.stdout[-8000:]

@@ -48,7 +48,7 @@ def began(task_id: str) -> str:
     return moment
 
 
-def done(*task_ids: str) -> list[dict[str, Any]]:
+def results_of(*task_ids: str) -> list[dict[str, Any]]:
     """Wait until they are; their results. A gateway that is away for a moment is asked again."""
     for task_id in task_ids:
         _until(partial(_is_over, task_id))
@@ -74,17 +74,17 @@ def poll(task_id: str) -> dict[str, Any]:
     """Until the file STOP is there: how many answers, and what went wrong with those that failed."""
     STOP.unlink(missing_ok=True)
     answers, failures, worst = 0, [], 0.0
-    with httpx.Client(headers=KEY, timeout=30) as kept:
+    with httpx.Client(headers=KEY, timeout=30) as persistent:
         print("polling", flush=True)
         while not STOP.exists():
-            for get in (kept.get, lambda url: httpx.get(url, headers=KEY, timeout=30)):
-                begun = time.monotonic()
+            for get in (persistent.get, lambda url: httpx.get(url, headers=KEY, timeout=30)):
+                start = time.monotonic()
                 try:
                     answer = get(f"{URL}/status/{task_id}")
                     fault = None if answer.status_code == 200 else f"{answer.status_code} {answer.text[:200]}"
                 except httpx.HTTPError as error:
                     fault = repr(error)
-                worst = max(worst, time.monotonic() - begun)
+                worst = max(worst, time.monotonic() - start)
                 answers += 1
                 failures += [fault] if fault else []
             time.sleep(0.02)
@@ -97,11 +97,11 @@ def _stage(task_id: str, name: str = "transcribe") -> dict[str, Any]:
 
 
 def _result(task_id: str) -> dict[str, Any]:
-    said = status(task_id)
+    answer = status(task_id)
     result = httpx.get(f"{URL}/result/{task_id}", headers=KEY, timeout=30).json()
     return {
-        "status": said["status"],
-        "error": said["error"],
+        "status": answer["status"],
+        "error": answer["error"],
         "speakers": result.get("speakers"),
         "text": result.get("text"),
     }
@@ -115,8 +115,8 @@ def _until(condition: Callable[[], object]) -> object:
     deadline = time.monotonic() + PATIENCE_S
     while time.monotonic() < deadline:
         try:
-            if found := condition():
-                return found
+            if value := condition():
+                return value
         except (httpx.HTTPError, ValueError, KeyError, StopIteration) as error:
             print(repr(error), file=sys.stderr)
         time.sleep(0.1)
@@ -131,9 +131,9 @@ if __name__ == "__main__":
         "status": status,
         "begin": begin,
         "began": began,
-        "done": done,
+        "done": results_of,
         "listen": listen,
         "poll": poll,
     }
-    said = calls[call](*[each for each in arguments if "=" not in each], **options)
-    print(json.dumps(said))
+    outcome = calls[call](*[each for each in arguments if "=" not in each], **options)
+    print(json.dumps(outcome))

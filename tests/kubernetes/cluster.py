@@ -34,15 +34,17 @@ class Cluster:
     def run(self, command: str, *, stdin: bytes = b"", timeout_s: float = PATIENCE_S) -> str:
         """A line of bash; its stdout. Fails when it fails."""
         argv, environment = self.entering(command)
-        done = subprocess.run(argv, env=environment, input=stdin, capture_output=True, timeout=timeout_s, check=False)
-        said = f"{command}\n{done.stdout.decode()[-3000:]}{done.stderr.decode()[-3000:]}"
-        assert done.returncode == 0, said
-        return done.stdout.decode()
+        process = subprocess.run(
+            argv, env=environment, input=stdin, capture_output=True, timeout=timeout_s, check=False
+        )
+        message = f"{command}\n{process.stdout.decode()[-3000:]}{process.stderr.decode()[-3000:]}"
+        assert process.returncode == 0, message
+        return process.stdout.decode()
 
     def get(self, what: str, options: str = "-n parley") -> list[dict[str, Any]]:
         """`kubectl get` of a kind; the objects."""
-        found: list[dict[str, Any]] = json.loads(self.run(f"kubectl get {what} {options} -o json"))["items"]
-        return found
+        items: list[dict[str, Any]] = json.loads(self.run(f"kubectl get {what} {options} -o json"))["items"]
+        return items
 
     def apply(self, manifests: str) -> None:
         """`kubectl apply` of a text."""
@@ -76,18 +78,18 @@ class Client:
 
     def submit(self, recording: Path, **options: str) -> str:
         """The id of a new task."""
-        said = " ".join(f"{name}={value}" for name, value in options.items())
-        task_id: str = self.ask(f"submit {said}", recording.read_bytes())
+        form = " ".join(f"{name}={value}" for name, value in options.items())
+        task_id: str = self.ask(f"submit {form}", recording.read_bytes())
         return task_id
 
     def begin(self, recording: bytes, then: str = "true", **options: str) -> tuple[str, str]:
         """The id of a new task that a worker transcribes now, and when it began; the shell does `then` at once."""
-        said = " ".join(f"{name}={value}" for name, value in options.items())
-        line, *_ = self._cluster.run(f"{self._exec(f'begin {said}')}; {then}", stdin=recording).splitlines()
+        form = " ".join(f"{name}={value}" for name, value in options.items())
+        line, *_ = self._cluster.run(f"{self._exec(f'begin {form}')}; {then}", stdin=recording).splitlines()
         task_id, began = json.loads(line)
         return task_id, began
 
-    def done(self, *task_ids: str) -> list[dict[str, Any]]:
+    def results(self, *task_ids: str) -> list[dict[str, Any]]:
         """Results of tasks that all end well."""
         results: list[dict[str, Any]] = self.ask(f"done {' '.join(task_ids)}")
         assert [each["status"] for each in results] == ["done"] * len(task_ids), results
@@ -118,8 +120,8 @@ class Polling:
     def __exit__(self, *_: object) -> None:
         try:
             self._cluster.run(f"kubectl -n {CLIENT_PLACE} exec parley-test-client -- touch /tmp/stop")
-            said = self._process.communicate(timeout=60)[0]
-            self.counts = json.loads(said.splitlines()[-1])
+            output = self._process.communicate(timeout=60)[0]
+            self.counts = json.loads(output.splitlines()[-1])
         finally:
             self._process.kill()
 

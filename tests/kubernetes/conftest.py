@@ -47,12 +47,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """A cluster without Parley, whose nodes have its images or can pull them."""
     if os.environ.get("KUBECONFIG"):
-        found = Cluster(tmp_path_factory.mktemp("checkout") / "parley", None)
-        _copy(found.checkout)
-        present = [each["metadata"]["name"] for each in found.get("namespaces", "")]
+        target = Cluster(tmp_path_factory.mktemp("checkout") / "parley", None)
+        _copy(target.checkout)
+        present = [each["metadata"]["name"] for each in target.get("namespaces", "")]
         assert "parley" not in present, "the cluster of KUBECONFIG has a namespace parley already"
-        yield found
-        found.run("kubectl delete --ignore-not-found namespace/parley priorityclass/parley-first")
+        yield target
+        target.run("kubectl delete --ignore-not-found namespace/parley priorityclass/parley-first")
         return
     work = WorkFolder.of_environment()
     if reason := _obstacle(work):

@@ -52,8 +52,8 @@ def bring_programs(node: Namespaces, record: Path) -> None:
 def bring_built(engine: Engine, node: Namespaces, record: Path, images: Iterable[str]) -> None:
     """The engine's images of these names, all that changed since the last time in one stream."""
     ids = {image: engine.inspect(image)[0]["Id"] for image in sorted(images)}
-    known = _known(node, record)
-    changed = {image: number for image, number in ids.items() if known.get(image) != number}
+    numbers = _known(node, record)
+    changed = {image: number for image, number in ids.items() if numbers.get(image) != number}
     if not changed:
         return
     saving = subprocess.Popen(
@@ -61,7 +61,7 @@ def bring_built(engine: Engine, node: Namespaces, record: Path, images: Iterable
     )
     assert saving.stdout is not None
     try:
-        done = subprocess.run(
+        process = subprocess.run(
             node.entering(IMPORT),
             env=node.environment,
             stdin=saving.stdout,
@@ -70,7 +70,7 @@ def bring_built(engine: Engine, node: Namespaces, record: Path, images: Iterable
             timeout=TIMEOUT_S,
             check=False,
         )
-        assert done.returncode == 0, done.stderr[-2000:]
+        assert process.returncode == 0, process.stderr[-2000:]
         assert saving.wait(30) == 0
     finally:
         saving.kill()
@@ -78,10 +78,10 @@ def bring_built(engine: Engine, node: Namespaces, record: Path, images: Iterable
 
 
 def _load(node: Namespaces, archive: bytes) -> None:
-    done = subprocess.run(
+    process = subprocess.run(
         node.entering(IMPORT), env=node.environment, input=archive, capture_output=True, timeout=TIMEOUT_S, check=False
     )
-    assert done.returncode == 0, done.stderr.decode()[-2000:]
+    assert process.returncode == 0, process.stderr.decode()[-2000:]
 
 
 def _archive(image: str, source: Path, path: str) -> bytes:

@@ -64,7 +64,7 @@ class Node(Namespaces):
 
     def apply(self, *manifests: dict[str, Any]) -> None:
         """`kubectl apply` of manifests."""
-        done = subprocess.run(
+        process = subprocess.run(
             self.entering(("kubectl", "apply", "--server-side", "-f", "-")),
             env=self.environment,
             input=json.dumps({"apiVersion": "v1", "kind": "List", "items": manifests}),
@@ -73,7 +73,7 @@ class Node(Namespaces):
             timeout=60,
             check=False,
         )
-        assert done.returncode == 0, done.stderr
+        assert process.returncode == 0, process.stderr
 
     def furnish(self, weights: Path) -> None:
         """What a cluster has before anybody installs anything: names of services, a default class of storage, and a
@@ -91,7 +91,7 @@ class Node(Namespaces):
 
     def run_well(self, command: Iterable[str], text: str = "") -> str:
         """A command in there, with this on its stdin; its output. Fails when it fails."""
-        done = subprocess.run(
+        process = subprocess.run(
             self.entering(tuple(command)),
             env=self.environment,
             input=text,
@@ -100,16 +100,16 @@ class Node(Namespaces):
             timeout=120,
             check=False,
         )
-        assert done.returncode == 0, done.stdout + done.stderr
-        return done.stdout
+        assert process.returncode == 0, process.stdout + process.stderr
+        return process.stdout
 
     def stop(self) -> None:
         """All of it, and the cgroups that it made."""
         super().stop()
         deadline = time.monotonic() + CGROUPS_TIMEOUT_S
-        for made in (*CGROUPS.glob("parley-test-node"), *CGROUPS.glob("*/parley-test-node")):
-            while not _removed(made):  # busy until the kernel has done with the last process
-                assert time.monotonic() < deadline, f"{made} stays busy"
+        for cgroup in (*CGROUPS.glob("parley-test-node"), *CGROUPS.glob("*/parley-test-node")):
+            while not _removed(cgroup):  # busy until the kernel has done with the last process
+                assert time.monotonic() < deadline, f"{cgroup} stays busy"
                 time.sleep(0.1)
 
 

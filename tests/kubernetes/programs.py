@@ -20,8 +20,8 @@ def folder() -> Path | None:
 
 def packed(name: str) -> Path | None:
     """The newest file of this name and any version; None when the folder has none."""
-    found = sorted((folder() or Path(os.devnull)).glob(f"{name}-[0-9]*.xz"))
-    return found[-1] if found else None
+    files = sorted((folder() or Path(os.devnull)).glob(f"{name}-[0-9]*.xz"))
+    return files[-1] if files else None
 
 
 def program(name: str) -> Path | None:
@@ -43,8 +43,8 @@ def kubectl() -> Path | None:
     """kubectl: the node program under that name, which decides what it is, or the one on the PATH."""
     node = program("kubernetes-node")
     if node is None:
-        found = shutil.which("kubectl")
-        return Path(found) if found else None
+        path = shutil.which("kubectl")
+        return Path(path) if path else None
     link = node.parent / f"{node.name}.kubectl" / "kubectl"
     if not link.exists():  # or it leads to where the environment has been before
         link.parent.mkdir(exist_ok=True)

@@ -30,14 +30,14 @@ def test_gateways_restart_under_a_client_that_polls(trial: Trial) -> None:
         trial.cluster.run("kubectl -n parley rollout status --timeout=300s deployment/api", timeout_s=310)
     assert polling.counts["answers"] > 100
     assert polling.counts["failures"] == []
-    trial.client.done(task_id)
+    trial.client.results(task_id)
 
 
 def test_a_recogniser_that_is_deleted_by_force_loses_no_job(trial: Trial) -> None:
     """Its pod goes without a word in mid-job; the one that takes its place ends the job."""
     delete = "kubectl -n parley delete pod --grace-period=0 --force -l app.kubernetes.io/name=worker-asr"
     task_id, began = trial.client.begin(long_call(), delete, prompt="force")
-    trial.client.done(task_id)
+    trial.client.results(task_id)
     assert trial.client.ask(f"began {task_id}") > began
     trial.cluster.rolled_out()
 
@@ -45,13 +45,13 @@ def test_a_recogniser_that_is_deleted_by_force_loses_no_job(trial: Trial) -> Non
 def test_a_node_that_dies_comes_back_with_everything(trial: Trial, node: Node) -> None:
     """Its power fails with a job under way: pods come back by themselves, servers with what they had; the job ends."""
     before = trial.client.submit(sample_call())
-    trial.client.done(before)
+    trial.client.results(before)
     under_way, _ = trial.client.begin(long_call(), prompt="power")
     killed_at = datetime.now(UTC).isoformat()
     node.kill()
     node.start()
     trial.cluster.until(lambda: not _away(trial, killed_at), "all containers are back")
-    trial.client.done(before, under_way)
+    trial.client.results(before, under_way)
     assert trial.client.ask(f"began {under_way}") > killed_at
 
 

@@ -24,8 +24,8 @@ QUIET_S = 10
 
 
 def replicas(trial: Trial) -> dict[str, int]:
-    found = {each["metadata"]["name"]: each["status"].get("replicas", 0) for each in trial.cluster.get("deployments")}
-    return {name: found[name] for name in POOLS}
+    counts = {each["metadata"]["name"]: each["status"].get("replicas", 0) for each in trial.cluster.get("deployments")}
+    return {name: counts[name] for name in POOLS}
 
 
 def test_pools_scale_from_nothing_and_back(trial: Trial, node: Node) -> None:
@@ -37,16 +37,16 @@ def test_pools_scale_from_nothing_and_back(trial: Trial, node: Node) -> None:
     scaling.write_text(scaling.read_text().replace("cooldownPeriod: 300", f"cooldownPeriod: {QUIET_S}"))
     trial.cluster.run(f"kubectl apply -k {OVERLAY}")
     trial.cluster.until(lambda: not any(replicas(trial).values()), "no worker with models")
-    sent = [
+    tasks = [
         trial.client.submit(sample_call(), prompt=f"job-{number}", diarization="true", num_speakers=str(3 + number))
         for number in range(JOBS)
     ]
-    begun = time.monotonic()
+    start = time.monotonic()
     trial.cluster.until(lambda: replicas(trial)["worker-asr"] == 1, "a recogniser")
-    asked_s = time.monotonic() - begun
-    trial.client.done(sent[0])
-    print(f"a recogniser was asked for after {asked_s:.0f} s, the first result came {time.monotonic() - begun:.0f} s")
-    trial.client.done(*sent)
+    asked_s = time.monotonic() - start
+    trial.client.results(tasks[0])
+    print(f"a recogniser was asked for after {asked_s:.0f} s, the first result came {time.monotonic() - start:.0f} s")
+    trial.client.results(*tasks)
     trial.cluster.until(lambda: not any(replicas(trial).values()), "no worker with models again")
     assert {each["metadata"]["name"] for each in trial.cluster.get("scaledobjects") if _ready(each)} == set(POOLS)
 
@@ -91,8 +91,8 @@ def _follows_sessions(trial: Trial) -> None:
     trial.cluster.run(f"kubectl -n parley rollout status --timeout=180s deployment/{LIVE}")
 
     def scaled() -> dict[str, Any]:
-        (found,) = (each for each in trial.cluster.get("scaledobjects") if each["metadata"]["name"] == LIVE)
-        return found
+        (scaler,) = (each for each in trial.cluster.get("scaledobjects") if each["metadata"]["name"] == LIVE)
+        return scaler
 
     trial.cluster.until(lambda: _ready(scaled()) and _ready(scaled(), "Active"), "KEDA has read how many there are", 90)
     own, trigger = scaled()["spec"], scaled()["spec"]["triggers"][0]["metadata"]
@@ -112,10 +112,10 @@ def _follows_sessions(trial: Trial) -> None:
     with wave.open(str(sample_call())) as call:
         rate, samples = call.getframerate(), call.readframes(SPOKEN_S * call.getframerate())
     with ThreadPoolExecutor(1) as pool:
-        told = pool.submit(trial.client.ask, f"listen {rate} {QUIET_S}", samples)
-        trial.cluster.until(lambda: told.done() or asked_for() == ["2"], "room for one more", 60)
-        assert not told.done(), told.result()
-        text = " ".join(each["text"] for each in told.result() if each["type"] == "final")
+        session = pool.submit(trial.client.ask, f"listen {rate} {QUIET_S}", samples)
+        trial.cluster.until(lambda: session.done() or asked_for() == ["2"], "room for one more", 60)
+        assert not session.done(), session.result()
+        text = " ".join(each["text"] for each in session.result() if each["type"] == "final")
     assert "hello" in text.lower()
 
 
@@ -127,8 +127,8 @@ def test_every_rule_has_its_metrics(trial: Trial, node: Node) -> None:
     assert len(names) > 12
 
     def absent() -> set[str]:
-        seen = ask(trial.cluster, 'count by (__name__) (last_over_time({__name__=~"parley_.+|node_.+"}[1h]))')
-        return names - {each["metric"]["__name__"] for each in seen}
+        series = ask(trial.cluster, 'count by (__name__) (last_over_time({__name__=~"parley_.+|node_.+"}[1h]))')
+        return names - {each["metric"]["__name__"] for each in series}
 
     trial.cluster.until(lambda: not absent(), "metrics of all rules", timeout_s=60)
 

@@ -28,4 +28,4 @@ def test_an_upgrade_is_an_apply_of_the_next_tag(trial: Trial, node: Node) -> Non
     running = [pod for pod in trial.cluster.get("pods") if not pod["metadata"].get("deletionTimestamp")]
     images = {own["image"] for pod in running for own in pod["spec"]["containers"] if own["image"].startswith("parley")}
     assert {image.partition(":")[2] for image in images} == {NEXT_TAG}
-    trial.client.done(task_id)
+    trial.client.results(task_id)

@@ -85,12 +85,12 @@ def fill(cluster: Cluster) -> None:
 def _used(cluster: Cluster) -> int:
     """Millicores that pods of the system ask for."""
     pods = cluster.get("pods", "-A")
-    asked = [
+    requests = [
         own.get("resources", {}).get("requests", {}).get("cpu", "0")
         for pod in pods
         for own in pod["spec"]["containers"]
     ]
-    return sum(_millicores(cpu) for cpu in asked)
+    return sum(_millicores(cpu) for cpu in requests)
 
 
 def _millicores(cpu: str) -> int:

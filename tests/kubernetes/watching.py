@@ -21,22 +21,22 @@ RULES = ("recording.yml", "alerts.yml")
 
 def watch(cluster: Cluster) -> None:
     """Start it; nothing else is needed for it to find what comes."""
-    known = yaml.safe_load((MONITORING / "kubernetes.yml").read_text())
+    config = yaml.safe_load((MONITORING / "kubernetes.yml").read_text())
     cluster.apply("apiVersion: v1\nkind: Namespace\nmetadata: {name: monitoring}")
     cluster.run("kubectl create namespace parley --dry-run=client -o yaml | kubectl apply -f -")  # for its role
     cluster.apply(
-        json.dumps({"apiVersion": "v1", "kind": "List", "items": [*_rights(), *_server({"global": EVERY} | known)]})
+        json.dumps({"apiVersion": "v1", "kind": "List", "items": [*_rights(), *_server({"global": EVERY} | config)]})
     )
 
 
 def ask(cluster: Cluster, query: str) -> list[dict[str, Any]]:
     """The result of a query."""
     path = f"/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-    said = json.loads(
+    answer = json.loads(
         cluster.run(f"kubectl get --raw '/api/v1/namespaces/monitoring/services/prometheus:9090/proxy{path}'")
     )
-    assert said["status"] == "success", said
-    result: list[dict[str, Any]] = said["data"]["result"]
+    assert answer["status"] == "success", answer
+    result: list[dict[str, Any]] = answer["data"]["result"]
     return result
 
 
@@ -51,9 +51,9 @@ def install_keda(cluster: Cluster) -> None:
 
 def _rights() -> list[dict[str, Any]]:
     subject = {"kind": "ServiceAccount"} | META
-    read = ["get", "list", "watch"]
-    pods = [{"apiGroups": [""], "resources": ["pods"], "verbs": read}]
-    nodes = [{"apiGroups": [""], "resources": ["nodes"], "verbs": read}]
+    verbs = ["get", "list", "watch"]
+    pods = [{"apiGroups": [""], "resources": ["pods"], "verbs": verbs}]
+    nodes = [{"apiGroups": [""], "resources": ["nodes"], "verbs": verbs}]
     nodes.append({"apiGroups": [""], "resources": ["nodes/metrics"], "verbs": ["get"]})
     rbac, name = {"apiVersion": "rbac.authorization.k8s.io/v1"}, {"name": "prometheus"}
     group = {"apiGroup": "rbac.authorization.k8s.io"} | name

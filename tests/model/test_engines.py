@@ -36,8 +36,8 @@ def test_recognition_never_imports_torch() -> None:
         "from tasks.stages.transcribe import transcribe\n"
         "print([name for name in sys.modules if name.split('.')[0] in ('torch', 'pyannote')])"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert (done.returncode, done.stdout.strip()) == (0, "[]")
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert (process.returncode, process.stdout.strip()) == (0, "[]")
 
 
 def test_the_diarization_pipeline_is_loaded_once(config: Settings) -> None:

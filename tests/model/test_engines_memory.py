@@ -39,7 +39,7 @@ MB = 10**6
 
 def run(program: str) -> Any:
     """What the program puts into `answer`, run in a process of its own."""
-    done = subprocess.run(
+    process = subprocess.run(
         [sys.executable, "-c", f"{PRELUDE}\n{program}\nprint(json.dumps(answer))"],
         cwd=ROOT,
         env={**os.environ, "OMP_NUM_THREADS": "1"},
@@ -47,8 +47,8 @@ def run(program: str) -> Any:
         text=True,
         timeout=300,
     )
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout.splitlines()[-1])
+    assert process.returncode == 0, process.stderr
+    return json.loads(process.stdout.splitlines()[-1])
 
 
 @pytest.mark.parametrize("call", ['engines.whisper(config, "base")', "engines.diarization(config)"])
@@ -59,27 +59,27 @@ def test_a_model_that_cannot_fit_is_refused_before_it_is_loaded(call: str) -> No
         f"try:\n    {call}\n"
         f"except ModelTooLarge as error:\n    answer = error.message, error.detail, pages(1) - before"
     )
-    message, detail, taken = answer
+    message, detail, growth = answer
     assert "0.20 GB are free" in message
     assert detail["needed_bytes"] > 200_000_000 >= detail["free_bytes"]
-    assert taken < 10_000_000
+    assert growth < 10_000_000
 
 
 def test_models_of_other_tasks_make_room() -> None:
     """A model for which there is room only without the one that was asked for before is loaded in its place."""
-    first, kept = run(
+    first, names = run(
         'engines.whisper(config, "base"); before = pages(1)\n'
         'needed = whisper.Engine(config.model_dir / "whisper" / "tiny.en", "cpu", "int8", 1).memory_bytes\n'
         "leave(needed - 20 * MB)\n"
         'model = engines.whisper(config, "tiny.en")\n'
         'answer = model is engines.whisper(config, "tiny.en"), [e.folder.name for e in engines._models]'
     )
-    assert (first, kept) == (True, ["tiny.en"])
+    assert (first, names) == (True, ["tiny.en"])
 
 
 def test_models_that_are_let_go_leave_their_memory() -> None:
     """After letting go, what the model took is the system's again, and the next call loads it anew."""
-    loaded, left, count, again = run(
+    loaded, remaining, count, again = run(
         'engines.whisper(config, "tiny.en"); engines.let_go(); empty = pages(1)\n'  # the libraries are in memory now
         'engines.whisper(config, "base"); loaded = pages(1) - empty\n'
         "count = engines.let_go(); left = pages(1) - empty\n"
@@ -87,7 +87,7 @@ def test_models_that_are_let_go_leave_their_memory() -> None:
     )
     assert (count, again) == (1, "cpu")
     assert loaded > 100_000_000
-    assert left < 20_000_000
+    assert remaining < 20_000_000
 
 
 def test_a_model_that_is_used_makes_no_room() -> None:

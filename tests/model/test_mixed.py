@@ -42,7 +42,7 @@ def recognise(samples: Samples, model: FasterWhisper, **more: object) -> Transcr
     return transcribe(reader(samples), len(samples) / SAMPLE_RATE, options, model, ignore)
 
 
-def said(result: Transcription, start: float, end: float) -> str:
+def text_between(result: Transcription, start: float, end: float) -> str:
     return " ".join(segment.text for segment in result.segments if start <= (segment.start + segment.end) / 2 < end)
 
 
@@ -71,8 +71,11 @@ def test_each_passage_is_recognised_in_its_language(
         finished=finished.extend,
     )
     assert result.language == "en"
-    assert word_error_rate(f"{english_text} {JFK}", f"{said(result, 0, first)} {said(result, last, 99)}") <= 0.15
-    assert word_error_rate(FRENCH, " ".join(said(result, first, last).split()[: len(FRENCH.split())])) <= 0.5
+    assert (
+        word_error_rate(f"{english_text} {JFK}", f"{text_between(result, 0, first)} {text_between(result, last, 99)}")
+        <= 0.15
+    )
+    assert word_error_rate(FRENCH, " ".join(text_between(result, first, last).split()[: len(FRENCH.split())])) <= 0.5
     ((start, end),) = mixed(result)
     assert abs(start - first) < 1
     assert abs(end - last) < 1
@@ -83,8 +86,8 @@ def test_each_passage_is_recognised_in_its_language(
 
 def test_a_recording_in_one_language_is_as_if_nobody_had_looked(base: FasterWhisper, english: Samples) -> None:
     """Word for word and time for time what comes out where the language is given and nothing is looked for."""
-    looked, given = recognise(english, base), recognise(english, base, language="en")
-    assert (looked.language, looked.segments, looked.warnings) == ("en", given.segments, given.warnings)
+    looked, plain = recognise(english, base), recognise(english, base, language="en")
+    assert (looked.language, looked.segments, looked.warnings) == ("en", plain.segments, plain.warnings)
 
 
 def test_the_language_is_that_of_most_speech(base: FasterWhisper, french: Samples) -> None:
@@ -92,7 +95,7 @@ def test_the_language_is_that_of_most_speech(base: FasterWhisper, french: Sample
     jfk = recording("jfk.wav")
     result = recognise(np.concatenate([jfk, french[: 7 * SAMPLE_RATE], jfk]), base)
     assert result.language == "en"
-    assert word_error_rate(JFK, said(result, 0, 11)) <= 0.2
+    assert word_error_rate(JFK, text_between(result, 0, 11)) <= 0.2
 
 
 def test_a_shard_in_another_language_than_the_recording(base: FasterWhisper, french: Samples) -> None:
@@ -108,7 +111,7 @@ def test_a_shard_in_another_language_than_the_recording(base: FasterWhisper, fre
         decided=Language("en", 0.9),
     )
     assert (result.language, result.language_probability) == ("en", 0.9)
-    assert word_error_rate(FRENCH, said(result, 600, 603.5)) <= 0.5
+    assert word_error_rate(FRENCH, text_between(result, 600, 603.5)) <= 0.5
     assert len(mixed(result)) == 1
 
 

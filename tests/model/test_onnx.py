@@ -46,8 +46,8 @@ def reader(samples: Samples) -> Read:
 
 
 def recognise(samples: Samples, recogniser: Recogniser, **options: object) -> Transcription:
-    asked = TranscribeOptions(NAME, **options)  # type: ignore[arg-type]
-    return transcribe(reader(samples), len(samples) / SAMPLE_RATE, asked, recogniser, lambda _: None)
+    request = TranscribeOptions(NAME, **options)  # type: ignore[arg-type]
+    return transcribe(reader(samples), len(samples) / SAMPLE_RATE, request, recogniser, lambda _: None)
 
 
 def words(result: Transcription) -> list[str]:
@@ -59,13 +59,13 @@ def test_words_have_their_times(recogniser: Recogniser, jfk: Samples) -> None:
     silence = np.zeros(5 * SAMPLE_RATE, np.float32)
     result = recognise(np.concatenate([silence, jfk]), recogniser)
     assert (result.language, result.language_probability, result.model) == ("en", 1.0, NAME)
-    found = [word for segment in result.segments for word in segment.words]
-    assert len(found) > 10
-    assert all(re.fullmatch(r" (so|my|s)s*", word.text) for word in found)
-    assert found[0].start >= 4.5 and found[-1].end <= 16.0
-    starts = [word.start for word in found]
+    words = [word for segment in result.segments for word in segment.words]
+    assert len(words) > 10
+    assert all(re.fullmatch(r" (so|my|s)s*", word.text) for word in words)
+    assert words[0].start >= 4.5 and words[-1].end <= 16.0
+    starts = [word.start for word in words]
     assert starts == sorted(starts)
-    assert all(word.start <= word.end and 0 < word.confidence <= 1 for word in found)
+    assert all(word.start <= word.end and 0 < word.confidence <= 1 for word in words)
 
 
 def test_it_says_what_the_package_says(recogniser: Recogniser, onnx_config: Settings, jfk: Samples) -> None:

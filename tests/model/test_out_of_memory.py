@@ -100,9 +100,9 @@ def test_batches_that_do_not_fit_give_the_same_words(config: Settings, talk: Sam
     assert (words(result), usual.warnings) == (words(usual), ())
     assert shares == sorted(shares)
 
-    told = {warning.code: warning.message for warning in merge([result], None).warnings}
-    assert told.keys() == {"smaller_batches", "moved_to_cpu"}
-    assert "1 instead of 4" in told["smaller_batches"]
+    messages = {warning.code: warning.message for warning in merge([result], None).warnings}
+    assert messages.keys() == {"smaller_batches", "moved_to_cpu"}
+    assert "1 instead of 4" in messages["smaller_batches"]
 
 
 @pytest.mark.parametrize("temperature", [None, 0.1])
@@ -136,9 +136,9 @@ def test_the_language_is_found_off_the_card_when_it_has_no_room(config: Settings
 def test_the_language_of_a_long_recording_is_found_off_the_card(config: Settings, talk: Samples) -> None:
     """What the shards are told of the language says that the card was left."""
     model = Cramped(config, "base", 0)
-    found = decide_language([reader(talk)], len(talk) / SAMPLE_RATE, model, lambda: None)
-    assert found is not None and found.code == "en"
-    assert [caveat.code for caveat in found.caveats] == ["moved_to_cpu"]
+    language = decide_language([reader(talk)], len(talk) / SAMPLE_RATE, model, lambda: None)
+    assert language is not None and language.code == "en"
+    assert [caveat.code for caveat in language.caveats] == ["moved_to_cpu"]
 
 
 def test_channels_tell_once_that_the_card_was_left(config: Settings, talk: Samples) -> None:
@@ -174,10 +174,10 @@ def cramped(network: Any, *rooms: int) -> Iterator[list[int]]:
 
     tried: list[int] = []
 
-    def allocate(_: object, given: tuple[Any, ...]) -> None:
+    def allocate(_: object, inputs: tuple[Any, ...]) -> None:
         room = rooms[min(len(tried), len(rooms) - 1)]
-        tried.append(len(given[0]))
-        if len(given[0]) > room:
+        tried.append(len(inputs[0]))
+        if len(inputs[0]) > room:
             raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
 
     hook = network.register_forward_pre_hook(allocate)

@@ -36,7 +36,7 @@ def test_the_report_on_a_reading(base: FasterWhisper) -> None:
     speech = listen(reader(samples), Shard(0.0, whole.end, 0.0, whole.end), 600, ignore).speech
     longest = max(result.segments, key=lambda segment: segment.end - segment.start)
     assert longest.end - longest.start > 3
-    left = [segment for segment in result.segments if segment is not longest]
-    ((missing, seconds),) = quality.dropped(left, speech, whole)
+    rest = [segment for segment in result.segments if segment is not longest]
+    ((missing, seconds),) = quality.dropped(rest, speech, whole)
     assert (missing.start, missing.end) == pytest.approx((longest.start, longest.end), abs=1)
     assert seconds > 0.6 * (longest.end - longest.start)

@@ -47,8 +47,8 @@ def in_shards(samples: Samples, shards: Sequence[Shard], model: FasterWhisper) -
     return join(parts)
 
 
-def words(said: Transcription) -> list[str]:
-    return ["".join(c for c in w.text.casefold() if c.isalnum()) for s in said.segments for w in s.words]
+def words(transcription: Transcription) -> list[str]:
+    return ["".join(c for c in w.text.casefold() if c.isalnum()) for s in transcription.segments for w in s.words]
 
 
 @pytest.mark.parametrize("share", [-0.2, 0.1, 0.5, 0.9, 1.2])

@@ -47,8 +47,8 @@ def call(path: Path, *channels: Samples) -> list[Callable[[float, float], Sample
     with wave.open(str(path / "call.wav"), "wb") as file:
         file.setparams((len(channels), 2, SAMPLE_RATE, 0, "NONE", ""))
         file.writeframes((samples * 32767).astype("<i2").tobytes())
-    done = convert(path / "call.wav", path / "audio.wav", LIMITS, lambda _: None, split=True)
-    assert (done.channels, done.duration) == (len(channels), length / SAMPLE_RATE)
+    conversion = convert(path / "call.wav", path / "audio.wav", LIMITS, lambda _: None, split=True)
+    assert (conversion.channels, conversion.duration) == (len(channels), length / SAMPLE_RATE)
     data = np.frombuffer((path / "audio.wav").read_bytes()[44:], "<i2").reshape(-1, len(channels)) / np.float32(32768)
 
     def reader(number: int) -> Callable[[float, float], Samples]:
@@ -61,7 +61,7 @@ def recognise(reads: list[Callable[[float, float], Samples]], duration: float, m
     return transcribe_channels(reads, duration, TranscribeOptions("base", "en"), model, lambda _: None)
 
 
-def said(transcript: Transcript, speaker: str) -> str:
+def text_of(transcript: Transcript, speaker: str) -> str:
     return " ".join(segment.text for segment in transcript.segments if segment.speaker == speaker)
 
 
@@ -80,8 +80,8 @@ def test_two_voices_at_once_are_both_understood(
     result = transcribe_channels(reads, duration, options, base, shares.append, finished=given_out.extend)
     transcript = merge([result], None)
     assert (transcript.language, transcript.warnings) == ("en", ())
-    assert word_error_rate(JFK, said(transcript, "spk_1")) <= 0.1
-    assert word_error_rate(fixture(f"{READING}.txt").read_text(), said(transcript, "spk_2")) <= 0.15
+    assert word_error_rate(JFK, text_of(transcript, "spk_1")) <= 0.1
+    assert word_error_rate(fixture(f"{READING}.txt").read_text(), text_of(transcript, "spk_2")) <= 0.15
     starts = [segment.start for segment in transcript.segments]
     assert (starts, [segment.id for segment in transcript.segments]) == (sorted(starts), list(range(len(starts))))
     assert given_out == list(transcript.segments)
@@ -126,8 +126,8 @@ def test_a_voice_that_leaks_is_not_said_twice(
     late = np.pad(right, (6 * SAMPLE_RATE, 0))  # both sides talk in turn
     transcript = merge([recognise(call(tmp_path, left, late + leak), len(late) / SAMPLE_RATE, base)], None)
     assert set(codes(transcript)) == {"crosstalk"}
-    assert word_error_rate(JFK, said(transcript, "spk_1")) <= 0.1
-    assert word_error_rate(fixture(f"{READING}.txt").read_text(), said(transcript, "spk_2")) <= 0.15
+    assert word_error_rate(JFK, text_of(transcript, "spk_1")) <= 0.1
+    assert word_error_rate(fixture(f"{READING}.txt").read_text(), text_of(transcript, "spk_2")) <= 0.15
     assert transcript.quality is not None
     assert transcript.quality.overlap_seconds == pytest.approx(0, abs=1)
 

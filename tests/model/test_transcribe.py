@@ -75,8 +75,8 @@ def telephone(samples: Samples) -> Samples:
     spectrum[(hertz < 300) | (hertz > 3400)] = 0
     line = np.fft.irfft(spectrum, len(samples)).clip(-1, 1)
     code = np.round(np.sign(line) * np.log1p(255 * np.abs(line)) / np.log1p(255) * 127) / 127
-    heard: Samples = (np.sign(code) * np.expm1(np.abs(code) * np.log1p(255)) / 255).astype(np.float32)
-    return heard
+    signal: Samples = (np.sign(code) * np.expm1(np.abs(code) * np.log1p(255)) / 255).astype(np.float32)
+    return signal
 
 
 # ---- what is recognised
@@ -170,12 +170,12 @@ def test_windows_neither_lose_nor_double_words(base: FasterWhisper, talk: Sample
     """Two and a half minutes are recognised, and given out, 50 s at a time, and progress moves with them; never more
     samples are asked for."""
     samples = np.tile(talk, 4)
-    asked: list[int] = []
+    lengths: list[int] = []
 
     def read(start: float, end: float) -> Samples:
-        given = reader(samples)(start, end)
-        asked.append(len(given))
-        return given
+        block = reader(samples)(start, end)
+        lengths.append(len(block))
+        return block
 
     duration = len(samples) / SAMPLE_RATE
     options = TranscribeOptions("base", "en")
@@ -184,7 +184,7 @@ def test_windows_neither_lose_nor_double_words(base: FasterWhisper, talk: Sample
     result = transcribe(read, duration, options, base, shares.append, finished=given_out.append, window_s=50)
     assert tuple(segment for some in given_out for segment in some) == result.segments
     assert sum(map(bool, given_out)) >= 3
-    assert max(asked) <= 50 * SAMPLE_RATE
+    assert max(lengths) <= 50 * SAMPLE_RATE
     assert (shares, shares[-1], len(set(shares)) > 3) == (sorted(shares), 1.0, True)
     assert word_error_rate(" ".join([talk_text] * 4), text(result)) <= 0.08
     assert duration - 2 <= result.segments[-1].end <= duration
@@ -206,17 +206,17 @@ def test_a_part_is_told_in_the_recordings_times(tiny: FasterWhisper, jfk: Sample
 def test_cancelling_stops_between_segments(tiny: FasterWhisper, talk: Samples) -> None:
     """What progress raises gets out at once: after it nothing more is decoded, and the next call is not disturbed."""
     options = TranscribeOptions("tiny.en", batch_size=1)
-    heard: list[float] = []
+    shares: list[float] = []
 
     def stop(share: float) -> None:
-        heard.append(share)
+        shares.append(share)
         if share > 0.02:
             raise Interrupted("cancelled")
 
     with pytest.raises(Interrupted, match="cancelled"):
         transcribe(reader(talk), len(talk) / SAMPLE_RATE, options, tiny, stop)
-    assert heard[-1] < 0.8
-    assert sum(share > 0.02 for share in heard) == 1
+    assert shares[-1] < 0.8
+    assert sum(share > 0.02 for share in shares) == 1
     assert "country" in text(recognise(talk[-11 * SAMPLE_RATE :], tiny, options))
 
 
@@ -266,10 +266,10 @@ def test_a_prompt_of_any_length_is_accepted(tiny: FasterWhisper, jfk: Samples) -
 def test_the_end_of_a_long_prompt_counts(tiny: FasterWhisper) -> None:
     """Of prompt and hotwords together the last 223 tokens are kept, so that hotwords are never what is lost."""
     options = TranscribeOptions("tiny.en", prompt="blah " * 500, hotwords="Kubernetes, Valkey")
-    shown = context(options, tiny)
-    assert shown is not None
-    assert shown.endswith("Kubernetes, Valkey")
-    assert 200 <= len(tiny.model.hf_tokenizer.encode(" " + shown, add_special_tokens=False).ids) <= 223
+    prompt = context(options, tiny)
+    assert prompt is not None
+    assert prompt.endswith("Kubernetes, Valkey")
+    assert 200 <= len(tiny.model.hf_tokenizer.encode(" " + prompt, add_special_tokens=False).ids) <= 223
     assert context(TranscribeOptions("tiny.en", prompt="  "), tiny) is None
 
 

@@ -44,14 +44,14 @@ def test_the_checkpoint_embeds_speech_as_the_onnx_model_does(checkpoint: Path, n
     model = Model.from_pretrained(checkpoint).eval()
     waveform = speech(name)
     with torch.inference_mode():
-        ours = model(waveform).numpy()[0]
+        embedding = model(waveform).numpy()[0]
         fbank = model.compute_fbank(waveform).numpy()
     session = onnxruntime.InferenceSession(fixture("wespeaker.onnx"), providers=["CPUExecutionProvider"])
-    (theirs,) = session.run(None, {"input_features": fbank})
-    cosine = ours @ theirs[0] / np.linalg.norm(ours) / np.linalg.norm(theirs[0])
-    assert ours.shape == (256,)
+    (reference,) = session.run(None, {"input_features": fbank})
+    cosine = embedding @ reference[0] / np.linalg.norm(embedding) / np.linalg.norm(reference[0])
+    assert embedding.shape == (256,)
     assert cosine > MIN_COSINE
-    assert np.abs(ours - theirs[0]).max() < 1e-3 * np.abs(theirs[0]).max()
+    assert np.abs(embedding - reference[0]).max() < 1e-3 * np.abs(reference[0]).max()
 
 
 def test_a_network_that_computes_something_else_is_not_converted(tmp_path: Path) -> None:

@@ -30,10 +30,10 @@ def segment(number: int, text: str, speaker: str | None = None) -> Segment:
 
 def transcript(texts: Sequence[str], speakers: Sequence[str] = ("spk_1", "spk_2")) -> Transcript:
     """Sentences that the speakers say in turn."""
-    said = tuple(segment(number, text, speakers[number % len(speakers)]) for number, text in enumerate(texts))
-    turns = tuple(SpeakerTurn(one.start, one.end, one.speaker or "") for one in said)
-    voices = tuple(Speaker(name, 1.5 * len(said) / len(speakers)) for name in sorted(set(speakers)))
-    return Transcript("en", 0.98, SEGMENT_S * len(said), "base", said, voices, turns)
+    segments = tuple(segment(number, text, speakers[number % len(speakers)]) for number, text in enumerate(texts))
+    turns = tuple(SpeakerTurn(one.start, one.end, one.speaker or "") for one in segments)
+    voices = tuple(Speaker(name, 1.5 * len(segments) / len(speakers)) for name in sorted(set(speakers)))
+    return Transcript("en", 0.98, SEGMENT_S * len(segments), "base", segments, voices, turns)
 
 
 def noise(path: Path, channels: int = 1) -> Path:
@@ -107,8 +107,8 @@ class Recordings:
 
     def newer_than(self, task_id: uuid.UUID | None) -> uuid.UUID:
         """The task that was submitted after that one, once it is there."""
-        found: uuid.UUID = eventually(lambda: (last := self.caller.newest()) != task_id and last, "a new task")
-        return found
+        newest: uuid.UUID = eventually(lambda: (last := self.caller.newest()) != task_id and last, "a new task")
+        return newest
 
     def details(self, count: int) -> list[dict[str, Any]]:
         """What the API says of each task, the oldest first, once there are so many."""
@@ -123,8 +123,8 @@ class Recordings:
     def result(self, task_id: uuid.UUID) -> dict[str, Any]:
         answer = self.caller.http.get(f"/result/{task_id}", params={"format": "json"})
         assert answer.status_code == 200, answer.text
-        found: dict[str, Any] = answer.json()
-        return found
+        body: dict[str, Any] = answer.json()
+        return body
 
     def texts(self, task_id: uuid.UUID) -> list[str]:
         """What each segment says by now."""
@@ -138,8 +138,8 @@ class Recordings:
         """Waits until the segments say this."""
         eventually(lambda: self.texts(task_id) == list(texts), f"{texts} on the server")
 
-    def correct(self, task_id: uuid.UUID, **asked: Any) -> httpx.Response:
+    def correct(self, task_id: uuid.UUID, **fields: Any) -> httpx.Response:
         """A correction that somebody else makes."""
-        answer = self.caller.http.patch(f"/tasks/{task_id}", json=asked)
+        answer = self.caller.http.patch(f"/tasks/{task_id}", json=fields)
         assert answer.status_code == 200, answer.text
         return answer

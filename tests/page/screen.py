@@ -155,5 +155,5 @@ class Screen:
     def violations(self, axe: str) -> list[str]:
         """What axe-core finds wrong with what is shown: rules and the elements that break them."""
         self.page.evaluate(axe)
-        found: dict[str, Any] = self.page.evaluate("axe.run({ resultTypes: ['violations'] })")
-        return [f"{one['id']}: {node['html'][:200]}" for one in found["violations"] for node in one["nodes"]]
+        report: dict[str, Any] = self.page.evaluate("axe.run({ resultTypes: ['violations'] })")
+        return [f"{one['id']}: {node['html'][:200]}" for one in report["violations"] for node in one["nodes"]]

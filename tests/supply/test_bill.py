@@ -108,8 +108,8 @@ def test_notice_names_what_is_below_the_gpl() -> None:
     for name in bill.IMAGES:
         section = (bill.BILLS / f"{name}.NOTICE").read_text().partition("MPL\n\n")[2].partition("Under other")[0]
         for part, rest in re.findall(r"^  ([\w-]+)(\S*(?: |, in )\S+)", section, re.MULTILINE):
-            known = names.get(part, "ffmpeg" if part.startswith(("libav", "libsw")) else part)
-            short = known.removeprefix("lib").replace("-", "").lower()
+            project = names.get(part, "ffmpeg" if part.startswith(("libav", "libsw")) else part)
+            short = project.removeprefix("lib").replace("-", "").lower()
             short = {"crypt": "libxcrypt"}.get(short, short)
             assert short in text, (part, rest)
 

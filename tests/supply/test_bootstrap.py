@@ -126,8 +126,11 @@ def test_another_processor_is_told_what_to_do(project: Project) -> None:
     assert run.returncode == 1 and run.stdout == ""
     fault, advice = run.stderr.splitlines()
     assert fault.startswith("Parley needs Linux on x86-64 or ARM64, of 64 bits and with glibc 2.28 or newer; this is ")
-    told = {"x86_64": ("Linux on i686.", "docs/deploy.md."), "aarch64": (" on armv8l.", "Raspberry Pi OS (64-bit).")}
-    ends = told[platform.machine()]
+    messages = {
+        "x86_64": ("Linux on i686.", "docs/deploy.md."),
+        "aarch64": (" on armv8l.", "Raspberry Pi OS (64-bit)."),
+    }
+    ends = messages[platform.machine()]
     assert fault.endswith(ends[0]) and advice.endswith(ends[1]), run.stderr
     assert project.pypi.paths == [] and project.installed() == {}
 

@@ -89,10 +89,10 @@ def checkout(tmp_path: Path, registry: Registry) -> Path:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(ROOT / file, target)
         text = pin_images.REFERENCE.sub(
-            lambda found: (
-                f"{found['before']}{registry.host}/{found['image'].replace(':', '/image:', 1)}"
-                if "/" not in found["image"]
-                else f"{found['before']}{registry.host}/{found['image']}"
+            lambda match: (
+                f"{match['before']}{registry.host}/{match['image'].replace(':', '/image:', 1)}"
+                if "/" not in match["image"]
+                else f"{match['before']}{registry.host}/{match['image']}"
             ),
             target.read_text(),
         )

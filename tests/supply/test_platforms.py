@@ -56,11 +56,11 @@ def answers() -> dict[Question, list[platforms.Wheel] | str]:
             return str(error)
 
     with ThreadPoolExecutor(4) as pool:
-        found = dict(zip(QUESTIONS, pool.map(answer, QUESTIONS), strict=True))
-    for refusal in found.values():
+        wheels = dict(zip(QUESTIONS, pool.map(answer, QUESTIONS), strict=True))
+    for refusal in wheels.values():
         if isinstance(refusal, str) and "error sending request" in refusal:
             unavailable(f"the package index does not answer: {refusal.splitlines()[-1].strip()}")
-    return found
+    return wheels
 
 
 @pytest.mark.parametrize("question", QUESTIONS, ids=lambda question: "-".join(map(str, question)))
@@ -69,12 +69,12 @@ def test_a_set_resolves(question: Question, answers: dict[Question, list[platfor
     libraries where its build is the one for cards, and nowhere else."""
     name, machine, _, with_cuda = question
     locked = closure(name) | (closure("torch-cuda") if with_cuda else {})
-    found = answers[question]
-    assert not isinstance(found, str), found
-    names = {each.name for each in found}
+    packages = answers[question]
+    assert not isinstance(packages, str), packages
+    names = {each.name for each in packages}
     assert names <= set(locked)
     assert {each for each, entry in locked.items() if not entry.marker} <= names
-    for each in found:
+    for each in packages:
         assert each.version == locked[each.name].version and f"sha256:{each.sha256}" in locked[each.name].hashes, each
         assert each.file.endswith((f"{machine}.whl", "-any.whl")), each
     assert any(each.startswith(CARDS) for each in names) == with_cuda
@@ -88,8 +88,8 @@ def test_a_package_without_a_wheel_for_arm_is_found(tmp_path: Path) -> None:
     file = tmp_path / "set.txt"
     file.write_text("torch==2.13.0\ntorchaudio==2.11.0\n")
     with index([pure, native]) as pypi, asking(pypi.url):
-        found = platforms.resolved(file, "x86_64", python="3.11", with_cuda=True)
-        assert [each.file for each in found] == [native.file, pure.file]
+        packages = platforms.resolved(file, "x86_64", python="3.11", with_cuda=True)
+        assert [each.file for each in packages] == [native.file, pure.file]
         with pytest.raises(SystemExit, match=r"(?s)torch==2\.13\.0 has no .*aarch64"):
             platforms.resolved(file, "aarch64", python="3.11", with_cuda=True)
 

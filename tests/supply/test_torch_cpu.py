@@ -23,8 +23,8 @@ def test_hashes_come_from_the_links_of_pytorchs_index(tmp_path: Path, monkeypatc
     with index(WHEELS) as pytorch:
         monkeypatch.setenv("TORCH_CPU_INDEX", pytorch.url)
         torch_cpu.main(tmp_path / "hashes")
-    written = [line.split("  ") for line in (tmp_path / "hashes").read_text().splitlines()]
-    lines = {file: sha256 for sha256, file in written}
+    pairs = [line.split("  ") for line in (tmp_path / "hashes").read_text().splitlines()]
+    lines = {file: sha256 for sha256, file in pairs}
     assert list(lines) == [line.split()[1] for line in CPU_HASHES.read_text().splitlines()]
     assert set(lines.items()) < {(each.file, each.sha256) for each in WHEELS}
 

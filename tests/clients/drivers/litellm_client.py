@@ -38,7 +38,7 @@ def thrown(**options: Any) -> dict[str, Any]:
 
 def main() -> None:
     words = transcribe(response_format="verbose_json", timestamp_granularities=["word", "segment"])
-    told = {
+    report = {
         "text, plain and async": [transcribe().text, asyncio.run(async_text())],
         "words and segments": words.model_dump(),
         "streams": [event.model_dump() for event in transcribe(model="openai/gpt-4o-transcribe", stream=True)],
@@ -49,7 +49,7 @@ def main() -> None:
         },
         "retries": transcribe(api_base=os.environ["RESTARTING_URL"], max_retries=2).text,
     }
-    print(json.dumps(told))
+    print(json.dumps(report))
 
 
 main()

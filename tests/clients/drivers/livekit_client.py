@@ -22,13 +22,13 @@ def frames() -> list[rtc.AudioFrame]:
     with wave.open(sys.argv[1]) as recording:
         rate, channels = recording.getframerate(), recording.getnchannels()
         size = rate // 50
-        found = []
+        pieces = []
         while data := recording.readframes(size):
-            found.append(rtc.AudioFrame(data, rate, channels, len(data) // 2 // channels))
-    return found
+            pieces.append(rtc.AudioFrame(data, rate, channels, len(data) // 2 // channels))
+    return pieces
 
 
-async def heard(**options: Any) -> dict[str, Any]:
+async def transcription(**options: Any) -> dict[str, Any]:
     """The event that an agent gets. Each STT closes its connections."""
     async with openai.STT(**options) as stt:
         event = await stt.recognize(frames())
@@ -38,23 +38,23 @@ async def heard(**options: Any) -> dict[str, Any]:
 
 async def refused(**options: Any) -> dict[str, Any]:
     try:
-        await heard(**options)
+        await transcription(**options)
     except APIStatusError as error:
         return {"status": error.status_code, "message": str(error), "retryable": error.retryable}
     return {}
 
 
 async def main() -> None:
-    told = {
-        "text": await heard(),
-        "the language that was heard": await heard(model="whisper-1", detect_language=True),
-        "gpt-transcribe with keywords and languages": await heard(
+    report = {
+        "text": await transcription(),
+        "the language that was heard": await transcription(model="whisper-1", detect_language=True),
+        "gpt-transcribe with keywords and languages": await transcription(
             model="gpt-transcribe", language=["en", "fr"], keywords=["Americans"], prompt="Kennedy", temperature=0
         ),
         "typed errors": {"key": await refused(api_key="wrong"), "field": await refused(language="tlh")},
-        "retries": await heard(base_url=os.environ["RESTARTING_URL"]),
+        "retries": await transcription(base_url=os.environ["RESTARTING_URL"]),
     }
-    print(json.dumps(told))
+    print(json.dumps(report))
 
 
 asyncio.run(main())

@@ -26,9 +26,9 @@ UPLOAD_BYTES, CADDY_BYTES = 512 * MB, 128 * MB
 def curl(deployment: Deployment, *arguments: str, timeout_s: float = 300) -> str:
     """curl on the machine of the deployment, with the first key; returns what it prints."""
     key = f"Authorization: Bearer {deployment.api_key}"
-    said = deployment.run("curl", "-sS", "--max-time", "280", "-H", key, *arguments, timeout_s=timeout_s)
-    assert said.returncode == 0, said.stderr
-    return said.stdout
+    process = deployment.run("curl", "-sS", "--max-time", "280", "-H", key, *arguments, timeout_s=timeout_s)
+    assert process.returncode == 0, process.stderr
+    return process.stdout
 
 
 def signer(deployment: Deployment, url: str | None = None) -> Any:
@@ -210,14 +210,14 @@ def test_slow_headers_are_cut_off(deployment: Deployment) -> None:
         "s.sendall(b'GET / HTTP/1.1\\r\\nHost: x\\r\\n')\n"
         "s.settimeout(30); begun = time.monotonic(); s.recv(1000); s.recv(1000)\nprint(time.monotonic() - begun)"
     )
-    said = deployment.run(str(BIN / "python"), "-c", script, timeout_s=300)
-    assert 5 < float(said.stdout) < 25, said.stderr
+    process = deployment.run(str(BIN / "python"), "-c", script, timeout_s=300)
+    assert 5 < float(process.stdout) < 25, process.stderr
 
 
 def test_check_ratelimit_tells_when_there_is_no_limit(deployment: Deployment) -> None:
     """Against a Caddy without the plugin the script says of each limit that nothing was refused; the gateway's own
     limit of a key is not taken for Caddy's."""
-    made = json.loads(
+    created = json.loads(
         curl(
             deployment,
             "--json",
@@ -226,7 +226,7 @@ def test_check_ratelimit_tells_when_there_is_no_limit(deployment: Deployment) ->
         )
     )
     script = (str(BIN / "python"), "-m", "scripts.check_ratelimit", SITE, "--requests", "40", "--connections", "4")
-    invented, limited = deployment.run(*script), deployment.run(*script, "--key", made["key"])
+    invented, limited = deployment.run(*script), deployment.run(*script, "--key", created["key"])
     assert invented.returncode == limited.returncode == 1
     assert re.findall(r"^(\w+): 40 requests in .* no 429 by Caddy$", invented.stdout, re.MULTILINE) == [
         "submit",

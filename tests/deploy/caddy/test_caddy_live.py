@@ -27,12 +27,12 @@ with connect(sys.argv[1], proxy=None, open_timeout=120) as socket:
 def test_a_socket_goes_through_caddy(deployment: Deployment) -> None:
     """What the client sends arrives, what the gateway answers comes back, and so does the code of its close."""
     address = SITE.replace("http", "ws", 1) + "/ws/stream"
-    said = subprocess.run(
+    process = subprocess.run(
         (*deployment.machine.prefix(ROOT), sys.executable, "-c", CLIENT, address),
         capture_output=True,
         text=True,
         timeout=300,
         check=True,
     )
-    error, code = said.stdout.splitlines()
+    error, code = process.stdout.splitlines()
     assert (json.loads(error)["code"], code) == ("unauthorized", "4401")

@@ -46,9 +46,9 @@ def test_no_log_has_a_key_or_a_signature(deployment: Deployment, tmp_path: Path)
     hang_up(deployment, *key, f"{SITE}/tasks/{task}/events?X-Amz-Signature=canary")
 
     deadline = time.monotonic() + LOGGED_S
-    while (written := log.read_text()).count(HUNG_UP) < before + 2:
-        assert time.monotonic() < deadline, written[-3000:]
+    while (text := log.read_text()).count(HUNG_UP) < before + 2:
+        assert time.monotonic() < deadline, text[-3000:]
         time.sleep(0.2)
     for secret in (deployment.api_key, "canary", "Signature", "Api-Key", "Bearer", put.partition("?")[2]):
-        assert secret not in written
+        assert secret not in text
     assert json.loads(curl(deployment, "-X", "DELETE", f"{SITE}/tasks/{task}"))["erased"]

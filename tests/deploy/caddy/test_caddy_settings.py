@@ -54,9 +54,9 @@ def door(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> It
 )
 def test_answers_are_safe_over_tls(door: Deployment, path: str, status: str) -> None:
     """Every answer, also one of Caddy's own, cannot be framed or sniffed and asks to be fetched by TLS only."""
-    said = door.run("curl", "-sSik", "--max-time", "60", f"{SITE}{path}")
-    head = said.stdout.lower().replace("\r", "").partition("\n\n")[0].splitlines()
-    assert head[0].split()[1] == status, said
+    answer = door.run("curl", "-sSik", "--max-time", "60", f"{SITE}{path}")
+    head = answer.stdout.lower().replace("\r", "").partition("\n\n")[0].splitlines()
+    assert head[0].split()[1] == status, answer
     for line in (
         "strict-transport-security: max-age=31536000",
         "x-content-type-options: nosniff",
@@ -70,9 +70,9 @@ def test_answers_are_safe_over_tls(door: Deployment, path: str, status: str) -> 
 
 def test_plain_http_leads_to_tls(door: Deployment) -> None:
     """With a domain, a request without TLS is sent to where there is some."""
-    said = door.run("curl", "-sSi", "--max-time", "60", "http://localhost:18080/models").stdout.lower()
-    assert said.split()[1] == "308"
-    assert "location: https://localhost" in said
+    answer = door.run("curl", "-sSi", "--max-time", "60", "http://localhost:18080/models").stdout.lower()
+    assert answer.split()[1] == "308"
+    assert "location: https://localhost" in answer
 
 
 @pytest.mark.parametrize("encoding", ["Content-Type: audio/wav", "Transfer-Encoding: chunked"])
@@ -81,7 +81,7 @@ def test_a_recording_above_max_body_is_refused(door: Deployment, tmp_path: Path,
     (tmp_path / "large").write_bytes(bytes(BODY_BYTES * 4))
     key = f"Authorization: Bearer {door.api_key}"
     # not its exit status: curl is still sending when the answer comes, and may miss the end of it
-    said = door.run(
+    process = door.run(
         "curl",
         "-sSk",
         "--http1.1",
@@ -99,7 +99,7 @@ def test_a_recording_above_max_body_is_refused(door: Deployment, tmp_path: Path,
         f"file=@{tmp_path}/large",
         f"{SITE}/transcribe",
     )
-    assert said.stdout == "413", said.stderr
+    assert process.stdout == "413", process.stderr
 
 
 def test_an_object_above_max_body_is_refused(door: Deployment, tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_slow_body_is_cut_off(door: Deployment) -> None:
 
     The body is a large one: for the end of one below 256 KiB Go waits longer before it answers.
     """
-    said = door.run(str(BIN / "python"), "-c", SEND_SLOWLY, door.api_key, timeout_s=90)
-    status, elapsed_s = said.stdout.splitlines()
+    process = door.run(str(BIN / "python"), "-c", SEND_SLOWLY, door.api_key, timeout_s=90)
+    status, elapsed_s = process.stdout.splitlines()
     assert status == "HTTP/1.1 408 Request Timeout"
     assert TIMEOUT_S / 2 < float(elapsed_s) < TIMEOUT_S + 25

@@ -82,7 +82,7 @@ def load(deployment: Deployment, ended: Event) -> list[str]:
     """The statuses of requests sent without a pause until `ended`; the last batch begins before it."""
     statuses: list[str] = []
     while not ended.is_set():
-        said = deployment.run(
+        process = deployment.run(
             "curl",
             "-s",
             "-Z",
@@ -94,7 +94,7 @@ def load(deployment: Deployment, ended: Event) -> list[str]:
             "%{http_code}\n",
             f"{SITE}/health/live?[1-{BATCH}]",
         )
-        statuses += said.stdout.split()
+        statuses += process.stdout.split()
     return statuses
 
 
@@ -132,11 +132,11 @@ def test_a_reload_disturbs_nobody(deployment: Deployment, tmp_path: Path) -> Non
         assert stream.poll() is None, "the reload cut the stream"
         curl(deployment, "-X", "POST", f"{SITE}/tasks/{task}/cancel")
         rest = stream.stdout.read()
-        sent = json.loads(upload.communicate(timeout=LONG_S)[0])
+        job = json.loads(upload.communicate(timeout=LONG_S)[0])
     assert len(statuses) >= BATCH and set(statuses) == {"200"}
     assert "cancelled" in rest
-    assert sent["status"] == "queued"
-    curl(deployment, "-X", "DELETE", f"{SITE}/tasks/{sent['task_id']}")
+    assert job["status"] == "queued"
+    curl(deployment, "-X", "DELETE", f"{SITE}/tasks/{job['task_id']}")
 
 
 @contextmanager
@@ -157,7 +157,7 @@ def uploading(deployment: Deployment) -> Iterator[subprocess.Popen[str]]:
 
 
 def reload(deployment: Deployment) -> None:
-    said = subprocess.run(
+    process = subprocess.run(
         (
             *deployment.machine.prefix(ROOT),
             BIN / "caddy",
@@ -174,4 +174,4 @@ def reload(deployment: Deployment) -> None:
         timeout=LONG_S,
         check=False,
     )
-    assert said.returncode == 0, said.stderr
+    assert process.returncode == 0, process.stderr

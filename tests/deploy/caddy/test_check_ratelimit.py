@@ -80,9 +80,11 @@ def test_each_limit_is_proved_by_itself(capsys: pytest.CaptureFixture[str]) -> N
     """Each of the four refuses after as many requests as it lets through, asked over several connections at once."""
     with deployment(LIMITS) as server:
         assert check(server) == 0
-    said = re.findall(r"^(\w+): refused after (\d+) requests, Retry-After 7 s$", capsys.readouterr().out, re.MULTILINE)
-    assert [zone for zone, _ in said] == ["submit", "upload", "poll", "address"]
-    assert all(int(sent) > LIMITS[zone] for zone, sent in said[:3])
+    refusals = re.findall(
+        r"^(\w+): refused after (\d+) requests, Retry-After 7 s$", capsys.readouterr().out, re.MULTILINE
+    )
+    assert [zone for zone, _ in refusals] == ["submit", "upload", "poll", "address"]
+    assert all(int(count) > LIMITS[zone] for zone, count in refusals[:3])
     assert len(server.connections) > 4
 
 
@@ -101,9 +103,9 @@ def test_another_limit_is_not_taken_for_the_one_in_question(capsys: pytest.Captu
     """A refusal by the address's limit proves nothing of a key's."""
     with deployment({**LIMITS, "address": 10}) as server:
         assert check(server) == 1
-    said = capsys.readouterr().out
-    assert said.count("refused by the limit 'address' before its own") == 3
-    assert "address: refused after" in said
+    output = capsys.readouterr().out
+    assert output.count("refused by the limit 'address' before its own") == 3
+    assert "address: refused after" in output
 
 
 @pytest.mark.parametrize(

@@ -59,10 +59,10 @@ def door(deployment: Deployment, program: Path, tmp_path: Path) -> Iterator[Depl
 
 def test_each_limit_is_there(door: Deployment) -> None:
     """scripts/check_ratelimit.py, as operators run it, is refused by each of the four limits."""
-    said = door.run(str(BIN / "python"), str(ROOT / "scripts/check_ratelimit.py"), f"http://127.0.0.1:{HERE}")
-    assert said.returncode == 0, said.stdout + said.stderr
-    assert [line.split(":")[0] for line in said.stdout.splitlines()] == ["submit", "upload", "poll", "address"]
-    assert said.stdout.count("refused after") == 4
+    process = door.run(str(BIN / "python"), str(ROOT / "scripts/check_ratelimit.py"), f"http://127.0.0.1:{HERE}")
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert [line.split(":")[0] for line in process.stdout.splitlines()] == ["submit", "upload", "poll", "address"]
+    assert process.stdout.count("refused after") == 4
 
 
 def test_no_second_spelling_passes_a_limit_that_is_used_up(door: Deployment) -> None:
@@ -70,7 +70,7 @@ def test_no_second_spelling_passes_a_limit_that_is_used_up(door: Deployment) -> 
     where `Connection` would withhold the one that was counted. Other keys are not concerned."""
     keys = []
     for number in range(KEYS):
-        made = door.run(
+        creation = door.run(
             "env",
             *(f"{name}={value}" for name, value in door.service("api").environment.items()),
             str(BIN / "python"),
@@ -78,13 +78,13 @@ def test_no_second_spelling_passes_a_limit_that_is_used_up(door: Deployment) -> 
             "scripts.create_api_key",
             f"spelling {number}",
         )
-        assert made.returncode == 0, made.stderr
-        keys.append(made.stdout.strip())
+        assert creation.returncode == 0, creation.stderr
+        keys.append(creation.stdout.strip())
     began = time.monotonic()
-    said = door.run(str(BIN / "python"), "-c", SPELL, str(HERE), *keys)
-    assert said.returncode == 0, said.stderr
+    process = door.run(str(BIN / "python"), "-c", SPELL, str(HERE), *keys)
+    assert process.returncode == 0, process.stderr
     assert time.monotonic() - began < 30, "the window of a minute may be over"
-    used_up, spelled, withheld, others = json.loads(said.stdout)
+    used_up, spelled, withheld, others = json.loads(process.stdout)
     assert [status for status, _ in used_up] == [422] * SUBMITS + [429]
     for spelling, (status, zones) in zip(SPELLINGS, spelled, strict=True):
         if spelling.is_key:

@@ -83,10 +83,10 @@ def rewritten(text: str) -> tuple[str, list[Zone]]:
             lines.append(block)
             continue
         inner = block.removeprefix("\trate_limit {\n").removesuffix("\t}\n")
-        found = re.findall(r"^\t\tzone (\w+) \{\n(.*?)^\t\t\}\n", inner, flags=re.MULTILINE | re.DOTALL)
+        zone_blocks = re.findall(r"^\t\tzone (\w+) \{\n(.*?)^\t\t\}\n", inner, flags=re.MULTILINE | re.DOTALL)
         rest = re.sub(r"^\t\tzone \w+ \{\n.*?^\t\t\}\n", "", inner, flags=re.MULTILINE | re.DOTALL)
         assert re.fullmatch(r"(\t\t(jitter 0\.\d+|sweep_interval \d+[sm])\n)*", rest), rest
-        for name, body in found:
+        for name, body in zone_blocks:
             zones.append(_zone(name, body))
             lines.append(_as_header(zones[-1]))
     return "".join(lines), zones
@@ -137,12 +137,12 @@ def door(deployment: Deployment, tmp_path_factory: pytest.TempPathFactory) -> It
 
 def ask(deployment: Deployment, requests: Sequence[Request]) -> list[Answer]:
     """All of them, one after the other."""
-    given = [(each.port, each.method, each.path, each.headers) for each in requests]
-    said = deployment.run(str(BIN / "python"), "-c", ASK, json.dumps(given))
-    assert said.returncode == 0, said.stderr
+    arguments = [(each.port, each.method, each.path, each.headers) for each in requests]
+    process = deployment.run(str(BIN / "python"), "-c", ASK, json.dumps(arguments))
+    assert process.returncode == 0, process.stderr
     return [
         Answer(status, frozenset(",".join(named).replace(" ", "").split(",")) - {""}, headers, body)
-        for status, named, headers, body in json.loads(said.stdout)
+        for status, named, headers, body in json.loads(process.stdout)
     ]
 
 
@@ -234,9 +234,9 @@ def test_deepgrams_scheme_is_one_at_its_address_alone(
 
 def test_what_the_gateway_takes_as_a_key_counts_as_that_key(door: Deployment) -> None:
     """Each spelling of the gateway's own table; what it refuses may count as whatever it likes."""
-    said = door.run(str(BIN / "python"), "-c", SPELL, str(HERE))
-    assert said.returncode == 0, said.stderr
-    for spelling, (status, zones) in zip(SPELLINGS, json.loads(said.stdout), strict=True):
+    process = door.run(str(BIN / "python"), "-c", SPELL, str(HERE))
+    assert process.returncode == 0, process.stderr
+    for spelling, (status, zones) in zip(SPELLINGS, json.loads(process.stdout), strict=True):
         if spelling.is_key:
             assert status == 401  # the gateway knows no such key
             assert "poll=pk_first" in ",".join(zones).replace(" ", "").split(","), spelling.name

@@ -21,7 +21,7 @@ def initialize(cluster: Path, environment: Mapping[str, str]) -> None:
     password = cluster.with_name("password")
     password.write_text(environment["POSTGRES_PASSWORD"])
     user.chown(cluster)
-    done = subprocess.run(
+    process = subprocess.run(
         (
             *user.prefix,
             str(postgres_binary("initdb")),
@@ -40,6 +40,6 @@ def initialize(cluster: Path, environment: Mapping[str, str]) -> None:
         check=False,
     )
     password.unlink()
-    assert done.returncode == 0, done.stdout
+    assert process.returncode == 0, process.stdout
     with (cluster / "pg_hba.conf").open("a") as file:
         file.write("host all all all scram-sha-256\n")

@@ -80,8 +80,8 @@ def test_a_restored_service_gives_the_same_history_and_results(tmp_path: Path) -
         for command in SAVE:
             saved = typed(first, tmp_path, command)
             assert saved.returncode == 0, saved.stderr
-        kept = objects(bucket(first))
-    assert len(kept) >= 11
+        stored = objects(bucket(first))
+    assert len(stored) >= 11
 
     with Stack(tmp_path / "second", apps=(), environ=environ, migrate=False) as empty:
         (load,) = (command for command in RESTORE if "copy_bucket" in command)
@@ -95,7 +95,7 @@ def test_a_restored_service_gives_the_same_history_and_results(tmp_path: Path) -
         for command in RESTORE:
             restored = typed(empty, tmp_path, command)
             assert restored.returncode == 0, restored.stderr
-        assert objects(bucket(empty)) == kept
+        assert objects(bucket(empty)) == stored
     kept_key = {"API_KEY": headers["Authorization"].removeprefix("Bearer ")}  # of `.env`, which is kept with the copies
     with (
         Stack(tmp_path / "second", apps=APPS, environ=environ | kept_key) as second,
@@ -113,11 +113,12 @@ def test_the_services_have_what_the_commands_need() -> None:
     assert "scripts/copy_bucket.py" in copied("Dockerfile", "api")
     described = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
     for service, typed_there in map(inside, (*SAVE, *RESTORE)):
-        its = described["services"][service]
+        description = described["services"][service]
         if typed_there.startswith("pg_"):
-            assert its["image"].startswith("postgres:")
+            assert description["image"].startswith("postgres:")
         else:
-            assert its["image"] == described["x-image-api"]["image"]
+            assert description["image"] == described["x-image-api"]["image"]
             assert (
-                its["environment"].items() >= {"S3_ENDPOINT_URL": described["x-environment"]["S3_ENDPOINT_URL"]}.items()
+                description["environment"].items()
+                >= {"S3_ENDPOINT_URL": described["x-environment"]["S3_ENDPOINT_URL"]}.items()
             )

@@ -73,8 +73,10 @@ class Described:
 
 
 def described(folder: Path, settings: dict[str, str], *arguments: str) -> Described:
-    made = project(folder / "project", settings)
-    return Described(read(made, *arguments, *PROFILES)["services"], parse_env((made / ".env").read_text()))
+    project_folder = project(folder / "project", settings)
+    return Described(
+        read(project_folder, *arguments, *PROFILES)["services"], parse_env((project_folder / ".env").read_text())
+    )
 
 
 @pytest.fixture(scope="module")
@@ -93,7 +95,7 @@ def test_services_wait_for_what_they_need(everything: Described) -> None:
         for name, service in everything.services.items()
     }
     migrated = {"migrate": COMPLETED}
-    assert {name: found for name, found in waits.items() if found} == {
+    assert {name: conditions for name, conditions in waits.items() if conditions} == {
         "migrate": dict.fromkeys(("postgres", "valkey", "seaweedfs"), HEALTHY),
         **dict.fromkeys(OURS - MODEL_WORKERS - {"migrate"}, migrated),
         **dict.fromkeys(MODEL_WORKERS, migrated | {"models": COMPLETED}),
@@ -106,8 +108,8 @@ def test_services_wait_for_what_they_need(everything: Described) -> None:
 def test_a_secret_is_told_to_those_who_need_it(everything: Described, secret: str) -> None:
     """The value of each secret is in the configuration of the services that use it, and of no other."""
     value = everything.env[secret]
-    told = {name for name, service in everything.services.items() if value in json.dumps(service)}
-    assert told == HOLDERS[secret]
+    holders = {name for name, service in everything.services.items() if value in json.dumps(service)}
+    assert holders == HOLDERS[secret]
 
 
 def test_every_secret_has_its_holders() -> None:
@@ -178,7 +180,7 @@ def test_models_that_are_offered_are_fetched(
 def test_auto_is_refused_where_it_cannot_be_decided(tmp_path: Path) -> None:
     """With WHISPER_MODEL=auto the service that fetches models ends with a line that says what to set."""
     service = described(tmp_path, {"WHISPER_MODEL": "auto"}).services["models"]
-    said = subprocess.run(
+    process = subprocess.run(
         (sys.executable, *service["command"][1:]),
         env={"PATH": os.environ["PATH"]},
         cwd=ROOT,
@@ -187,8 +189,8 @@ def test_auto_is_refused_where_it_cannot_be_decided(tmp_path: Path) -> None:
         timeout=60,
         check=False,
     )
-    assert said.returncode != 0
-    assert "set WHISPER_MODEL to base (CPU) or large-v3-turbo (CUDA)" in said.stderr
+    assert process.returncode != 0
+    assert "set WHISPER_MODEL to base (CPU) or large-v3-turbo (CUDA)" in process.stderr
 
 
 def test_presigned_urls_name_the_outside_store(tmp_path: Path) -> None:

@@ -36,13 +36,15 @@ REPLACED = {
 }
 STORES = {"compose/aws-s3.yml", "compose/minio.yml"}
 COMBINATIONS = [
-    chosen
+    combination
     for size in range(len(OUTSIDE) + 1)
-    for chosen in itertools.combinations(OUTSIDE, size)
-    if not set(chosen) >= STORES  # one object store or the other
+    for combination in itertools.combinations(OUTSIDE, size)
+    if not set(combination) >= STORES  # one object store or the other
 ]
 PROFILES = ("gpu", "live", "monitoring", "logging")
-PROFILE_SETS = [chosen for size in range(len(PROFILES) + 1) for chosen in itertools.combinations(PROFILES, size)]
+PROFILE_SETS = [
+    combination for size in range(len(PROFILES) + 1) for combination in itertools.combinations(PROFILES, size)
+]
 WATCHERS = {
     "": set(),
     "monitoring": {"prometheus", "node-exporter", "grafana"},
@@ -55,16 +57,17 @@ DOCKERFILES = ("Dockerfile", "Dockerfile.worker", "deploy/caddy/Dockerfile")
 def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkout after init_env.py, with what the override files ask for."""
     return project(
-        tmp_path_factory.mktemp("files") / "project", {k: v for wanted in OUTSIDE.values() for k, v in wanted.items()}
+        tmp_path_factory.mktemp("files") / "project",
+        {k: v for variables in OUTSIDE.values() for k, v in variables.items()},
     )
 
 
-def files(chosen: tuple[str, ...]) -> list[str]:
-    return [part for name in ("docker-compose.yml", *chosen) for part in ("-f", name)]
+def files(overrides: tuple[str, ...]) -> list[str]:
+    return [part for name in ("docker-compose.yml", *overrides) for part in ("-f", name)]
 
 
-def profiles(chosen: Iterable[str] = PROFILES) -> list[str]:
-    return [f"--profile={name}" for name in chosen]
+def profiles(names: Iterable[str] = PROFILES) -> list[str]:
+    return [f"--profile={name}" for name in names]
 
 
 @pytest.fixture(scope="module")
@@ -75,81 +78,81 @@ def everything(checkout: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    "chosen", COMBINATIONS, ids=lambda chosen: "+".join(Path(name).stem for name in chosen) or "plain"
+    "overrides", COMBINATIONS, ids=lambda names: "+".join(Path(name).stem for name in names) or "plain"
 )
-def test_every_combination_is_accepted(checkout: Path, chosen: tuple[str, ...]) -> None:
+def test_every_combination_is_accepted(checkout: Path, overrides: tuple[str, ...]) -> None:
     """Compose takes every set of override files, with no profile and with all; what is replaced is neither started nor
     waited for, and every service marks its log lines with project and service."""
-    assert (said := compose(checkout, *files(chosen), "config", "-q")).returncode == 0, said
-    said = compose(checkout, *files(chosen), *profiles(), "config", "--format", "json")
-    assert said.returncode == 0, said.stderr
-    services: dict[str, Any] = json.loads(said.stdout)["services"]
-    gone = {REPLACED[name] for name in chosen if name in REPLACED}
-    assert not gone & set(services)
+    assert (process := compose(checkout, *files(overrides), "config", "-q")).returncode == 0, process
+    process = compose(checkout, *files(overrides), *profiles(), "config", "--format", "json")
+    assert process.returncode == 0, process.stderr
+    services: dict[str, Any] = json.loads(process.stdout)["services"]
+    replaced = {REPLACED[name] for name in overrides if name in REPLACED}
+    assert not replaced & set(services)
     for service in services.values():
         assert set(service.get("depends_on") or ()) <= set(services)
         assert service["logging"]["options"]["labels"] == "com.docker.compose.project,com.docker.compose.service"
 
 
-@pytest.mark.parametrize("chosen", PROFILE_SETS, ids=lambda chosen: "+".join(chosen) or "none")
-def test_every_override_goes_with_every_profile(checkout: Path, chosen: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("active", PROFILE_SETS, ids=lambda names: "+".join(names) or "none")
+def test_every_override_goes_with_every_profile(checkout: Path, active: tuple[str, ...]) -> None:
     """With any set of profiles compose takes each override file alone, and as many of them as go together."""
     most = [names for names in COMBINATIONS if len(names) == len(OUTSIDE) - 1]
     arguments = [
-        (*files(names), *profiles(chosen), "config", "-q") for names in (*((name,) for name in OUTSIDE), *most)
+        (*files(names), *profiles(active), "config", "-q") for names in (*((name,) for name in OUTSIDE), *most)
     ]
     with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(lambda given: compose(checkout, *given), arguments))
-    assert [said.stderr for said in answers if said.returncode] == []
+        answers = list(pool.map(lambda command: compose(checkout, *command), arguments))
+    assert [answer.stderr for answer in answers if answer.returncode] == []
     assert len(answers) == len(OUTSIDE) + len(STORES)
 
 
-@pytest.mark.parametrize("chosen", PROFILE_SETS, ids=lambda chosen: "+".join(chosen) or "none")
-def test_a_profile_adds_its_services(checkout: Path, chosen: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("active", PROFILE_SETS, ids=lambda names: "+".join(names) or "none")
+def test_a_profile_adds_its_services(checkout: Path, active: tuple[str, ...]) -> None:
     """Every set of profiles is accepted; what watches is there with its profile and only then."""
-    said = compose(checkout, *profiles(chosen), "config", "--services")
-    assert said.returncode == 0, said.stderr
-    watching = set().union(*WATCHERS.values()) & set(said.stdout.split())
-    assert watching == set().union(*(WATCHERS.get(name, set()) for name in chosen))
-    assert ("worker-asr-gpu" in said.stdout.split()) == ("gpu" in chosen)
-    assert ("worker-live" in said.stdout.split()) == ("live" in chosen)
+    process = compose(checkout, *profiles(active), "config", "--services")
+    assert process.returncode == 0, process.stderr
+    watching = set().union(*WATCHERS.values()) & set(process.stdout.split())
+    assert watching == set().union(*(WATCHERS.get(name, set()) for name in active))
+    assert ("worker-asr-gpu" in process.stdout.split()) == ("gpu" in active)
+    assert ("worker-live" in process.stdout.split()) == ("live" in active)
 
 
-@pytest.mark.parametrize("name", [name for name, wanted in OUTSIDE.items() if wanted])
+@pytest.mark.parametrize("name", [name for name, requirement in OUTSIDE.items() if requirement])
 def test_an_override_says_what_it_lacks(tmp_path: Path, name: str) -> None:
     """Without the address that it needs, an override file is refused by the variable's name."""
-    said = compose(project(tmp_path / "project", {}), *files((name,)), "config", "-q")
-    assert said.returncode != 0
-    assert all(wanted in said.stderr for wanted in OUTSIDE[name])
+    process = compose(project(tmp_path / "project", {}), *files((name,)), "config", "-q")
+    assert process.returncode != 0
+    assert all(requirement in process.stderr for requirement in OUTSIDE[name])
 
 
 def test_without_secrets_nothing_starts(tmp_path: Path) -> None:
     """After `cp .env.example .env` alone, compose names each secret and the command that makes them."""
     folder = project(tmp_path / "project", {})
     (folder / ".env").write_text((ROOT / ".env.example").read_text())
-    said = compose(folder, "config", "-q")
-    assert said.returncode != 0
+    process = compose(folder, "config", "-q")
+    assert process.returncode != 0
     assert all(
-        f"{name} is missing a value: is not set - run python3 scripts/init_env.py" in said.stderr for name in SECRETS
+        f"{name} is missing a value: is not set - run python3 scripts/init_env.py" in process.stderr for name in SECRETS
     )
-    assert len(said.stderr.splitlines()) == len(SECRETS)
+    assert len(process.stderr.splitlines()) == len(SECRETS)
 
 
 def test_init_env_makes_secrets_once(tmp_path: Path) -> None:
     """The file is for its owner only; each secret is new, long and plain; a second run changes nothing."""
     command = (sys.executable, ROOT / "scripts/init_env.py", "--file", tmp_path / ".env")
-    said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     first = (tmp_path / ".env").read_text()
     subprocess.run((*command, "--monitoring"), capture_output=True, check=True)
     subprocess.run((*command, "--domain", "parley.example.org", "--gpu"), capture_output=True, check=True)
     second = parse_env((tmp_path / ".env").read_text())
 
-    made = {name: parse_env(first)[name] for name in SECRETS}
-    assert len(set(made.values())) == len(SECRETS)
-    assert all(re.fullmatch(r"(pk_)?[0-9a-f]{48}", value) for value in made.values())
-    assert not any(value in said for value in made.values())
+    secrets = {name: parse_env(first)[name] for name in SECRETS}
+    assert len(set(secrets.values())) == len(SECRETS)
+    assert all(re.fullmatch(r"(pk_)?[0-9a-f]{48}", value) for value in secrets.values())
+    assert not any(value in output for value in secrets.values())
     assert stat.S_IMODE((tmp_path / ".env").stat().st_mode) == 0o600
-    assert made.items() <= second.items()
+    assert secrets.items() <= second.items()
     assert second["S3_PUBLIC_ENDPOINT_URL"] == "https://s3.parley.example.org"
     assert second["GRAFANA_URL"] == "https://parley.example.org/grafana/"
     assert second["COMPOSE_PROFILES"] == "monitoring,gpu"
@@ -172,9 +175,9 @@ def test_init_env_names_the_machine(tmp_path: Path) -> None:
     command = (sys.executable, ROOT / "scripts/init_env.py", "--file", tmp_path / ".env", "--address", "192.168.1.20")
     (tmp_path / ".env").write_text("S3_PORT=9443\nHTTP_PORT=8080\n")
     subprocess.run(command, capture_output=True, check=True)
-    made = parse_env((tmp_path / ".env").read_text())
-    assert made["S3_PUBLIC_ENDPOINT_URL"] == "http://192.168.1.20:9443"
-    assert made["GRAFANA_URL"] == "http://192.168.1.20:8080/grafana/"
+    values = parse_env((tmp_path / ".env").read_text())
+    assert values["S3_PUBLIC_ENDPOINT_URL"] == "http://192.168.1.20:9443"
+    assert values["GRAFANA_URL"] == "http://192.168.1.20:8080/grafana/"
     assert subprocess.run((*command, "--domain", "x.org"), capture_output=True, check=False).returncode == 2
 
 
@@ -214,63 +217,63 @@ def test_a_way_out_is_where_deploy_md_says(everything: dict[str, Any]) -> None:
 @pytest.mark.parametrize("name", OUTSIDE)
 def test_an_override_gives_a_way_out_to_those_who_need_its_server(checkout: Path, name: str) -> None:
     """With a server elsewhere, those who ask it have a way there; servers and what watches have none all the same."""
-    said = compose(checkout, *files((name,)), *profiles(), "config", "--format", "json")
-    project = json.loads(said.stdout)
+    process = compose(checkout, *files((name,)), *profiles(), "config", "--format", "json")
+    project = json.loads(process.stdout)
     leading_out = {network for network, how in project["networks"].items() if not how.get("internal")}
-    found = {service for service, how in project["services"].items() if leading_out & how["networks"].keys()}
+    leavers = {service for service, how in project["services"].items() if leading_out & how["networks"].keys()}
     is_elsewhere = name in REPLACED and name != "compose/minio.yml"
-    ours = {service for service in project["services"] if service.startswith("worker-")}
-    users = ours | {"api", "beat", "flower", "migrate"} if is_elsewhere else set()
+    workers = {service for service in project["services"] if service.startswith("worker-")}
+    users = workers | {"api", "beat", "flower", "migrate"} if is_elsewhere else set()
     if name == "compose/aws-s3.yml":
         users -= {"flower"}
-    assert found == {"caddy", "worker-io", "models"} | users
+    assert leavers == {"caddy", "worker-io", "models"} | users
 
 
 def test_commands_are_those_of_the_local_stack(checkout: Path) -> None:
     """Workers of compose and of `make run` are the same program with the same options."""
     services = json.loads(compose(checkout, "config", "--format", "json").stdout)["services"]
-    ours = [services[name]["command"] for name in services if name.startswith("worker")]
+    commands = [services[name]["command"] for name in services if name.startswith("worker")]
     for app in WORKERS:
         fixed = [
             part for part in app.arguments if part.startswith("--") or part in ("celery", "-A", "tasks.app", "worker")
         ]
-        assert all(set(fixed) <= set(command) for command in ours)
+        assert all(set(fixed) <= set(command) for command in commands)
 
 
 def test_compose_lint_finds_nothing_high(checkout: Path) -> None:
     """compose-lint has nothing of weight to say about any file, but what .compose-lint.yml gives a reason for."""
     names = [ROOT / "docker-compose.yml", *(ROOT / "compose").glob("*.yml")]
-    said = subprocess.run(
+    process = subprocess.run(
         (BIN / "compose-lint", "check", "--strict-config", "--config", ROOT / ".compose-lint.yml", *names),
         capture_output=True,
         text=True,
         check=False,
         cwd=checkout,
     )
-    assert said.returncode == 0, said.stdout[-3000:]
+    assert process.returncode == 0, process.stdout[-3000:]
 
 
 @pytest.mark.parametrize("name", DOCKERFILES)
 def test_hadolint_finds_nothing(name: str) -> None:
     """hadolint has nothing to say about a Dockerfile, and every base image has an exact tag."""
-    said = subprocess.run((BIN / "hadolint", ROOT / name), capture_output=True, text=True, check=False)
-    assert said.returncode == 0, said.stdout
+    process = subprocess.run((BIN / "hadolint", ROOT / name), capture_output=True, text=True, check=False)
+    assert process.returncode == 0, process.stdout
 
 
 @pytest.mark.parametrize("site", ["http://:8080", "parley.example.org"])
 def test_caddy_accepts_the_caddyfile(site: str) -> None:
     """Stock Caddy takes the whole configuration but the plugin's snippet, plain and with certificates."""
-    chosen = {"RATELIMIT_FILE": "deploy/caddy/no-ratelimit.caddy", "PARLEY_SITE": site, "S3_SITE": f"{site}:9000"}
+    settings = {"RATELIMIT_FILE": "deploy/caddy/no-ratelimit.caddy", "PARLEY_SITE": site, "S3_SITE": f"{site}:9000"}
     if site.startswith("http"):
-        chosen["S3_SITE"] = "http://:9000"
-    said = subprocess.run(
+        settings["S3_SITE"] = "http://:9000"
+    process = subprocess.run(
         (BIN / "caddy", "validate", "--config", ROOT / "Caddyfile", "--adapter", "caddyfile"),
-        env=os.environ | chosen,
+        env=os.environ | settings,
         capture_output=True,
         text=True,
         check=False,
     )
-    assert said.returncode == 0, said.stderr[-2000:]
+    assert process.returncode == 0, process.stderr[-2000:]
 
 
 @pytest.mark.parametrize(
@@ -278,5 +281,5 @@ def test_caddy_accepts_the_caddyfile(site: str) -> None:
 )
 def test_caddyfiles_are_formatted(name: str) -> None:
     """`caddy fmt` would change nothing."""
-    said = subprocess.run((BIN / "caddy", "fmt", ROOT / name), capture_output=True, text=True, check=False)
-    assert said.stdout == (ROOT / name).read_text()
+    process = subprocess.run((BIN / "caddy", "fmt", ROOT / name), capture_output=True, text=True, check=False)
+    assert process.stdout == (ROOT / name).read_text()

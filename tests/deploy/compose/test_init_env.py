@@ -81,7 +81,7 @@ def test_a_file_that_cannot_be_opened_is_named(checkout: Path) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:  # of pytest's own folders nobody else can reach any
         Path(folder).chmod(0o777)
-        said = subprocess.run(
+        process = subprocess.run(
             (*outsider, sys.executable, "scripts/init_env.py", "--file", f"{folder}/env"),
             cwd=checkout,
             capture_output=True,
@@ -89,8 +89,8 @@ def test_a_file_that_cannot_be_opened_is_named(checkout: Path) -> None:
             timeout=60,
             check=False,
         )
-    assert said.returncode == 1
-    assert "chmod -R go+rX Caddyfile deploy" in said.stdout
+    assert process.returncode == 1
+    assert "chmod -R go+rX Caddyfile deploy" in process.stdout
 
 
 def test_every_mounted_file_is_looked_at(tmp_path: Path) -> None:
@@ -128,8 +128,8 @@ def test_processes_and_threads_suit_the_machine(
         pytest.skip(f"this machine has {len(available)} cores")
     allowed = ",".join(map(str, available[:cores]))
     subprocess.run(("taskset", "-c", allowed, sys.executable, "scripts/init_env.py"), cwd=checkout, check=True)
-    made = values(checkout)
-    assert tuple(int(made[name]) for name in ("ASR_CONCURRENCY", "ASR_THREADS", "DIARIZE_THREADS")) == shares
+    variables = values(checkout)
+    assert tuple(int(variables[name]) for name in ("ASR_CONCURRENCY", "ASR_THREADS", "DIARIZE_THREADS")) == shares
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ NEW = DOCKER.format("28.5.2", "5.6.1", "v0.29.1")
 )
 def test_what_is_too_old_is_named(checkout: Path, tmp_path: Path, docker: str, named: tuple[str, ...]) -> None:
     """Engine, compose and buildx below what deploy.md asks for are a line each; newer ones, or none, are not."""
-    said = init(checkout, path=programs(tmp_path / "bin", docker=docker))
-    assert said.returncode == 0
-    lines = [line for line in said.stdout.splitlines() if "Parley needs" in line]
+    process = init(checkout, path=programs(tmp_path / "bin", docker=docker))
+    assert process.returncode == 0
+    lines = [line for line in process.stdout.splitlines() if "Parley needs" in line]
     assert len(lines) == len(named)
     assert all(name in line for name, line in zip(named, lines, strict=True))
 

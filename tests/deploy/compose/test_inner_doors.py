@@ -22,19 +22,19 @@ def test_a_server_answers_another_container_only_to_its_key(deployment: Deployme
     """Every port that the server opens, on whatever address, refuses all words of a stranger in another container."""
     process = deployment.service(name).process
     assert process is not None
-    found = {door for door in doors(session_members([process.pid])) if door.kind == "tcp"}
-    assert found, f"{name} listens nowhere"
-    knocks = {door.port: f"tcp:{ADDRESS}:{door.port}" for door in found}
-    told = json.loads(
+    ports = {door for door in doors(session_members([process.pid])) if door.kind == "tcp"}
+    assert ports, f"{name} listens nowhere"
+    knocks = {door.port: f"tcp:{ADDRESS}:{door.port}" for door in ports}
+    answers = json.loads(
         deployment.run(sys.executable, str(ROOT / "tests/stranger.py"), *knocks.values(), timeout_s=600).stdout
     )
-    given = [
-        (door.process, door.port, said, answer[:120])
-        for door in found
-        for said, answer in told[knocks[door.port]].items()
-        if answer is not None and not refused(answer) and (door.process, door.port, said) not in PUBLIC
+    violations = [
+        (door.process, door.port, words, answer[:120])
+        for door in ports
+        for words, answer in answers[knocks[door.port]].items()
+        if answer is not None and not refused(answer) and (door.process, door.port, words) not in PUBLIC
     ]
-    assert not given
+    assert not violations
 
 
 def test_only_s3_of_the_object_store_can_be_reached(deployment: Deployment) -> None:
@@ -43,7 +43,7 @@ def test_only_s3_of_the_object_store_can_be_reached(deployment: Deployment) -> N
     assert process is not None
     ports = sorted({door.port for door in doors(session_members([process.pid])) if door.kind == "tcp"})
     addresses = {f"tcp:{ADDRESS}:{port}": port for port in ports}
-    said = deployment.run(sys.executable, str(ROOT / "tests/stranger.py"), *addresses, timeout_s=600).stdout
-    speaking = {addresses[door] for door, answers in json.loads(said).items() if any(answers.values())}
+    output = deployment.run(sys.executable, str(ROOT / "tests/stranger.py"), *addresses, timeout_s=600).stdout
+    speaking = {addresses[door] for door, answers in json.loads(output).items() if any(answers.values())}
     assert len(ports) >= 8, "master, volume, filer and S3, and the gRPC port of each"
     assert speaking == {8333}

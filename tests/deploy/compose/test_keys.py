@@ -16,15 +16,15 @@ SAID = sorted({span for document in DOCUMENTS for span in spans(document.read_te
 
 def test_the_readme_names_the_command() -> None:
     """For compose and for a checkout."""
-    found = spans((ROOT / "README.md").read_text(), "create_api_key")
-    assert [command.startswith("docker compose exec api ") for command in found] == [True, False]
+    commands = spans((ROOT / "README.md").read_text(), "create_api_key")
+    assert [command.startswith("docker compose exec api ") for command in commands] == [True, False]
 
 
 @pytest.mark.parametrize("command", SAID)
 def test_the_documented_command_makes_a_key_that_works(deployment: Deployment, command: str) -> None:
     """Where the gateway runs, in its environment, it prints a key, and the gateway takes it."""
     typed = inside(command)[1] if command.startswith("docker") else command
-    made = subprocess.run(
+    process = subprocess.run(
         (*deployment.machine.prefix(ROOT), "sh", "-c", typed),
         env=deployment.service("api").environment,
         capture_output=True,
@@ -32,7 +32,7 @@ def test_the_documented_command_makes_a_key_that_works(deployment: Deployment, c
         timeout=60,
         check=False,
     )
-    assert made.returncode == 0, made.stderr
+    assert process.returncode == 0, process.stderr
     answer = deployment.run(
         "curl",
         "-s",
@@ -41,7 +41,7 @@ def test_the_documented_command_makes_a_key_that_works(deployment: Deployment, c
         "-w",
         "%{http_code}",
         "-H",
-        f"Authorization: Bearer {made.stdout.strip()}",
+        f"Authorization: Bearer {process.stdout.strip()}",
         "http://caddy:8080/history",
     )
     assert answer.stdout == "200"

@@ -42,15 +42,15 @@ def test_a_job_goes_through_the_workers_that_compose_starts(deployment: Deployme
             file.writeframes(bytes(32_000))
         ask = ("curl", "-s", "-H", f"Authorization: Bearer {deployment.api_key}")
         form = ("-F", f"file=@{tmp_path}/silence.wav", "-F", "diarization=true")
-        said = deployment.run(*ask, *form, f"{SITE}/transcribe").stdout
-        task = json.loads(said)["task_id"]
+        body = deployment.run(*ask, *form, f"{SITE}/transcribe").stdout
+        task = json.loads(body)["task_id"]
 
         deadline = time.monotonic() + PATIENCE_S
-        while (said := deployment.run("curl", "-s", f"{SITE}/health/ready").stdout).count('"ok"') != 5:
-            assert time.monotonic() < deadline, said  # a server that is late by two seconds does not answer
+        while (body := deployment.run("curl", "-s", f"{SITE}/health/ready").stdout).count('"ok"') != 5:
+            assert time.monotonic() < deadline, body  # a server that is late by two seconds does not answer
             time.sleep(0.5)
-        while "segments" not in json.loads(said := deployment.run(*ask, f"{SITE}/result/{task}?format=json").stdout):
-            assert time.monotonic() < deadline, said
+        while "segments" not in json.loads(body := deployment.run(*ask, f"{SITE}/result/{task}?format=json").stdout):
+            assert time.monotonic() < deadline, body
             time.sleep(0.5)
     for service in services:
         assert service.process is not None and service.process.returncode in (0, -15), service.tail()
@@ -102,14 +102,14 @@ def test_the_exporter_of_disks_starts(deployment: Deployment) -> None:
 def test_prometheus_knows_every_worker(deployment: Deployment) -> None:
     """Each service that serves metrics is named in Prometheus' configuration with its port, and no other."""
     config = yaml.safe_load((ROOT / "deploy/monitoring/prometheus.yml").read_text())
-    found = {
+    targets = {
         (name, entry["port"])
         for job in config["scrape_configs"]
         for entry in job["dns_sd_configs"]
         for name in entry["names"]
     }
     workers = [name for name in deployment.described["services"] if name.startswith("worker-")]
-    assert found == {("api", 8000), *((name, METRICS_PORT) for name in (*workers, "node-exporter"))}
+    assert targets == {("api", 8000), *((name, METRICS_PORT) for name in (*workers, "node-exporter"))}
 
 
 def test_the_models_service_finds_what_is_there_without_a_network(deployment: Deployment) -> None:
@@ -170,13 +170,13 @@ def test_a_health_check_fails_when_its_file_is_old(deployment: Deployment, name:
     assert not service.is_running
     *_, path, age_s = service.described["healthcheck"]["test"]
     folder = service.paths[str(Path(path).parent)]
-    for left in folder.iterdir():
-        left.unlink()
+    for remnant in folder.iterdir():
+        remnant.unlink()
     assert service.check().returncode != 0
-    written = folder / Path(path).name
-    written.touch()
+    file = folder / Path(path).name
+    file.touch()
     assert service.check().returncode == 0
-    os.utime(written, (0, time.time() - float(age_s) - 1))
+    os.utime(file, (0, time.time() - float(age_s) - 1))
     assert service.check().returncode != 0
 
 
@@ -190,30 +190,30 @@ def test_two_machines_have_nothing_in_tmp_in_common(deployment: Deployment, tmp_
 
 def test_every_variable_has_a_reader(deployment: Deployment) -> None:
     """What compose gives to a process of ours is a setting, or belongs to a library it uses."""
-    known = {name.upper() for name in Settings.model_fields} | LIBRARIES
+    readers = {name.upper() for name in Settings.model_fields} | LIBRARIES
     compose_only = {name for name, _, _ in COMPOSE}
     for name, service in deployment.described["services"].items():
         if service["image"].startswith("parley-") and name != "caddy":
-            assert set(service["environment"]) - compose_only <= known, name
+            assert set(service["environment"]) - compose_only <= readers, name
 
 
 def test_caddy_reads_every_variable_that_it_is_given(deployment: Deployment) -> None:
     """Each variable of Caddy's service is in the Caddyfile or its parts, and the other way round."""
     texts = [file.read_text() for file in (ROOT / "Caddyfile", *(ROOT / "deploy/caddy").glob("*.caddy"))]
-    read = set(re.findall(r"\{\$([A-Z0-9_]+)", "".join(texts)))
-    assert set(deployment.described["services"]["caddy"]["environment"]) == read
+    names = set(re.findall(r"\{\$([A-Z0-9_]+)", "".join(texts)))
+    assert set(deployment.described["services"]["caddy"]["environment"]) == names
 
 
 def test_every_variable_of_the_compose_file_is_in_the_example() -> None:
     """What docker-compose.yml asks for is in .env.example with the same default, as a setting or as compose's own."""
-    asked = dict(re.findall(r"\$\{([A-Z0-9_]+):[-?]([^}]*)\}", (ROOT / "docker-compose.yml").read_text()))
+    defaults = dict(re.findall(r"\$\{([A-Z0-9_]+):[-?]([^}]*)\}", (ROOT / "docker-compose.yml").read_text()))
     settings = {name.upper() for name in Settings.model_fields}
     own = {name: default for name, default, _ in COMPOSE}
-    assert set(asked) <= settings | set(own)
-    assert set(own) - {"COMPOSE_PROFILES"} <= set(asked)
+    assert set(defaults) <= settings | set(own)
+    assert set(own) - {"COMPOSE_PROFILES"} <= set(defaults)
     for name, default in own.items():
-        if name in asked and default is not None:
-            assert asked[name] == default, name
+        if name in defaults and default is not None:
+            assert defaults[name] == default, name
 
 
 def test_every_queue_has_a_worker(deployment: Deployment) -> None:

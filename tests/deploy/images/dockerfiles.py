@@ -30,18 +30,18 @@ def stages(dockerfile: str) -> tuple[Stage, ...]:
     lines = [line for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]
     instructions = re.sub(r"\\\n\s*", "", "\n".join(lines)).splitlines()
     defaults: dict[str, str] = {}
-    found: list[Stage] = []
+    build_stages: list[Stage] = []
     for keyword, _, value in (line.partition(" ") for line in instructions):
-        if keyword == "ARG" and not found:
+        if keyword == "ARG" and not build_stages:
             name, _, default = value.partition("=")
             defaults[name] = default
         elif keyword == "FROM":
             base, _, name = value.partition(" AS ")
-            found.append(Stage(name, re.sub(r"\$\{(\w+)\}", lambda arg: defaults[arg[1]], base), ()))
+            build_stages.append(Stage(name, re.sub(r"\$\{(\w+)\}", lambda arg: defaults[arg[1]], base), ()))
         else:
-            last = found[-1]
-            found[-1] = Stage(last.name, last.base, (*last.instructions, (keyword, value)))
-    return tuple(found)
+            last = build_stages[-1]
+            build_stages[-1] = Stage(last.name, last.base, (*last.instructions, (keyword, value)))
+    return tuple(build_stages)
 
 
 def lineage(dockerfile: str, target: str | None) -> list[Stage]:
@@ -66,7 +66,7 @@ def environment(dockerfile: str, target: str) -> dict[str, str]:
         for stage in reversed(lineage(dockerfile, target))
         for value in stage.values("ENV")
     ]
-    return {name: value for found in pairs for name, value in found}
+    return {name: value for matches in pairs for name, value in matches}
 
 
 def requirements(dockerfile: str, target: str) -> set[str]:
@@ -102,16 +102,16 @@ def is_let_through(path: str) -> bool:
     """Whether .dockerignore leaves a path in: of the patterns that match it or a folder of its, the last one counts."""
     parts = path.split("/")
     places = ["/".join(parts[: count + 1]) for count in range(len(parts))]
-    kept = True
+    included = True
     for line in (ROOT / ".dockerignore").read_text().splitlines():
         if line and not line.startswith("#"):
             pattern = _expression(line.removeprefix("!").rstrip("/"))
             if any(pattern.fullmatch(place) for place in places):
-                kept = line.startswith("!")
-    return kept
+                included = line.startswith("!")
+    return included
 
 
 @cache
 def _expression(pattern: str) -> re.Pattern[str]:
     parts = {r"\*\*/": "(?:.*/)?", r"\*": "[^/]*"}
-    return re.compile(re.sub(r"\\\*\\\*/|\\\*", lambda found: parts[found[0]], re.escape(pattern)))
+    return re.compile(re.sub(r"\\\*\\\*/|\\\*", lambda match: parts[match[0]], re.escape(pattern)))

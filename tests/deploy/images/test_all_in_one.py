@@ -50,24 +50,24 @@ AS_ITS_USER = (
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """A folder that the image's user may enter, with /app and /data in it."""
-    made = Path(tempfile.mkdtemp(prefix="parley-all-in-one-"))
-    made.chmod(0o755)
-    copy(*IMAGE, made / "app")
-    (made / "data").mkdir()
-    (made / "passwd").write_text(PASSWD)
-    (made / "data/models").symlink_to(MODELS)
+    place = Path(tempfile.mkdtemp(prefix="parley-all-in-one-"))
+    place.chmod(0o755)
+    copy(*IMAGE, place / "app")
+    (place / "data").mkdir()
+    (place / "passwd").write_text(PASSWD)
+    (place / "data/models").symlink_to(MODELS)
     if os.geteuid() == 0:
-        os.chown(made / "data", 1000, 1000)
-    yield made
-    shutil.rmtree(made)
+        os.chown(place / "data", 1000, 1000)
+    yield place
+    shutil.rmtree(place)
 
 
 def test_the_image_is_a_whole_service(folder: Path) -> None:
     """The command starts the stack as an ordinary user, out of the files that .dockerignore lets through; the image's
     health check finds it well, a recording goes through it with the key from outside, SIGTERM ends it well, and its log
     has no secret."""
-    said = {name: value.replace("/data", str(folder / "data")) for name, value in environment(*IMAGE).items()}
-    env = said | {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(folder / "data")}
+    variables = {name: value.replace("/data", str(folder / "data")) for name, value in environment(*IMAGE).items()}
+    env = variables | {"PATH": f"{BIN}:{os.environ['PATH']}", "HOME": str(folder / "data")}
     env |= {"API_KEY": API_KEY, "ENGINE": "sleeper", "PYTHONPATH": ""}
     health = json.loads(in_effect(*IMAGE, "HEALTHCHECK").partition("CMD ")[2])
 
@@ -83,7 +83,7 @@ def test_the_image_is_a_whole_service(folder: Path) -> None:
                 assert stack.poll() is None and time.monotonic() < deadline, (folder / "log").read_text()[-3000:]
                 time.sleep(0.5)
             recording = silence(folder / "silence.wav")
-            told = subprocess.run(
+            process = subprocess.run(
                 (
                     *prefix,
                     program("curl"),
@@ -94,7 +94,7 @@ def test_the_image_is_a_whole_service(folder: Path) -> None:
                     f"file=@{recording}",
                     "-F",
                     "wait=300",
-                    f"http://127.0.0.1:{said['PORT']}/transcribe",
+                    f"http://127.0.0.1:{variables['PORT']}/transcribe",
                 ),
                 env=env,
                 capture_output=True,
@@ -102,23 +102,23 @@ def test_the_image_is_a_whole_service(folder: Path) -> None:
                 timeout=400,
                 check=False,
             )
-            assert "segments" in json.loads(told.stdout), told.stdout
+            assert "segments" in json.loads(process.stdout), process.stdout
         finally:
             stack.terminate()
             ended = stack.wait(300)
-        written = (folder / "log").read_text()
-        assert ended == 0, written[-3000:]
-        made = json.loads((folder / "data/parley/secrets.json").read_text())
-        assert [name for name, value in (made | {"API_KEY": API_KEY}).items() if value in written] == []
+        text = (folder / "log").read_text()
+        assert ended == 0, text[-3000:]
+        secrets = json.loads((folder / "data/parley/secrets.json").read_text())
+        assert [name for name, value in (secrets | {"API_KEY": API_KEY}).items() if value in text] == []
 
 
 def is_well(check: Sequence[str], env: Mapping[str, str]) -> bool:
     """Whether the health check says so, in time."""
     try:
-        done = subprocess.run(check, env=env, capture_output=True, timeout=CHECK_TIMEOUT_S, check=False)
+        process = subprocess.run(check, env=env, capture_output=True, timeout=CHECK_TIMEOUT_S, check=False)
     except subprocess.TimeoutExpired:
         return False
-    return done.returncode == 0
+    return process.returncode == 0
 
 
 def silence(file: Path) -> Path:

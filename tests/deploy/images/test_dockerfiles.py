@@ -151,8 +151,8 @@ def of_service(service: dict[str, Any]) -> tuple[str, str | None]:
 def owner_of(folder: str, dockerfile: str, target: str | None) -> str | None:
     """Who gets a folder that a stage makes with `install -d`; None where nobody makes it."""
     runs = " ".join(run for stage in lineage(dockerfile, target) for run in stage.values("RUN"))
-    found = re.search(rf"install -d -o (\w+) -g \1 (-m 0[0-7]+ )?{re.escape(folder)}(?![\w/])", runs)
-    return found[1] if found else None
+    match = re.search(rf"install -d -o (\w+) -g \1 (-m 0[0-7]+ )?{re.escape(folder)}(?![\w/])", runs)
+    return match[1] if match else None
 
 
 def is_pinned(image: str) -> bool:

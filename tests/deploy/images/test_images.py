@@ -67,7 +67,7 @@ def test_an_image_has_what_its_processes_import(tmp_path: Path, dockerfile: str,
     uninstalled = {canonicalize_name(package.name) for package in metadata.distributions()} - packages
     assert ("torch" in absent) == (target in WITHOUT_TORCH)
     addresses = {"DATABASE_URL": "postgresql+psycopg://127.0.0.1:1/none", "REDIS_URL": "redis://127.0.0.1:1/0"}
-    said = subprocess.run(
+    process = subprocess.run(
         (sys.executable, "-c", WITHOUT, ",".join(sorted(absent)), PROGRAMS[target], ",".join(sorted(uninstalled))),
         cwd=tmp_path,
         env={"PATH": os.environ["PATH"]} | addresses,
@@ -76,13 +76,13 @@ def test_an_image_has_what_its_processes_import(tmp_path: Path, dockerfile: str,
         timeout=300,
         check=False,
     )
-    assert said.returncode == 0, said.stderr[-2000:]
+    assert process.returncode == 0, process.stderr[-2000:]
 
 
 def test_the_gateways_image_is_small() -> None:
     """What is installed and copied into it leaves it below 400 MB."""
-    wanted = package_names(requirements("Dockerfile", "api"))
-    installed = [each for each in metadata.distributions() if canonicalize_name(each.metadata["Name"]) in wanted]
+    names = package_names(requirements("Dockerfile", "api"))
+    installed = [each for each in metadata.distributions() if canonicalize_name(each.metadata["Name"]) in names]
     files = {file.locate() for each in installed for file in each.files or () if file.suffix != ".pyc"}
     copies = [path for source in copied("Dockerfile", "api") for path in (ROOT / source, *(ROOT / source).rglob("*"))]
     sizes = [Path(str(path)).stat().st_size for path in (*files, *copies) if Path(str(path)).is_file()]
@@ -100,31 +100,31 @@ def package_names(sets: Iterable[str]) -> set[str]:
     return closure(Requirement(line) for line in lines)
 
 
-def absent_modules(wanted: set[str]) -> set[str]:
+def absent_modules(names: set[str]) -> set[str]:
     """Top-level modules of installed packages that are not among these."""
     present: set[str] = set()
     absent: set[str] = set()
     for module, packages in metadata.packages_distributions().items():
-        is_wanted = any(canonicalize_name(package) in wanted for package in packages)
+        is_wanted = any(canonicalize_name(package) in names for package in packages)
         (present if is_wanted else absent).add(module)
     return absent - present
 
 
 def closure(roots: Iterable[Requirement]) -> set[str]:
     """Names of these packages and of all that they need, with their extras."""
-    found: set[tuple[str, str]] = set()
-    left = [(root, extra) for root in roots for extra in ("", *root.extras)]
-    while left:
-        requirement, extra = left.pop()
+    packages: set[tuple[str, str]] = set()
+    remaining = [(root, extra) for root in roots for extra in ("", *root.extras)]
+    while remaining:
+        requirement, extra = remaining.pop()
         name = canonicalize_name(requirement.name)
-        if (name, extra) in found:
+        if (name, extra) in packages:
             continue
-        found.add((name, extra))
+        packages.add((name, extra))
         try:
             needed = metadata.requires(name) or ()
         except metadata.PackageNotFoundError:
             continue
         for each in map(Requirement, needed):
             if each.marker is None or each.marker.evaluate({"extra": extra}):
-                left += [(each, own) for own in ("", *each.extras)]
-    return {name for name, _ in found}
+                remaining += [(each, own) for own in ("", *each.extras)]
+    return {name for name, _ in packages}

@@ -22,7 +22,7 @@ PLACEMENT = ("nodeSelector", "nodeName", "nodeAffinity", "kubernetes.io/arch")
 def test_no_file_names_a_processor() -> None:
     """Neither compose's files, nor the Dockerfiles, nor what lies in deploy/."""
     assert len(FILES) > 40
-    named = {str(file.relative_to(ROOT)): found[0] for file in FILES if (found := PROCESSORS.search(file.read_text()))}
+    named = {str(file.relative_to(ROOT)): match[0] for file in FILES if (match := PROCESSORS.search(file.read_text()))}
     assert named == {}
 
 

@@ -54,12 +54,12 @@ def built(overlay: str, components: tuple[str, ...] = ()) -> tuple[Manifest, ...
     program = kubectl()
     if program is None:
         unavailable(MISSING)
-    with tempfile.TemporaryDirectory() as made:
-        place = checkout(Path(made) / "kubernetes", overlay, components)
-        said = subprocess.run((program, "kustomize", place), capture_output=True, text=True, timeout=60, check=False)
-    assert said.returncode == 0, said.stderr
-    assert not said.stderr, said.stderr  # warnings of what a coming kustomize refuses
-    return tuple(yaml.safe_load_all(said.stdout))
+    with tempfile.TemporaryDirectory() as folder:
+        place = checkout(Path(folder) / "kubernetes", overlay, components)
+        process = subprocess.run((program, "kustomize", place), capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 0, process.stderr
+    assert not process.stderr, process.stderr  # warnings of what a coming kustomize refuses
+    return tuple(yaml.safe_load_all(process.stdout))
 
 
 def everything(overlay: str) -> tuple[Manifest, ...]:

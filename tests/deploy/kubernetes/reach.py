@@ -30,14 +30,14 @@ def may(policies: Iterable[Policy], source: Peer, target: Peer, port: int, proto
 def _lets(policies: list[Policy], way: str, own: Peer, other: Peer, port: int, protocol: str) -> bool:
     if own.namespace != "parley" or own.address is not None:
         return True  # others' rules are others'
-    chosen = [each["spec"] for each in policies if _selects(each["spec"]["podSelector"], own.labels)]
-    chosen = [spec for spec in chosen if way in spec["policyTypes"]]
-    if not chosen:
+    specs = [each["spec"] for each in policies if _selects(each["spec"]["podSelector"], own.labels)]
+    specs = [spec for spec in specs if way in spec["policyTypes"]]
+    if not specs:
         return True
     side = "to" if way == "Egress" else "from"
     return any(
         _has_port(rule, port, protocol) and any(_is(peer, other) for peer in rule[side])
-        for spec in chosen
+        for spec in specs
         for rule in spec.get(way.lower(), ())
     )
 
@@ -70,7 +70,7 @@ def _selects(selector: Policy, labels: Mapping[str, str]) -> bool:
         if labels.get(name) != value:
             return False
     for expression in selector.get("matchExpressions", ()):
-        found = labels.get(expression["key"]) in expression["values"]
-        if found != {"In": True, "NotIn": False}[expression["operator"]]:
+        is_member = labels.get(expression["key"]) in expression["values"]
+        if is_member != {"In": True, "NotIn": False}[expression["operator"]]:
             return False
     return True

@@ -29,15 +29,15 @@ def values(folder: Path) -> dict[str, str]:
 
 def test_secrets_are_new_and_private_and_shown_to_nobody(tmp_path: Path) -> None:
     """Each run into an empty folder makes others; only their owner can read them; the output names them, no more."""
-    said = write(tmp_path / "one")
+    output = write(tmp_path / "one")
     write(tmp_path / "two")
     one, two = values(tmp_path / "one"), values(tmp_path / "two")
     assert one.keys() == two.keys()
     assert not set(one.values()) & set(two.values())
     for name, value in one.items():
-        assert name in said
+        assert name in output
         assert len(re.findall(r"[0-9a-f]{48}", value)) == 1
-        assert value not in said
+        assert value not in output
     for file in (tmp_path / "one").iterdir():
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
 
@@ -57,15 +57,15 @@ def test_both_sides_of_a_server_agree(tmp_path: Path, lost: str) -> None:
     write(tmp_path)
     (tmp_path / lost).unlink()
     write(tmp_path)
-    found = values(tmp_path)
-    assert urlsplit(found["DATABASE_URL"]).password == found["POSTGRES_PASSWORD"]
-    assert urlsplit(found["REDIS_URL"]).password == found["VALKEY_PASSWORD"]
+    settings = values(tmp_path)
+    assert urlsplit(settings["DATABASE_URL"]).password == settings["POSTGRES_PASSWORD"]
+    assert urlsplit(settings["REDIS_URL"]).password == settings["VALKEY_PASSWORD"]
 
 
 def test_what_only_the_owner_knows_is_asked_for(tmp_path: Path) -> None:
     """Where servers are outside, their addresses are named until they are filled in, and never defaulted."""
-    said = write(tmp_path, "gpu")
-    names = re.findall(r"to be filled in: (\w+)", said)
+    output = write(tmp_path, "gpu")
+    names = re.findall(r"to be filled in: (\w+)", output)
     assert names == ["DATABASE_URL", "REDIS_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
     assert [values(tmp_path)[name] for name in names] == [""] * 4
     file = tmp_path / "servers.env"
@@ -77,5 +77,5 @@ def test_what_only_the_owner_knows_is_asked_for(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["secrets.env", "overlays/cpu/secrets.env", "overlays/gpu/secrets/api.env"])
 def test_git_ignores_secrets(name: str) -> None:
     """Wherever below deploy/kubernetes they lie."""
-    said = subprocess.run(("git", "check-ignore", "-q", f"deploy/kubernetes/{name}"), cwd=ROOT, check=False)
-    assert said.returncode == 0
+    process = subprocess.run(("git", "check-ignore", "-q", f"deploy/kubernetes/{name}"), cwd=ROOT, check=False)
+    assert process.returncode == 0

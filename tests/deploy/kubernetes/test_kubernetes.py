@@ -47,12 +47,12 @@ both = pytest.mark.parametrize("overlay", OVERLAYS)
 
 
 def config_of(overlay: str) -> dict[str, str]:
-    (found,) = of_kind(built(overlay), "ConfigMap").values()
-    data: dict[str, str] = found["data"]
+    (manifest,) = of_kind(built(overlay), "ConfigMap").values()
+    data: dict[str, str] = manifest["data"]
     return data
 
 
-def ours(overlay: str) -> dict[str, Manifest]:
+def own_workloads(overlay: str) -> dict[str, Manifest]:
     """Workloads but the servers of a trial."""
     return {name: each for name, each in workloads(everything(overlay)).items() if name not in SERVERS}
 
@@ -81,8 +81,8 @@ def test_keda_reads_every_field(overlay: str) -> None:
     objects = of_kind(everything(overlay), "ScaledObject")
     assert len(objects) == 3
     for manifest in objects.values():
-        read = ScaledObject.model_validate(manifest).model_dump(mode="json", by_alias=True, exclude_unset=True)
-        assert read == manifest
+        model = ScaledObject.model_validate(manifest).model_dump(mode="json", by_alias=True, exclude_unset=True)
+        assert model == manifest
 
 
 @both
@@ -147,11 +147,11 @@ def test_commands_are_those_of_compose(overlay: str) -> None:
 @both
 def test_variables_are_known(overlay: str) -> None:
     """Every variable that is set is one of Settings, or of a library."""
-    known = {field.upper() for field in Settings.model_fields} | OF_LIBRARIES
+    settings = {field.upper() for field in Settings.model_fields} | OF_LIBRARIES
     names = set(config_of(overlay))
-    for workload in ours(overlay).values():
+    for workload in own_workloads(overlay).values():
         names |= {variable["name"] for own in containers(workload) for variable in own.get("env", ())}
-    assert names <= known
+    assert names <= settings
 
 
 @both
@@ -166,7 +166,7 @@ def test_a_process_gets_the_secrets_that_it_needs(overlay: str) -> None:
             named += [each["valueFrom"]["secretKeyRef"]["name"] for each in own.get("env", ()) if "valueFrom" in each]
             for secret in named:
                 having.setdefault(source(secret), set()).add(name if own in pod(workload)["containers"] else "wait")
-    everybody = set(ours(overlay)) - {"models"} | {"wait"}
+    everybody = set(own_workloads(overlay)) - {"models"} | {"wait"}
     assert having.pop("parley-servers") == everybody | ({"seaweedfs"} if overlay == "cpu" else set())
     assert having.pop("parley-api") == {"api"}
     assert having.pop("parley-flower") == {"flower"}
@@ -182,7 +182,7 @@ def test_a_process_gets_the_secrets_that_it_needs(overlay: str) -> None:
 @both
 def test_every_queue_has_workers_that_outlive_a_drained_node(overlay: str) -> None:
     """Each queue is served, and each pool and the gateway have a budget that names them."""
-    commands = [container(workload)["args"] for workload in ours(overlay).values()]
+    commands = [container(workload)["args"] for workload in own_workloads(overlay).values()]
     assert {args[args.index("-Q") + 1] for args in commands if "-Q" in args} == set(queues())
     budgets = {
         budget["spec"]["selector"]["matchLabels"]["app.kubernetes.io/name"]
@@ -221,7 +221,7 @@ def test_what_others_wait_for_comes_first(overlay: str) -> None:
     first = {"migrate", "models"} | (SERVERS if overlay == "cpu" else set())
     assert classes == dict.fromkeys(classes) | dict.fromkeys(first, priority["metadata"]["name"])
     for name in ("migrate", "models"):
-        for own in containers(ours(overlay)[name]):
+        for own in containers(own_workloads(overlay)[name]):
             assert own["resources"]["requests"] == {"cpu": "10m", "memory": "64Mi"}
 
 
@@ -244,7 +244,7 @@ def test_new_pods_wait_for_what_they_need(overlay: str) -> None:
     """Whoever reads the tables starts only when they are those of its release, whoever runs models only when their
     weights are there; what is ready before is the old one. Each waits in its image, with no secret but the servers'."""
     waiting: dict[str, list[Any]] = {}
-    for name, workload in ours(overlay).items():
+    for name, workload in own_workloads(overlay).items():
         own = container(workload)
         for before in pod(workload).get("initContainers", ()):
             assert before["image"] == own["image"]
@@ -261,7 +261,9 @@ def test_new_pods_wait_for_what_they_need(overlay: str) -> None:
 @both
 def test_an_upgrade_needs_no_spare_card(overlay: str) -> None:
     """A pool with cards gives one up before a new pod asks for it; the gateway keeps all until a new one is ready."""
-    strategies = {name: each["spec"].get("strategy", {}).get("rollingUpdate") for name, each in ours(overlay).items()}
+    strategies = {
+        name: each["spec"].get("strategy", {}).get("rollingUpdate") for name, each in own_workloads(overlay).items()
+    }
     assert strategies["api"] == {"maxUnavailable": 0, "maxSurge": 1}
     for name in ("worker-asr", "worker-diarize", *((LIVE,) if overlay == "gpu" else ())):
         assert strategies[name] == {"maxUnavailable": 1, "maxSurge": 0}
@@ -283,7 +285,7 @@ def test_what_is_offered_is_fetched(overlay: str) -> None:
     offered = config["WHISPER_MODELS"].split(",")
     assert config["WHISPER_MODEL"] in offered
     assert set(offered) <= set(WHISPER_MODELS)
-    models = container(ours(overlay)["models"])
+    models = container(own_workloads(overlay)["models"])
     assert models["args"][-2:] == ["--model", "$(WHISPER_MODELS)"]
     assert [source(each["configMapRef"]["name"]) for each in models["envFrom"] if "configMapRef" in each] == ["parley"]
 
@@ -296,7 +298,7 @@ def test_pools_scale_with_what_waits_and_what_runs(overlay: str) -> None:
     assert objects.pop(LIVE)
     for manifest in objects.values():
         spec = manifest["spec"]
-        target = ours(overlay)[spec["scaleTargetRef"]["name"]]
+        target = own_workloads(overlay)[spec["scaleTargetRef"]["name"]]
         assert "replicas" not in target["spec"]
         assert workloads(built(overlay))[spec["scaleTargetRef"]["name"]]["spec"]["replicas"] == 1
         assert spec["minReplicaCount"] == 0 < spec["maxReplicaCount"]
@@ -315,7 +317,7 @@ def test_pools_scale_with_what_waits_and_what_runs(overlay: str) -> None:
 def test_live_workers_scale_with_sessions(overlay: str) -> None:
     """There is always one, for nobody is let in without; and room for one more session than there are."""
     spec = of_kind(everything(overlay), "ScaledObject")[LIVE]["spec"]
-    target = ours(overlay)[spec["scaleTargetRef"]["name"]]
+    target = own_workloads(overlay)[spec["scaleTargetRef"]["name"]]
     assert "replicas" not in target["spec"]
     assert spec["minReplicaCount"] == 1 < spec["maxReplicaCount"]
     (trigger,) = spec["triggers"]
@@ -354,12 +356,12 @@ def test_a_live_worker_has_a_card_where_it_is_asked_for() -> None:
 def test_gateways_have_time_to_answer_what_they_have(overlay: str) -> None:
     """In compose and in Kubernetes, where the pause before the end counts as well; and an idle connection that Caddy
     keeps is closed by Caddy, never by a gateway that is to end."""
-    own = pod(ours(overlay)["api"])
+    own = pod(own_workloads(overlay)["api"])
     *_, pause_s = own["containers"][0]["lifecycle"]["preStop"]["exec"]["command"]
     assert own["terminationGracePeriodSeconds"] > int(pause_s) + LINGER_S + GRACE_S
     assert seconds(COMPOSE["api"]["stop_grace_period"]) > LINGER_S + GRACE_S
-    (kept,) = re.findall(r"^\s*keepalive (\w+)$", (ROOT / "deploy/caddy/api.caddy").read_text(), re.MULTILINE)
-    assert seconds(kept) < LINGER_S
+    (keepalive,) = re.findall(r"^\s*keepalive (\w+)$", (ROOT / "deploy/caddy/api.caddy").read_text(), re.MULTILINE)
+    assert seconds(keepalive) < LINGER_S
 
 
 @both
@@ -367,7 +369,7 @@ def test_a_worker_is_not_killed_while_it_loads_models(overlay: str) -> None:
     """It gives up by itself, with a word on why, before Kubernetes does; compose takes it for unhealthy no sooner."""
     for queue in HEAVY:
         name = f"worker-{queue}"
-        probe = container(ours(overlay)[name])["startupProbe"]
+        probe = container(own_workloads(overlay)[name])["startupProbe"]
         assert probe["periodSeconds"] * probe["failureThreshold"] > START_TIMEOUT_S
         assert seconds(counterpart(name, overlay)["healthcheck"]["start_period"]) > START_TIMEOUT_S
 
@@ -376,7 +378,7 @@ def test_a_worker_is_not_killed_while_it_loads_models(overlay: str) -> None:
 def test_an_outage_of_the_database_restarts_no_worker(overlay: str) -> None:
     """What compose and Kubernetes take for life is the pulse of the process; only readiness asks the database."""
     for name in (*POOLS, LIVE):
-        own = container(ours(overlay)[name])
+        own = container(own_workloads(overlay)[name])
         (pulse,) = (variable["value"] for variable in own["env"] if variable["name"] == "PULSE_FILE")
         check = ["python", "-m", "scripts.health_check", "file", pulse, "30"]
         assert own["livenessProbe"]["exec"]["command"] == own["startupProbe"]["exec"]["command"] == check

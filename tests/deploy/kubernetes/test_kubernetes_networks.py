@@ -42,24 +42,24 @@ def share(one: str, other: str) -> bool:
 @both
 def test_pods_reach_the_servers_that_they_reach_in_compose(overlay: str) -> None:
     """Every pair that has no network in common is kept apart; of those that have, each reaches the three servers."""
-    found = pods(overlay)
-    for one, source in found.items():
-        for other in found.keys() - {one}:
-            is_open = other in PORTS and may(policies(overlay), source, found[other], PORTS[other])
+    peers = pods(overlay)
+    for one, source in peers.items():
+        for other in peers.keys() - {one}:
+            is_open = other in PORTS and may(policies(overlay), source, peers[other], PORTS[other])
             assert not is_open or share(one, other), (one, other)
             if other in ("postgres", "valkey", "seaweedfs") and one not in ("postgres", "valkey", "seaweedfs"):
                 assert is_open == share(one, other), (one, other)
-            assert not may(policies(overlay), source, found[other], 22), (one, other)
+            assert not may(policies(overlay), source, peers[other], 22), (one, other)
 
 
 @both
 def test_two_have_a_way_out(overlay: str) -> None:
     """Those that compose gives the network `outside`, and not into private networks or to a cloud's metadata. In the
     overlay without servers of its own the others reach their ports, and nothing else."""
-    found = pods(overlay)
-    out = {name for name, source in found.items() if may(policies(overlay), source, INTERNET, 80)}
-    assert out == {name for name in found if "outside" in NETWORKS[name]} == {"worker-io", "models"}
-    for name, source in found.items():
+    peers = pods(overlay)
+    out = {name for name, source in peers.items() if may(policies(overlay), source, INTERNET, 80)}
+    assert out == {name for name in peers if "outside" in NETWORKS[name]} == {"worker-io", "models"}
+    for name, source in peers.items():
         for address in (NEIGHBOUR, METADATA):
             assert not may(policies(overlay), source, address, 80), name
         for port in (443, 5432, 6379):
@@ -71,14 +71,14 @@ def test_two_have_a_way_out(overlay: str) -> None:
 @both
 def test_the_proxy_reaches_the_gateway_and_prometheus_the_metrics(overlay: str) -> None:
     """The ingress controller has Caddy's place, without Flower, which has no ingress; Prometheus reaches metrics."""
-    found = pods(overlay)
-    for name, target in found.items():
+    peers = pods(overlay)
+    for name, target in peers.items():
         port = PORTS.get(name, 80)
         assert may(policies(overlay), INGRESS, target, port) == (name in ("api", "seaweedfs")), name
         assert may(policies(overlay), PROMETHEUS, target, port) == (name == "api" or name.startswith("worker-")), name
         assert not may(policies(overlay), Peer(namespace="default"), target, port), name
     assert all(share("caddy", name) for name in ("api", "seaweedfs"))
-    assert all(share("prometheus", name) for name in found if name.startswith(("api", "worker-")))
+    assert all(share("prometheus", name) for name in peers if name.startswith(("api", "worker-")))
 
 
 @both

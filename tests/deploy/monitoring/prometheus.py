@@ -23,8 +23,8 @@ PACKAGES = {
 def program(name: str) -> str:
     """Path of one of PACKAGES. Needs no root; the test is skipped where it is neither on the PATH nor to be had."""
     unpacked = HOME / "usr" / "bin" / name
-    if found := shutil.which(name):
-        return found
+    if path := shutil.which(name):
+        return path
     reason = ""
     for package in PACKAGES[name]:
         if not unpacked.exists():
@@ -42,12 +42,12 @@ def _unpack(package: str) -> str:
     HOME.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=HOME) as own:
         options = _options(Path(own))
-        done = _apt("download", package)
-        if done.returncode != 0:
+        process = _apt("download", package)
+        if process.returncode != 0:
             updated = _apt(*options, "update")
-            done = _apt(*options, "download", package) if updated.returncode == 0 else updated
-    if done.returncode != 0:
-        return f"apt could not fetch it: {' '.join(done.stderr.split())[-200:]}"
+            process = _apt(*options, "download", package) if updated.returncode == 0 else updated
+    if process.returncode != 0:
+        return f"apt could not fetch it: {' '.join(process.stderr.split())[-200:]}"
     (archive,) = HOME.glob(f"{package}_*.deb")
     subprocess.run(("dpkg", "-x", archive, HOME), timeout=TIMEOUT_S, check=True)
     return ""
@@ -57,13 +57,13 @@ def _options(folder: Path) -> tuple[str, ...]:
     """Lists and caches in `folder`; sources, keys and the list of what is installed stay the machine's."""
     (folder / "state" / "lists" / "partial").mkdir(parents=True, exist_ok=True)
     (folder / "cache" / "archives" / "partial").mkdir(parents=True, exist_ok=True)
-    chosen = {
+    options = {
         "Dir::State": str(folder / "state"),
         "Dir::State::status": "/var/lib/dpkg/status",
         "Dir::Cache": str(folder / "cache"),
         "APT::Sandbox::User": "",
     }
-    return tuple(part for name, value in chosen.items() for part in ("-o", f"{name}={value}"))
+    return tuple(part for name, value in options.items() for part in ("-o", f"{name}={value}"))
 
 
 def _apt(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -31,19 +31,19 @@ def expressions() -> dict[str, str]:
 
 def test_a_line_of_ours_gets_its_component_and_level() -> None:
     """From a real line in the envelope of Docker's json-file driver come the service, the level and the line itself."""
-    said = subprocess.run((sys.executable, "-c", SPEAK), cwd=ROOT, capture_output=True, text=True, check=True).stderr
+    line = subprocess.run((sys.executable, "-c", SPEAK), cwd=ROOT, capture_output=True, text=True, check=True).stderr
     labels = _logging_options()["labels"].split(",")
     envelope = {
-        "log": said,
+        "log": line,
         "stream": "stderr",
         "time": "2026-11-21T12:00:00.123456789Z",
         "attrs": dict(zip(labels, ("parley", "worker-asr"), strict=True)),
     }
-    wanted = expressions()
-    outer = {name: jmespath.search(wanted[name], envelope) for name in ("line", "time", "project", "component")}
-    assert outer == {"line": said, "time": envelope["time"], "project": "parley", "component": "worker-asr"}
-    assert jmespath.search(wanted["level"], json.loads(outer["line"])) == "warning"
-    assert json.loads(said)["job_id"] == "4f7c"
+    paths = expressions()
+    outer = {name: jmespath.search(paths[name], envelope) for name in ("line", "time", "project", "component")}
+    assert outer == {"line": line, "time": envelope["time"], "project": "parley", "component": "worker-asr"}
+    assert jmespath.search(paths["level"], json.loads(outer["line"])) == "warning"
+    assert json.loads(line)["job_id"] == "4f7c"
 
 
 def test_only_two_labels_reach_loki() -> None:

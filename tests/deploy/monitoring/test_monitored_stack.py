@@ -161,8 +161,8 @@ def work(stack: Stack, receiver: Receiver, ask: Callable[[str], list[Any]]) -> L
 
     deleted = rig.submit(diarization=True, webhook_url=receiver.url("/hears"))
     assert ended(rig, deleted) == "done"
-    sent = http.post("/transcribe", files={"file": ("a.wav", TONE)}, headers={"X-Request-Id": "of-the-lost"})
-    lost = Task(uuid.UUID(sent.json()["task_id"]), "")
+    answer = http.post("/transcribe", files={"file": ("a.wav", TONE)}, headers={"X-Request-Id": "of-the-lost"})
+    lost = Task(uuid.UUID(answer.json()["task_id"]), "")
     _, child = rig.worker_of(row := rig.running(lost, "transcribe"))
     chaos.kill(child)
     blocked = http.post("/transcribe", data={"url": "http://localhost/a.wav"})
@@ -254,17 +254,21 @@ def test_every_metric_is_documented(stack: Stack, work: Lost) -> None:
     documented = {
         name: set(labels.replace(",", " ").split()) for names, labels in table for name in re.findall(r"`(\w+)`", names)
     }
-    found: dict[str, set[str]] = {}
+    labels_by_name: dict[str, set[str]] = {}
     for url in stack.metrics_urls.values():
         for family in text_string_to_metric_families(httpx.get(url, timeout=PATIENCE_S).text):
             name = family.name + ("_total" if family.type == "counter" else "")
             labels = {label for sample in family.samples for label in sample.labels} - {"le"}
-            found[name] = found.get(name, set()) | labels
-    ours = {name: own for name, own in found.items() if name.startswith("parley_") and not name.endswith("_created")}
+            labels_by_name[name] = labels_by_name.get(name, set()) | labels
+    own_metrics = {
+        name: own
+        for name, own in labels_by_name.items()
+        if name.startswith("parley_") and not name.endswith("_created")
+    }
     others = {name for name in documented if name.startswith("parley_gpu_")} | {"parley_live_lag_seconds"}
-    assert ours.keys() | others == documented.keys()
-    assert {name: labels for name, labels in ours.items() if labels} == {
-        name: documented[name] for name in ours if ours[name]
+    assert own_metrics.keys() | others == documented.keys()
+    assert {name: labels for name, labels in own_metrics.items() if labels} == {
+        name: documented[name] for name in own_metrics if own_metrics[name]
     }
 
 

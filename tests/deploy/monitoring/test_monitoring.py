@@ -20,9 +20,9 @@ MONITORING = ROOT / "deploy" / "monitoring"
 
 
 def promtool(*arguments: str | Path) -> str:
-    done = subprocess.run((program("promtool"), *arguments), capture_output=True, text=True, timeout=60, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+    process = subprocess.run((program("promtool"), *arguments), capture_output=True, text=True, timeout=60, check=False)
+    assert process.returncode == 0, process.stdout + process.stderr
+    return process.stdout + process.stderr
 
 
 def test_the_configuration_is_valid() -> None:
@@ -33,7 +33,7 @@ def test_the_configuration_is_valid() -> None:
 def test_the_jobs_on_kubernetes_are_those_of_the_rules(tmp_path: Path) -> None:
     """Each container with metrics is scraped by one job, which has the name that compose gives it; Flower by none."""
     described = yaml.safe_load((MONITORING / "kubernetes.yml").read_text())
-    found: dict[str, str] = {}
+    jobs: dict[str, str] = {}
     (disks,) = [job for job in described["scrape_configs"] if job["job_name"] == "volumes"]
     assert [each["role"] for each in disks.pop("kubernetes_sd_configs")] == ["node"]
     disks.pop("authorization")  # promtool looks for the file of the pod's token
@@ -53,8 +53,8 @@ def test_the_jobs_on_kubernetes_are_those_of_the_rules(tmp_path: Path) -> None:
                 )
                 for rule in keep
             ):
-                assert found.setdefault(name, job["job_name"]) == job["job_name"]
-    assert found == {"api": "parley-api"} | {f"worker-{name}": "parley-worker" for name in (*queues(), "live")}
+                assert jobs.setdefault(name, job["job_name"]) == job["job_name"]
+    assert jobs == {"api": "parley-api"} | {f"worker-{name}": "parley-worker" for name in (*queues(), "live")}
     described["rule_files"] = [str(MONITORING / name) for name in described["rule_files"]]
     (tmp_path / "kubernetes.yml").write_text(json.dumps(described))
     promtool("check", "config", tmp_path / "kubernetes.yml")

@@ -104,18 +104,20 @@ def test_with_its_own_clustering_the_turns_are_those_of_stock_pyannote(stock: An
         steps[step] = artefact
 
     file, segmentation = segmented(stock, 6, 20, call.tobytes())
-    wanted = stock(file, num_speakers=2, hook=hook)
-    ours = Diarizer(stock, "pyannote")
-    theirs, chunks = steps["embeddings"], ours.embeddings(file, segmentation, lambda *_, **__: None).chunks
-    assert chunks.shape == theirs.shape == (5, 3, 256)
+    expected = stock(file, num_speakers=2, hook=hook)
+    diarizer = Diarizer(stock, "pyannote")
+    reference, chunks = steps["embeddings"], diarizer.embeddings(file, segmentation, lambda *_, **__: None).chunks
+    assert chunks.shape == reference.shape == (5, 3, 256)
     talks = segmentation.data.sum(axis=1) > 0.2 * segmentation.data.shape[1]
     assert talks.sum() >= 5
-    chunks, theirs = (e[talks] / np.linalg.norm(e[talks], axis=-1, keepdims=True) for e in (chunks, theirs))
-    assert (chunks * theirs).sum(axis=-1).min() > 0.9
+    chunks, reference = (e[talks] / np.linalg.norm(e[talks], axis=-1, keepdims=True) for e in (chunks, reference))
+    assert (chunks * reference).sum(axis=-1).min() > 0.9
 
-    turns = [SpeakerTurn(t.start, t.end, who) for t, _, who in wanted.speaker_diarization.itertracks(yield_label=True)]
+    turns = [
+        SpeakerTurn(t.start, t.end, who) for t, _, who in expected.speaker_diarization.itertracks(yield_label=True)
+    ]
     assert len({turn.speaker for turn in turns}) == 2
-    assert diarization_error_rate(turns, diarize(talk, DiarizeOptions(num_speakers=2), ours, ignore).turns) <= 0.03
+    assert diarization_error_rate(turns, diarize(talk, DiarizeOptions(num_speakers=2), diarizer, ignore).turns) <= 0.03
 
 
 def test_frames_do_not_depend_on_how_the_recording_is_cut_into_blocks(stock: Any, call: Waveform) -> None:
@@ -126,11 +128,11 @@ def test_frames_do_not_depend_on_how_the_recording_is_cut_into_blocks(stock: Any
 
     model = stock._embedding.model_
     waveform = torch.from_numpy(seconds(call, 6, 20).copy())[None]
-    wanted = np.zeros(model.num_frames(waveform.shape[1]), dtype=np.bool_)
-    wanted[20:120] = True
+    mask = np.zeros(model.num_frames(waveform.shape[1]), dtype=np.bool_)
+    mask[20:120] = True
     with torch.inference_mode():
-        whole = TrunkFrames(model, waveform, np.ones_like(wanted), block=1000).window(0, len(wanted))
-        blocks = TrunkFrames(model, waveform, wanted, block=50)
+        whole = TrunkFrames(model, waveform, np.ones_like(mask), block=1000).window(0, len(mask))
+        blocks = TrunkFrames(model, waveform, mask, block=50)
         windows = [blocks.window(start, start + 20) for start in range(0, 140, 20)]
     cut = torch.cat(windows, dim=-1)
     torch.testing.assert_close(cut[..., 20:120], whole[..., 20:120], atol=1e-3, rtol=1e-3)
@@ -148,9 +150,9 @@ def test_chunks_vote_as_in_the_stock_pipeline(stock: Any, call: Waveform) -> Non
     count = stock.speaker_count(segmentation, stock._segmentation.model.receptive_field, warm_up=(0.0, 0.0))
     clusters = np.random.default_rng(7).integers(0, 4, segmentation.data.shape[::2])
     clusters[segmentation.data.sum(axis=1) == 0] = -2
-    theirs = SpeakerDiarization.reconstruct(stock, segmentation, clusters, count)
+    reference = SpeakerDiarization.reconstruct(stock, segmentation, clusters, count)
     votes = chunk_votes(segmentation, clusters, 4, count)
-    np.testing.assert_array_equal(loudest(votes, count.data), theirs.data)
+    np.testing.assert_array_equal(loudest(votes, count.data), reference.data)
     assert votes.any()
 
 
@@ -196,16 +198,16 @@ def test_progress_stops_the_work_at_once(pipeline: Any, call: Waveform, share: f
     stop = Interrupted("cancelled")
     shares: list[float] = []
 
-    def cancel(done: float) -> None:
-        shares.append(done)
-        if done >= share:
+    def cancel(progress: float) -> None:
+        shares.append(progress)
+        if progress >= share:
             raise stop
 
     with pytest.raises(Interrupted) as caught:
         diarize(call, DiarizeOptions(), pipeline, cancel)
     assert caught.value is stop
     assert share <= shares[-1] < 0.8
-    assert [done for done in shares if done >= share] == shares[-1:]
+    assert [each for each in shares if each >= share] == shares[-1:]
     assert diarize(seconds(call, 10, 14), DiarizeOptions(), pipeline, ignore).turns
 
 

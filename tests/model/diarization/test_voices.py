@@ -122,8 +122,8 @@ def test_windows_are_pooled_as_pyannote_pools(stock: Any, voices: dict[str, Wave
                 assert not embedding.any()
                 continue
             span = padded[..., index * STEP : index * STEP + SHORT]
-            wanted = model.forward_embedding(span, weights=torch.from_numpy(weights[index])[None])[0].numpy()
-            np.testing.assert_allclose(embedding, wanted / np.linalg.norm(wanted), atol=2e-3)
+            expected = model.forward_embedding(span, weights=torch.from_numpy(weights[index])[None])[0].numpy()
+            np.testing.assert_allclose(embedding, expected / np.linalg.norm(expected), atol=2e-3)
     assert np.count_nonzero(windows.embeddings.any(axis=1)) >= len(weights) - 6
 
 
@@ -133,12 +133,17 @@ def test_a_window_belongs_to_whoever_speaks_most_in_it() -> None:
 
     from tasks.diarization.embeddings import solo_weights
 
-    told = np.zeros((3, 20, 2), np.float32)  # chunks of 20 frames, every 10
-    told[0, :12, 0] = told[0, 10:, 1] = 1  # the first person up to 12, the second from 10 on
-    told[1, :2, 0] = told[1, :, 1] = 1
-    told[2, :, 1] = 1
+    activity = np.zeros((3, 20, 2), np.float32)  # chunks of 20 frames, every 10
+    activity[0, :12, 0] = activity[0, 10:, 1] = 1  # the first person up to 12, the second from 10 on
+    activity[1, :2, 0] = activity[1, :, 1] = 1
+    activity[2, :, 1] = 1
     weights = solo_weights(
-        SlidingWindowFeature(told, SlidingWindow(duration=20, step=10)), [0, 10, 20], 20, np.ones(35, np.bool_), 7, 3
+        SlidingWindowFeature(activity, SlidingWindow(duration=20, step=10)),
+        [0, 10, 20],
+        20,
+        np.ones(35, np.bool_),
+        7,
+        3,
     )
     assert weights.shape == (12, 7)
     assert weights[0].tolist() == [0, 0, 0, 1, 1, 1, 1]

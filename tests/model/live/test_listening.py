@@ -37,7 +37,7 @@ def words() -> str:
 
 
 @pytest.fixture(scope="module")
-def heard(tiny: FasterWhisper, reading: Samples) -> list[list[LiveEvent]]:
+def feeds(tiny: FasterWhisper, reading: Samples) -> list[list[LiveEvent]]:
     """The events of each tenth of a second of it, and those of its end."""
     return hear(Listener(tiny), reading)
 
@@ -55,7 +55,7 @@ def partials(fed: Sequence[Sequence[LiveEvent]]) -> list[Partial]:
     return [event for events in fed for event in events if isinstance(event, Partial)]
 
 
-def said(events: Sequence[Final]) -> str:
+def text_of(events: Sequence[Final]) -> str:
     return " ".join(event.text for event in events)
 
 
@@ -69,37 +69,37 @@ def without_replaced(events: Sequence[Final]) -> list[tuple[object, ...]]:
 
 @pytest.mark.parametrize("step", [SAMPLE_RATE // 50, SAMPLE_RATE // 2, 10 * SAMPLE_RATE])
 def test_finals_are_the_same_however_the_samples_come(
-    step: int, tiny: FasterWhisper, reading: Samples, heard: list[list[LiveEvent]]
+    step: int, tiny: FasterWhisper, reading: Samples, feeds: list[list[LiveEvent]]
 ) -> None:
     """In 20 ms, 0.5 s and 10 s at a time. The samples are left as they were."""
     before = reading.copy()
     fed = hear(Listener(tiny, ListenOptions(partial_every_s=5.0)), reading, step)
-    assert without_replaced(finals(fed)) == without_replaced(finals(heard))
+    assert without_replaced(finals(fed)) == without_replaced(finals(feeds))
     np.testing.assert_array_equal(reading, before)
 
 
 def test_finals_are_as_right_as_the_pass_over_the_whole(
-    tiny: FasterWhisper, reading: Samples, words: str, heard: list[list[LiveEvent]]
+    tiny: FasterWhisper, reading: Samples, words: str, feeds: list[list[LiveEvent]]
 ) -> None:
     offline = word_error_rate(words, text(recognise(reading, tiny, TranscribeOptions("tiny.en"))))
-    live = word_error_rate(words, said(finals(heard)))
+    live = word_error_rate(words, text_of(finals(feeds)))
     assert live <= offline + 0.03
     assert live <= 0.12
 
 
-def test_each_utterance_has_one_final_with_times(heard: list[list[LiveEvent]], reading: Samples) -> None:
+def test_each_utterance_has_one_final_with_times(feeds: list[list[LiveEvent]], reading: Samples) -> None:
     """Utterances and the words in them follow each other; speech starts, stops, and then the final is there."""
-    found = finals(heard)
-    assert [final.utterance for final in found] == list(range(len(LIBRIVOX)))
-    for before, after in pairwise(found):
+    rows = finals(feeds)
+    assert [final.utterance for final in rows] == list(range(len(LIBRIVOX)))
+    for before, after in pairwise(rows):
         assert before.end <= after.start
-    for final in found:
+    for final in rows:
         times = [time for word in final.words for time in (word.start, word.end)]
         assert times == sorted(times)
         assert final.start <= times[0] <= times[-1] <= final.end <= len(reading) / SAMPLE_RATE
         assert " ".join(word.text for word in final.words) == final.text
         assert all(0 < word.probability <= 1 for word in final.words)
-        order = [type(event) for events in heard for event in events if event.utterance == final.utterance]
+        order = [type(event) for events in feeds for event in events if event.utterance == final.utterance]
         assert order[0] is SpeechStarted
         assert order[1:] == [Partial] * (len(order) - 3) + [SpeechStopped, Final]
 
@@ -119,14 +119,14 @@ def test_a_final_is_there_before_its_end_is_sure(tiny: FasterWhisper, reading: S
 
 @pytest.mark.parametrize("place", [0, 2, 3])
 def test_another_listener_goes_on_behind_a_final(
-    place: int, tiny: FasterWhisper, reading: Samples, heard: list[list[LiveEvent]]
+    place: int, tiny: FasterWhisper, reading: Samples, feeds: list[list[LiveEvent]]
 ) -> None:
     """From the end of any final on, it says what the first would have said."""
-    last = finals(heard)[place]
+    last = finals(feeds)[place]
     options = ListenOptions(language=last.language, partial_every_s=60.0)
     second = Listener(tiny, options, start_s=last.end, utterance=last.utterance + 1)
     fed = hear(second, reading[round(last.end * SAMPLE_RATE) :], SAMPLE_RATE // 3)
-    assert without_replaced(finals(fed)) == without_replaced(finals(heard)[place + 1 :])
+    assert without_replaced(finals(fed)) == without_replaced(finals(feeds)[place + 1 :])
 
 
 def test_another_listener_goes_on_in_a_long_silence(tiny: FasterWhisper) -> None:
@@ -144,11 +144,11 @@ def test_another_listener_goes_on_in_a_long_silence(tiny: FasterWhisper) -> None
 
 
 def test_a_larger_model_may_hear_the_finals(
-    base: FasterWhisper, tiny: FasterWhisper, reading: Samples, words: str, heard: list[list[LiveEvent]]
+    base: FasterWhisper, tiny: FasterWhisper, reading: Samples, words: str, feeds: list[list[LiveEvent]]
 ) -> None:
     """base corrects what tiny.en committed, and says which words."""
     fed = hear(Listener(tiny, ListenOptions(final_model=base)), reading)
-    assert word_error_rate(words, said(finals(fed))) < word_error_rate(words, said(finals(heard)))
+    assert word_error_rate(words, text_of(finals(fed))) < word_error_rate(words, text_of(finals(feeds)))
     assert any(final.replaced for final in finals(fed))
 
 
@@ -159,7 +159,7 @@ def test_speech_without_a_pause_is_cut_and_no_word_lost(tiny: FasterWhisper, wor
     hum = np.random.default_rng(2).normal(scale=0.002, size=len(samples)).astype(np.float32)
     fed = hear(Listener(tiny), samples + hum, SAMPLE_RATE // 2)
     assert max(final.end - final.start for final in finals(fed)) <= 25.0
-    assert word_error_rate(f"{words} {words}", said(finals(fed))) <= 0.2
+    assert word_error_rate(f"{words} {words}", text_of(finals(fed))) <= 0.2
 
 
 def trimmed(sentence: Samples) -> Samples:
@@ -171,26 +171,26 @@ def trimmed(sentence: Samples) -> Samples:
 # ---- partials
 
 
-def test_committed_words_stay_until_the_final(heard: list[list[LiveEvent]]) -> None:
+def test_committed_words_stay_until_the_final(feeds: list[list[LiveEvent]]) -> None:
     """They only grow, and the final says few of them otherwise; a feed gives one partial at most."""
-    shown = partials(heard)
-    assert len(shown) > 30
-    for before, after in pairwise(shown):
+    rows = partials(feeds)
+    assert len(rows) > 30
+    for before, after in pairwise(rows):
         assert after.utterance > before.utterance or after.committed.startswith(before.committed)
-    last = {partial.utterance: partial.committed.split() for partial in shown}
+    last = {partial.utterance: partial.committed.split() for partial in rows}
     assert sum(map(len, last.values())) > 50
-    assert sum(len(final.replaced) for final in finals(heard)) <= 0.15 * sum(map(len, last.values()))
-    assert all(len(partials([events])) <= 1 for events in heard)
+    assert sum(len(final.replaced) for final in finals(feeds)) <= 0.15 * sum(map(len, last.values()))
+    assert all(len(partials([events])) <= 1 for events in feeds)
 
 
 def test_a_late_caller_gets_the_present(tiny: FasterWhisper, reading: Samples) -> None:
     """Twenty seconds at once: finals of all that is over, and one partial of what goes on."""
     fed = Listener(tiny).feed(reading[: 20 * SAMPLE_RATE])
     assert len(finals([fed])) == 3
-    (shown,) = partials([fed])
-    assert fed[-1] == shown
-    assert shown.utterance == 3
-    assert len((shown.committed + shown.tail).split()) >= 5
+    (present,) = partials([fed])
+    assert fed[-1] == present
+    assert present.utterance == 3
+    assert len((present.committed + present.tail).split()) >= 5
 
 
 # ---- language, hotwords, telephone, what is no speech, memory
@@ -219,7 +219,7 @@ def test_a_language_that_the_model_does_not_know_is_heard_as_another(base: Faste
     """As the likeliest that it knows; the session goes on, and its language is still the one that was asked for."""
     listener = Listener(base, ListenOptions(language="yue", partial_every_s=1.0))
     fed = hear(listener, np.concatenate([recording("librivox-0880.wav"), PAUSE]))
-    assert said(finals(fed)) and {final.language for final in finals(fed)} == {"en"}
+    assert text_of(finals(fed)) and {final.language for final in finals(fed)} == {"en"}
     assert (partials(fed), listener.language) == ([], "yue")
 
 
@@ -228,7 +228,7 @@ def test_hotwords_set_the_style(tiny: FasterWhisper) -> None:
     samples = np.concatenate([recording("librivox-0870.wav")[: 5 * SAMPLE_RATE], PAUSE])
     style = "and then mister dashwood had some leasure and so he did consider it and then he went home and slept"
     plain, styled = (hear(Listener(tiny, ListenOptions(hotwords=words)), samples) for words in (None, style))
-    assert (said(finals(plain))[:6], said(finals(styled))[:10]) == ("And Mr", "and mister")
+    assert (text_of(finals(plain))[:6], text_of(finals(styled))[:10]) == ("And Mr", "and mister")
     assert partials(styled)[-1].committed.startswith("and mister")
 
 
@@ -236,13 +236,13 @@ def test_hotwords_of_any_length_are_accepted(tiny: FasterWhisper) -> None:
     samples = np.concatenate([recording("librivox-0880.wav"), PAUSE])
     hotwords = " ".join(f"word{place}" for place in range(2000)) + ". He was not an ill-disposed young man."
     fed = hear(Listener(tiny, ListenOptions(hotwords=hotwords)), samples)
-    assert "young man" in said(finals(fed))
+    assert "young man" in text_of(finals(fed))
 
 
 def test_a_telephone_line_loses_no_speech(tiny: FasterWhisper, reading: Samples, words: str) -> None:
     """Where the detector is below a half nearly everywhere."""
     fed = hear(Listener(tiny, ListenOptions(partial_every_s=60.0)), telephone(reading))
-    assert word_error_rate(words, said(finals(fed))) < 0.25
+    assert word_error_rate(words, text_of(finals(fed))) < 0.25
 
 
 def test_noise_says_nothing(base: FasterWhisper) -> None:
@@ -253,7 +253,7 @@ def test_noise_says_nothing(base: FasterWhisper) -> None:
     clicks[:: SAMPLE_RATE * 7 // 4] = 0.9
     for samples in (rng.normal(scale=0.05, size=len(time)), clicks, 0.2 * np.sin(2 * np.pi * 120 * time)):
         fed = hear(Listener(base), samples.astype(np.float32), SAMPLE_RATE)
-        assert said(finals(fed)).strip() == ""
+        assert text_of(finals(fed)).strip() == ""
 
 
 def test_memory_stays_as_it_is(tiny: FasterWhisper) -> None:

@@ -27,8 +27,8 @@ READING = "librivox-0880.wav"
 def final(listener: Listener, name: str = READING) -> Final:
     """Of the only utterance of a recording."""
     samples = np.concatenate([recording(name), np.zeros(SAMPLE_RATE, np.float32)])
-    (said,) = (event for event in [*listener.feed(samples), *listener.finish()] if isinstance(event, Final))
-    return said
+    (result,) = (event for event in [*listener.feed(samples), *listener.finish()] if isinstance(event, Final))
+    return result
 
 
 @pytest.mark.parametrize(("final_model", "finals"), [("base", "base"), ("small", "tiny.en"), ("", "tiny.en")])

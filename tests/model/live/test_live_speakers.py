@@ -53,15 +53,15 @@ def options(embedding: SpeakerEmbedding | None, most: int | None = None) -> List
 
 def hear(listener: Listener, samples: Samples) -> list[tuple[Final, bytes | None]]:
     """Each final with the voices that are known behind it."""
-    found = []
+    finals = []
     for first in range(0, len(samples), STEP):
         events = listener.feed(samples[first : first + STEP])
-        found += [(event, listener.voices) for event in events if isinstance(event, Final)]
-    return found + [(event, listener.voices) for event in listener.finish() if isinstance(event, Final)]
+        finals += [(event, listener.voices) for event in events if isinstance(event, Final)]
+    return finals + [(event, listener.voices) for event in listener.finish() if isinstance(event, Final)]
 
 
 @pytest.fixture(scope="module")
-def heard(tiny: FasterWhisper, embedding: SpeakerEmbedding, conversation: Samples) -> list[tuple[Final, bytes | None]]:
+def finals(tiny: FasterWhisper, embedding: SpeakerEmbedding, conversation: Samples) -> list[tuple[Final, bytes | None]]:
     return hear(Listener(tiny, options(embedding)), conversation)
 
 
@@ -75,15 +75,15 @@ def speaker_at(at_s: float) -> str:
     raise AssertionError(at_s)
 
 
-def test_two_voices_have_a_name_each(heard: list[tuple[Final, bytes | None]]) -> None:
+def test_two_voices_have_a_name_each(finals: list[tuple[Final, bytes | None]]) -> None:
     """The first to speak is spk_1; each keeps its name in all that it says. A few words may be too few to tell."""
     names = {"librivox": "spk_1", "jfk": "spk_2"}
-    said = [final for final, _ in heard if final.text]
-    assert len(said) >= len(TURNS)
-    for final in said:
+    utterances = [final for final, _ in finals if final.text]
+    assert len(utterances) >= len(TURNS)
+    for final in utterances:
         expected = names[speaker_at((final.start + final.end) / 2)]
         assert final.speaker == expected or (final.speaker is None and final.end - final.start < FEW_WORDS_S), final
-    assert [final.speaker for final in said].count(None) < len(said) / 4
+    assert [final.speaker for final in utterances].count(None) < len(utterances) / 4
 
 
 @pytest.mark.parametrize("place", [0, 2, 4])
@@ -92,16 +92,16 @@ def test_another_listener_knows_the_voices(
     tiny: FasterWhisper,
     embedding: SpeakerEmbedding,
     conversation: Samples,
-    heard: list[tuple[Final, bytes | None]],
+    finals: list[tuple[Final, bytes | None]],
 ) -> None:
     """Whoever goes on behind a final with the voices of then gives the same names, and knows the same in the end."""
-    last, voices = heard[place]
+    last, voices = finals[place]
     second = Listener(
         tiny, options(embedding), start_s=last.end, utterance=last.utterance + 1, language="en", voices=voices
     )
     rest = hear(second, conversation[round(last.end * SAMPLE_RATE) :])
-    assert [(final.speaker, known) for final, known in rest] == [
-        (final.speaker, known) for final, known in heard[place + 1 :]
+    assert [(final.speaker, memory) for final, memory in rest] == [
+        (final.speaker, memory) for final, memory in finals[place + 1 :]
     ]
 
 
@@ -141,8 +141,8 @@ def test_the_filter_bank_is_that_of_the_training(embedding: SpeakerEmbedding) ->
 
 
 def claimed(diarization: bool) -> Claim:
-    asked = JobOptions(diarization=diarization, max_speakers=2 if diarization else None)
-    return Claim(uuid.uuid4(), 1, "pcm16", SAMPLE_RATE, 0, Place(), asked, None, Age())
+    request = JobOptions(diarization=diarization, max_speakers=2 if diarization else None)
+    return Claim(uuid.uuid4(), 1, "pcm16", SAMPLE_RATE, 0, Place(), request, None, Age())
 
 
 def installed(config: Settings, folder: Path) -> Settings:

@@ -65,8 +65,8 @@ def places(recordings: Recordings) -> Iterator[None]:
     caller = recordings.caller
     unended = select(LiveSession.job_id).where(LiveSession.owner_id == caller.id, LiveSession.ended_at.is_(None))
     with session() as work:
-        left = work.scalars(unended).all()
-    for task in left:
+        tasks = work.scalars(unended).all()
+    for task in tasks:
         caller.http.delete(f"/tasks/{task}")
 
 

@@ -11,25 +11,25 @@ from tests.page.screen import Screen
 
 def test_no_state_of_it_has_a_fault_that_axe_finds(new_screen: Callable[..., Screen], axe: str) -> None:
     """Idle, recording and paused; light on a desk, dark on a phone, Arabic from right to left."""
-    found: dict[str, list[str]] = {}
+    violations: dict[str, list[str]] = {}
     for scheme, width, language in (("light", 1280, "en"), ("dark", 375, "ar")):
         screen = new_screen(
             color_scheme=scheme, viewport={"width": width, "height": 800}, locale=language, reduced_motion="reduce"
         )
         screen.enter("#/live")
-        found[f"{scheme} idle"] = screen.violations(axe)
+        violations[f"{scheme} idle"] = screen.violations(axe)
         button = screen.page.locator("main button")
         button.first.click()
         expect(button).to_have_count(2)
         screen.until("document.querySelector('[role=timer]').textContent >= '0:01'")
-        found[f"{scheme} recording"] = screen.violations(axe)
+        violations[f"{scheme} recording"] = screen.violations(axe)
         button.first.click()
-        found[f"{scheme} paused"] = screen.violations(axe)
+        violations[f"{scheme} paused"] = screen.violations(axe)
         assert screen.page.evaluate("document.documentElement.scrollWidth") <= width
         button.last.click()
         screen.until("location.hash.startsWith('#/transcript/')")
         screen.page.context.close()
-    assert {state: faults for state, faults in found.items() if faults} == {}
+    assert {state: faults for state, faults in violations.items() if faults} == {}
 
 
 def test_keys_are_enough(screen: Screen) -> None:

@@ -62,19 +62,19 @@ def page(browser: Browser, below: str) -> Iterator[Page]:
     with closing(browser.new_context()) as context:
         context.set_default_timeout(PATIENCE_MS)
         tab = context.new_page()
-        asked: list[Request] = []
+        requests: list[Request] = []
         errors: list[str] = []
-        tab.on("request", lambda request: asked.append(request))  # playwright writes into its handler
+        tab.on("request", lambda request: requests.append(request))  # playwright writes into its handler
         tab.on("pageerror", lambda error: errors.append(str(error)))
         yield tab
-        asked = [request for request in asked if not request.url.startswith(("data:", "blob:"))]
-        own = [request for request in asked if request.url.startswith(below + "/")]
+        requests = [request for request in requests if not request.url.startswith(("data:", "blob:"))]
+        own = [request for request in requests if request.url.startswith(below + "/")]
         assert len(own) >= 3
         for request in own:
             answer = request.response()
             assert answer is not None and answer.status == 200, request.url
         # the policy stops a request before it leaves the browser, which says so a little later
-        strange = [request for request in asked if request not in own]
+        strange = [request for request in requests if request not in own]
         deadline = time.monotonic() + PATIENCE_S
         while not all(request.failure for request in strange):
             assert time.monotonic() < deadline, [request.url for request in strange]

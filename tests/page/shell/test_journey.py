@@ -36,7 +36,7 @@ def test_a_reporter_checks_a_quote(browser: Browser, rig: Rig, recording: Path) 
     with httpx.Client(base_url=rig.stack.url, headers=headers, timeout=PATIENCE_S) as http, browser.new_page() as page:
         screen = Screen(page, rig.stack.url, Recordings(Caller(uuid.uuid4(), rig.stack.api_key, http)))
         page.add_init_script("window.clicks = 0; addEventListener('click', (e) => e.isTrusted && clicks++, true)")
-        begun = time.monotonic()
+        start = time.monotonic()
         screen.go("")
         screen.sign_in(rig.stack.api_key)
         page.get_by_role("link", name="Add recordings").first.click()
@@ -55,7 +55,7 @@ def test_a_reporter_checks_a_quote(browser: Browser, rig: Rig, recording: Path) 
         with page.expect_download() as download:
             page.get_by_role("dialog").get_by_text(re.compile("^Download")).click()
         assert "Somebody said something." in download.value.path().read_text()
-        seconds, clicks = time.monotonic() - begun, page.evaluate("clicks")
+        seconds, clicks = time.monotonic() - start, page.evaluate("clicks")
         print(f"corrected and exported after {seconds:.0f} s and {clicks} clicks")
         assert clicks <= MOST_CLICKS
         screen.go("")

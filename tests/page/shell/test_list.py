@@ -246,8 +246,8 @@ def test_a_thousand_recordings_are_listed_at_once(screen: Screen, recordings: Re
     for start in range(0, 1000, 100):
         items = [{"url": f"https://media.example/{number}.mp3"} for number in range(start, start + 100)]
         assert recordings.caller.http.post("/transcribe/batch", json={"items": items}).status_code == 202
-    asked: list[str] = []
-    screen.page.on("request", lambda request: asked.append(request.url) if "cursor=" in request.url else None)
+    urls: list[str] = []
+    screen.page.on("request", lambda request: urls.append(request.url) if "cursor=" in request.url else None)
     screen.enter()
     expect(screen.rows()).to_have_count(100)
     work = Work(screen.page)
@@ -257,7 +257,7 @@ def test_a_thousand_recordings_are_listed_at_once(screen: Screen, recordings: Re
     ids = screen.rows().evaluate_all("rows => rows.map((row) => row.dataset.task)")
     assert len(set(ids)) == 1000
     assert screen.page.evaluate("[made, gone]") == [900, 0]
-    assert len(asked) == 9, asked
+    assert len(urls) == 9, urls
     print(f"a hundred rows cost {drawing * 1000:.0f} ms of the processor, a copy of a hundred {copying * 1000:.1f} ms")
     assert drawing < MOST_COPIES * copying, f"{drawing:.3f} s, {copying:.4f} s"
 

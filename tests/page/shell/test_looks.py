@@ -43,24 +43,24 @@ def test_no_screen_has_a_fault_that_axe_finds(
     failed(recordings)
     recordings.caller.http.post("/transcribe", files={"file": ("call.wav", b"y" * 99)})
     recordings.caller.http.post("/webhooks/endpoints", json={"url": "https://hooks.example/parley"})
-    found: dict[str, list[str]] = {}
+    violations: dict[str, list[str]] = {}
     for size in sizes:
         width, height = SIZES[size]
         screen = new_screen(color_scheme=scheme, viewport={"width": width, "height": height}, reduced_motion="reduce")
         screen.go("")
-        found[f"{size} signed out"] = screen.violations(axe)
+        violations[f"{size} signed out"] = screen.violations(axe)
         screen.enter()
         for place in PLACES:
             screen.load(place)
             if place == "#/send":
                 screen.page.get_by_text("More options").click()
-            found[f"{size} {place}"] = screen.violations(axe)
+            violations[f"{size} {place}"] = screen.violations(axe)
         screen.enter(key=operator)
         for place in OPERATORS:
             screen.load(place)
-            found[f"{size} {place}"] = screen.violations(axe)
+            violations[f"{size} {place}"] = screen.violations(axe)
         screen.page.context.close()
-    faults = {where: faults for where, faults in found.items() if faults}
+    faults = {where: faults for where, faults in violations.items() if faults}
     assert faults == {}, json.dumps(faults, indent=1)
 
 
@@ -68,10 +68,10 @@ def test_odd_names_are_shown_as_they_are(new_screen: Callable[..., Screen], reco
     """Markup runs nowhere, and a word without end leaves a phone as wide as it is (faults 24 and 25)."""
     for name in NAMES:
         recordings.finished(name, MARKUP)
-    known = [item["filename"] for item in recordings.caller.http.get("/history").json()["items"]]
+    names = [item["filename"] for item in recordings.caller.http.get("/history").json()["items"]]
     screen = new_screen(viewport={"width": 375, "height": 740})
     screen.enter()
-    for name in known:
+    for name in names:
         link = screen.page.get_by_role("link", name=" ".join(name.split()), exact=True)
         expect(link).to_be_visible()
         expect(link).to_have_attribute("dir", "auto")

@@ -34,11 +34,11 @@ IMPORT = re.compile(rb"""(?:from|import)\s*["']\.\.?/([\w./-]+)["']""")
 
 def needed(name: str) -> set[str]:
     """A script and those that it does not run without."""
-    found, waiting = set(), {name}
+    modules, waiting = set(), {name}
     while waiting:
-        found.add(one := waiting.pop())
-        waiting |= {match.decode() for match in IMPORT.findall(ASSETS[one].content)} - found
-    return found
+        modules.add(one := waiting.pop())
+        waiting |= {match.decode() for match in IMPORT.findall(ASSETS[one].content)} - modules
+    return modules
 
 
 def test_every_screen_is_small() -> None:
@@ -132,20 +132,20 @@ def test_the_page_is_there_at_once(screen: Screen, recordings: Recordings) -> No
     recordings.finished("a.wav", "First of A.")
     screen.enter()
     expect(screen.row("a.wav")).to_be_visible()
-    made = page.evaluate("document.documentElement.outerHTML")
-    plain = re.sub(r"<script\b.*?</script>", "", made, flags=re.S)
+    markup = page.evaluate("document.documentElement.outerHTML")
+    plain = re.sub(r"<script\b.*?</script>", "", markup, flags=re.S)
     page.add_init_script(NEVER_IDLE)
     page.route("**/plain", lambda route: route.fulfill(body=plain, content_type="text/html; charset=utf-8"))
     work = Work(page)
 
     def loading() -> tuple[float, int]:
         """Seconds of the processor for a reload until the row is there and painted, and the requests before."""
-        asked: list[str] = []
-        page.on("request", lambda request: asked.append(request.url))
+        urls: list[str] = []
+        page.on("request", lambda request: urls.append(request.url))
         page.reload()
         expect(screen.row("a.wav")).to_be_visible()
         page.evaluate("() => new Promise((done) => requestAnimationFrame(() => setTimeout(done)))")
-        return work.so_far(), len(asked)  # the browser counts anew for each document
+        return work.so_far(), len(urls)  # the browser counts anew for each document
 
     with_scripts, requests = zip(*(loading() for _ in range(LOADS)), strict=True)
     page.goto(f"{screen.url}/plain")

@@ -67,11 +67,11 @@ def test_the_lines_of_the_document_send_what_can_be_heard(
             recorder.onstart = () => setTimeout(() => recorder.stop(), {SPOKEN_MS});
         }}"""
     )
-    mine = select(LiveSession).where(LiveSession.owner_id == caller.id)
+    own_sessions = select(LiveSession).where(LiveSession.owner_id == caller.id)
 
     def ended() -> uuid.UUID | None:
         with session() as work:
-            row = work.scalars(mine).one_or_none()
+            row = work.scalars(own_sessions).one_or_none()
             return row.job_id if row and row.end_reason == "client" else None
 
     eventually(ended, "the recorder has stopped")
@@ -79,7 +79,7 @@ def test_the_lines_of_the_document_send_what_can_be_heard(
         query = select(LiveChunk.data).where(LiveChunk.job_id == ended()).order_by(LiveChunk.seq)
         chunks = [chunk for chunk in work.scalars(query) if chunk]
     with stream_decoder(tmp_path, 60) as decoder:
-        heard = [sum(map(len, decoder.feed(chunk))) for chunk in chunks]
-        heard.append(sum(map(len, decoder.end())))
-    assert len(chunks) > 3 and all(heard[1:-1])
-    assert sum(heard) / 32_000 > SPOKEN_MS / 1000 - 1.5
+        lengths = [sum(map(len, decoder.feed(chunk))) for chunk in chunks]
+        lengths.append(sum(map(len, decoder.end())))
+    assert len(chunks) > 3 and all(lengths[1:-1])
+    assert sum(lengths) / 32_000 > SPOKEN_MS / 1000 - 1.5

@@ -21,7 +21,7 @@ SECOND = 2 * PLACE + 3 * 0.25
 QUOTED = "Nobody mends the lighthouse any more."
 
 
-def said(number: int) -> list[str]:
+def interview(number: int) -> list[str]:
     """Two minutes of an interview; the third has the quote in its second 80."""
     texts = [f"Sentence {n} of interview {number}." for n in range(60)]
     if number == 3:
@@ -50,7 +50,7 @@ def test_a_researcher_works_with_many_interviews(screen: Screen, recordings: Rec
     assert set(tasks) == set(names)
     for number, name in enumerate(names, 1):
         expect(screen.row(name)).to_contain_text("Waiting")
-        listen(recordings, tasks[name], transcript(said(number)), sound_s=90.0 if number == 3 else 0)
+        listen(recordings, tasks[name], transcript(interview(number)), sound_s=90.0 if number == 3 else 0)
         expect(screen.row(name)).to_contain_text("Done")
 
     screen.search("lighthouse")

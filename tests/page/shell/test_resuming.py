@@ -36,8 +36,8 @@ def long(tmp_path: Path) -> Path:
 
 def listeners(port: int) -> set[int]:
     """Processes that listen at this port."""
-    found = (one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
-    return {one.pid for one in found if one.laddr and one.laddr.port == port and one.pid}
+    connections = (one for one in psutil.net_connections("tcp") if one.status == psutil.CONN_LISTEN)
+    return {one.pid for one in connections if one.laddr and one.laddr.port == port and one.pid}
 
 
 class Parts:
@@ -202,7 +202,7 @@ def test_signing_out_in_one_tab_cleans_the_others(screen: Screen, recordings: Re
     second.answer("Sign out", says="Sign out without sending 1 recording?")
     expect(second.page.get_by_label("API key")).to_be_visible()
     expect(screen.page.get_by_label("API key")).to_be_visible()
-    kept = second.page.evaluate(
+    counts = second.page.evaluate(
         """() => new Promise((resolve) => {
             indexedDB.open("parley.uploads").onsuccess = ({ target: { result: database } }) => {
                 const tables = database.transaction(["entries", "files"]);
@@ -211,5 +211,5 @@ def test_signing_out_in_one_tab_cleans_the_others(screen: Screen, recordings: Re
             };
         })"""
     )
-    assert kept == [0, 0]
+    assert counts == [0, 0]
     assert recordings.caller.http.get("/uploads").json()["items"] == []

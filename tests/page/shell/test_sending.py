@@ -115,11 +115,11 @@ def test_all_options_reach_the_server(screen: Screen, recordings: Recordings) ->
     page.get_by_label("Your own name or number").fill("case-17")
     screen.button("Add to queue").click()
     [task] = recordings.details(1)
-    wanted = {
+    expected = {
         "languages": "de,zh", "script": "Hant", "min_speakers": 2, "max_speakers": 4, "track": 2, "max_duration": 300,
         "hotwords": "Parley, Kowalczyk", "prompt": "So it goes.", "temperature": 0.2,
     }  # fmt: skip
-    assert {name: task["options"].get(name) for name in wanted} == wanted
+    assert {name: task["options"].get(name) for name in expected} == expected
     assert (task["priority"], task["reference"]) == ("interactive", "case-17")
 
 
@@ -151,8 +151,8 @@ def one_model(screen: Screen) -> Iterator[None]:
     """A worker that has weights of one model."""
     with session() as work:
         fleet.show(work, "asr@page", ["asr"], 1, deaf=False, stock=fleet.Stock(["base"], ["base"]))
-        seen = func.now() + func.make_interval(0, 0, 0, 1)  # however long the page takes to ask
-        work.execute(update(Worker).where(Worker.name == "asr@page").values(seen_at=seen))
+        moment = func.now() + func.make_interval(0, 0, 0, 1)  # however long the page takes to ask
+        work.execute(update(Worker).where(Worker.name == "asr@page").values(seen_at=moment))
     yield
     with session() as work:
         fleet.leave(work, "asr@page")

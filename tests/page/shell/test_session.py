@@ -44,8 +44,8 @@ def test_a_key_signs_in_and_is_not_kept(screen: Screen, recordings: Recordings) 
     screen.page.reload()
     expect(screen.row("a.wav")).to_be_visible()
     screen.until("indexedDB.databases().then((all) => all.some(({ name }) => name === 'parley.uploads'))")
-    kept = screen.page.evaluate(KEPT)
-    assert key not in kept and "parley.uploads" in kept
+    stored = screen.page.evaluate(KEPT)
+    assert key not in stored and "parley.uploads" in stored
     cookies = screen.page.context.cookies()
     assert [(one["name"], one["httpOnly"], one["sameSite"]) for one in cookies] == [("parley_session", True, "Strict")]
     screen.open_settings()

@@ -29,7 +29,7 @@ HEARD = """async () => {
 """The sentences that are played until the player stops by itself."""
 
 
-def heard(page: Page, side: str) -> list[int]:
+def sentences_of(page: Page, side: str) -> list[int]:
     page.get_by_label("Listen to").select_option(side)
     numbers: list[int] = page.evaluate(HEARD)
     return numbers
@@ -53,8 +53,8 @@ def test_a_supervisor_checks_a_call(
     expect(turns).to_have_count(4)
     assert screen.box(turns.nth(1))["x"] > screen.box(turns.nth(0))["x"] + 50
 
-    assert heard(page, "Speaker 2") == [1, 3]
-    assert heard(page, "Speaker 1") == [0, 2]
+    assert sentences_of(page, "Speaker 2") == [1, 3]
+    assert sentences_of(page, "Speaker 1") == [0, 2]
 
     quality = paper.panel("Quality")
     expect(quality).to_contain_text("87%")

@@ -10,7 +10,7 @@ import pytest
 from tests.page.recordings import Recordings
 from tests.page.screen import Screen
 from tests.page.transcript.paper import Paper
-from tests.page.transcript.spoken import heard, transcript
+from tests.page.transcript.spoken import finished_recording, transcript
 
 
 @pytest.fixture
@@ -35,6 +35,6 @@ def new_paper(new_screen: Callable[..., Screen]) -> Callable[..., Paper]:
 @pytest.fixture
 def a(request: pytest.FixtureRequest, paper: Paper, recordings: Recordings) -> uuid.UUID:
     """A recording, a.wav, that is open; the module's `A` are its sentences."""
-    task = heard(recordings, "a.wav", transcript(request.module.A))
+    task = finished_recording(recordings, "a.wav", transcript(request.module.A))
     paper.open(task)
     return task

@@ -19,22 +19,22 @@ class Network:
         self.page = page
         self.is_slow = True
         self.held: list[Route] = []
-        self.seen: list[Request] = []
+        self.requests: list[Request] = []
 
     def hold(self, route: Route) -> None:
         if route.request.method != "PATCH" or not self.is_slow:
             route.fallback()
             return
         self.held.append(route)
-        self.seen.append(route.request)
+        self.requests.append(route.request)
 
     def holds(self, count: int) -> None:
         """Waits until so many have come by."""
         for _ in range(PATIENCE_MS // 50):
-            if len(self.seen) >= count:
+            if len(self.requests) >= count:
                 return
             self.page.wait_for_timeout(50)
-        raise AssertionError(f"{len(self.seen)} corrections were sent, not {count}")
+        raise AssertionError(f"{len(self.requests)} corrections were sent, not {count}")
 
     def let_through(self) -> None:
         """The one that has waited longest."""

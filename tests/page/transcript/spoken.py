@@ -51,16 +51,24 @@ def transcript(
     warnings: Sequence[Caveat] = (),
 ) -> Transcript:
     """Sentences that the speakers say in turn, with a report on their quality."""
-    said = tuple(segment(number, text, speakers[number % len(speakers)]) for number, text in enumerate(texts))
-    turns = tuple(SpeakerTurn(one.start, one.end, one.speaker) for one in said if one.speaker)
-    seconds = {name: sum(one.end - one.start for one in said if one.speaker == name) for name in speakers if name}
+    segments = tuple(segment(number, text, speakers[number % len(speakers)]) for number, text in enumerate(texts))
+    turns = tuple(SpeakerTurn(one.start, one.end, one.speaker) for one in segments if one.speaker)
+    seconds = {name: sum(one.end - one.start for one in segments if one.speaker == name) for name in speakers if name}
     voices = tuple(Speaker(name, talked) for name, talked in sorted(seconds.items()))
-    words = [word for one in said for word in one.words]
+    words = [word for one in segments for word in one.words]
     doubtful = sum(word.confidence < 0.5 for word in words)
-    weak = (Stretch(said[-1].start, said[-1].end),) if said else ()
-    quality = Quality(SAID_S * len(said), 0.0, (), (), weak, 0.0, len(words), doubtful, 0.87)
+    weak = (Stretch(segments[-1].start, segments[-1].end),) if segments else ()
+    quality = Quality(SAID_S * len(segments), 0.0, (), (), weak, 0.0, len(words), doubtful, 0.87)
     return Transcript(
-        language, 0.98, SEGMENT_S * len(said), "base", said, voices, turns, warnings=tuple(warnings), quality=quality
+        language,
+        0.98,
+        SEGMENT_S * len(segments),
+        "base",
+        segments,
+        voices,
+        turns,
+        warnings=tuple(warnings),
+        quality=quality,
     )
 
 
@@ -88,7 +96,9 @@ def hand_in_sound(recordings: Recordings, claim: claims.Claim, seconds: float, c
         leases.complete(work, claim, Answer(f"{prefix}.wav", size, {**SUMMARY}, copy=copy))
 
 
-def heard(recordings: Recordings, name: str, whole: Transcript, *, sound_s: float = 0, channels: int = 1) -> uuid.UUID:
+def finished_recording(
+    recordings: Recordings, name: str, whole: Transcript, *, sound_s: float = 0, channels: int = 1
+) -> uuid.UUID:
     """A finished recording with this transcript, and with so many seconds of sound."""
     kind = {"channels": "split"} if channels > 1 else {"diarization": "true"}
     answer = recordings.caller.http.post("/transcribe", files={"file": (name, os.urandom(64))}, data=kind)

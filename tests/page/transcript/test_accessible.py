@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from shared.transcript import Caveat
 from tests.page.recordings import Recordings
 from tests.page.transcript.paper import Paper
-from tests.page.transcript.spoken import heard, transcript
+from tests.page.transcript.spoken import finished_recording, transcript
 
 A = ("The train was [late].", "Nobody told us.", "It left.", "We walked.")
 SIZES = ((360, 740), (800, 1000), (1400, 900))
@@ -19,7 +19,7 @@ SIZES = ((360, 740), (800, 1000), (1400, 900))
 def test_axe_finds_nothing_in_light_and_dark_at_three_sizes(paper: Paper, recordings: Recordings, axe: str) -> None:
     """On the whole screen, with every panel open, a sentence in a field, a conflict, the menu of speakers, dialogs."""
     loop = Caveat("repetition_loop", "The text repeats itself.", 2.0, 4.0)
-    task = heard(recordings, "a.wav", transcript(A, warnings=[loop]), sound_s=8.0)
+    task = finished_recording(recordings, "a.wav", transcript(A, warnings=[loop]), sound_s=8.0)
     recordings.correct(task, speakers={"spk_1": "Anna"})
     page = paper.page
     paper.open(task)
@@ -94,7 +94,7 @@ def test_keys_alone_correct_name_and_undo(paper: Paper, recordings: Recordings, 
 @pytest.mark.parametrize("is_on", [True, False])
 def test_keys_of_one_letter_can_be_turned_off(paper: Paper, recordings: Recordings, is_on: bool) -> None:
     """For those who speak to their computer (WCAG 2.1.4)."""
-    paper.open(heard(recordings, "a.wav", transcript(A), sound_s=8.0))
+    paper.open(finished_recording(recordings, "a.wav", transcript(A), sound_s=8.0))
     paper.screen.until("document.querySelector('audio').readyState >= 1")
     paper.button("Keys").click()
     paper.page.get_by_label("Use keys of one letter").set_checked(is_on)

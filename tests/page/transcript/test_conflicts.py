@@ -15,9 +15,9 @@ from tests.page.transcript.paper import Paper
 A = ("First of A.", "Second of A.", "Third of A.")
 
 
-def is_asked(paper: Paper, theirs: str, mine: str) -> None:
+def is_asked(paper: Paper, server_text: str, own_text: str) -> None:
     """Both texts are shown, and the person may choose."""
-    expect(paper.page.get_by_role("alert").locator("dd")).to_have_text([theirs, mine])
+    expect(paper.page.get_by_role("alert").locator("dd")).to_have_text([server_text, own_text])
 
 
 @pytest.mark.parametrize("choice", ["yours", "theirs"])
@@ -31,9 +31,9 @@ def test_a_sentence_that_was_changed_meanwhile_is_shown_in_both_ways(
     expect(paper.sentence(0)).to_have_text("Mine.")
     assert recordings.texts(a)[0] == "Theirs."
     paper.button(f"Keep {choice}").click()
-    kept = {"yours": "Mine.", "theirs": "Theirs."}[choice]
-    recordings.becomes(a, kept, *A[1:])
-    paper.sees(kept, *A[1:])
+    text = {"yours": "Mine.", "theirs": "Theirs."}[choice]
+    recordings.becomes(a, text, *A[1:])
+    paper.sees(text, *A[1:])
     expect(paper.button("Keep yours")).to_have_count(0)
 
 

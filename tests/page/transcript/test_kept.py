@@ -49,15 +49,15 @@ def test_what_the_browser_cannot_keep_is_counted(paper: Paper, recordings: Recor
     paper.page.add_init_script(REFUSED)
     paper.page.reload()
     paper.sees(*A)
-    told = paper.page.get_by_text("only on this page")
+    warning = paper.page.get_by_text("only on this page")
     with broken_saves(paper.page):
         paper.correct(0, "Mine.")
-        expect(told).to_contain_text("1 change is")
+        expect(warning).to_contain_text("1 change is")
         paper.correct(1, "Mine, too.")
-        expect(told).to_contain_text("2 changes are")
+        expect(warning).to_contain_text("2 changes are")
         assert paper.screen.is_asked_when_left()
     recordings.becomes(a, "Mine.", "Mine, too.", A[2])
-    expect(told).to_have_count(0)
+    expect(warning).to_have_count(0)
 
 
 def test_a_recording_that_is_deleted_elsewhere_says_so(paper: Paper, recordings: Recordings, a: uuid.UUID) -> None:

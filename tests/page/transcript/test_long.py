@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from tests.page.recordings import Recordings
 from tests.page.transcript.paper import Paper
-from tests.page.transcript.spoken import heard, transcript
+from tests.page.transcript.spoken import finished_recording, transcript
 from tests.page.work import Work
 
 SEGMENTS = 14_400
@@ -48,7 +48,7 @@ def measured(paper: Paper, recordings: Recordings, segments: int) -> tuple[float
     """How much work it is for the processor until the text is drawn, and to type a word."""
     texts = [TEXT.format(n) for n in range(segments - 1)]
     doubtful = TEXT.format(segments - 1).replace("court", "[court]")
-    task = heard(recordings, f"{segments}.wav", transcript([*texts, doubtful]))
+    task = finished_recording(recordings, f"{segments}.wav", transcript([*texts, doubtful]))
     page, work = paper.page, Work(paper.page)
     page.evaluate(WATCH)
     before = work.so_far()
@@ -79,5 +79,5 @@ def test_eight_hours_are_read_and_typed_in_quickly_and_all_of_it_can_be_found(
     assert 0 < many[1] < TYPING * few[1], (many, few)
     # the browser's own search and screen readers have all of the text
     assert paper.page.evaluate(f"window.find({TEXT.format(SEGMENTS - 1)!r})")
-    shown = f"document.getElementById('segment-{SEGMENTS - 1}').getBoundingClientRect().top"
-    paper.screen.until(f"{shown} > 0 && {shown} < innerHeight")
+    top = f"document.getElementById('segment-{SEGMENTS - 1}').getBoundingClientRect().top"
+    paper.screen.until(f"{top} > 0 && {top} < innerHeight")

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 from tests.page.recordings import Recordings
 from tests.page.transcript.paper import Paper
-from tests.page.transcript.spoken import heard, transcript
+from tests.page.transcript.spoken import finished_recording, transcript
 
 TEXTS = (*(f"This is sentence number {n} of them." for n in range(29)), "This is the [last] one.")
 
@@ -17,7 +17,7 @@ TEXTS = (*(f"This is sentence number {n} of them." for n in range(29)), "This is
 @pytest.fixture
 def call(paper: Paper, recordings: Recordings) -> uuid.UUID:
     """A minute of sound, as it was sent at another time from elsewhere, open."""
-    task = heard(recordings, "call.wav", transcript(TEXTS), sound_s=60.0)
+    task = finished_recording(recordings, "call.wav", transcript(TEXTS), sound_s=60.0)
     paper.open(task)
     expect(paper.button("Check 1 doubtful word")).to_be_visible()  # the times of the words have come
     paper.screen.until("document.querySelector('audio').readyState >= 1")
@@ -95,7 +95,7 @@ def test_keys_play_skip_and_change_the_speed(paper: Paper, call: uuid.UUID) -> N
 
 def test_a_recording_without_sound_says_so(paper: Paper, recordings: Recordings) -> None:
     """One that an earlier release converted can still be read and corrected."""
-    task = heard(recordings, "old.wav", transcript(TEXTS[:2]))
+    task = finished_recording(recordings, "old.wav", transcript(TEXTS[:2]))
     paper.open(task)
     expect(paper.page.get_by_text("The sound of this recording is not kept.")).to_be_visible()
     paper.correct(0, "Mine.")
@@ -104,7 +104,7 @@ def test_a_recording_without_sound_says_so(paper: Paper, recordings: Recordings)
 
 def test_a_place_that_was_found_opens_at_its_second(paper: Paper, recordings: Recordings) -> None:
     """`?at=` in the address brings the sentence into sight and the sound to it, in the middle of an hour."""
-    task = heard(recordings, "hour.wav", transcript([f"Sentence {n}." for n in range(900)]))
+    task = finished_recording(recordings, "hour.wav", transcript([f"Sentence {n}." for n in range(900)]))
     paper.open(task, "?at=1501.2")
     expect(paper.sentence(750)).to_be_in_viewport()
     expect(paper.sentence(0)).not_to_be_in_viewport()

@@ -10,7 +10,7 @@ from playwright.sync_api import expect
 from shared.transcript import Caveat
 from tests.page.recordings import Recordings
 from tests.page.transcript.paper import Paper
-from tests.page.transcript.spoken import heard, transcript
+from tests.page.transcript.spoken import finished_recording, transcript
 
 A = ("The train was [late].", "Nobody [told] us.", "The next train came, and the train left.")
 
@@ -26,7 +26,7 @@ HOSTILE = (
 def test_the_report_on_quality_leads_to_its_places(paper: Paper, recordings: Recordings) -> None:
     """Figures, and each warning in the user's words with a button to its second."""
     dropped = Caveat("dropped_speech", "There is speech here without words.", 2.0, 3.0)
-    task = heard(recordings, "a.wav", transcript(A, warnings=[dropped]), sound_s=6.0)
+    task = finished_recording(recordings, "a.wav", transcript(A, warnings=[dropped]), sound_s=6.0)
     paper.open(task)
     quality = paper.panel("Quality")
     for text in ("87%", "Doubtful words", "Somebody speaks, but there is no text."):
@@ -78,7 +78,7 @@ def test_words_are_found_and_replaced_as_one_correction(paper: Paper, recordings
 
 def test_hostile_texts_names_and_files_stay_text(paper: Paper, recordings: Recordings) -> None:
     """Wherever they are shown nothing of them becomes markup or runs."""
-    task = heard(recordings, "<b onclick=alert(1)>.wav", transcript(HOSTILE))
+    task = finished_recording(recordings, "<b onclick=alert(1)>.wav", transcript(HOSTILE))
     recordings.correct(task, speakers={"spk_1": "<i>Anna</i>", "spk_2": "<script>alert(2)</script>"})
     paper.open(task)
     paper.sees(*HOSTILE)
@@ -97,7 +97,7 @@ def test_hostile_texts_names_and_files_stay_text(paper: Paper, recordings: Recor
 
 def test_a_word_of_300_letters_leaves_a_phone_as_wide_as_it_is(paper: Paper, recordings: Recordings) -> None:
     """In the text, in the field in which it is edited, and as the name of a file or a person."""
-    task = heard(recordings, f"{'n' * 200}.wav", transcript(["w" * 300, "Short."]))
+    task = finished_recording(recordings, f"{'n' * 200}.wav", transcript(["w" * 300, "Short."]))
     recordings.correct(task, speakers={"spk_1": "m" * 100})
     paper.page.set_viewport_size({"width": 360, "height": 740})
     paper.open(task)
@@ -116,7 +116,7 @@ def test_a_transcript_has_its_language_and_direction(
     paper: Paper, recordings: Recordings, language: str, text: str, direction: str
 ) -> None:
     """Whatever those of the page are; so has the field in which it is edited."""
-    paper.open(heard(recordings, "a.wav", transcript([text], language=language)))
+    paper.open(finished_recording(recordings, "a.wav", transcript([text], language=language)))
     reader = paper.page.locator(".reader")
     expect(reader).to_have_attribute("lang", language)
     expect(reader).to_have_attribute("dir", direction)
@@ -128,7 +128,7 @@ def test_a_transcript_has_its_language_and_direction(
 
 def test_no_bar_lies_over_what_can_be_pressed(paper: Paper, recordings: Recordings) -> None:
     """Each button of the screen can be brought into sight and hit, with the player at the lower edge."""
-    paper.open(heard(recordings, "a.wav", transcript(["Word."] * 60), sound_s=2.0))
+    paper.open(finished_recording(recordings, "a.wav", transcript(["Word."] * 60), sound_s=2.0))
     paper.page.set_viewport_size({"width": 1000, "height": 500})
     for name in ("Keys", "Export", "Share", "Delete"):
         paper.button(name).click(trial=True)

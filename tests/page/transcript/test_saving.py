@@ -11,7 +11,7 @@ from playwright.sync_api import Route, expect
 from tests.page.recordings import Recordings
 from tests.page.transcript.network import broken_saves, slow_saves
 from tests.page.transcript.paper import Paper
-from tests.page.transcript.spoken import heard, transcript
+from tests.page.transcript.spoken import finished_recording, transcript
 
 A = ("First of A.", "Second of A.", "Third of A.")
 B = ("First of B.", "Second of B.")
@@ -28,7 +28,7 @@ KEEPS = """(async () => {
 
 @pytest.fixture
 def b(recordings: Recordings) -> uuid.UUID:
-    return heard(recordings, "b.wav", transcript(B))
+    return finished_recording(recordings, "b.wav", transcript(B))
 
 
 def test_a_sentence_is_saved_into_the_recording_it_was_typed_into(
@@ -136,8 +136,8 @@ def test_escape_discards_what_is_typed_and_can_be_undone(paper: Paper, recording
 def test_signing_out_asks_before_it_leaves_something_behind(paper: Paper, recordings: Recordings, a: uuid.UUID) -> None:
     """What is not saved stays while the person does, and is gone from the browser when they go. On the way out no other
     screen is shown: it would be refused, and ask for the key in a page that is about to be left."""
-    asked: list[str] = []
-    paper.page.on("request", lambda request: asked.append(request.url))
+    urls: list[str] = []
+    paper.page.on("request", lambda request: urls.append(request.url))
     with broken_saves(paper.page):
         paper.correct(0, "Not saved.")
         paper.page.get_by_role("button", name="Account").click()
@@ -148,7 +148,7 @@ def test_signing_out_asks_before_it_leaves_something_behind(paper: Paper, record
         paper.button("Sign out").click()
         paper.screen.answer("Sign out", says="lose 1 change")
         expect(paper.page.get_by_label("API key")).to_be_visible()
-    assert not [url for url in asked if "/history" in url]
+    assert not [url for url in urls if "/history" in url]
     paper.screen.enter(f"#/transcript/{a}")
     paper.sees(*A)
     assert recordings.texts(a) == list(A)

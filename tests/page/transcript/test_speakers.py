@@ -8,7 +8,7 @@ from playwright.sync_api import expect
 
 from tests.page.recordings import Recordings
 from tests.page.transcript.paper import Paper
-from tests.page.transcript.spoken import heard, transcript
+from tests.page.transcript.spoken import finished_recording, transcript
 
 A = ("One.", "Two.", "Three.", "Four.")
 
@@ -87,7 +87,7 @@ def test_a_sentence_is_given_to_another_or_a_new_speaker(paper: Paper, recording
 
 def test_a_call_has_two_lanes(paper: Paper, recordings: Recordings) -> None:
     """Who is on the right channel stands on the other side, and the waveform has a lane for each."""
-    task = heard(recordings, "call.wav", transcript(A), sound_s=8.0, channels=2)
+    task = finished_recording(recordings, "call.wav", transcript(A), sound_s=8.0, channels=2)
     paper.open(task)
     expect(paper.button("Two lanes")).to_have_attribute("aria-pressed", "true")
     turns = paper.page.locator(".reader .turn")

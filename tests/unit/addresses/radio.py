@@ -106,11 +106,11 @@ class _Station(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
-        began, sent = time.monotonic(), 0
+        began, position = time.monotonic(), 0
         try:
             while not radio.over.wait(0 if bursts else 0.05) and time.monotonic() - began < seconds:
                 self.wfile.write(radio.song)
-                sent += len(radio.song)
+                position += len(radio.song)
         except OSError:  # the listener has heard enough
             return
 

@@ -20,9 +20,9 @@ Get = Callable[..., Download]
 
 @pytest.fixture(scope="module")
 def media() -> Iterator[MediaServer]:
-    made = MediaServer()
-    yield made
-    made.close()
+    server = MediaServer()
+    yield server
+    server.close()
 
 
 class _Choosy(BaseHTTPRequestHandler):
@@ -101,8 +101,8 @@ def test_a_refusal_of_everybody_is_told(get: Get, media: MediaServer, status: in
 )
 def test_names_of_files(header: str, name: str | None) -> None:
     """`filename*` goes before `filename`; what cannot be read is passed over; no path is left."""
-    found = disposition.filename(header)
-    assert found == name or (name is None and header.endswith("aaa") and set(found or "a") == {"a"})
+    filename = disposition.filename(header)
+    assert filename == name or (name is None and header.endswith("aaa") and set(filename or "a") == {"a"})
 
 
 @given(st.text(max_size=200), st.sampled_from(("", "attachment; filename*=UTF-8''", "a; filename=", 'a; filename="')))

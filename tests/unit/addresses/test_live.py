@@ -22,12 +22,12 @@ Get = Callable[..., Download]
 
 @pytest.fixture(scope="module")
 def radio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Radio]:
-    made = Radio.on_air(tmp_path_factory.mktemp("radio"))
-    yield made
-    made.close()
+    station = Radio.on_air(tmp_path_factory.mktemp("radio"))
+    yield station
+    station.close()
 
 
-def heard(download: Download, folder: Path) -> tuple[float, float]:
+def sound_of(download: Download, folder: Path) -> tuple[float, float]:
     """Seconds and pitch of what was recorded, through the real decoder."""
     limits = ConvertLimits(max_duration_s=3600, timeout_s=60, memory_bytes=300 * 1024**2)
     conversion = convert(download.path, folder / "out.wav", limits, lambda _: None)
@@ -52,7 +52,7 @@ def test_radio_is_recorded_up_to_its_bound(get: Get, radio: Radio, tmp_path: Pat
     assert 1.4 < time.monotonic() - began < 30
     assert [warning.code for warning in download.warnings] == ["live_stream_cut"]
     assert "1.5 s" in download.warnings[0].message
-    assert heard(download, tmp_path)[1] == pytest.approx(700, abs=3)
+    assert sound_of(download, tmp_path)[1] == pytest.approx(700, abs=3)
     assert shares == sorted(shares)
     assert shares[-1] > 0.8
 
@@ -87,7 +87,7 @@ def test_shoutcast_of_the_first_version(get: Get, radio: Radio, tmp_path: Path) 
         get(f"http://{server.host}/")
     download = get(f"http://{server.host}/", 1)
     assert [warning.code for warning in download.warnings] == ["live_stream_cut"]
-    assert heard(download, tmp_path)[1] == pytest.approx(700, abs=3)
+    assert sound_of(download, tmp_path)[1] == pytest.approx(700, abs=3)
     server.close()
 
 
@@ -112,7 +112,7 @@ def test_hls_is_recorded_up_to_its_bound(get: Get, radio: Radio, tmp_path: Path,
     """Pieces are fetched as they appear, each once and in order, until they last as long as was asked for."""
     radio.seen.clear()
     download = get(radio.url + path, 8)
-    seconds, pitch = heard(download, tmp_path)
+    seconds, pitch = sound_of(download, tmp_path)
     assert seconds == pytest.approx(8, abs=0.6)
     assert pitch == pytest.approx(700, abs=3)
     assert [warning.code for warning in download.warnings] == ["live_stream_cut"]
@@ -175,7 +175,7 @@ def test_a_page_says_where_its_live_stream_is(get: Get, radio: Radio, tmp_path: 
     with pytest.raises(LiveStream, match="max_duration"):
         get(f"{media.url}/on-air", others=(radio.host,))
     download = get(f"{media.url}/on-air", 2, others=(radio.host,))
-    assert heard(download, tmp_path)[1] == pytest.approx(700, abs=3)
+    assert sound_of(download, tmp_path)[1] == pytest.approx(700, abs=3)
     assert [warning.code for warning in download.warnings] == ["live_stream_cut"]
     with pytest.raises(BlockedAddress):
         get(f"{media.url}/on-air", 2)

@@ -83,9 +83,9 @@ class SomeExtras(TypedDict, total=False):
 def test_what_a_model_would_not_look_at_is_refused(extra: SomeExtras) -> None:
     """A prompt, hotwords and a temperature are Whisper's; for another model the error names the field."""
     nothing: Extras = {"prompt": None, "hotwords": None, "temperature": None}
-    asked: Extras = {**nothing, **extra}
-    check_extras("base", **asked)
+    extras: Extras = {**nothing, **extra}
+    check_extras("base", **extras)
     check_extras("canary-1b-v2", **nothing)
     with pytest.raises(InvalidRequest) as caught:
-        check_extras("canary-1b-v2", **asked)
+        check_extras("canary-1b-v2", **extras)
     assert caught.value.detail == {"parameter": next(iter(extra))}

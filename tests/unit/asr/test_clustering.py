@@ -45,9 +45,9 @@ def test_each_voice_is_a_cluster(counts: tuple[int, ...]) -> None:
 
 def test_a_voice_that_hardly_speaks_joins_another() -> None:
     """Fewer windows than the minimum make no cluster; as many do."""
-    heard = windows(40, 30, 4)
-    assert sizes(cluster(heard, 4, SpeakerBounds())) == [40, 30, 4]
-    assert len(sizes(cluster(heard, 4.2, SpeakerBounds()))) == 2
+    embeddings = windows(40, 30, 4)
+    assert sizes(cluster(embeddings, 4, SpeakerBounds())) == [40, 30, 4]
+    assert len(sizes(cluster(embeddings, 4.2, SpeakerBounds()))) == 2
 
 
 def test_a_small_cluster_joins_the_nearest() -> None:
@@ -79,8 +79,8 @@ def test_bounds_decide_where_the_voices_do_not(bounds: SpeakerBounds, expected: 
 @pytest.mark.parametrize("count", [0, 1, 2, 5])
 def test_no_more_clusters_than_windows(count: int) -> None:
     """With more speakers asked for than there are windows, each window is one."""
-    found = cluster(windows(count) if count else np.zeros((0, DIMENSION), np.float32), 4, SpeakerBounds(20, 20))
-    assert (len(found), len(set(found))) == (count, count)
+    labels = cluster(windows(count) if count else np.zeros((0, DIMENSION), np.float32), 4, SpeakerBounds(20, 20))
+    assert (len(labels), len(set(labels))) == (count, count)
 
 
 def test_the_minimum_grows_with_the_speech() -> None:
@@ -116,24 +116,24 @@ def test_an_even_part_is_clustered(count: int, limit: int) -> None:
 
 def test_a_part_of_a_long_recording_gives_the_same_voices() -> None:
     """With 100 of 3000 windows clustered at once, every voice is found, and sounds the same to 0.99."""
-    heard = windows(1500, 1000, 500)[np.random.default_rng(1).permutation(3000)]
+    embeddings = windows(1500, 1000, 500)[np.random.default_rng(1).permutation(3000)]
     nothing = np.zeros((0, DIMENSION), np.float32)
-    whole = find_voices(heard, WINDOW_S, nothing, SpeakerBounds(), 3000)
-    part = find_voices(heard, WINDOW_S, nothing, SpeakerBounds(), 100)
+    whole = find_voices(embeddings, WINDOW_S, nothing, SpeakerBounds(), 3000)
+    part = find_voices(embeddings, WINDOW_S, nothing, SpeakerBounds(), 100)
     assert whole.shape == part.shape == (3, DIMENSION)
     assert (whole @ part.T).max(axis=1).min() > 0.99
 
 
 def test_voices_sound_as_in_the_chunks_that_are_nearest() -> None:
     """Two chunks of a voice or more replace what its windows say; one does not."""
-    heard = windows(30, 30)
+    embeddings = windows(30, 30)
     drift = voices(3)[2]
     first, second = voices(2)
     chunks = np.stack([first + 0.5 * drift, first + 0.5 * drift, second + 0.5 * drift])
-    found = find_voices(heard, WINDOW_S, chunks, SpeakerBounds(), 4096)
-    told = {int(np.argmax(voice @ voices(2).T)): float(voice @ drift) for voice in found}
-    assert told[0] == pytest.approx(float(unit(first + 0.5 * drift) @ drift), abs=1e-3)
-    assert told[1] == pytest.approx(float(unit(heard[30:].mean(axis=0)) @ drift), abs=1e-3)
+    centres = find_voices(embeddings, WINDOW_S, chunks, SpeakerBounds(), 4096)
+    drifts = {int(np.argmax(voice @ voices(2).T)): float(voice @ drift) for voice in centres}
+    assert drifts[0] == pytest.approx(float(unit(first + 0.5 * drift) @ drift), abs=1e-3)
+    assert drifts[1] == pytest.approx(float(unit(embeddings[30:].mean(axis=0)) @ drift), abs=1e-3)
 
 
 def test_without_a_window_there_is_one_voice() -> None:

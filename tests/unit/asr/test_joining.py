@@ -33,7 +33,7 @@ def talks(draw: st.DrawFn, most: int = 60) -> list[Word]:
     return words
 
 
-def heard(words: Sequence[Word], shard: Shard, drift_s: float = 0.0) -> Transcription:
+def hearing(words: Sequence[Word], shard: Shard, drift_s: float = 0.0) -> Transcription:
     """What a shard says of a talk: every word that it hears, all later by `drift_s`."""
     inside = [word for word in words if word.start >= shard.heard_from and word.end <= shard.heard_to]
     late = [
@@ -44,8 +44,8 @@ def heard(words: Sequence[Word], shard: Shard, drift_s: float = 0.0) -> Transcri
     return Transcription("en", 0.9, shard.end - shard.start, "base", segments, shard=shard)
 
 
-def spoken(said: Transcription) -> list[str]:
-    return [word.text for segment in said.segments for word in segment.words]
+def spoken(transcription: Transcription) -> list[str]:
+    return [word.text for segment in transcription.segments for word in segment.words]
 
 
 @given(talks(), st.data())
@@ -55,7 +55,7 @@ def test_any_seam_gives_the_words_of_the_whole(words: list[Word], data: st.DataO
     at = sorted(data.draw(st.sets(st.floats(0.5, duration - 0.4).map(lambda time: round(time, 3)), max_size=3)))
     shards = cut([Seam(time, in_silence=False) for time in at], duration)
     long = all(shard.end - shard.start > 2 for shard in shards)
-    joined = join([heard(words, shard) for shard in shards])
+    joined = join([hearing(words, shard) for shard in shards])
     if long:  # else a word may be longer than what both hear
         assert spoken(joined) == [word.text for word in words]
     if long and duration < MAX_SEGMENT_S:  # where a longer one is cut depends on all of it
@@ -70,7 +70,7 @@ def test_times_may_differ_between_shards(words: list[Word], data: st.DataObject,
     duration = words[-1].end + 1
     at = data.draw(st.floats(min(2.0, duration / 2), max(duration - 2.0, duration / 2)))
     first, second = cut([Seam(at, in_silence=False)], duration)
-    joined = join([heard(words, first, one), heard(words, second, other)])
+    joined = join([hearing(words, first, one), hearing(words, second, other)])
     if first.heard_to - second.heard_from > 2:
         assert spoken(joined) == [word.text for word in words]
     times = [time for segment in joined.segments for word in segment.words for time in (word.start, word.end)]
@@ -85,14 +85,14 @@ def test_different_words_are_found_again_at_any_drift(seed: int) -> None:
     at = dice.uniform(8, 22)
     first, second = cut([Seam(at, in_silence=False)], 30.0)
     drift = dice.uniform(-0.9, 0.9) * MAX_DRIFT_S
-    assert spoken(join([heard(words, first), heard(words, second, drift)])) == [word.text for word in words]
+    assert spoken(join([hearing(words, first), hearing(words, second, drift)])) == [word.text for word in words]
 
 
 def test_a_word_that_the_end_has_cut_is_taken_from_the_other() -> None:
     """What a shard makes of half a word, at the very end of what it hears, is nowhere in the result."""
     words = [Word(n * 0.5, n * 0.5 + 0.4, f" {text}", 0.9) for n, text in enumerate("abcdefghijkl")]
     first, second = cut([Seam(3.1, in_silence=False)], 6.0)
-    left, right = heard(words, first), heard(words, second)
+    left, right = hearing(words, first), hearing(words, second)
     torn = Word(first.heard_to - 0.1, first.heard_to, " torn", 0.2)
     garbled = Word(second.heard_from, second.heard_from + 0.1, " garbled", 0.2)
     left = replace(left, segments=(*left.segments, Segment(9, torn.start, torn.end, "torn", 0.2, words=(torn,))))
@@ -106,7 +106,7 @@ def test_what_is_understood_differently_is_told_once() -> None:
     words = [Word(n * 0.5, n * 0.5 + 0.4, f" w{n}", 0.9) for n in range(40)]
     first, second = cut([Seam(10.2, in_silence=False)], 20.0)
     other = [replace(word, text=f" v{n}") for n, word in enumerate(words)]
-    joined = spoken(join([heard(words, first), heard(other, second)]))
+    joined = spoken(join([hearing(words, first), hearing(other, second)]))
     assert joined == [f" w{n}" for n in range(20)] + [f" v{n}" for n in range(20, 40)]
 
 
@@ -114,7 +114,7 @@ def test_in_silence_equal_words_on_both_sides_are_two_words() -> None:
     """Shards that do not overlap are not compared: who says "no" twice has said it twice."""
     words = [Word(9.0, 9.4, " No.", 0.9), Word(9.9, 10.3, " No.", 0.9)]
     first, second = cut([Seam(9.65, in_silence=True)], 20.0)
-    joined = join([heard(words, first), heard(words, second)])
+    joined = join([hearing(words, first), hearing(words, second)])
     assert (spoken(joined), [segment.text for segment in joined.segments]) == ([" No.", " No."], ["No.", "No."])
 
 
@@ -123,7 +123,7 @@ def test_a_sentence_goes_on_over_the_seam() -> None:
     words = [Word(0.0, 0.4, " One", 0.5), Word(0.5, 0.9, " sentence.", 1.0), Word(0.9 + PAUSE_S, 2.4, " Next", 0.9)]
     for at, texts in ((0.45, ["One sentence.", "Next"]), (1.4, ["One sentence.", "Next"])):
         shards = cut([Seam(at, in_silence=True)], 3.0)
-        joined = join([heard(words, shard) for shard in shards])
+        joined = join([hearing(words, shard) for shard in shards])
         assert [segment.text for segment in joined.segments] == texts
         assert [segment.confidence for segment in joined.segments] == pytest.approx([0.75, 0.9])
         assert [segment.id for segment in joined.segments] == [0, 1]
@@ -133,7 +133,7 @@ def test_segments_without_words_are_told_once() -> None:
     """The model may give no words: then whole segments are compared."""
     shards = cut([Seam(10.0, in_silence=False)], 20.0)
     texts = [(2.0, "first"), (8.0, "second"), (12.0, "third"), (18.0, "fourth")]
-    said = [
+    parts = [
         Transcription(
             "en",
             0.9,
@@ -144,8 +144,8 @@ def test_segments_without_words_are_told_once() -> None:
         )
         for s in shards
     ]
-    assert [len(one.segments) for one in said] == [3, 3]
-    assert [segment.text for segment in join(said).segments] == [text for _, text in texts]
+    assert [len(one.segments) for one in parts] == [3, 3]
+    assert [segment.text for segment in join(parts).segments] == [text for _, text in texts]
 
 
 def test_channels_are_joined_each_on_its_own() -> None:
@@ -158,7 +158,7 @@ def test_channels_are_joined_each_on_its_own() -> None:
         segments = [
             replace(segment, speaker=words[0].speaker)
             for words in (left, right)
-            for segment in heard(words, shard).segments
+            for segment in hearing(words, shard).segments
         ]
         turns = tuple(SpeakerTurn(shard.start, shard.end, f"spk_{number}") for number in (1, 2))
         parts.append(Transcription("en", 0.9, 10.3, "base", tuple(segments), turns=turns, shard=shard))
@@ -179,7 +179,7 @@ def test_figures_add_up_and_silence_in_one_shard_is_no_news() -> None:
         0.8,
         10.0,
         "base",
-        heard([Word(1.0, 2.0, " hi", 0.9)], first).segments,
+        hearing([Word(1.0, 2.0, " hi", 0.9)], first).segments,
         (Caveat(same, "twins", 0.0, 10.0),),
         3.0,
         2.5,

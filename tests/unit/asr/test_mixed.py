@@ -29,7 +29,7 @@ def settled(codes: str, seconds: float = GLANCE_S, main: str = "en") -> str:
 
 
 @pytest.mark.parametrize(
-    ("heard", "told"),
+    ("letters", "expected"),
     [
         ("EEEFFFEEE", "EEEFFFEEE"),
         ("FFF", "FFF"),
@@ -42,9 +42,9 @@ def settled(codes: str, seconds: float = GLANCE_S, main: str = "en") -> str:
         ("....", "EEEE"),
     ],
 )
-def test_sure_glances_stand_and_doubtful_ones_go_with_their_neighbours(heard: str, told: str) -> None:
+def test_sure_glances_stand_and_doubtful_ones_go_with_their_neighbours(letters: str, expected: str) -> None:
     """A language that no glance is sure of is nobody's."""
-    assert settled(heard) == told
+    assert settled(letters) == expected
 
 
 def test_a_glance_of_a_second_changes_nothing() -> None:
@@ -71,17 +71,17 @@ def test_every_glance_has_a_language_that_is_in_question(
 @given(st.lists(st.sampled_from("EFI"), min_size=1, max_size=30))
 def test_sure_glances_of_five_seconds_are_believed(letters: list[str]) -> None:
     """Whatever order they come in, as each outweighs a change there and back."""
-    heard = "".join(letters)
-    runs = [letter for letter, _ in groupby(settled(heard))]
-    assert runs == [letter for letter, _ in groupby(heard)]
+    text = "".join(letters)
+    runs = [letter for letter, _ in groupby(settled(text))]
+    assert runs == [letter for letter, _ in groupby(text)]
 
 
 def test_only_allowed_languages_count() -> None:
     """Their probabilities add up to 1, also of one that the model did not think of."""
-    heard = {"cy": 0.6, "en": 0.3, "fr": 0.1}
-    assert among(heard, ()) == heard
-    assert among(heard, ("en", "fr")) == pytest.approx({"en": 0.75, "fr": 0.25})
-    assert among(heard, ("de",)) == pytest.approx({"de": 1.0})
+    shares = {"cy": 0.6, "en": 0.3, "fr": 0.1}
+    assert among(shares, ()) == shares
+    assert among(shares, ("en", "fr")) == pytest.approx({"en": 0.75, "fr": 0.25})
+    assert among(shares, ("de",)) == pytest.approx({"de": 1.0})
 
 
 def test_a_vote_that_is_sure_of_another_language_says_so() -> None:

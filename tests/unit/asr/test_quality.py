@@ -27,7 +27,7 @@ from tasks.stages.merge import merge
 WHOLE = Span(0, 60)
 
 
-def said(start: float, *confidences: float) -> Segment:
+def segment_at(start: float, *confidences: float) -> Segment:
     """A word a second from `start` on."""
     words = tuple(Word(start + n, start + n + 0.8, f" word{n}", c) for n, c in enumerate(confidences))
     mean = sum(confidences) / len(confidences)
@@ -44,10 +44,10 @@ def shard(*segments: Segment) -> Transcription:
 def test_a_sentence_that_is_missing_is_found() -> None:
     """Speech between two words, or after the last, is reported from its beginning to its end, pauses not counted."""
     speech = [Span(1, 3), Span(3.2, 6), Span(6.5, 8), Span(20, 24)]
-    found = dropped([said(1, 0.9, 0.9), said(7, 0.9)], speech, WHOLE)
-    assert [stretch for stretch, _ in found] == [Stretch(2.8, 7), Stretch(20, 24)]
-    assert [seconds for _, seconds in found] == pytest.approx([0.2 + 2.8 + 0.5, 4])
-    assert [(c.code, c.start, c.end) for c in dropped_speech(s for s, _ in found)] == [
+    losses = dropped([segment_at(1, 0.9, 0.9), segment_at(7, 0.9)], speech, WHOLE)
+    assert [stretch for stretch, _ in losses] == [Stretch(2.8, 7), Stretch(20, 24)]
+    assert [seconds for _, seconds in losses] == pytest.approx([0.2 + 2.8 + 0.5, 4])
+    assert [(c.code, c.start, c.end) for c in dropped_speech(s for s, _ in losses)] == [
         ("dropped_speech", 2.8, 7),
         ("dropped_speech", 20, 24),
     ]
@@ -55,7 +55,7 @@ def test_a_sentence_that_is_missing_is_found() -> None:
 
 def test_a_laugh_or_an_inexact_time_is_no_missing_sentence() -> None:
     """Less than a second of speech between words is not reported, however long the pause."""
-    assert dropped([said(0, 0.9), said(30, 0.9)], [Span(0, 1.5), Span(10, 10.9), Span(30, 31)], WHOLE) == []
+    assert dropped([segment_at(0, 0.9), segment_at(30, 0.9)], [Span(0, 1.5), Span(10, 10.9), Span(30, 31)], WHOLE) == []
 
 
 def test_speech_of_which_nothing_was_recognised_is_all_missing() -> None:
@@ -82,13 +82,13 @@ def test_what_is_missing_is_speech_and_has_no_words(spoken: list[tuple[float, fl
 def test_a_turn_without_words_is_missing_speech() -> None:
     """A quiet voice that only the diarization hears: its turn is in `dropped`, with a warning, once."""
     turns = (SpeakerTurn(0, 2, "A"), SpeakerTurn(5, 6.7, "B"), SpeakerTurn(10, 10.8, "B"), SpeakerTurn(20, 24, "A"))
-    known = replace(
-        shard(said(0, 0.9, 0.9)),
+    transcription = replace(
+        shard(segment_at(0, 0.9, 0.9)),
         dropped=(Stretch(20.5, 23.0),),
         dropped_seconds=2.5,
         warnings=tuple(dropped_speech([Stretch(20.5, 23.0)])),
     )
-    transcript = merge([known], Diarization(turns, turns))
+    transcript = merge([transcription], Diarization(turns, turns))
     assert transcript.quality is not None
     assert transcript.quality.dropped == (Stretch(5, 6.7), Stretch(20.5, 23.0))
     assert transcript.quality.dropped_seconds == pytest.approx(1.7 + 2.5)
@@ -103,8 +103,8 @@ def test_a_turn_with_a_word_in_it_is_not_missing(
     turns = sorted((SpeakerTurn(min(pair), max(pair), "A") for pair in talked), key=lambda turn: turn.start)
     silent = set(silent_turns(turns, segments, []))
     for turn in turns:
-        heard = any(s.start < turn.end and s.end > turn.start for s in segments)
-        is_silent = turn.end - turn.start >= MIN_DROPPED_S and not heard
+        has_words = any(s.start < turn.end and s.end > turn.start for s in segments)
+        is_silent = turn.end - turn.start >= MIN_DROPPED_S and not has_words
         assert (Stretch(turn.start, turn.end) in silent) is is_silent
 
 
@@ -117,14 +117,14 @@ def test_the_report_counts() -> None:
     more = Caveat("repetition_loop", "compressible", 4.0, 6.0)
     noise = Caveat("text_on_silence", "nobody", 1.0, 2.0)
     damage = Caveat("damaged_recording", "zeros", 7.0, 8.0)
-    given = replace(
-        shard(said(0, 0.9, 0.4, 0.8), said(10, 0.3, 0.2)),
+    transcription = replace(
+        shard(segment_at(0, 0.9, 0.4, 0.8), segment_at(10, 0.3, 0.2)),
         warnings=(noise, loop, more, damage),
         speech_seconds=9.5,
         dropped_seconds=2.5,
         dropped=(Stretch(20.0, 23.0),),
     )
-    quality = merge([given], None).quality
+    quality = merge([transcription], None).quality
     assert quality is not None
     assert (quality.words, quality.uncertain_words) == (5, 3)
     assert quality.mean_confidence == pytest.approx(0.52)

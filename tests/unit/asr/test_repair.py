@@ -103,10 +103,10 @@ def test_every_chunk_comes_once_and_in_order(chunks: list[tuple[list[str], list[
 
     result = list(repaired((p for pieces in first for p in pieces), places, decode_alone))
     assert again == [place for place, pieces in zip(places, first, strict=True) if doubtful(place, pieces)]
-    chosen = []
+    expected = []
     for place, one, other in zip(places, first, second, strict=True):
-        chosen += other if doubtful(place, one) and is_better(other, one) else one
-    assert texts_of(result) == texts_of(chosen)
+        expected += other if doubtful(place, one) and is_better(other, one) else one
+    assert texts_of(result) == texts_of(expected)
 
 
 @pytest.mark.parametrize("pieces", [BREAK, [joined(BREAK)]])
@@ -237,8 +237,8 @@ def test_few_words_in_turn_do_not_give_way_to_fewer() -> None:
 def test_a_second_decoding_of_a_loop_never_repeats_more(words: list[str]) -> None:
     """Of two decodings that differ only in how often a phrase comes, the one with fewer repetitions is kept."""
     loop = [word for word in words for _ in range(4)]
-    kept = texts_of(repaired(short(" ".join(loop)), [CHUNK], lambda _: again(" ".join(words))))
-    assert kept == (words if said_again(words) < said_again(loop) else loop)
+    texts = texts_of(repaired(short(" ".join(loop)), [CHUNK], lambda _: again(" ".join(words))))
+    assert texts == (words if said_again(words) < said_again(loop) else loop)
 
 
 @given(st.integers(0, 60), st.integers(1, 16))

@@ -14,10 +14,10 @@ def silence(seconds: float) -> Samples:
     return np.zeros(round(seconds * SAMPLE_RATE), np.float32)
 
 
-def reader(samples: Samples, asked: list[Span] | None = None) -> Read:
+def reader(samples: Samples, spans: list[Span] | None = None) -> Read:
     def read(start: float, end: float) -> Samples:
-        if asked is not None:
-            asked.append(Span(start, end))
+        if spans is not None:
+            spans.append(Span(start, end))
         return samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
 
     return read
@@ -38,11 +38,11 @@ def test_no_target_is_no_cut() -> None:
 
 def test_only_what_lies_near_a_seam_is_looked_at() -> None:
     """Half an hour, planned: two minutes round each seam are read, and a second before them."""
-    asked: list[Span] = []
-    shards = plan([reader(silence(1800), asked)], 1800.0, 600)
+    spans: list[Span] = []
+    shards = plan([reader(silence(1800), spans)], 1800.0, 600)
     assert len(shards) == 3
-    assert all(span.duration <= 2 * MAX_REACH_S + 1 for span in asked)
-    assert len(asked) == 2
+    assert all(span.duration <= 2 * MAX_REACH_S + 1 for span in spans)
+    assert len(spans) == 2
 
 
 def test_what_progress_raises_stops_the_plan() -> None:

@@ -79,10 +79,10 @@ def test_no_speech_needs_no_window() -> None:
 def test_packed_audio_is_the_speech_and_nothing_else(spans: tuple[Span, ...]) -> None:
     """Every sample of speech is heard exactly once, in order; no sample of a pause is."""
     packing = Packing(spans[:2])
-    heard = packing.samples(clock)
-    wanted = np.concatenate([leveled(clock(span.start, span.end)) for span in spans[:2]])
-    assert np.array_equal(heard, wanted)
-    assert len(heard) == round(packing.duration * SAMPLE_RATE)
+    sound = packing.samples(clock)
+    expected = np.concatenate([leveled(clock(span.start, span.end)) for span in spans[:2]])
+    assert np.array_equal(sound, expected)
+    assert len(sound) == round(packing.duration * SAMPLE_RATE)
 
 
 @pytest.mark.parametrize("amplitude", [0.01, 0.05, 0.14, 0.25])
@@ -90,10 +90,10 @@ def test_voices_are_heard_equally_loud(amplitude: float) -> None:
     """A tone that sounds for two thirds of the time comes out as loud as ordinary speech, its pauses in proportion."""
     tone = amplitude * np.sin(np.arange(3 * SAMPLE_RATE, dtype=np.float32) / 5)
     tone[SAMPLE_RATE : 2 * SAMPLE_RATE] *= 0.001
-    heard = leveled(tone.astype(np.float32))
-    assert heard.dtype == np.float32
-    assert np.sqrt(np.square(heard[:SAMPLE_RATE]).mean()) == pytest.approx(LOUDNESS, rel=0.05)
-    assert np.allclose(heard * tone[1], tone * heard[1], rtol=1e-3)
+    sound = leveled(tone.astype(np.float32))
+    assert sound.dtype == np.float32
+    assert np.sqrt(np.square(sound[:SAMPLE_RATE]).mean()) == pytest.approx(LOUDNESS, rel=0.05)
+    assert np.allclose(sound * tone[1], tone * sound[1], rtol=1e-3)
 
 
 def test_silence_and_noise_are_not_raised_to_speech() -> None:
@@ -111,17 +111,17 @@ def test_a_packed_time_finds_back_to_the_recording(spans: tuple[Span, ...], data
     span = spans[index]
     a, b = sorted(data.draw(st.tuples(st.floats(0.1, 0.9), st.floats(0.1, 0.9))))
     before = sum(s.duration for s in spans[:index])
-    found = Packing(spans).restore(before + a * span.duration, before + b * span.duration)
-    assert found.start == pytest.approx(span.start + a * span.duration, abs=1e-6)
-    assert found.end == pytest.approx(span.start + b * span.duration, abs=1e-6)
+    place = Packing(spans).restore(before + a * span.duration, before + b * span.duration)
+    assert place.start == pytest.approx(span.start + a * span.duration, abs=1e-6)
+    assert place.end == pytest.approx(span.start + b * span.duration, abs=1e-6)
 
 
 @given(speech(), st.floats(-5, 2000), st.floats(-5, 2000))
 def test_a_word_is_never_put_into_a_pause(spans: tuple[Span, ...], start: float, end: float) -> None:
     """Whatever times the decoder invents, the word lies inside one stretch of speech."""
-    found = Packing(spans).restore(start, end)
-    assert found.start <= found.end
-    assert any(span.start <= found.start and found.end <= span.end for span in spans)
+    place = Packing(spans).restore(start, end)
+    assert place.start <= place.end
+    assert any(span.start <= place.start and place.end <= span.end for span in spans)
 
 
 @given(speech())
@@ -191,10 +191,10 @@ def test_silence_of_any_length_has_no_speech(count_: int) -> None:
 
 def test_listening_can_be_interrupted() -> None:
     """What progress raises gets out unchanged, after the first window."""
-    asked: list[tuple[float, float]] = []
+    calls: list[tuple[float, float]] = []
 
     def read(start: float, end: float) -> Samples:
-        asked.append((start, end))
+        calls.append((start, end))
         return np.zeros(round((end - start) * SAMPLE_RATE), np.float32)
 
     def stop(_share: float) -> None:
@@ -202,7 +202,7 @@ def test_listening_can_be_interrupted() -> None:
 
     with pytest.raises(Interrupted):
         find_speech(read, Span(0, 300), 60, stop)
-    assert asked == [(0, 60)]
+    assert calls == [(0, 60)]
 
 
 # ---- the language

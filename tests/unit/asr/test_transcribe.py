@@ -22,9 +22,9 @@ DURATION = 100.0
 
 
 def utterance(words: list[Word], text: str = "", logprob: float = -0.2, silent: float = 0.0) -> Utterance:
-    said = text or "".join(word.text for word in words)
+    content = text or "".join(word.text for word in words)
     start, end = (words[0].start, words[-1].end) if words else (1.0, 2.0)
-    return Utterance(start, end, said, tuple(words), logprob, silent, 1.0)
+    return Utterance(start, end, content, tuple(words), logprob, silent, 1.0)
 
 
 def spoken(text: str, start: float = 0.0, pace: float = 0.4) -> list[Word]:
@@ -80,9 +80,9 @@ def test_times_are_in_order_whatever_the_decoder_says(
 def test_no_word_is_lost_or_doubled(utterances: list[Utterance]) -> None:
     """The segments hold the words of the decoder, in its order, and the text of what came without words."""
     segments = to_segments(utterances, 0, DURATION)
-    given_words = [word.text for said in utterances for word in said.words]
+    given_words = [word.text for each in utterances for word in each.words]
     assert [word.text for segment in segments for word in segment.words] == given_words
-    wordless = [said for said in utterances if not said.words]
+    wordless = [each for each in utterances if not each.words]
     assert sum(not segment.words for segment in segments) == len(wordless)
 
 
@@ -184,8 +184,8 @@ def test_emphasis_is_no_loop(text: str) -> None:
 
 def test_a_loop_across_segments_is_one_warning_with_its_times() -> None:
     """The same sentence in five segments, cased and punctuated differently, is one loop from first to last word."""
-    said = utterance(spoken("Well then. " + "Thank you all. " * 4 + "THANK YOU, all! Goodbye now."))
-    segments = to_segments([said], 0, DURATION)
+    loop = utterance(spoken("Well then. " + "Thank you all. " * 4 + "THANK YOU, all! Goodbye now."))
+    segments = to_segments([loop], 0, DURATION)
     (warning,) = joined(loops(segments))
     first, last = segments[1], segments[5]
     assert warning.code == "repetition_loop"
@@ -242,10 +242,10 @@ PROMPT = "Thanks for watching! Subtitles by the community."
     ],
 )
 def test_a_prompt_that_nobody_had_the_time_to_say_is_flagged(text: str, voice_s: float, is_echo: bool) -> None:
-    heard = utterance(spoken(text, start=1.0, pace=0.1), f" {text}")
-    caveats = list(echoes([heard], [Span(1.0, 1.0 + voice_s)], PROMPT))
+    echo = utterance(spoken(text, start=1.0, pace=0.1), f" {text}")
+    caveats = list(echoes([echo], [Span(1.0, 1.0 + voice_s)], PROMPT))
     assert [caveat.code for caveat in caveats] == ["prompt_echo"] * is_echo
-    assert list(echoes([heard], [Span(1.0, 1.0 + voice_s)], "")) == []
+    assert list(echoes([echo], [Span(1.0, 1.0 + voice_s)], "")) == []
 
 
 def test_warnings_that_touch_become_one() -> None:

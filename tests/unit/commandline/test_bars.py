@@ -22,10 +22,10 @@ class Watch:
         return self.now
 
 
-def bar(name: str, step: str, percent: float, gone: float = 65, left: float | None = 130) -> Bar:
-    made = Bar(name, step, percent, began=time.monotonic() - gone, estimate=Estimate(lambda: 0.0))
-    made.estimate.step(step, percent, left)
-    return made
+def bar(name: str, step: str, percent: float, elapsed_s: float = 65, rest_s: float | None = 130) -> Bar:
+    result = Bar(name, step, percent, began=time.monotonic() - elapsed_s, estimate=Estimate(lambda: 0.0))
+    result.estimate.step(step, percent, rest_s)
+    return result
 
 
 def is_gone(text: str) -> bool:
@@ -81,23 +81,23 @@ def test_a_wide_line_has_everything() -> None:
     """Name, bar, percent, step, time gone and time left."""
     (line,) = drawn([bar("meeting.mp3", "transcribe 61 %", 42)], 100)
     words = line.plain.split()
-    gone = words.pop(-3)
+    elapsed = words.pop(-3)
     assert (words[0], words[-6:]) == ("meeting.mp3", ["42%", "transcribe", "61", "%", "2:10", "left"])
-    assert is_gone(gone)
+    assert is_gone(elapsed)
     assert "━" in line.plain
 
 
 def test_a_narrow_line_keeps_the_clocks() -> None:
     """First the bar goes, then the step, then the beginning of the name; percent and both clocks stay."""
     (line,) = drawn([bar("interviews/monday/a-very-long-name.mp3", "transcribe 61 %, diarize 48 %", 42)], 34)
-    name, percent, gone, *left = line.plain.split()
-    assert (percent, left) == ("42%", ["2:10", "left"]) and is_gone(gone)
+    name, percent, elapsed, *rest = line.plain.split()
+    assert (percent, rest) == ("42%", ["2:10", "left"]) and is_gone(elapsed)
     assert (line.plain[0], name[-4:]) == ("…", ".mp3")
     (line,) = drawn([bar("a.mp3", "transcribe 61 %", 42)], 38)
     assert "42% transcribe 6… " in line.plain
-    (line,) = drawn([bar("a.mp3", "queued", 0, left=None)], 20)
-    percent, gone, *left = line.plain.split()
-    assert (percent, left) == ("0%", ["-:--", "left"]) and is_gone(gone)
+    (line,) = drawn([bar("a.mp3", "queued", 0, rest_s=None)], 20)
+    percent, elapsed, *rest = line.plain.split()
+    assert (percent, rest) == ("0%", ["-:--", "left"]) and is_gone(elapsed)
 
 
 NAMES = st.text(st.characters(codec="utf-8") | st.sampled_from("中文ｱ\n\x1b\udc80"), max_size=60)

@@ -39,10 +39,12 @@ TEXTS = st.text(st.characters(codec="utf-8", exclude_categories=["C"]), max_size
 
 
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 2]), TEXTS), max_size=5), NAMES, NAMES)
-def test_an_untouched_text_is_no_correction(said: list[tuple[int, str]], first: str | None, second: str | None) -> None:
+def test_an_untouched_text_is_no_correction(
+    lines: list[tuple[int, str]], first: str | None, second: str | None
+) -> None:
     """Whatever names and texts hold, brackets and signs included."""
     labels = [first or "spk_1", second or "spk_2", None]
-    body = transcript(*((labels[n], text) for n, text in said), names={"spk_1": first, "spk_2": second})
+    body = transcript(*((labels[n], text) for n, text in lines), names={"spk_1": first, "spk_2": second})
     form = Form(body)
     assert form.read(form.text) == Correction()
     assert form.read(form.text.replace("\n", "\r\n")) == Correction()

@@ -25,15 +25,15 @@ def test_live_models_that_are_there_are_no_finding(live: dict[str, str | None] |
 
 
 @pytest.mark.parametrize(
-    ("live", "said", "advice"),
+    ("live", "message", "advice"),
     [
         ({"model": "small", "final_model": None}, "weights of small: live sessions have no text", "--model small"),
         ({"model": "base", "final_model": "small"}, "small: finals are by the smaller model", "LIVE_FINAL_MODEL"),
         ({"model": None, "final_model": "large"}, "does not offer large", "WHISPER_MODELS"),
     ],
 )
-def test_live_models_that_are_missing_fail(live: dict[str, str | None], said: str, advice: str) -> None:
+def test_live_models_that_are_missing_fail(live: dict[str, str | None], message: str, advice: str) -> None:
     """With what comes of it, and what to do."""
     (finding,) = (finding for finding in of_models(offered(live)) if finding.name == "live models")
     assert finding.verdict == "fail"
-    assert said in finding.said and advice in finding.advice
+    assert message in finding.said and advice in finding.advice

@@ -22,13 +22,13 @@ def test_a_terminal_gets_whole_ids(
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", str(columns))
     print_table(("task", "status", "length", "file"), ROWS, folds="file")
-    shown = capsys.readouterr().out
-    assert shown.count(ID) == 2
-    assert "error: no_audio" in shown
-    assert "[3] s" in shown
-    assert shown.count("long") == 8
+    output = capsys.readouterr().out
+    assert output.count(ID) == 2
+    assert "error: no_audio" in output
+    assert "[3] s" in output
+    assert output.count("long") == 8
     if columns == 400:
-        assert len(shown.splitlines()) == 3
+        assert len(output.splitlines()) == 3
 
 
 def test_a_pipe_gets_a_line_per_row(capsys: pytest.CaptureFixture[str]) -> None:

@@ -21,32 +21,32 @@ def findings(folder: Path, *prefix: str) -> list[dict[str, Any]]:
     (folder / ".parley").mkdir(exist_ok=True)
     command = (*prefix, sys.executable, "-m", "cli", "doctor", "--json", "--url", "http://127.0.0.1:1")
     environment = os.environ | {"PYTHONPATH": str(ROOT), "MODEL_DIR": str(folder / "models")}
-    done = subprocess.run(
+    process = subprocess.run(
         command, cwd=folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S, check=False
     )
-    assert done.returncode == 3, done.stderr
-    return list(json.loads(done.stdout))
+    assert process.returncode == 3, process.stderr
+    return list(json.loads(process.stdout))
 
 
 def finding(folder: Path, *prefix: str) -> dict[str, Any]:
     """Of the platform."""
-    (found,) = (each for each in findings(folder, *prefix) if each["name"] == "platform")
-    return dict(found)
+    (row,) = (each for each in findings(folder, *prefix) if each["name"] == "platform")
+    return dict(row)
 
 
 def test_a_platform_that_parley_runs_on_is_well(tmp_path: Path) -> None:
     """Both processors are named as people know them, and as which numbers recognition computes on this one."""
     name = {"x86_64": "x86-64", "aarch64": "ARM64"}[platform.machine()]
-    said = f"Linux on {name}; recognition computes as int8"
-    assert finding(tmp_path) == {"name": "platform", "verdict": "ok", "said": said, "advice": ""}
+    message = f"Linux on {name}; recognition computes as int8"
+    assert finding(tmp_path) == {"name": "platform", "verdict": "ok", "said": message, "advice": ""}
 
 
 def test_another_platform_is_told_what_to_do(tmp_path: Path) -> None:
     """Where the kernel says that the machine has 32 bits, the doctor fails it and says what to do instead."""
-    found = finding(tmp_path, program("setarch"), "linux32")
-    told = {"x86_64": ("Linux on i686", "docs/deploy.md"), "aarch64": ("armv8l, of 32 bits", "Raspberry Pi OS")}
-    said, advice = told[platform.machine()]
-    assert found["verdict"] == "fail" and said in found["said"] and advice in found["advice"], found
+    row = finding(tmp_path, program("setarch"), "linux32")
+    messages = {"x86_64": ("Linux on i686", "docs/deploy.md"), "aarch64": ("armv8l, of 32 bits", "Raspberry Pi OS")}
+    message, advice = messages[platform.machine()]
+    assert row["verdict"] == "fail" and message in row["said"] and advice in row["advice"], row
 
 
 def test_what_tells_speakers_apart_live_may_be_missing(tmp_path: Path) -> None:

@@ -24,8 +24,8 @@ def test_other_files_are_passed_over_and_transcripts_are_not_mentioned(
     files = ("a.wav", "a.json", "a.srt", "b/c.mp3", "b/c.mp3.vtt", "b/notes.md", "b/d.json", "out/a.txt", "out/b/c.tsv")
     monkeypatch.chdir(folder(tmp_path, *files, ".hidden.md", ".git/x.md"))
     for place in (".", str(tmp_path), "b/.."):
-        found, others = find([place], Path("out"))
-        assert [recording.name for recording in found] == ["a.wav", "c.mp3"]
+        recordings, others = find([place], Path("out"))
+        assert [recording.name for recording in recordings] == ["a.wav", "c.mp3"]
         assert [path.name for path in others] == ["d.json", "notes.md"]
 
 

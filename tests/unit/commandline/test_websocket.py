@@ -65,7 +65,7 @@ def test_messages_of_any_size_arrive(size: int) -> None:
 
 def test_what_a_server_said_before_it_went_is_heard() -> None:
     """Behind a ping as well, whose answer nobody takes any more."""
-    said = b"\x89\x00" + b"\x81\x04last" + b"\x88\x02" + (4409).to_bytes(2, "big")
+    frames = b"\x89\x00" + b"\x81\x04last" + b"\x88\x02" + (4409).to_bytes(2, "big")
 
     with create_server(("127.0.0.1", 0)) as listener:
 
@@ -77,7 +77,7 @@ def test_what_a_server_said_before_it_went_is_heard() -> None:
                     head += peer.recv(4096)
                 (nonce,) = re.findall(rb"Sec-WebSocket-Key: (\S+)", head)
                 proof = accept_key(nonce.decode()).encode()
-                peer.sendall(b"HTTP/1.1 101 Yes\r\nSec-WebSocket-Accept: " + proof + b"\r\n\r\n" + said)
+                peer.sendall(b"HTTP/1.1 101 Yes\r\nSec-WebSocket-Accept: " + proof + b"\r\n\r\n" + frames)
 
         thread = threading.Thread(target=answer, daemon=True)
         thread.start()

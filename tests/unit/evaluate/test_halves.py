@@ -24,7 +24,7 @@ def clips(voice: str) -> list[Clip]:
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> list[Recording]:
     """Every scene but the long one, of every voice's name."""
     recipes = {name: recipe for name, recipe in RECIPES.items() if name != "long"}
     return scenes({name: clips(name) for name in VOICES}, recipes, tmp_path_factory.mktemp("scenes"))
@@ -34,14 +34,14 @@ def speakers(recordings: list[Recording]) -> set[str]:
     return {turn.speaker for recording in recordings for turn in recording.turns or ()}
 
 
-def test_no_voice_is_in_both_halves(made: list[Recording]) -> None:
+def test_no_voice_is_in_both_halves(recordings: list[Recording]) -> None:
     """The scenes of one half have voices of that half alone, and each half has as many scenes as the other."""
-    tuning, held_out = chosen(made, "tuning"), chosen(made, "held_out")
+    tuning, held_out = chosen(recordings, "tuning"), chosen(recordings, "held_out")
     assert not speakers(tuning) & speakers(held_out)
     assert {half_of(voice) for voice in speakers(tuning)} == {"tuning"}
     assert {half_of(voice) for voice in speakers(held_out)} == {"held_out"}
-    assert len(tuning) == len(held_out) == len(made) / 2
-    assert {recording.name for recording in chosen(made, "all")} == {recording.name for recording in made}
+    assert len(tuning) == len(held_out) == len(recordings) / 2
+    assert {recording.name for recording in chosen(recordings, "all")} == {recording.name for recording in recordings}
 
 
 def test_without_voices_there_are_no_scenes(tmp_path: Path) -> None:
@@ -60,9 +60,9 @@ def test_halves_never_change() -> None:
     }
 
 
-def test_turns_are_where_the_sound_is(made: list[Recording]) -> None:
+def test_turns_are_where_the_sound_is(recordings: list[Recording]) -> None:
     """In the clean conversation of two the turns cover the seconds of sound, within their bounds."""
-    recording = next(each for each in made if each.name == "two-tuning")
+    recording = next(each for each in recordings if each.name == "two-tuning")
     data = np.frombuffer(recording.audio.read_bytes()[44:], "<i2")
     inside = np.zeros(len(data), bool)
     for turn in recording.turns or ():
@@ -72,9 +72,9 @@ def test_turns_are_where_the_sound_is(made: list[Recording]) -> None:
     assert len(data) / SAMPLE_RATE == pytest.approx(recording.duration)
 
 
-def test_overlaps_are_in_the_turns_and_in_the_sound(made: list[Recording]) -> None:
+def test_overlaps_are_in_the_turns_and_in_the_sound(recordings: list[Recording]) -> None:
     """Where turns of a scene with overlaps lie over each other it is louder than where one voice is alone."""
-    recording = next(each for each in made if each.name == "overlaps-tuning")
+    recording = next(each for each in recordings if each.name == "overlaps-tuning")
     data = np.frombuffer(recording.audio.read_bytes()[44:], "<i2").astype(np.float64)
     voices = np.zeros(len(data), int)
     for turn in recording.turns or ():
@@ -100,7 +100,7 @@ dialogId("d", "font_big", "Not yet.")
     assert lines(script) == [("a", "small", "Hallo?"), ("b", "big", "Zeg ja.")]
 
 
-def test_scenes_are_the_same_each_time(made: list[Recording], tmp_path: Path) -> None:
+def test_scenes_are_the_same_each_time(recordings: list[Recording], tmp_path: Path) -> None:
     """Made anew from the same clips, a scene has the same samples, words and turns."""
     voices = {name: [Clip(name, "en", "some words", np.sin(np.arange(8000)).astype(np.float32))] for name in VOICES}
     recipes = {name: RECIPES[name] for name in ("noise", "music")}
@@ -110,13 +110,13 @@ def test_scenes_are_the_same_each_time(made: list[Recording], tmp_path: Path) ->
         assert one.audio.read_bytes() == other.audio.read_bytes()
 
 
-def test_a_folder_of_ones_own(made: list[Recording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_of_ones_own(recordings: list[Recording], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Audio with references beside it is taken up with all that they tell, audio without is not."""
     monkeypatch.setattr("scripts.evaluate.corpus.FOLDER", tmp_path / "cache")
     folder = tmp_path / "calls"
     folder.mkdir()
     for name in ("call", "memo", "unknown"):
-        (folder / f"{name}.wav").write_bytes(made[0].audio.read_bytes())
+        (folder / f"{name}.wav").write_bytes(recordings[0].audio.read_bytes())
     (folder / "call.stm").write_text("call 1 bob 2.0 3.0 hello there\ncall 1 ann 0.5 1.5 good morning\n")
     (folder / "call.ctm").write_text("call 1 0.5 0.4 good\ncall 1 1.0 0.5 morning\n")
     (folder / "memo.txt").write_text("What was said.")
@@ -125,4 +125,4 @@ def test_a_folder_of_ones_own(made: list[Recording], tmp_path: Path, monkeypatch
     assert (call.name, call.text, call.speakers) == ("call", "good morning hello there", 2)
     assert [word.text for word in call.words or ()] == ["good", "morning"]
     assert (memo.text, memo.utterances, memo.speakers) == ("What was said.", None, 1)
-    assert memo.duration == pytest.approx(made[0].duration, abs=0.01)
+    assert memo.duration == pytest.approx(recordings[0].duration, abs=0.01)

@@ -27,9 +27,9 @@ def words(text: str, start: float = 0.0, speaker: str | None = None) -> list[Wor
     return [Word(start + n, start + n + 0.5, " " + each, 1.0, speaker) for n, each in enumerate(text.split())]
 
 
-def recording(**known: object) -> Recording:
+def recording(**fields: object) -> Recording:
     values = {"name": "x", "group": "g", "half": "tuning", "audio": Path("x.wav"), "duration": 10.0, "language": "en"}
-    return Recording(**{**values, **known})  # type: ignore[arg-type]
+    return Recording(**{**values, **fields})  # type: ignore[arg-type]
 
 
 def test_word_errors_are_counted_by_kind() -> None:
@@ -66,11 +66,11 @@ def test_speech_is_missed_invented_or_confused() -> None:
 
 def test_a_loss_is_flagged_where_the_transcript_says_so() -> None:
     """Two words missing at 2-10 s are flagged by a stretch there and by none elsewhere."""
-    said = [*words("one two"), *words("five six", 10)]
+    spoken = [*words("one two"), *words("five six", 10)]
     text = "one two three four five six"
-    assert losses(text, said, ()) == Losses(flagged=0, unflagged=2)
-    assert losses(text, said, [Stretch(5, 7)]) == Losses(flagged=2, unflagged=0)
-    assert losses(text, said, [Stretch(11.5, 12)]) == Losses(flagged=0, unflagged=2)
+    assert losses(text, spoken, ()) == Losses(flagged=0, unflagged=2)
+    assert losses(text, spoken, [Stretch(5, 7)]) == Losses(flagged=2, unflagged=0)
+    assert losses(text, spoken, [Stretch(11.5, 12)]) == Losses(flagged=0, unflagged=2)
 
 
 def test_times_are_held_against_words_or_the_bounds_of_utterances() -> None:
@@ -98,8 +98,8 @@ def test_what_is_unknown_is_not_measured() -> None:
 def test_tables_add_errors_up_and_enter_the_document(tmp_path: Path) -> None:
     """Rates are of all words together, not means of rates; only what is between the marks is rewritten."""
     rows = [
-        Row("local", name, "calls", "tuning", 60.0, 2.0, 3.0, scores(recording(text=text), words(said), None))
-        for name, text, said in (("a", "red", "read"), ("b", "a green tree", "a green tree"))
+        Row("local", name, "calls", "tuning", 60.0, 2.0, 3.0, scores(recording(text=text), words(spoken), None))
+        for name, text, spoken in (("a", "red", "read"), ("b", "a green tree", "a green tree"))
     ]
     table = tables(rows)
     assert "**calls** (2 recordings, 120 s, 4 words)" in table

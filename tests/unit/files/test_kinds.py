@@ -144,10 +144,10 @@ def test_kind_that_nobody_decodes(content: bytes, says: str, tmp_path: Path) -> 
 def test_damaged_file_of_every_kind(name: str, tmp_path: Path) -> None:
     """A file with wrong bytes, in its head above all, or without its end is a recording or a clean refusal."""
     kinds = {kind.suffix: kind for kind in KINDS}
-    made = MADE[name]() if name in MADE else write_tone(tmp_path / "tone", kinds[name], seconds=2).read_bytes()
+    whole = MADE[name]() if name in MADE else write_tone(tmp_path / "tone", kinds[name], seconds=2).read_bytes()
     rng = np.random.default_rng(sum(name.encode()))
-    for reach in (64, 1_024, len(made)):
-        data = bytearray(made)
+    for reach in (64, 1_024, len(whole)):
+        data = bytearray(whole)
         for position in rng.integers(0, min(reach, len(data)), max(2, min(reach, len(data)) // 100)):
             data[position] = rng.integers(256)
         content = bytes(data[: rng.integers(len(data) // 4, len(data))])

@@ -189,9 +189,9 @@ def decoders() -> list[psutil.Process]:
 def fork_servers(program: str = "tasks/sandbox/decoder/") -> list[psutil.Process]:
     """The processes that fork the decoders of this process. Other tests' servers may be its children too, and end at
     this very moment."""
-    found = []
+    children = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):
             if child.status() != psutil.STATUS_ZOMBIE and any(program in part for part in child.cmdline()):
-                found.append(child)
-    return found
+                children.append(child)
+    return children

@@ -116,15 +116,15 @@ class NameServer:
             except OSError:  # closed
                 return
             query = dns.message.from_wire(wire)
-            asked = query.question[0]
-            name, kind = asked.name.to_text().rstrip("."), dns.rdatatype.to_text(asked.rdtype)
+            question = query.question[0]
+            name, kind = question.name.to_text().rstrip("."), dns.rdatatype.to_text(question.rdtype)
             answers = self._names.get(name, [[]])
             addresses = answers[min(self.queries[name, kind], len(answers) - 1)]
             self.queries[name, kind] += 1
             reply = dns.message.make_response(query)
             fitting = [address for address in addresses if (":" in address) == (kind == "AAAA")]
             if fitting:
-                reply.answer.append(dns.rrset.from_text_list(asked.name, 0, "IN", kind, fitting))
+                reply.answer.append(dns.rrset.from_text_list(question.name, 0, "IN", kind, fitting))
             self._socket.sendto(reply.to_wire(), client)
 
 
@@ -160,8 +160,8 @@ class _Media(BaseHTTPRequestHandler):
             kind, body = server.pages[path]
             self._send(body, kind)
         elif first == "to":  # redirects to the URL in the query, by way of as many others as the path says
-            left = int(rest[0]) if rest else 0
-            self._redirect(f"/to/{left - 1}?{urlsplit(self.path).query}" if left else query["url"][0])
+            hops = int(rest[0]) if rest else 0
+            self._redirect(f"/to/{hops - 1}?{urlsplit(self.path).query}" if hops else query["url"][0])
         elif first == "circle":
             self._redirect(path)
         elif first == "status":

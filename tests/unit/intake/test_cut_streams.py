@@ -74,12 +74,12 @@ def test_what_stands_behind_a_stream_is_no_torn_packet(tmp_path: Path) -> None:
 
 def chunks(content: bytes) -> dict[bytes, bytes]:
     """The chunks of a CAF by their names."""
-    found, at = {}, 8
+    blocks, at = {}, 8
     while at < len(content):
         size = int.from_bytes(content[at + 4 : at + 12], "big")
-        found[content[at : at + 4]] = content[at : at + 12 + size]
+        blocks[content[at : at + 4]] = content[at : at + 12 + size]
         at += 12 + size
-    return found
+    return blocks
 
 
 def core_audio(tmp_path: Path, codec: str) -> bytes:

@@ -79,8 +79,8 @@ def test_damage_in_the_middle(suffix: str, how: str, tmp_path: Path) -> None:
     assert warning.end is not None
     assert warning.start < 0.6 * SECONDS
     assert 1.4 < lost_seconds(warning) <= warning.end - warning.start + 0.1
-    heard = [400 + 100 * number for number in range(int(warning.start))]
-    assert [second(samples, number) for number in range(int(warning.start))] == heard
+    tones = [400 + 100 * number for number in range(int(warning.start))]
+    assert [second(samples, number) for number in range(int(warning.start))] == tones
     assert [second(samples, number) for number in (SECONDS - 2, SECONDS - 1)] == [400 + 100 * 10, 400 + 100 * 11]
     assert conversion.duration == pytest.approx(SECONDS, abs=0.25)
 

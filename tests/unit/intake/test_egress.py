@@ -178,23 +178,23 @@ HOSTILE = (
 
 @pytest.fixture(scope="module")
 def canary() -> Iterator[Canary]:
-    made = Canary()
-    yield made
-    made.close()
+    server = Canary()
+    yield server
+    server.close()
 
 
 @pytest.fixture(scope="module")
 def media() -> Iterator[MediaServer]:
-    made = MediaServer()
-    yield made
-    made.close()
+    server = MediaServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
 def names() -> Iterator[NameServer]:
-    made = NameServer(dict(NAMES))
-    yield made
-    made.close()
+    server = NameServer(dict(NAMES))
+    yield server
+    server.close()
 
 
 @pytest.fixture

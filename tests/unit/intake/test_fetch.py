@@ -36,9 +36,9 @@ Get = Callable[..., Download]
 
 @pytest.fixture(scope="module")
 def media() -> Iterator[MediaServer]:
-    made = MediaServer()
-    yield made
-    made.close()
+    server = MediaServer()
+    yield server
+    server.close()
 
 
 @pytest.fixture
@@ -71,9 +71,9 @@ def sha256(content: bytes) -> str:
 def test_a_media_file_arrives_whole(get: Get, path: str) -> None:
     """With a length, without one, or compressed: the bytes, their hash, and the name from the URL."""
     shares: list[float] = []
-    done = get(path, progress=shares.append)
-    assert (done.bytes, done.sha256, done.filename) == (len(TONE), sha256(TONE), "monday.wav")
-    assert done.path.read_bytes() == TONE
+    download = get(path, progress=shares.append)
+    assert (download.bytes, download.sha256, download.filename) == (len(TONE), sha256(TONE), "monday.wav")
+    assert download.path.read_bytes() == TONE
     assert shares == sorted(shares)
     assert 0 < shares[-1] <= 1
 
@@ -166,8 +166,8 @@ def html(body: str) -> tuple[str, bytes]:
 def test_a_page_with_a_player_gives_its_recording(get: Get, media: MediaServer, path: str, body: str) -> None:
     """yt-dlp's generic extractor finds it, through the proxy; the page's title names it."""
     media.pages[path] = html(body)
-    done = get(path)
-    assert (done.sha256, (done.filename or "")[:8]) == (sha256(TONE), "The talk")
+    download = get(path)
+    assert (download.sha256, (download.filename or "")[:8]) == (sha256(TONE), "The talk")
 
 
 def test_a_stream_in_pieces_is_put_together(get: Get, media: MediaServer) -> None:
@@ -235,7 +235,7 @@ def test_cookies_go_only_where_they_belong(
 
 
 @pytest.mark.parametrize(
-    ("said", "told"),
+    ("message", "expected"),
     [
         (
             "\x1b[0;31mERROR:\x1b[0m [youtube] abc: Private video. Sign in if you've been granted access to it. "
@@ -249,9 +249,9 @@ def test_cookies_go_only_where_they_belong(
         ),
     ],
 )
-def test_yt_dlps_words_lose_what_is_not_for_callers(said: str, told: str | None) -> None:
+def test_yt_dlps_words_lose_what_is_not_for_callers(message: str, expected: str | None) -> None:
     """No colours, no advice about its options, no local paths."""
-    assert clean(said) == (told or "Your IP address is blocked from accessing this post")
+    assert clean(message) == (expected or "Your IP address is blocked from accessing this post")
 
 
 # ---- the child's confinement

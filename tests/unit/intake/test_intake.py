@@ -129,7 +129,7 @@ def test_what_follows_the_last_boundary_is_bounded() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given_name", "kept"),
+    ("given_name", "name"),
     [
         ("meeting.mp3", "meeting.mp3"),
         ("../../etc/passwd", "passwd"),
@@ -143,9 +143,9 @@ def test_what_follows_the_last_boundary_is_bounded() -> None:
         ("x" * 300 + ".flac", "x" * 250 + ".flac"),
     ],
 )
-def test_a_filename_is_only_a_name(given_name: str, kept: str | None) -> None:
+def test_a_filename_is_only_a_name(given_name: str, name: str | None) -> None:
     """Paths, control and direction characters are dropped, and a long name keeps its suffix."""
-    assert safe_filename(given_name) == kept
+    assert safe_filename(given_name) == name
 
 
 @given(st.text())
@@ -172,7 +172,7 @@ def test_a_download_is_named_after_its_recording() -> None:
 
 def test_fields_become_options() -> None:
     """Numbers, booleans and names arrive as text and are read as what they are."""
-    asked = parse(
+    submission = parse(
         {
             "lang": "German",
             "diarization": "true",
@@ -186,16 +186,16 @@ def test_fields_become_options() -> None:
         },
         config(),
     )
-    options = asked.options
+    options = submission.options
     assert (options.language, options.diarization, options.num_speakers, options.format) == ("de", True, 2, "srt")
     assert options.track == 3
     assert (options.temperature, options.model, options.timestamp_granularity) == (0.2, "base", "word")
-    assert asked.priority == "batch"
+    assert submission.priority == "batch"
 
 
 def test_spaces_around_a_value_are_none_of_it() -> None:
     """In every field but free text, whose spaces are the sender's."""
-    asked = parse(
+    submission = parse(
         {
             "diarization": " true ",
             "max_speakers": " 3",
@@ -209,9 +209,9 @@ def test_spaces_around_a_value_are_none_of_it() -> None:
         },
         config(),
     )
-    options = asked.options
+    options = submission.options
     assert (options.diarization, options.max_speakers, options.format, options.model) == (True, 3, "srt", "base")
-    assert (options.task, options.temperature, options.track, asked.priority) == ("translate", 0.2, 2, "batch")
+    assert (options.task, options.temperature, options.track, submission.priority) == ("translate", 0.2, 2, "batch")
     assert options.prompt == " Kennedy "
 
 

@@ -56,11 +56,13 @@ def test_no_value_that_is_written_down_is_a_key() -> None:
     """What stands for a key in the documents, the examples, compose's files and the tests of the images is refused."""
     files = [*ROOT.glob("docs/**/*.md"), *ROOT.glob("*.md"), *ROOT.glob("compose/*"), *ROOT.glob("deploy/**/*.y*ml"),
              ROOT / ".env.example", ROOT / "docker-compose.yml", *ROOT.glob("tests/deploy/*.py")]  # fmt: skip
-    told = r"API_?KEY[\"']?\s*[=:]\s*[\"']?([\w.-]+)|Bearer ([\w.-]+)|X-API-Key[\"']?[:,] ?[\"']?([\w.-]+)"
-    found = {next(filter(None, match)) for file in files for match in re.findall(told, file.read_text(), re.IGNORECASE)}
-    shown = {word for file in files for word in re.findall(r"\bpk_[\w-]+", file.read_text())}
-    assert len(found) > 3
-    assert [value for value in found | shown if weakness(value) is None] == []
+    pattern = r"API_?KEY[\"']?\s*[=:]\s*[\"']?([\w.-]+)|Bearer ([\w.-]+)|X-API-Key[\"']?[:,] ?[\"']?([\w.-]+)"
+    keys = {
+        next(filter(None, match)) for file in files for match in re.findall(pattern, file.read_text(), re.IGNORECASE)
+    }
+    examples = {word for file in files for word in re.findall(r"\bpk_[\w-]+", file.read_text())}
+    assert len(keys) > 3
+    assert [value for value in keys | examples if weakness(value) is None] == []
 
 
 @pytest.mark.parametrize("key", ["pk_choose_a_long_one_of_your_own", "a" * 24, "pk_4711"])
@@ -71,7 +73,7 @@ def test_a_gateway_does_not_start_with_a_weak_key(key: str) -> None:
         env={"PATH": os.environ["PATH"], "API_KEY": key, "DATABASE_URL": "postgresql+psycopg://nobody@127.0.0.1:1/none",
              "REDIS_URL": "redis://127.0.0.1:1/0"},
     )  # fmt: skip
-    said = started.stderr
+    message = started.stderr
     assert started.returncode == 1
-    assert re.match(r"  API_KEY: \w.*; make one with: python3 -c ", said.splitlines()[-1]), said
-    assert "Traceback" not in said and key not in said + started.stdout
+    assert re.match(r"  API_KEY: \w.*; make one with: python3 -c ", message.splitlines()[-1]), message
+    assert "Traceback" not in message and key not in message + started.stdout

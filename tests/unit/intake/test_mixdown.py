@@ -69,11 +69,11 @@ def by_ffmpeg(source: Path) -> np.ndarray[Any, np.dtype[np.int16]]:
 @pytest.mark.parametrize("how", TURNED)
 def test_channels_that_cancel_are_heard(how: str, tmp_path: Path) -> None:
     """A voice is in the mix as loud as on its channel, wherever one of the two channels is upside down."""
-    heard, conversion = mix(write_channels(tmp_path / "in.wav", TURNED[how], "stereo"), tmp_path)
+    mono, conversion = mix(write_channels(tmp_path / "in.wav", TURNED[how], "stereo"), tmp_path)
     first = TURNED[how][0] - (HUM if how == "with a hum" else 0)
-    assert likeness(heard, first, 0, 2.8) > 0.9
-    assert likeness(heard, first, 3.2) > 0.9
-    loudness = np.std(heard[48_000:].astype(float)) / 32_768 / np.std(first)
+    assert likeness(mono, first, 0, 2.8) > 0.9
+    assert likeness(mono, first, 3.2) > 0.9
+    loudness = np.std(mono[48_000:].astype(float)) / 32_768 / np.std(first)
     assert 0.7 < loudness < 1.1
     (warning,) = conversion.warnings
     assert warning.code == "channels_opposed"
@@ -85,40 +85,40 @@ def test_channels_that_cancel_are_heard(how: str, tmp_path: Path) -> None:
 def test_a_lossy_file_with_one_channel_upside_down(tmp_path: Path) -> None:
     """What MP3 adds to each channel does not hide that they cancel each other."""
     source = write_channels(tmp_path / "in.mp3", [ANNA, -ANNA], "stereo", codec="libmp3lame", muxer="mp3")
-    heard, conversion = mix(source, tmp_path)
-    assert np.std(heard.astype(float)) / 32_768 > 0.08
+    mono, conversion = mix(source, tmp_path)
+    assert np.std(mono.astype(float)) / 32_768 > 0.08
     assert [warning.code for warning in conversion.warnings] == ["channels_opposed"]
 
 
 @pytest.mark.parametrize("layout", SURROUND)
 def test_pairs_of_more_channels_that_cancel_are_heard(layout: str, tmp_path: Path) -> None:
     """A pair upside down is heard beside other channels, with names and without."""
-    heard, conversion = mix(write_channels(tmp_path / "in.wav", SURROUND[layout], layout), tmp_path)
-    assert likeness(heard, ANNA) > 0.9
+    mono, conversion = mix(write_channels(tmp_path / "in.wav", SURROUND[layout], layout), tmp_path)
+    assert likeness(mono, ANNA) > 0.9
     assert [warning.code for warning in conversion.warnings] == ["channels_opposed"]
 
 
 def test_a_pair_that_cancels_while_another_channel_speaks(tmp_path: Path) -> None:
     """Both voices are in the mix where one of them is on a pair upside down, and the other in the centre."""
-    heard, _ = mix(write_channels(tmp_path / "in.wav", [ANNA, -ANNA, BERT, SILENCE], "4.0"), tmp_path)
-    assert likeness(heard, ANNA) > 0.4
-    assert likeness(heard, BERT) > 0.4
+    mono, _ = mix(write_channels(tmp_path / "in.wav", [ANNA, -ANNA, BERT, SILENCE], "4.0"), tmp_path)
+    assert likeness(mono, ANNA) > 0.4
+    assert likeness(mono, BERT) > 0.4
 
 
 def test_nothing_clicks_where_a_channel_turns(tmp_path: Path) -> None:
     """The steepest step of the mix is hardly steeper than the voice itself."""
     channels = [ANNA, np.where(np.arange(ANNA.size) // RATE % 2, -ANNA, ANNA)]
-    heard, _ = mix(write_channels(tmp_path / "in.wav", channels, "stereo"), tmp_path)
+    mono, _ = mix(write_channels(tmp_path / "in.wav", channels, "stereo"), tmp_path)
     alone, _ = mix(write_channels(tmp_path / "one.wav", [ANNA], "mono"), tmp_path)
-    assert np.abs(np.diff(heard.astype(int))).max() < 1.2 * np.abs(np.diff(alone.astype(int))).max()
+    assert np.abs(np.diff(mono.astype(int))).max() < 1.2 * np.abs(np.diff(alone.astype(int))).max()
 
 
 @pytest.mark.parametrize("how", ORDINARY)
 def test_ordinary_stereo_is_as_ffmpeg_mixes_it(how: str, tmp_path: Path) -> None:
     """Where nothing cancels, not one sample is another."""
     source = write_channels(tmp_path / "in.wav", ORDINARY[how], "stereo")
-    heard, conversion = mix(source, tmp_path)
-    assert np.array_equal(heard, by_ffmpeg(source))
+    mono, conversion = mix(source, tmp_path)
+    assert np.array_equal(mono, by_ffmpeg(source))
     assert conversion.warnings == ()
 
 
@@ -130,26 +130,26 @@ def test_a_voice_on_the_bass_channel_is_heard(layout: str, bass: int, count: int
         np.where(np.arange(ANNA.size) < MIDDLE, BERT, 0),
         np.where(np.arange(ANNA.size) < RATE, 0, ANNA),
     )
-    heard, conversion = mix(write_channels(tmp_path / "in.wav", channels, layout), tmp_path)
-    assert likeness(heard, BERT, 0, 1) > 0.9
-    assert likeness(heard, ANNA, 1, 1.5) > 0.5
-    assert likeness(heard, ANNA, 3.1) > 0.9
+    mono, conversion = mix(write_channels(tmp_path / "in.wav", channels, layout), tmp_path)
+    assert likeness(mono, BERT, 0, 1) > 0.9
+    assert likeness(mono, ANNA, 1, 1.5) > 0.5
+    assert likeness(mono, ANNA, 3.1) > 0.9
     assert conversion.warnings == ()
 
 
 def test_a_voice_on_the_bass_channel_of_opus(tmp_path: Path) -> None:
     """Opus keeps only the lower part of such a voice, and that part is heard."""
     channels = [SILENCE, SILENCE, SILENCE, ANNA, SILENCE, SILENCE]
-    heard, _ = mix(write_channels(tmp_path / "in.opus", channels, "5.1", codec="libopus", muxer="ogg"), tmp_path)
-    assert np.std(heard.astype(float)) > 100
+    mono, _ = mix(write_channels(tmp_path / "in.opus", channels, "5.1", codec="libopus", muxer="ogg"), tmp_path)
+    assert np.std(mono.astype(float)) > 100
 
 
 def test_bass_stays_out_of_the_mix(tmp_path: Path) -> None:
     """What a subwoofer is for is not mixed in, not even loud."""
     rumble = sum((0.2 * np.sin(2 * np.pi * f * np.arange(ANNA.size) / RATE) for f in (35, 60, 110)), SILENCE)
     source = write_channels(tmp_path / "in.wav", [ANNA, ANNA, SILENCE, rumble, SILENCE, SILENCE], "5.1")
-    heard, _ = mix(source, tmp_path)
-    assert np.array_equal(heard, by_ffmpeg(source))
+    mono, _ = mix(source, tmp_path)
+    assert np.array_equal(mono, by_ffmpeg(source))
 
 
 def test_samples_that_are_no_numbers(tmp_path: Path) -> None:
@@ -160,9 +160,9 @@ def test_samples_that_are_no_numbers(tmp_path: Path) -> None:
         [np.inf, np.nan, -np.inf, 3e38], "<f4"
     ).tobytes()
     source.write_bytes(data)
-    heard, _ = mix(source, tmp_path)
-    assert likeness(heard, ANNA, 0.2, 2.8) > 0.9
-    assert likeness(heard, ANNA, 3.5, 5.9) > 0.9
+    mono, _ = mix(source, tmp_path)
+    assert likeness(mono, ANNA, 0.2, 2.8) > 0.9
+    assert likeness(mono, ANNA, 3.5, 5.9) > 0.9
 
 
 def test_each_shard_hands_on_its_own_warnings() -> None:
@@ -170,6 +170,6 @@ def test_each_shard_hands_on_its_own_warnings() -> None:
     places = [(None, None), (1.0, 12.0), (10.0, 11.0)]
     meta = {"warnings": [{"code": "c", "message": "m", "start": start, "end": end} for start, end in places]}
     shards = [Shard(0, 10, 0, 10), Shard(10, 20, 10, 20)]
-    told = [[warning.start for warning in about_sound(meta, shard)] for shard in (*shards, None)]
-    assert told == [[None, 1.0], [10.0], [None, 1.0, 10.0]]
+    starts = [[warning.start for warning in about_sound(meta, shard)] for shard in (*shards, None)]
+    assert starts == [[None, 1.0], [10.0], [None, 1.0, 10.0]]
     assert about_sound({}, None) == ()

@@ -55,7 +55,7 @@ def frequency(path: Path) -> float:
 
 
 @pytest.mark.parametrize(
-    ("tracks", "heard", "message"),
+    ("tracks", "hertz", "message"),
     [
         ([SILENCE, hum(500)], 500, "2 audio tracks, and this is track 2. Not in it: 1 (silent)."),
         ([SILENCE, SILENCE, hum(500)], 500, "3 audio tracks, and this is track 3. Not in it: 1 (silent), 2 (silent)."),
@@ -72,12 +72,12 @@ def frequency(path: Path) -> float:
     ids=["mkv", "mka", "mp4"],
 )
 def test_the_first_track_with_sound(
-    tracks: list[Sound], heard: int, message: str, muxer: str, codec: str, video: bool, tmp_path: Path
+    tracks: list[Sound], hertz: int, message: str, muxer: str, codec: str, video: bool, tmp_path: Path
 ) -> None:
     """A silent track, one that hisses or clicks, is passed over; one that begins late or is the least faint is not."""
     source = write_tracks(tmp_path / "in", tracks, muxer=muxer, codec=codec, video=video)
     conversion = convert(source, tmp_path / "out.wav", LIMITS, lambda share: None)
-    assert frequency(tmp_path / "out.wav") == heard
+    assert frequency(tmp_path / "out.wav") == hertz
     (warning,) = conversion.warnings
     assert warning.code == "other_tracks"
     assert message in warning.message

@@ -42,8 +42,8 @@ def test_keys_that_take_all_they_can_leave_something_for_the_next() -> None:
     """Twelve keys, each of which takes as much as it may, do not keep the thirteenth out."""
     budget = Budget(400 * MIB)
     with ExitStack() as stack:
-        taken = [fill(budget, stack, uuid.uuid4(), 8 * MIB) for _ in range(12)]
-        assert all(taken)
+        fills = [fill(budget, stack, uuid.uuid4(), 8 * MIB) for _ in range(12)]
+        assert all(fills)
         with budget.reserved(uuid.uuid4(), 8 * MIB, 0):
             pass
 
@@ -77,11 +77,11 @@ def test_fifty_at_once_do_not_pass_the_number() -> None:
 
 def in_another_process(table: Table, number: int, work: Callable[[Budget], None]) -> tuple[int, int]:
     """A fork that holds what `work` reserves: its process id, and a pipe that says when it has."""
-    said, says = os.pipe()
+    pipe, says = os.pipe()
     if pid := os.fork():
         os.close(says)
-        assert os.read(said, 1) == b"+"
-        return pid, said
+        assert os.read(pipe, 1) == b"+"
+        return pid, pipe
     try:
         table.take(number)
         work(Budget(400 * MIB, table))

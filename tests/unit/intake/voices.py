@@ -56,9 +56,9 @@ def write_channels(
     return path
 
 
-def likeness(heard: np.ndarray[Any, Any], sound: Samples, start: float = 0, end: float | None = None) -> float:
+def likeness(mono: np.ndarray[Any, Any], sound: Samples, start: float = 0, end: float | None = None) -> float:
     """How much of `sound` (48 kHz) is in `heard` (16 kHz) from `start` to `end`: the correlation, 0..1, at 0 delay."""
     plain = sound.reshape(-1)[: sound.size - sound.size % 3].reshape(-1, 3).mean(axis=1)
-    stretch = slice(round(start * 16_000), round(end * 16_000) if end else min(plain.size, heard.size))
-    a, b = heard[stretch].astype(float), plain[stretch]
+    stretch = slice(round(start * 16_000), round(end * 16_000) if end else min(plain.size, mono.size))
+    a, b = mono[stretch].astype(float), plain[stretch]
     return float(abs(a @ b) / max(np.sqrt((a @ a) * (b @ b)), 1e-9))

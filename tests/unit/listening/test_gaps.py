@@ -75,7 +75,7 @@ def test_words_of_a_gap_stand_in_its_place() -> None:
         Word(start, start + 0.5, text, 0.9) for start, text in ((0.0, " One,"), (0.6, " two"), (5.0, " five."))
     )
     missing = [Word(1.1, 1.4, " Two", 0.5), Word(2.0, 2.5, " three", 0.5), Word(5.0, 5.0, " four", 0.5)]
-    told = fill([one, two, three], Span(1.3, 4.8), missing)
-    assert [word.text for word in told] == [" One,", " two", " three", " four", " five."]
+    result = fill([one, two, three], Span(1.3, 4.8), missing)
+    assert [word.text for word in result] == [" One,", " two", " three", " four", " five."]
     assert fill([one, two], Span(1.3, 4.8), []) == [one, two]
     assert fill([], Span(1.3, 4.8), missing) == missing

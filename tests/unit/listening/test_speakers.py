@@ -22,13 +22,13 @@ def voice(number: int, likeness: float = 1.0, seconds: float = LONG_S, towards: 
     return Voice(vector.astype(np.float32), seconds)
 
 
-def names(speakers: Speakers, *said: Voice) -> list[str | None]:
-    return [speakers.assign(each) for each in said]
+def names(speakers: Speakers, *voices: Voice) -> list[str | None]:
+    return [speakers.assign(each) for each in voices]
 
 
 def test_voices_are_numbered_as_they_come() -> None:
-    said = [voice(0), voice(1), voice(0, SAME + 0.1), voice(2), voice(1, SAME + 0.1, towards=201)]
-    assert names(Speakers(), *said) == ["spk_1", "spk_2", "spk_1", "spk_3", "spk_2"]
+    voices = [voice(0), voice(1), voice(0, SAME + 0.1), voice(2), voice(1, SAME + 0.1, towards=201)]
+    assert names(Speakers(), *voices) == ["spk_1", "spk_2", "spk_1", "spk_3", "spk_2"]
 
 
 def test_a_voice_is_learnt_from_all_that_it_says() -> None:
@@ -64,15 +64,15 @@ def test_there_are_so_many_voices_and_no_more(most: int | None, bound: int) -> N
 def test_another_one_goes_on_with_its_state(place: int) -> None:
     """Wherever it takes over: the same names, and the same state to the last bit."""
     random = np.random.default_rng(7)
-    said = []
+    voices = []
     for number in (0, 1, 0, 2, 1, 0, 2, 2):
         vector = AXES[number] + random.normal(scale=0.05, size=DIMENSION).astype(np.float32)
-        said.append(Voice(vector / np.linalg.norm(vector), LONG_S))
+        voices.append(Voice(vector / np.linalg.norm(vector), LONG_S))
     alone, first = Speakers(), Speakers()
-    whole = names(alone, *said)
-    before = names(first, *said[:place])
+    whole = names(alone, *voices)
+    before = names(first, *voices[:place])
     second = Speakers(state=first.state)
-    assert before + names(second, *said[place:]) == whole
+    assert before + names(second, *voices[place:]) == whole
     assert second.state == alone.state
 
 

@@ -20,9 +20,9 @@ def test_what_is_kept_is_what_came_last(steps: list[tuple[int, float]]) -> None:
         new = np.arange(count, count + size, dtype=np.float32)
         count += size
         tape.add(new)
-        gone = int(share * len(tape))
-        tape.drop(gone)
-        expected = np.concatenate([expected, new])[gone:]
+        amount = int(share * len(tape))
+        tape.drop(amount)
+        expected = np.concatenate([expected, new])[amount:]
         np.testing.assert_array_equal(tape.cut(0, len(tape)), expected)
         assert len(tape) == len(expected)
 

@@ -53,13 +53,13 @@ def test_who_goes_on_has_the_same_samples(kind: str, resume_s: float, sound: Ope
     """From the place on, to the last bit, however the pieces are cut; nothing before it."""
     data = container(tone(440, SECONDS, RATE), kind)
 
-    def heard(start_s: float, count: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
+    def samples(start_s: float, count: int) -> np.ndarray[tuple[int], np.dtype[np.float32]]:
         with sound(start_s) as one:
             blocks = [block for piece in pieces(data, count) for block in one.hear(piece)]
             assert one.is_behind == (start_s > SECONDS)
             return np.concatenate([np.zeros(0, np.float32), *blocks, *one.end()])
 
-    assert np.array_equal(heard(resume_s, 3), heard(0.0, 11)[round(resume_s * 16_000) :])
+    assert np.array_equal(samples(resume_s, 3), samples(0.0, 11)[round(resume_s * 16_000) :])
 
 
 def test_it_knows_how_long_and_how_far_ahead_it_is(sound: Opened) -> None:

@@ -23,19 +23,24 @@ def read(query: str) -> Listen:
 
 def test_options_are_taken_over() -> None:
     """Into those of any task, and into what is sent."""
-    asked = read(
+    listen = read(
         "encoding=mulaw&sample_rate=8000&model=nova-3&language=multi&language_hint=en&language_hint=de&interim_results=true"
         "&utterance_end_ms=1000&vad_events=true&keyterm=Parley&keyterm=Valkey&tag=call&tag=test&endpointing=400"
     )
-    assert (asked.coding, asked.wish.stream.rate) == ("mulaw", 8000)
-    options = asked.wish.spec.options
-    assert (options.languages, options.hotwords, asked.wish.spec.notes.tags) == (
+    assert (listen.coding, listen.wish.stream.rate) == ("mulaw", 8000)
+    options = listen.wish.spec.options
+    assert (options.languages, options.hotwords, listen.wish.spec.notes.tags) == (
         "de,en",
         "Parley, Valkey",
         ("call", "test"),
     )
-    assert (asked.interim, asked.vad_events, asked.utterance_end_s, asked.is_multilingual) == (True, True, 1.0, True)
-    assert [notice.partition(":")[0] for notice in asked.notices] == ["model"]
+    assert (listen.interim, listen.vad_events, listen.utterance_end_s, listen.is_multilingual) == (
+        True,
+        True,
+        1.0,
+        True,
+    )
+    assert [notice.partition(":")[0] for notice in listen.notices] == ["model"]
 
 
 @pytest.mark.parametrize(
@@ -97,8 +102,8 @@ def test_a_coding_is_needed_with_its_rate(query: str) -> None:
 
 def test_no_coding_is_a_container() -> None:
     """Which says by itself what it is."""
-    asked = read("model=nova-3&language=en")
-    assert (asked.coding, asked.wish.stream.encoding) == ("container", "container")
+    listen = read("model=nova-3&language=en")
+    assert (listen.coding, listen.wish.stream.encoding) == ("container", "container")
 
 
 def test_a_model_that_is_neither_ours_nor_deepgrams_is_refused() -> None:

@@ -26,16 +26,16 @@ def test_pieces_of_any_length_are_the_same_samples(places: list[int]) -> None:
     """Cut anywhere, also in the middle of a sample."""
     data, sound = TONE.tobytes(), Pcm(16_000)
     cuts = [0, *sorted(places), len(data)]
-    heard = np.concatenate([sound.samples(data[first:last]) for first, last in pairwise(cuts)])
-    assert np.array_equal(heard, TONE.astype(np.float32) / 32_768)
+    samples = np.concatenate([sound.samples(data[first:last]) for first, last in pairwise(cuts)])
+    assert np.array_equal(samples, TONE.astype(np.float32) / 32_768)
 
 
 @pytest.mark.parametrize("rate", [8000, 24_000, 44_100, 48_000])
 def test_other_rates_become_ours(rate: int) -> None:
     """A second stays a second, but for what the filter still has."""
     sound, second = Pcm(rate), np.zeros(rate, "<i2").tobytes()
-    heard = sum(len(sound.samples(second[place : place + 777])) for place in range(0, len(second), 777))
-    assert 16_000 - 100 <= heard <= 16_000
+    count = sum(len(sound.samples(second[place : place + 777])) for place in range(0, len(second), 777))
+    assert 16_000 - 100 <= count <= 16_000
 
 
 @pytest.mark.parametrize("rate", [8000, 16_000, 48_000])
@@ -62,11 +62,11 @@ def test_empty_chunks_cut(pieces: list[bytes], first: int) -> None:
     """Each cuts where it came, and no byte is lost or moved past one."""
     starts = np.cumsum([0, *map(len, pieces)])
     chunks = [Chunk(number + 1, int(starts[number]), piece) for number, piece in enumerate(pieces)]
-    heard = list(parts(chunks, first))
-    assert [cut for _, cut in heard if cut is not None] == [chunk.seq for chunk in chunks if not chunk.data]
-    assert b"".join(data for data, _ in heard) == b"".join(pieces)[first:]
+    rows = list(parts(chunks, first))
+    assert [cut for _, cut in rows if cut is not None] == [chunk.seq for chunk in chunks if not chunk.data]
+    assert b"".join(data for data, _ in rows) == b"".join(pieces)[first:]
     place = 0
-    for data, cut in heard:
+    for data, cut in rows:
         place += len(data)
         if cut is not None:
             assert place == max(0, int(starts[cut - 1]) - first)
@@ -75,14 +75,14 @@ def test_empty_chunks_cut(pieces: list[bytes], first: int) -> None:
 @given(st.lists(st.lists(st.text("ab ", max_size=4), min_size=1, max_size=5), max_size=4))
 def test_new_words_add_up(utterances: list[list[str]]) -> None:
     """`new` of an utterance's partials, joined, is what is committed."""
-    shown = messages.Shown()
+    display = messages.Shown()
     for number, grown in enumerate(utterances):
         committed = ["".join(grown[: count + 1]) for count in range(len(grown))]
         events = [
             {"kind": "partial", "id": 1, "utterance": number, "data": {"committed": text, "tail": ""}}
             for text in committed
         ]
-        assert "".join(str(shown.message(event)["new"]) for event in events) == committed[-1]
+        assert "".join(str(display.message(event)["new"]) for event in events) == committed[-1]
 
 
 def test_each_error_closes_with_a_code_that_may_be_sent() -> None:
@@ -96,13 +96,13 @@ def test_a_bell_rings_for_its_session_and_for_all() -> None:
     """And for nobody else; what is over is forgotten."""
 
     async def ring() -> None:
-        bells, ours, others = Bells(), uuid.uuid4(), uuid.uuid4()
-        with bells.bell(ours) as first, bells.bell(ours) as second, bells.bell(others) as third:
-            bells.ring(ours)
+        bells, own, others = Bells(), uuid.uuid4(), uuid.uuid4()
+        with bells.bell(own) as first, bells.bell(own) as second, bells.bell(others) as third:
+            bells.ring(own)
             assert first.is_set() and second.is_set() and not third.is_set()
             bells.ring(None)
             assert third.is_set()
-        bells.ring(ours)
+        bells.ring(own)
         assert bells.count == 0
 
     asyncio.run(ring())

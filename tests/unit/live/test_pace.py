@@ -22,7 +22,7 @@ class Clock:
         return self.now
 
 
-def heard(pace: Pace, clock: Clock, seconds: float, cost: float, missed: int = 0) -> None:
+def hear(pace: Pace, clock: Clock, seconds: float, cost: float, missed: int = 0) -> None:
     """So much speech in pieces of half a second, each of which takes `cost` times as long."""
     for _ in range(round(seconds * 2)):
         with pace.work() as share:
@@ -36,7 +36,7 @@ def test_nothing_is_known_before_anything_is_heard() -> None:
     clock = Clock()
     pace = Pace(8, LOAD, clock)
     assert (pace.cost, pace.places(0), Pace(1, LOAD).places(0)) == (None, FIRST_PLACES, 1)
-    heard(pace, clock, 9, 0.01)
+    hear(pace, clock, 9, 0.01)
     assert pace.places(0) == FIRST_PLACES
 
 
@@ -45,7 +45,7 @@ def test_places_follow_the_cost_of_speech(cost: float, places: int) -> None:
     """At 70 % of the time; never none, and never more than the most."""
     clock = Clock()
     pace = Pace(8, LOAD, clock)
-    heard(pace, clock, 20, cost - 1e-6)
+    hear(pace, clock, 20, cost - 1e-6)
     assert pace.cost == pytest.approx(cost, abs=1e-4)
     assert pace.places(0) == places
 
@@ -54,7 +54,7 @@ def test_no_load_is_too_much_where_none_is_set() -> None:
     """Then the most is what there is, however slow the model."""
     clock = Clock()
     pace = Pace(8, 0, clock)
-    heard(pace, clock, 20, 3.0, missed=1)
+    hear(pace, clock, 20, 3.0, missed=1)
     assert pace.places(1) == 8
 
 
@@ -101,10 +101,10 @@ def test_silence_counts_for_nothing() -> None:
     """What is asked for it is in no share of speech."""
     clock = Clock()
     pace = Pace(8, LOAD, clock)
-    heard(pace, clock, 20, 0.1)
+    hear(pace, clock, 20, 0.1)
     with pace.work():
         clock.now += 100
-    heard(pace, clock, 20, 0.1)
+    hear(pace, clock, 20, 0.1)
     assert pace.cost == pytest.approx(0.1)
 
 
@@ -112,8 +112,8 @@ def test_a_measurement_is_forgotten() -> None:
     """A worker that became slow says so within a few minutes of speech."""
     clock = Clock()
     pace = Pace(8, LOAD, clock)
-    heard(pace, clock, 600, 0.1)
-    heard(pace, clock, 300, 0.3)
+    hear(pace, clock, 600, 0.1)
+    hear(pace, clock, 300, 0.3)
     assert 0.28 < (pace.cost or 0) < 0.3
 
 
@@ -127,11 +127,11 @@ def test_what_was_tried_is_what_four_sessions_go_by() -> None:
     assert pace.cost == pytest.approx(0.12)
     assert pace.places(0) == 7
     assert slow.places(0) == slow.places(1) == 1
-    heard(pace, clock, 15, 0.22)
+    hear(pace, clock, 15, 0.22)
     assert [pace.places(held) for held in range(4)] == [5, 5, 5, 5]
-    heard(pace, clock, 300, 0.22)
+    hear(pace, clock, 300, 0.22)
     assert pace.places(0) == 3
-    heard(slow, clock, 300, 0.1)
+    hear(slow, clock, 300, 0.1)
     assert slow.places(0) > 4
 
 
@@ -146,7 +146,7 @@ def test_the_least_of_several_trials_counts_until_somebody_speaks() -> None:
     pace.rest(1.0)
     pace.suppose(0.1)
     assert pace.cost == pytest.approx(0.1)
-    heard(pace, clock, 0.5, 0.1)
+    hear(pace, clock, 0.5, 0.1)
     pace.suppose(0.01)
     assert pace.cost == pytest.approx(0.1)
 
@@ -155,7 +155,7 @@ def test_what_was_heard_says_how_much_is_speech() -> None:
     """Before anything is heard three quarters of the sound are; a trial that comes later changes nothing of it."""
     clock = Clock()
     new, spoken, silent = Pace(8, LOAD, clock), Pace(8, LOAD, clock), Pace(8, LOAD, clock)
-    heard(spoken, clock, 5, 0.1)
+    hear(spoken, clock, 5, 0.1)
     silent.rest(10.0)
     before = silent.spoken
     for pace in (new, spoken, silent):
@@ -169,7 +169,7 @@ SLOW, FAST = (1.5, 1.0), (0.3, 0.1)
 
 
 @pytest.mark.parametrize(
-    ("rounds", "made", "least"),
+    ("rounds", "count", "least"),
     [
         ((SLOW, FAST, (0.2, 0.4)), 3, (0.2, 0.1)),
         ((SLOW, (1.2, 1.1), FAST), 2, (1.2, 1.0)),
@@ -179,7 +179,7 @@ SLOW, FAST = (1.5, 1.0), (0.3, 0.1)
     ids=["slow at first", "slow", "slow later", "slow at last"],
 )
 def test_the_first_round_of_a_trial_says_not_that_it_is_slow(
-    rounds: tuple[tuple[float, float], ...], made: int, least: tuple[float, float]
+    rounds: tuple[tuple[float, float], ...], count: int, least: tuple[float, float]
 ) -> None:
     """As all is done for the first time then; of those behind it one of more than two seconds is the last. The fastest
     passes count."""
@@ -193,24 +193,24 @@ def test_the_first_round_of_a_trial_says_not_that_it_is_slow(
         return work
 
     assert trial.fastest(Pace(8, LOAD, clock), takes(partials), takes(finals)) == pytest.approx(least)
-    assert len(partials) == len(finals) == len(rounds) - made
+    assert len(partials) == len(finals) == len(rounds) - count
 
 
 def test_what_nobody_says_is_room_for_others() -> None:
     """As much as there is of it, up to half of the time; what a second of speech costs stays what it is."""
     clock = Clock()
     pace = Pace(8, LOAD, clock)
-    heard(pace, clock, 60, 0.2)
+    hear(pace, clock, 60, 0.2)
     assert (pace.spoken, pace.places(0)) == (1.0, 3)
     for _ in range(20):
-        heard(pace, clock, 15, 0.2)
+        hear(pace, clock, 15, 0.2)
         pace.rest(5.0)
     assert 0.7 < pace.spoken < 0.8
     assert pace.cost == pytest.approx(0.2)
     assert pace.places(0) == 4
     pace.rest(3600.0)
     assert (pace.spoken, pace.places(0)) == (LEAST_SPOKEN, 7)
-    heard(pace, clock, 600, 0.2)
+    hear(pace, clock, 600, 0.2)
     assert pace.places(0) == 3
 
 
@@ -218,7 +218,7 @@ def test_who_misses_partials_takes_no_more() -> None:
     """However little the model seems to cost: less is asked of it than should be."""
     clock = Clock()
     pace = Pace(8, LOAD, clock)
-    heard(pace, clock, 20, 0.1, missed=1)
+    hear(pace, clock, 20, 0.1, missed=1)
     assert (pace.places(3), pace.places(0)) == (3, 1)
-    heard(pace, clock, 600, 0.099)
+    hear(pace, clock, 600, 0.099)
     assert pace.places(3) == 7

@@ -31,25 +31,25 @@ def partial(text: str, utterance: int = 0) -> dict[str, Any]:
     return event("partial", utterance, start=0.0, committed=text, tail=" may", language="en")
 
 
-def told(items: Items, *events: dict[str, Any]) -> list[dict[str, Any]]:
+def answers(items: Items, *events: dict[str, Any]) -> list[dict[str, Any]]:
     """What is sent for events, each checked by the SDK's types."""
-    sent = [each | {"event_id": "e"} for heard in events for each in items.events(heard)]
-    for each in sent:
+    messages = [each | {"event_id": "e"} for one in events for each in items.events(one)]
+    for each in messages:
         assert EVENTS.validate_python(each).type == each["type"]
-    return sent
+    return messages
 
 
-def kinds(sent: list[dict[str, Any]]) -> list[str]:
-    return [each["type"].removeprefix("conversation.item.").removeprefix("input_audio_") for each in sent]
+def kinds(messages: list[dict[str, Any]]) -> list[str]:
+    return [each["type"].removeprefix("conversation.item.").removeprefix("input_audio_") for each in messages]
 
 
 def test_an_utterance_is_an_item() -> None:
     """From the beginning of speech to the text, whose deltas add up to it."""
     items = Items("item_")
     items.has_logprobs = True
-    heard = [event("speech_started", at=0.5), partial("Good"), partial("Good day"), event("speech_stopped", at=2.5)]
-    sent = told(items, *heard, final("Good day, all."), event("speech_started", 1, at=4.0))
-    assert kinds(sent) == [
+    speech = [event("speech_started", at=0.5), partial("Good"), partial("Good day"), event("speech_stopped", at=2.5)]
+    messages = answers(items, *speech, final("Good day, all."), event("speech_started", 1, at=4.0))
+    assert kinds(messages) == [
         *("buffer.speech_started", "transcription.delta", "transcription.delta", "buffer.speech_stopped"),
         *(
             "buffer.committed",
@@ -60,21 +60,21 @@ def test_an_utterance_is_an_item() -> None:
             "buffer.speech_started",
         ),
     ]
-    deltas = [each["delta"] for each in sent if "delta" in each]
-    assert "".join(deltas) == sent[-2]["transcript"] == "Good day, all."
-    assert {each["item_id"] for each in sent[:5]} == {"item_000000"}
-    assert sent[-2]["languages"] == [{"code": "en"}] and len(sent[-2]["logprobs"]) == 1
-    assert sent[-1]["item_id"] == "item_000001"
+    deltas = [each["delta"] for each in messages if "delta" in each]
+    assert "".join(deltas) == messages[-2]["transcript"] == "Good day, all."
+    assert {each["item_id"] for each in messages[:5]} == {"item_000000"}
+    assert messages[-2]["languages"] == [{"code": "en"}] and len(messages[-2]["logprobs"]) == 1
+    assert messages[-1]["item_id"] == "item_000001"
 
 
 def test_a_final_that_says_otherwise_has_no_delta() -> None:
     """The completed text is the final's; the second item is behind the first."""
     items = Items("item_")
     stop = event("speech_stopped", at=2.5)
-    first = told(items, partial("Good day"), stop, final("God's day."))
+    first = answers(items, partial("Good day"), stop, final("God's day."))
     assert "".join(each.get("delta", "") for each in first) == "Good day"
     assert first[-1]["transcript"] == "God's day."
-    second = told(items, event("speech_stopped", 1, at=9.0), final("", 1))
+    second = answers(items, event("speech_stopped", 1, at=9.0), final("", 1))
     assert (second[1]["previous_item_id"], second[-1]["transcript"]) == ("item_000000", "")
 
 
@@ -82,20 +82,20 @@ def test_without_detection_a_commit_is_an_item() -> None:
     """All that was said before it, and nothing of speech that starts and stops."""
     items = Items("item_")
     items.has_detection = False
-    before = told(
+    before = answers(
         items, event("speech_started", at=0.5), partial("One"), event("speech_stopped", at=2.0), final("One.")
     )
     assert kinds(before) == ["transcription.delta", "transcription.delta"]
     committed = items.commit(frame=7)
     assert [each["type"].rpartition(".")[2] for each in committed] == ["committed", "added", "done"]
     item = committed[0]["item_id"]
-    after = told(items, partial("Two", 1), event("cut", 0, frame=3), final("Two.", 1), event("cut", 1, frame=7))
+    after = answers(items, partial("Two", 1), event("cut", 0, frame=3), final("Two.", 1), event("cut", 1, frame=7))
     assert after[-1]["type"].endswith(".completed")
     assert (after[-1]["item_id"], after[-1]["transcript"]) == (item, "One. Two.")
     deltas = [each for each in before + after if "delta" in each]
     assert {each["item_id"] for each in deltas} == {item}
     assert "".join(each["delta"] for each in deltas) == "One. Two."
-    assert told(items, event("cut", 1, frame=7)) == []
+    assert answers(items, event("cut", 1, frame=7)) == []
 
 
 def test_what_is_cleared_is_not_told() -> None:
@@ -103,13 +103,15 @@ def test_what_is_cleared_is_not_told() -> None:
     for has_detection in (True, False):
         items = Items("item_")
         items.has_detection = has_detection
-        told(items, event("speech_started", at=0.5), partial("One"))
+        answers(items, event("speech_started", at=0.5), partial("One"))
         assert items.clear(frame=4) == [{"type": "input_audio_buffer.cleared"}]
-        assert told(items, event("speech_stopped", at=2.0), final("One."), event("cut", 0, frame=4)) == []
-        sent = told(items, event("speech_started", 1, at=3.0), event("speech_stopped", 1, at=4.0), final("Two.", 1))
+        assert answers(items, event("speech_stopped", at=2.0), final("One."), event("cut", 0, frame=4)) == []
+        messages = answers(
+            items, event("speech_started", 1, at=3.0), event("speech_stopped", 1, at=4.0), final("Two.", 1)
+        )
         items.commit(frame=9)
-        sent += told(items, event("cut", 1, frame=9))
-        completed = [each["transcript"] for each in sent if each["type"].endswith(".completed")]
+        messages += answers(items, event("cut", 1, frame=9))
+        completed = [each["transcript"] for each in messages if each["type"].endswith(".completed")]
         assert [text for text in completed if text] == ["Two."]
 
 
@@ -117,15 +119,15 @@ def test_a_commit_of_silence_is_an_item_without_words() -> None:
     """Also with turn detection: each commit is answered, once."""
     items = Items("item_")
     assert items.commit(frame=2) == []
-    sent = told(items, event("cut", -1, frame=2), event("cut", -1, frame=2))
-    assert kinds(sent) == ["buffer.committed", "added", "done", "transcription.completed"]
-    assert sent[-1]["transcript"] == ""
+    messages = answers(items, event("cut", -1, frame=2), event("cut", -1, frame=2))
+    assert kinds(messages) == ["buffer.committed", "added", "done", "transcription.completed"]
+    assert messages[-1]["transcript"] == ""
 
 
 def test_what_nobody_hears_has_failed() -> None:
     """Items that are committed and will not be completed."""
     items = Items("item_")
-    told(items, event("speech_stopped", at=2.0))
+    answers(items, event("speech_stopped", at=2.0))
     (failed,) = items.failures()
     assert EVENTS.validate_python(failed | {"event_id": "e"}).type.endswith(".failed")
     assert list(items.failures()) == []
@@ -151,9 +153,9 @@ def test_a_configuration_is_shown_as_it_is_in_effect() -> None:
         | {"include": [LOGPROBS]}
     )
     event = {"type": "session.updated", "event_id": "e", "session": session.shown()}
-    shown = EVENTS.validate_python(event).session
-    assert shown.audio.input.turn_detection.silence_duration_ms == 400
-    assert (shown.audio.input.format.type, session.coding, session.has_logprobs) == ("audio/pcmu", "mulaw", True)
+    effective = EVENTS.validate_python(event).session
+    assert effective.audio.input.turn_detection.silence_duration_ms == 400
+    assert (effective.audio.input.format.type, session.coding, session.has_logprobs) == ("audio/pcmu", "mulaw", True)
     wish = session.wish()
     assert (wish.stream.rate, wish.spec.options.hotwords) == (8000, "Parley")
     assert wish.spec.options.languages == "de,en"
@@ -185,12 +187,12 @@ def test_a_configuration_is_shown_as_it_is_in_effect() -> None:
 )
 def test_what_there_is_not_is_refused_by_name(session: Any, name: str) -> None:
     """And nothing of the update is taken over."""
-    ours = configuration()
-    before = ours.shown()
+    own = configuration()
+    before = own.shown()
     with pytest.raises(InvalidRequest) as refused:
-        ours.update(session)
+        own.update(session)
     assert refused.value.detail["parameter"] == name
-    assert ours.shown() == before
+    assert own.shown() == before
 
 
 def test_what_was_recognised_by_is_fixed_once_audio_has_come() -> None:

@@ -48,13 +48,13 @@ def test_no_round_begins_that_would_not_end_in_time() -> None:
         """Says how much time was asked for, and that there is so much twice."""
 
         def has(self, seconds: float) -> bool:
-            asked.append(seconds)
-            return len(asked) <= 2
+            requests.append(seconds)
+            return len(requests) <= 2
 
-    asked: list[float] = []
+    requests: list[float] = []
     measured = rounds({"a": lambda: time.sleep(0.2) or 1.0}, 100, Told(0))  # type: ignore[func-returns-value]
     assert len(measured["a"]) == 2
-    assert asked[0] == 0 and 0.2 <= asked[1] <= asked[2]  # as the longest round so far
+    assert requests[0] == 0 and 0.2 <= requests[1] <= requests[2]  # as the longest round so far
     assert Deadline(time.monotonic() + 60).has(1) and not Deadline(time.monotonic() + 60).has(120)
     assert not Deadline(time.monotonic() - 1).has(0)
     assert "2 pairs" in row("a", [1.0, 1.0])

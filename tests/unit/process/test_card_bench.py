@@ -20,13 +20,13 @@ needs_no_card = pytest.mark.skipif(not why_no_card(), reason="this machine has a
 @needs_no_card
 def test_without_a_card_it_says_what_it_would_do() -> None:
     """Every check is named, with the reason why there is no card, and the exit status is 0."""
-    done = subprocess.run(
+    process = subprocess.run(
         (sys.executable, "-m", "scripts.bench.card"),
         cwd=ROOT, env=os.environ, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert why_no_card() in done.stdout
-    assert [check.title for check in CHECKS if check.title not in done.stdout] == []
+    assert process.returncode == 0, process.stderr
+    assert why_no_card() in process.stdout
+    assert [check.title for check in CHECKS if check.title not in process.stdout] == []
 
 
 @needs_no_card

@@ -113,7 +113,7 @@ with forks.no_fork():  # and so is the parent's
 
 
 def run(code: str, *arguments: str, **environ: str) -> str:
-    done = subprocess.run(
+    process = subprocess.run(
         (sys.executable, "-c", code, *arguments),
         env=os.environ | environ,
         capture_output=True,
@@ -121,8 +121,8 @@ def run(code: str, *arguments: str, **environ: str) -> str:
         timeout=600,
         check=False,
     )
-    assert done.stderr == ""
-    return done.stdout
+    assert process.stderr == ""
+    return process.stdout
 
 
 def test_a_child_forked_while_threads_count_does_not_hang(tmp_path: Path) -> None:

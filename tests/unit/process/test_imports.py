@@ -67,12 +67,12 @@ CASES = {
 
 def imported(program: str, folder: Path) -> set[str]:
     """The packages that a process of its own has imported when it has run the program."""
-    told = folder / "modules"
+    file = folder / "modules"
     prelude = (
         "import json, sys\nfrom pathlib import Path\nfrom shared.config import settings\n"
-        f"tell = lambda: Path({str(told)!r}).write_text(json.dumps([name.partition('.')[0] for name in sys.modules]))\n"
+        f"tell = lambda: Path({str(file)!r}).write_text(json.dumps([name.partition('.')[0] for name in sys.modules]))\n"
     )
-    done = subprocess.run(
+    process = subprocess.run(
         (sys.executable, "-c", f"{prelude}{program}\ntell()"),
         cwd=ROOT,
         env={
@@ -86,8 +86,8 @@ def imported(program: str, folder: Path) -> set[str]:
         text=True,
         timeout=120,
     )
-    assert done.returncode == 0, done.stderr
-    return set(json.loads(told.read_text()))
+    assert process.returncode == 0, process.stderr
+    return set(json.loads(file.read_text()))
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -62,12 +62,12 @@ for child in children:
 
 def run(code: str, folder: Path) -> str:
     environ = os.environ | {"PROMETHEUS_MULTIPROC_DIR": str(folder)}
-    done = subprocess.run((sys.executable, "-c", code), env=environ, capture_output=True, text=True, timeout=60)
-    assert done.stderr == ""
-    return done.stdout
+    process = subprocess.run((sys.executable, "-c", code), env=environ, capture_output=True, text=True, timeout=60)
+    assert process.stderr == ""
+    return process.stdout
 
 
-def told(page: str) -> dict[str, float]:
+def samples_of(page: str) -> dict[str, float]:
     samples = [sample for family in text_string_to_metric_families(page) for sample in family.samples]
     return {sample.name: sample.value for sample in samples if sample.labels.get("le") in (None, "5.0")}
 
@@ -79,7 +79,7 @@ def test_what_killed_processes_counted_stays_and_their_files_do_not(tmp_path: Pa
         run(COUNT, tmp_path)
     assert len(list(tmp_path.glob("*.db"))) == 2 * killed
     for times in (1, 2):
-        samples = told(run(TELL, tmp_path))
+        samples = samples_of(run(TELL, tmp_path))
         assert samples["parley_rung_again_total"] == 2 * killed + times
         assert samples["parley_stage_deaths_total"] == killed
         assert samples["parley_stage_seconds_bucket"] == killed
@@ -92,7 +92,7 @@ def test_what_killed_processes_counted_stays_and_their_files_do_not(tmp_path: Pa
 def test_a_process_that_was_killed_before_it_counted_is_no_fault(tmp_path: Path) -> None:
     """An empty file of a process that is gone is removed."""
     (tmp_path / "counter_4194303.db").touch()  # above the largest process id of most machines
-    assert told(run(TELL, tmp_path))["parley_rung_again_total"] == 1
+    assert samples_of(run(TELL, tmp_path))["parley_rung_again_total"] == 1
     assert not (tmp_path / "counter_4194303.db").exists()
 
 
@@ -100,7 +100,7 @@ def test_a_process_that_has_just_begun_to_count_is_no_fault(tmp_path: Path) -> N
     """Its file is empty for a moment: the scrape tells what all others have counted."""
     empty = tmp_path / f"counter_{os.getpid()}.db"
     empty.touch()
-    assert told(run(TELL, tmp_path))["parley_rung_again_total"] == 1
+    assert samples_of(run(TELL, tmp_path))["parley_rung_again_total"] == 1
     assert empty.exists()
 
 

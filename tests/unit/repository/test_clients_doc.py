@@ -49,10 +49,10 @@ def test_a_client_is_described_in_full(client: Client) -> None:
 
 def test_packages_are_pinned_by_their_locks() -> None:
     """Each has the version of its input, and a hash; none of Python's repeats what the dev locks have."""
-    wanted = json.loads((lock.PACKAGES / "package.json").read_text())["dependencies"]
+    dependencies = json.loads((lock.PACKAGES / "package.json").read_text())["dependencies"]
     locked = json.loads((lock.PACKAGES / "package-lock.json").read_text())["packages"]
-    assert locked.pop("")["dependencies"] == wanted
-    assert {name: locked[f"node_modules/{name}"]["version"] for name in wanted} == wanted
+    assert locked.pop("")["dependencies"] == dependencies
+    assert {name: locked[f"node_modules/{name}"]["version"] for name in dependencies} == dependencies
     assert [name for name, entry in locked.items() if not entry.get("integrity", "").startswith("sha512-")] == []
     entries = {entry.name: entry for entry in parse(lock.LOCK.read_text())}
     for line in lock.INPUT.read_text().splitlines():

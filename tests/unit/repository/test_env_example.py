@@ -33,8 +33,8 @@ def test_the_defaults_can_be_read_back(tmp_path: Path, monkeypatch: pytest.Monke
     addresses = {"DATABASE_URL=": "DATABASE_URL=postgresql+psycopg://db/parley", "REDIS_URL=": "REDIS_URL=redis://r/0"}
     file.write_text("\n".join(addresses.get(line, line) for line in lines))
 
-    read = Settings(_env_file=file)
+    defaults = Settings(_env_file=file)
 
     for name, field in Settings.model_fields.items():
         if not field.is_required() and name != "scratch_dir":  # below the system's own temporary folder
-            assert getattr(read, name) == field.default, name
+            assert getattr(defaults, name) == field.default, name

@@ -43,24 +43,24 @@ def calls(tree: ast.AST) -> Iterator[tuple[str, ast.Call]]:
 def faults(source: str) -> list[str]:
     """Lines of a test, each with what is wrong there."""
     tree = ast.parse(source)
-    found: list[tuple[ast.expr | ast.stmt, str]] = [
+    violations: list[tuple[ast.expr | ast.stmt, str]] = [
         (call, f"{name}: {NEVER[name]}") for name, call in calls(tree) if name in NEVER
     ]
-    found += [
+    violations += [
         (loop, "a loop that waits ends by an assertion: `screen.eventually`, `screen.until`")
         for loop in ast.walk(tree)
         if isinstance(loop, ast.While)
         and any(name == "wait_for_timeout" for name, _ in calls(loop))
         and not any(isinstance(node, ast.Assert) for node in ast.walk(loop))
     ]
-    found += [
+    violations += [
         (check, f"{name} is read once: `expect`")
         for check in ast.walk(tree)
         if isinstance(check, ast.Assert)
         for name, call in calls(check.test)
         if name in ONCE and len(call.args) == ARGUMENTS.get(name, 0)
     ]
-    return [f"{node.lineno}: {what}" for node, what in sorted(found, key=lambda one: one[0].lineno)]
+    return [f"{node.lineno}: {what}" for node, what in sorted(violations, key=lambda one: one[0].lineno)]
 
 
 def impatient(source: str) -> list[str]:
@@ -74,16 +74,16 @@ def impatient(source: str) -> list[str]:
 
 
 def test_no_test_gives_a_server_five_seconds() -> None:
-    found = {str(file.relative_to(TESTS)): impatient(file.read_text()) for file in sorted(TESTS.rglob("*.py"))}
-    assert {name: lines for name, lines in found.items() if lines} == {}
+    lines_by_file = {str(file.relative_to(TESTS)): impatient(file.read_text()) for file in sorted(TESTS.rglob("*.py"))}
+    assert {name: lines for name, lines in lines_by_file.items() if lines} == {}
     assert impatient("httpx.get(url)\nhttpx.get(url, timeout=30)\nhttp.get(url)") == ["1: httpx.get without a timeout"]
 
 
 def test_no_test_of_the_page_has_a_race_in_its_form() -> None:
     files = sorted(PAGE.rglob("*.py"))
     assert len(files) > 20
-    found = {str(file.relative_to(PAGE)): faults(file.read_text()) for file in files}
-    assert {name: lines for name, lines in found.items() if lines} == {}
+    lines_by_file = {str(file.relative_to(PAGE)): faults(file.read_text()) for file in files}
+    assert {name: lines for name, lines in lines_by_file.items() if lines} == {}
 
 
 def test_each_of_them_is_seen() -> None:

@@ -24,7 +24,7 @@ def test_a_disk_that_is_too_small_is_named(
 ) -> None:
     """All tests are refused with what they need, what there is and what helps; chosen ones begin after that line."""
     program("mount")
-    done = subprocess.run(
+    process = subprocess.run(
         (*namespaces("--mount"), "sh", "-c", SMALL, tmp_path, sys.executable, "-m", "scripts.run_tests", *arguments),
         cwd=ROOT,
         env=os.environ | {"TMPDIR": str(tmp_path)},
@@ -33,10 +33,10 @@ def test_a_disk_that_is_too_small_is_named(
         timeout=300,
         check=False,
     )
-    assert done.returncode == status
+    assert process.returncode == status
     line = f"The tests need 10 GB of disk in {tmp_path}, where 0.0 GB are free. Set TMPDIR to a folder with more.\n"
-    assert done.stderr.startswith(line)
-    assert ("pytest" in done.stdout) is begins
+    assert process.stderr.startswith(line)
+    assert ("pytest" in process.stdout) is begins
 
 
 def test_every_test_lies_in_one_folder_of_the_run() -> None:

@@ -43,13 +43,13 @@ def test_missing_and_wrong_settings_are_named_and_no_secret_is(command: tuple[st
         timeout=300,
         check=False,
     )
-    said = started.stderr
+    message = started.stderr
     assert started.returncode == 1
-    assert said.splitlines()[-2:] == [
+    assert message.splitlines()[-2:] == [
         "  DATABASE_URL: Field required",
         "  LEASE_S: Input should be a valid number, unable to parse string as a number",
     ]
-    assert "Traceback" not in said and "hidden" not in said + started.stdout
+    assert "Traceback" not in message and "hidden" not in message + started.stdout
 
 
 def test_settings_that_are_gone_or_unknown_are_ignored(monkeypatch: pytest.MonkeyPatch) -> None:

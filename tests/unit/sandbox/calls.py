@@ -38,8 +38,8 @@ CALLS: dict[str, tuple[int | None, int | None]] = {
 
 def number(name: str) -> int:
     """On this processor; -1, which is no system call, where it has none."""
-    found = CALLS[name][0 if X86 else 1]
-    return -1 if found is None else found
+    row = CALLS[name][0 if X86 else 1]
+    return -1 if row is None else row
 
 
 def is_here(name: str) -> bool:

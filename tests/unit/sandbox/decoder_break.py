@@ -95,7 +95,7 @@ def ways(path: bytes, victim: int, server: int) -> dict[str, Way]:
         # the lock itself
         ("setuid", 12345), ("capset", *CAPABILITIES), ("seccomp", 0, 0, None), ("prctl", 23, 0, 0, 0, 0),
     ]  # fmt: skip
-    found = {name: call(name, *arguments) for name, *arguments in calls} | {
+    outcomes = {name: call(name, *arguments) for name, *arguments in calls} | {
         **{f"socket-{name}": call("socket", family, 3 if name == "packet" else 1, 0)
            for name, family in FAMILIES.items()},
         "socket-udp": call("socket", 2, 2, 0), "ptrace-server": call("ptrace", 16, server, 0, 0),
@@ -105,7 +105,7 @@ def ways(path: bytes, victim: int, server: int) -> dict[str, Way]:
         "descriptors": limit(resource.RLIMIT_NOFILE, 64), "processes": limit(resource.RLIMIT_NPROC, 64),
         "address space": limit(resource.RLIMIT_AS, 1 << 32), "memory": lambda: bytearray(2 << 30),
     }  # fmt: skip
-    return {name: way for name, way in found.items() if way is not None}
+    return {name: way for name, way in outcomes.items() if way is not None}
 
 
 def pipe_ways(pipe: int) -> dict[str, Way]:

@@ -21,7 +21,7 @@ secrets: list[str] = []
 def tell(job: dict[str, Any], descriptors: list[int], server_pid: int) -> None:
     # the descriptor by which the folder was listed is no more
     links = {link.name: str(link.readlink()) for link in list(Path("/proc/self/fd").iterdir()) if os.path.lexists(link)}
-    seen = {
+    report = {
         "secrets": list(secrets),
         "open": links,
         "own": descriptors,
@@ -30,7 +30,7 @@ def tell(job: dict[str, Any], descriptors: list[int], server_pid: int) -> None:
         "server_pid": server_pid,
     }
     secrets.append(job["secret"])
-    os.write(1, json.dumps(seen).encode() + b"\n")
+    os.write(1, json.dumps(report).encode() + b"\n")
 
 
 if __name__ == "__main__":

@@ -45,10 +45,10 @@ def child(act: Callable[..., int], *arguments: object) -> Callable[[], None]:
     """A call that may come back twice: the second process ends at once."""
 
     def once() -> None:
-        made = act(*arguments)
-        if made < 0:
+        pid = act(*arguments)
+        if pid < 0:
             raise OSError("refused")
-        if made == 0:
+        if pid == 0:
             os._exit(0)
 
     return once

@@ -79,8 +79,8 @@ def _fifo(path: Path, secret: Path) -> None:
 def _socket(path: Path, secret: Path) -> None:
     here = Path.cwd()
     os.chdir(path.parent)  # the name of a socket is short
-    with socket.socket(socket.AF_UNIX) as made:
-        made.bind(path.name)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(path.name)
     os.chdir(here)
 
 

@@ -34,7 +34,7 @@ class Seen:
     server_pid: int
 
 
-def seen(server: ForkServer, folder: Path, *fds: int, secret: str = "") -> Seen:
+def report(server: ForkServer, folder: Path, *fds: int, secret: str = "") -> Seen:
     with server.child({"secret": secret}, folder, fds=fds) as child:
         (answer,) = [line for line in child.messages(Seen, timeout_s=PATIENCE_S, tick_s=1) if line]
     return answer
@@ -48,8 +48,8 @@ def test_a_child_has_its_own_files_alone(tmp_path: Path, monkeypatch: pytest.Mon
     server = ForkServer(PROGRAM)
     with (tmp_path / "own").open() as own, (tmp_path / "other").open() as other:
         os.set_inheritable(other.fileno(), True)
-        seen(server, tmp_path, other.fileno())
-        answer = seen(server, tmp_path, own.fileno())
+        report(server, tmp_path, other.fileno())
+        answer = report(server, tmp_path, own.fileno())
     files = {int(number): target for number, target in answer.open.items()}
     assert files.pop(0) == os.devnull
     assert files.pop(1).startswith("pipe:")
@@ -62,7 +62,7 @@ def test_a_child_has_its_own_files_alone(tmp_path: Path, monkeypatch: pytest.Mon
 def test_no_child_has_what_another_had(tmp_path: Path) -> None:
     """What one child keeps in memory is gone with it: the next one, of the same server, does not see it."""
     server = ForkServer(PROGRAM)
-    first, second = (seen(server, tmp_path, secret=secret) for secret in ("first", "second"))
+    first, second = (report(server, tmp_path, secret=secret) for secret in ("first", "second"))
     assert first.server_pid == second.server_pid
     assert second.secrets == []
 
@@ -95,7 +95,7 @@ def test_jobs_reach_a_server_that_is_about_to_end(tmp_path: Path) -> None:
     """A server without a job ends; a job that comes at that moment is done all the same."""
     server, pids = ForkServer(ENDING_PROGRAM), set()
     for number in range(20):
-        pids.add(seen(server, tmp_path).server_pid)
+        pids.add(report(server, tmp_path).server_pid)
         time.sleep(0.0195 + number % 4 * 0.0005)
     assert len(pids) > 1
 

@@ -66,10 +66,10 @@ def test_every_channel_is_heard_and_drawn(count: int, tmp_path: Path) -> None:
         middle = samples[round((begin + 0.2) * rate) : round((begin + seconds - 0.2) * rate)]
         assert dominant_frequency(middle) == pytest.approx(300 + 100 * number, abs=3)
         assert len(lane) == seconds * count * PEAKS_PER_SECOND
-        heard = lane[begin * PEAKS_PER_SECOND : (begin + seconds) * PEAKS_PER_SECOND]
+        part = lane[begin * PEAKS_PER_SECOND : (begin + seconds) * PEAKS_PER_SECOND]
         loudest = int(np.abs(channels[number].astype(int)).max()) / 32768 * 255
-        assert heard.min() == pytest.approx(loudest, abs=4)
-        assert int(lane.sum()) == int(heard.sum())
+        assert part.min() == pytest.approx(loudest, abs=4)
+        assert int(lane.sum()) == int(part.sum())
 
 
 def test_an_hour_of_copy_is_small(tmp_path: Path) -> None:

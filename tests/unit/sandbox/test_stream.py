@@ -57,14 +57,14 @@ def test_a_container_is_heard_while_it_arrives(kind: str, tmp_path: Path) -> Non
     data = container(tone(440, SECONDS, RATE), kind)
     whole = decoded([data], tmp_path)
     assert abs(len(whole) / 16_000 - SECONDS) < 0.1 and abs(dominant_frequency(whole) - 440) < 2
-    heard = []
+    blocks = []
     with decoder(tmp_path) as started:
         for number, piece in enumerate(cut := pieces(data, 4 * SECONDS), 1):
-            heard.append(joined(started.feed(piece)))
+            blocks.append(joined(started.feed(piece)))
             arrived_s = number / len(cut) * SECONDS
-            assert sum(map(len, heard)) / 16_000 > arrived_s - 1
-        heard.append(joined(started.end()))
-    assert np.array_equal(np.concatenate(heard), whole)
+            assert sum(map(len, blocks)) / 16_000 > arrived_s - 1
+        blocks.append(joined(started.end()))
+    assert np.array_equal(np.concatenate(blocks), whole)
     assert not children()
 
 
@@ -86,8 +86,8 @@ def test_two_channels_are_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("by", "seconds"), [(10, SECONDS + 10), (59, SECONDS + 59), (61, SECONDS), (10**6, SECONDS)])
 def test_times_that_jump(by: float, seconds: float, tmp_path: Path) -> None:
     """Up to a minute is silence; more is a clock that was set."""
-    heard = decoded([container(tone(440, SECONDS, RATE), "webm", jumps=[(2, by)])], tmp_path)
-    assert abs(len(heard) / 16_000 - seconds) < 0.2
+    samples = decoded([container(tone(440, SECONDS, RATE), "webm", jumps=[(2, by)])], tmp_path)
+    assert abs(len(samples) / 16_000 - seconds) < 0.2
 
 
 @pytest.mark.parametrize("kind", RECORDERS)
@@ -137,10 +137,10 @@ def test_damage_ends_or_goes_on(kind: str, tmp_path: Path) -> None:
         places = random.integers(0, len(bad), 40)
         bad[places] = random.integers(0, 256, len(places))
         try:
-            heard = decoded(pieces(bad.tobytes(), 8), tmp_path)
+            samples = decoded(pieces(bad.tobytes(), 8), tmp_path)
         except (NoAudio, UnsupportedMedia, DecodeFailed):
             continue
-        assert len(heard) / 16_000 < SECONDS + 61
+        assert len(samples) / 16_000 < SECONDS + 61
 
 
 def test_another_codec_is_refused(tmp_path: Path) -> None:

@@ -24,12 +24,12 @@ def numbers(machine: str) -> dict[str, int]:
     files = [INCLUDE / name for name in HEADERS[machine]]
     if missing := [str(file) for file in files if not file.exists()]:
         unavailable(f"this needs {missing[0]}: apt install linux-libc-dev")
-    found: dict[str, int] = {}
+    table: dict[str, int] = {}
     for name, value in LINE.findall("".join(file.read_text() for file in files)):
         other = re.sub(r"^__NR(3264)?_", "", value)
-        if value.isdecimal() or other in found:  # some names stand for one that only other processors have
-            found.setdefault(name, int(value) if value.isdecimal() else found[other])
-    return found
+        if value.isdecimal() or other in table:  # some names stand for one that only other processors have
+            table.setdefault(name, int(value) if value.isdecimal() else table[other])
+    return table
 
 
 @pytest.mark.parametrize("machine", HEADERS)
@@ -37,8 +37,8 @@ def test_numbers_are_those_of_the_kernel(machine: str) -> None:
     """Each call that the jails allow, and each that the tests try to get out by, has its number there, or has none
     where the processor has no such call."""
     column = ARCHITECTURES[machine][1]
-    known = numbers(machine)
-    assert len(known) > 250
+    table = numbers(machine)
+    assert len(table) > 250
     for name, pair in (NUMBERS | CALLS).items():
-        assert pair[column] == known.get(name), name
+        assert pair[column] == table.get(name), name
     assert all(NUMBERS[name] == CALLS[name] for name in NUMBERS.keys() & CALLS.keys())

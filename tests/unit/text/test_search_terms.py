@@ -74,10 +74,10 @@ def test_tokens(text: str, expected: list[str]) -> None:
 def test_queries(query: str, expected: list[list[str]]) -> None:
     """The language of search engines, in any quotes."""
 
-    def written(clause: Clause) -> str:
+    def text_of(clause: Clause) -> str:
         return "-" * clause.is_excluded + " ".join(clause.tokens)
 
-    assert [[written(clause) for clause in clauses] for clauses in parse(query)] == expected
+    assert [[text_of(clause) for clause in clauses] for clauses in parse(query)] == expected
 
 
 @given(st.text('ab"- or“”', max_size=30))

@@ -22,7 +22,7 @@ def transcript_of(
     return Transcript("en", 0.98, 60.0, "base", numbered, speakers, turns, warnings)
 
 
-def said(text: str, start: float, end: float, speaker: str | None = None) -> Segment:
+def utterance(text: str, start: float, end: float, speaker: str | None = None) -> Segment:
     """A segment whose words share its time evenly, each with its leading space."""
     texts = [f" {word}" for word in text.split(" ")]
     step = (end - start) / len(texts)
@@ -31,10 +31,10 @@ def said(text: str, start: float, end: float, speaker: str | None = None) -> Seg
 
 
 CALL = transcript_of(
-    said("Hello?", 6.68, 7.16, "spk_1"),
-    said("Oh, hello. I didn't know you were there.", 8.4364, 9.798, "spk_2"),
-    said("Neither did I.", 9.838, 10.78, "spk_2"),
-    said("Okay.", 10.78, 12.54, "spk_1"),
+    utterance("Hello?", 6.68, 7.16, "spk_1"),
+    utterance("Oh, hello. I didn't know you were there.", 8.4364, 9.798, "spk_2"),
+    utterance("Neither did I.", 9.838, 10.78, "spk_2"),
+    utterance("Okay.", 10.78, 12.54, "spk_1"),
     speakers=(Speaker("spk_1", 2.24), Speaker("spk_2", 2.3041)),
     turns=(SpeakerTurn(6.69, 7.12, "spk_1"), SpeakerTurn(8.32, 10.02, "spk_2"), SpeakerTurn(9.5, 9.9996, "spk_1")),
     warnings=(Caveat("noisy", "There is much noise", 1.0, 2.0),),

@@ -28,9 +28,9 @@ from tests.unit.transcripts.spoken import (
     letters,
     parsed_srt,
     parsed_vtt,
-    said,
     transcript_of,
     transcripts,
+    utterance,
 )
 
 # ---- the times of words
@@ -40,7 +40,7 @@ def times(segment: Segment, text: str) -> list[tuple[str, float, float]]:
     return [(word.text, round(word.start, 3), round(word.end, 3)) for word in retimed(segment, text)]
 
 
-COUNTING = said("one two three four", 10.0, 14.0, "spk_1")
+COUNTING = utterance("one two three four", 10.0, 14.0, "spk_1")
 
 
 def test_a_replaced_word_has_the_time_of_the_old_one() -> None:
@@ -133,16 +133,16 @@ def test_words_stay_in_order_and_inside_their_segment(spoken: Transcript, data: 
 @given(st.lists(vocabulary, min_size=1, max_size=11), st.lists(st.booleans(), min_size=11, max_size=11))
 def test_words_that_stayed_keep_their_times(words: list[str], new: list[bool]) -> None:
     """Where others are replaced: as many as can be, each with its time and confidence, the new ones between."""
-    spoken = said(" ".join(words), 3.0, 3.0 + len(words))
+    spoken = utterance(" ".join(words), 3.0, 3.0 + len(words))
     spoken = replace(spoken, words=tuple(replace(w, confidence=n / 100) for n, w in enumerate(spoken.words)))
     mixed = [f"x{n}" if is_new else word for n, (word, is_new) in enumerate(zip(words, new, strict=False))]
     edited = retimed(spoken, " ".join(mixed))
-    kept = [word for word in edited if word.confidence < 1]
-    assert len(kept) >= new[: len(words)].count(False)
+    unchanged = [word for word in edited if word.confidence < 1]
+    assert len(unchanged) >= new[: len(words)].count(False)
     if not re.search("[中ไ]", "".join(words)):
         assert len(edited) == len(words)
-        known = {(word.start, word.end, word.confidence) for word in spoken.words}
-        assert all((word.start, word.end, word.confidence) in known for word in kept)
+        originals = {(word.start, word.end, word.confidence) for word in spoken.words}
+        assert all((word.start, word.end, word.confidence) in originals for word in unchanged)
         for word, is_new in zip(edited, new, strict=False):
             assert not is_new or word.confidence == 1
     assert all(before.end <= after.start for before, after in pairwise(edited))
@@ -181,11 +181,13 @@ spans = st.tuples(st.integers(0, 40), st.integers(0, 9), labels)
 
 @given(st.lists(spans, max_size=9), st.lists(st.tuples(spans, labels), max_size=6))
 def test_no_turn_is_lost(
-    given_turns: list[tuple[int, int, str]], asked: list[tuple[tuple[int, int, str], str]]
+    given_turns: list[tuple[int, int, str]], renamings: list[tuple[tuple[int, int, str], str]]
 ) -> None:
     """Whenever anybody talked, somebody still does; nobody but those of a move talks less or more than before."""
     turns = [SpeakerTurn(start, start + length, speaker) for start, length, speaker in given_turns]
-    moves = [Move(start, start + length, before, after) for (start, length, before), after in asked if before != after]
+    moves = [
+        Move(start, start + length, before, after) for (start, length, before), after in renamings if before != after
+    ]
     result = moved(turns, moves)
     assert all(turn.start <= turn.end for turn in result)
 
@@ -202,30 +204,30 @@ def test_no_turn_is_lost(
 # ---- differences
 
 
-def asked(**fields: object) -> CorrectionRequest:
+def request_of(**fields: object) -> CorrectionRequest:
     return CorrectionRequest.model_validate(fields)
 
 
 def test_only_differences_are_kept() -> None:
     """Corrections add up; one that says what the original says takes the difference away."""
-    first = changed(CALL, ORIGINAL, asked(speakers={"spk_2": " Diane  N. "}, segments=[{"id": 0, "text": "Hi?"}]))
+    first = changed(CALL, ORIGINAL, request_of(speakers={"spk_2": " Diane  N. "}, segments=[{"id": 0, "text": "Hi?"}]))
     assert first == Edits({"spk_2": "Diane N."}, {0: SegmentEdit("Hi?")})
-    second = changed(CALL, first, asked(segments=[{"id": 0, "speaker": "spk_3"}], speakers={"spk_3": "Tom"}))
+    second = changed(CALL, first, request_of(segments=[{"id": 0, "speaker": "spk_3"}], speakers={"spk_3": "Tom"}))
     assert second == Edits({"spk_2": "Diane N.", "spk_3": "Tom"}, {0: SegmentEdit("Hi?", "spk_3")})
-    third = changed(CALL, second, asked(segments=[{"id": 0, "speaker": "spk_1", "text": "Hello?\n"}]))
+    third = changed(CALL, second, request_of(segments=[{"id": 0, "speaker": "spk_1", "text": "Hello?\n"}]))
     assert third == Edits({"spk_2": "Diane N."}, {})
 
 
 def test_corrections_have_an_end() -> None:
     """All corrected texts together hold some hours of speech, however many requests they come in."""
-    spoken = transcript_of(*(said("Hello.", n, n + 1) for n in range(600)))
+    spoken = transcript_of(*(utterance("Hello.", n, n + 1) for n in range(600)))
     edits = ORIGINAL
     for first in (0, 250):
         text = "x" * MAX_TEXT_CHARS
-        edits = changed(spoken, edits, asked(segments=[{"id": first + n, "text": text} for n in range(250)]))
+        edits = changed(spoken, edits, request_of(segments=[{"id": first + n, "text": text} for n in range(250)]))
     with pytest.raises(InvalidRequest, match=f"{MAX_CORRECTED_CHARS}"):
-        changed(spoken, edits, asked(segments=[{"id": 599, "text": "Hi."}]))
-    assert changed(spoken, edits, asked(segments=[{"id": 0, "text": "Hi."}])).segments[0].text == "Hi."
+        changed(spoken, edits, request_of(segments=[{"id": 599, "text": "Hi."}]))
+    assert changed(spoken, edits, request_of(segments=[{"id": 0, "text": "Hi."}])).segments[0].text == "Hi."
 
 
 values = (
@@ -265,7 +267,7 @@ def test_whatever_is_sent_is_a_correction_or_refused(body: dict[str, object]) ->
 
 def is_accepted(name: str) -> bool:
     try:
-        return bool(asked(speakers={"spk_1": name}))
+        return bool(request_of(speakers={"spk_1": name}))
     except ValidationError:
         return False
 
@@ -282,11 +284,11 @@ names = hostile | st.sampled_from(
     st.integers(12, 60),
 )
 def test_no_name_and_no_text_breaks_a_format(
-    spoken: Transcript, wanted: dict[str, str], data: st.DataObject, width: int
+    spoken: Transcript, speaker_names: dict[str, str], data: st.DataObject, width: int
 ) -> None:
     """What is accepted is read back by libraries: the same cues in srt and vtt, the columns of tsv and rttm."""
-    request = asked(
-        speakers={s: name for s, name in wanted.items() if any(s == seg.speaker for seg in spoken.segments)},
+    request = request_of(
+        speakers={s: name for s, name in speaker_names.items() if any(s == seg.speaker for seg in spoken.segments)},
         segments=[{"id": seg.id, "text": data.draw(hostile)} for seg in spoken.segments[:3]],
     )
     turns = tuple(SpeakerTurn(s.start, s.end + 0.1, s.speaker) for s in spoken.segments if s.speaker)
@@ -312,10 +314,10 @@ def test_no_name_and_no_text_breaks_a_format(
 def test_a_long_name_leaves_half_the_line_to_the_text(width: int) -> None:
     """It is cut, in columns and not in characters; lines stay within their limit."""
     for name in ("Maximiliane von und zu Hohenstein-Waldeck", "中文" * 20, "spk_100"):
-        named = transcript_of(said("You were there and so was I.", 0, 4, name))
+        named = transcript_of(utterance("You were there and so was I.", 0, 4, name))
         for line in render(named, "srt", FormatOptions(subtitles={"max_line_length": width})).split("\n"):
             columns = sum(1 + (letter >= "\u2e80") for letter in line)
             assert columns <= width or "-->" in line
     assert "Maximiliane von und…: You" in render(
-        transcript_of(said("You were there.", 0, 4, "Maximiliane von und zu Hohenstein")), "srt"
+        transcript_of(utterance("You were there.", 0, 4, "Maximiliane von und zu Hohenstein")), "srt"
     )

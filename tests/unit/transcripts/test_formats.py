@@ -29,9 +29,9 @@ from tests.unit.transcripts.spoken import (
     letters,
     parsed_srt,
     parsed_vtt,
-    said,
     transcript_of,
     transcripts,
+    utterance,
 )
 
 
@@ -80,7 +80,7 @@ def test_text_without_speakers_is_in_paragraphs() -> None:
 
 def test_a_segment_of_nobody_is_not_the_speaker_before() -> None:
     """In a transcript with speakers it is marked where the format has no other sign."""
-    spoken = transcript_of(said("Yes.", 0, 1, "spk_1"), said("Noise.", 5, 6), said("No.", 7, 8, "spk_1"))
+    spoken = transcript_of(utterance("Yes.", 0, 1, "spk_1"), utterance("Noise.", 5, 6), utterance("No.", 7, 8, "spk_1"))
     assert render(spoken, "text") == "spk_1: Yes.\n\nunknown: Noise.\n\nspk_1: No.\n"
     assert [cue.text for cue in parsed_srt(render(spoken, "srt"))] == [
         "spk_1: Yes.",
@@ -102,7 +102,8 @@ def test_tsv_has_whispers_columns_and_then_the_speaker() -> None:
 def test_tsv_without_speakers_is_whispers() -> None:
     """Programs that read openai-whisper's three columns read ours."""
     assert (
-        render(transcript_of(said("Hello there.", 0.5, 1.25)), "tsv") == "start\tend\ttext\n500\t1250\tHello there.\n"
+        render(transcript_of(utterance("Hello there.", 0.5, 1.25)), "tsv")
+        == "start\tend\ttext\n500\t1250\tHello there.\n"
     )
 
 
@@ -185,8 +186,8 @@ def test_tsv_has_a_row_per_segment(spoken: Transcript) -> None:
 @given(transcripts())
 def test_text_says_every_word(spoken: Transcript) -> None:
     """Each line is one paragraph; nothing is lost between them."""
-    shown = re.sub(r"^(spk_\d+|unknown): ", "", render(spoken, "text"), flags=re.MULTILINE)
-    assert letters(shown) == letters("".join(segment.text for segment in spoken.segments))
+    content = re.sub(r"^(spk_\d+|unknown): ", "", render(spoken, "text"), flags=re.MULTILINE)
+    assert letters(content) == letters("".join(segment.text for segment in spoken.segments))
 
 
 @given(transcripts(), st.booleans())
@@ -213,5 +214,5 @@ def test_formats_have_one_list() -> None:
 def test_no_text_and_no_name_stops_a_format(format: str) -> None:
     """Half a surrogate pair, control characters, the end of CDATA, noncharacters, and text from right to left."""
     odd = "a\ud800\x00\x0b]]>\ufffe\u2028\r\n<b>&\u202eb שלום"
-    spoken = replace(transcript_of(said(odd, 0, 2, odd), turns=(SpeakerTurn(0, 2, odd),)), language="he")
+    spoken = replace(transcript_of(utterance(odd, 0, 2, odd), turns=(SpeakerTurn(0, 2, odd),)), language="he")
     assert len(encoded(spoken, format, FormatOptions(words=True, uri=odd))) > 20

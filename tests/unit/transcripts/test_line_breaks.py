@@ -12,7 +12,7 @@ from api.transcripts.formats import render
 from api.transcripts.line_breaks import clean, may_break, units_of
 from api.transcripts.options import FormatOptions
 from shared.transcript import Segment, Word
-from tests.unit.transcripts.spoken import said, transcript_of
+from tests.unit.transcripts.spoken import transcript_of, utterance
 
 
 def cues(spoken: Segment, width: int = 42) -> list[list[str]]:
@@ -22,7 +22,7 @@ def cues(spoken: Segment, width: int = 42) -> list[list[str]]:
 
 
 def lines(text: str, width: int) -> list[str]:
-    return [line for cue in cues(said(text, 0, 9), width) for line in cue]
+    return [line for cue in cues(utterance(text, 0, 9), width) for line in cue]
 
 
 def letter_by_letter(text: str) -> Segment:
@@ -44,9 +44,9 @@ def letter_by_letter(text: str) -> Segment:
 @pytest.mark.parametrize("width", [20, 30, 36, 42])
 def test_no_cue_ends_behind_an_abbreviation(text: str, short: str, width: int) -> None:
     """Wherever the lines of the cue end."""
-    shown = cues(said(text, 0, 9), width)
-    assert len(shown) > 1
-    assert not any(cue[-1].endswith(f" {short}") for cue in shown)
+    blocks = cues(utterance(text, 0, 9), width)
+    assert len(blocks) > 1
+    assert not any(cue[-1].endswith(f" {short}") for cue in blocks)
 
 
 @pytest.mark.parametrize(
@@ -61,8 +61,8 @@ def test_no_cue_ends_behind_an_abbreviation(text: str, short: str, width: int) -
 )
 def test_a_cue_ends_with_its_sentence(sentences: list[str], mark: str) -> None:
     """In every script."""
-    shown = cues(said(" ".join(sentences * 2), 0, 12))
-    assert all(cue[-1].endswith(mark) for cue in shown)
+    blocks = cues(utterance(" ".join(sentences * 2), 0, 12))
+    assert all(cue[-1].endswith(mark) for cue in blocks)
 
 
 @pytest.mark.parametrize(
@@ -81,9 +81,9 @@ def test_no_line_begins_with_a_french_mark(space: str, width: int) -> None:
     text = (
         f"Est-ce que tu crois qu'il viendra demain{space}? Il a dit{space}: «{space}Non{space}!{space}» à la réunion."
     )
-    shown = lines(text, width)
-    assert not any(re.match(r"[?!;:»\s]", line) or line.endswith("«") for line in shown)
-    assert " ".join(shown) == text
+    rows = lines(text, width)
+    assert not any(re.match(r"[?!;:»\s]", line) or line.endswith("«") for line in rows)
+    assert " ".join(rows) == text
 
 
 @pytest.mark.parametrize(
@@ -97,8 +97,8 @@ def test_amounts_stay_whole(amount: str) -> None:
 
 def test_words_on_no_break_spaces_alone_are_cut_at_them() -> None:
     """What is wider than a line is not cut inside its words."""
-    shown = lines("\u00a0".join(["budget"] * 9), 20)
-    assert [line.split() for line in shown] == [["budget"] * 3] * 3
+    rows = lines("\u00a0".join(["budget"] * 9), 20)
+    assert [line.split() for line in rows] == [["budget"] * 3] * 3
 
 
 def test_white_space_becomes_one_space() -> None:
@@ -110,12 +110,10 @@ def test_white_space_becomes_one_space() -> None:
 def test_japanese_lines_begin_and_end_as_printed_ones(width: int) -> None:
     """No small kana, long vowel, iteration mark or closing mark begins a line, and no opening one ends it."""
     text = "このプロジェクトの「スケジュール」については、チームでしっかりチェックして人々と（ゆっくり）決めたい！"
-    shown = [line for cue in cues(letter_by_letter(text), width) for line in cue]
-    assert "".join(shown) == text
-    assert not any(
-        re.match(r"[ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々、。」）！？・]", line) for line in shown
-    )
-    assert not any(re.search(r"[「（]$", line) for line in shown)
+    rows = [line for cue in cues(letter_by_letter(text), width) for line in cue]
+    assert "".join(rows) == text
+    assert not any(re.match(r"[ぁぃぅぇぉっゃゅょゎァィゥェォッャュョヮヵヶー々、。」）！？・]", line) for line in rows)
+    assert not any(re.search(r"[「（]$", line) for line in rows)
 
 
 @pytest.mark.parametrize(
@@ -131,7 +129,7 @@ def test_full_width_numbers_and_words_stay_whole(number: str) -> None:
 def test_burmese_is_cut_between_syllables() -> None:
     """Whether the words are letters or all in one; a consonant without its vowel ends a syllable."""
     text = "ဖြစ်ပါတယ်အင်္ဂလိပ်"
-    for spoken in (letter_by_letter(text), said(text, 0, 9)):
+    for spoken in (letter_by_letter(text), utterance(text, 0, 9)):
         assert [unit.text for unit in units_of(spoken, 42)] == ["ဖြစ်", "ပါ", "တယ်", "အင်္ဂ", "လိပ်"]
 
 

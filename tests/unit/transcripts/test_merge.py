@@ -24,7 +24,7 @@ from tasks.stages.merge import merge
 from tasks.stages.word_speakers import NEAREST_TURN_S
 
 
-def said(*words: tuple[float, float, str], number: int = 0) -> Segment:
+def segment_of(*words: tuple[float, float, str], number: int = 0) -> Segment:
     """A segment of (start, end, text) words."""
     spoken = tuple(Word(start, end, f" {text}", 0.9) for start, end, text in words)
     return Segment(number, spoken[0].start, spoken[-1].end, "".join(w.text for w in spoken), 0.8, None, spoken)
@@ -34,7 +34,7 @@ def shard(*segments: Segment, language: str = "en", probability: float = 0.9, du
     return Transcription(language, probability, duration, "base", segments)
 
 
-def heard(*turns: tuple[float, float, str]) -> Diarization:
+def diarization_of(*turns: tuple[float, float, str]) -> Diarization:
     """A diarization without overlap of (start, end, speaker) turns."""
     spoken = tuple(SpeakerTurn(*turn) for turn in turns)
     return Diarization(spoken, spoken)
@@ -49,15 +49,15 @@ def lines(transcript: Transcript) -> list[tuple[str | None, str]]:
 
 def test_a_word_belongs_to_whoever_talks_most_during_it() -> None:
     """A word across a change of speakers goes to the one who covers more of it, summed over that speaker's turns."""
-    words = said((0.0, 1.0, "one"), (1.0, 2.0, "two"), (2.0, 3.0, "three"))
-    diarization = heard((0.0, 1.3, "A"), (1.3, 2.1, "B"), (2.1, 2.4, "C"), (2.4, 2.6, "B"), (2.6, 3.0, "C"))
+    words = segment_of((0.0, 1.0, "one"), (1.0, 2.0, "two"), (2.0, 3.0, "three"))
+    diarization = diarization_of((0.0, 1.3, "A"), (1.3, 2.1, "B"), (2.1, 2.4, "C"), (2.4, 2.6, "B"), (2.6, 3.0, "C"))
     assert lines(merge([shard(words)], diarization)) == [("spk_1", "one"), ("spk_2", "two"), ("spk_3", "three")]
 
 
 def test_a_segment_is_cut_where_the_speaker_changes() -> None:
     """Each piece has its own bounds, number, text and confidence, and carries its speaker in every word."""
-    words = said((0.0, 0.4, "Hello?"), (0.5, 0.9, "Hello,"), (1.0, 1.4, "Diane."))
-    transcript = merge([shard(words)], heard((0.0, 0.45, "A"), (0.45, 2.0, "B")))
+    words = segment_of((0.0, 0.4, "Hello?"), (0.5, 0.9, "Hello,"), (1.0, 1.4, "Diane."))
+    transcript = merge([shard(words)], diarization_of((0.0, 0.45, "A"), (0.45, 2.0, "B")))
     first, second = transcript.segments
     assert (first.id, first.start, first.end, first.text, first.speaker) == (0, 0.0, 0.4, "Hello?", "spk_1")
     assert (second.id, second.start, second.end, second.text, second.speaker) == (1, 0.5, 1.4, "Hello, Diane.", "spk_2")
@@ -67,7 +67,7 @@ def test_a_segment_is_cut_where_the_speaker_changes() -> None:
 
 def test_a_segment_of_one_speaker_keeps_its_confidence() -> None:
     """Only a cut makes a new confidence necessary."""
-    transcript = merge([shard(said((0.0, 1.0, "whole")))], heard((0.0, 1.0, "A")))
+    transcript = merge([shard(segment_of((0.0, 1.0, "whole")))], diarization_of((0.0, 1.0, "A")))
     assert transcript.segments[0].confidence == 0.8
 
 
@@ -79,13 +79,13 @@ def test_a_word_in_nobodys_turn_goes_to_the_nearest_one_within_reach(
     """The distance counts from either side, and a word beyond it has no speaker."""
     turn = (2.0 - gap, 2.0, "A") if before else (5.0, 6.0, "A")
     start = 2.0 + gap if before else 5.0 - gap - 0.5
-    transcript = merge([shard(said((start, start + 0.5, "stray")))], heard(turn))
+    transcript = merge([shard(segment_of((start, start + 0.5, "stray")))], diarization_of(turn))
     assert lines(transcript) == [(speaker, "stray")]
 
 
 def test_a_word_of_no_length_belongs_to_the_turn_around_it() -> None:
     """Whisper gives some words the same start and end."""
-    transcript = merge([shard(said((1.0, 1.0, "oh")))], heard((0.0, 0.9, "A"), (0.95, 3.0, "B")))
+    transcript = merge([shard(segment_of((1.0, 1.0, "oh")))], diarization_of((0.0, 0.9, "A"), (0.95, 3.0, "B")))
     assert lines(transcript) == [("spk_1", "oh")]
     assert transcript.turns[1] == SpeakerTurn(0.95, 3.0, "spk_1")
 
@@ -94,16 +94,21 @@ def test_a_word_of_nobody_between_words_of_one_speaker_is_theirs() -> None:
     """Between two speakers, or at the edge of a segment, it stays without one."""
     reach = NEAREST_TURN_S * 3
     far = [(t, t + 0.1, text) for t, text in ((0.0, "a"), (reach, "b"), (2 * reach, "c"), (3 * reach, "d"))]
-    same = heard((0.0, 0.1, "A"), (2 * reach, 2 * reach + 0.1, "A"))
-    assert lines(merge([shard(said(*far))], same)) == [("spk_1", "a b c"), (None, "d")]
-    changed = heard((0.0, 0.1, "A"), (2 * reach, 2 * reach + 0.1, "B"))
-    assert lines(merge([shard(said(*far))], changed)) == [("spk_1", "a"), (None, "b"), ("spk_2", "c"), (None, "d")]
+    same = diarization_of((0.0, 0.1, "A"), (2 * reach, 2 * reach + 0.1, "A"))
+    assert lines(merge([shard(segment_of(*far))], same)) == [("spk_1", "a b c"), (None, "d")]
+    changed = diarization_of((0.0, 0.1, "A"), (2 * reach, 2 * reach + 0.1, "B"))
+    assert lines(merge([shard(segment_of(*far))], changed)) == [
+        ("spk_1", "a"),
+        (None, "b"),
+        ("spk_2", "c"),
+        (None, "d"),
+    ]
 
 
 def test_a_segment_without_words_keeps_its_text_and_takes_who_talks_most() -> None:
     """The model may give no word times at all."""
     segment = Segment(7, 0.0, 10.0, " No word times.", 0.5)
-    transcript = merge([shard(segment)], heard((0.0, 4.0, "A"), (4.0, 10.0, "B")))
+    transcript = merge([shard(segment)], diarization_of((0.0, 4.0, "A"), (4.0, 10.0, "B")))
     assert transcript.segments == (Segment(0, 0.0, 10.0, " No word times.", 0.5, "spk_1"),)
 
 
@@ -111,7 +116,7 @@ def test_speakers_are_those_with_words_and_turns_are_all_voices() -> None:
     """Seconds count overlapped speech; a voice without a word is numbered last and only shows in the turns."""
     turns = (SpeakerTurn(5.0, 9.0, "A"), SpeakerTurn(0.0, 6.0, "B"), SpeakerTurn(20.0, 21.0, "cough"))
     exclusive = (SpeakerTurn(0.0, 6.0, "B"), SpeakerTurn(6.0, 9.0, "A"), SpeakerTurn(20.0, 21.0, "cough"))
-    words = said((1.0, 2.0, "first"), (7.0, 8.0, "second"))
+    words = segment_of((1.0, 2.0, "first"), (7.0, 8.0, "second"))
     transcript = merge([shard(words)], Diarization(turns, exclusive))
     assert transcript.speakers == (Speaker("spk_1", 6.0), Speaker("spk_2", 4.0))
     assert transcript.turns == (
@@ -123,15 +128,15 @@ def test_speakers_are_those_with_words_and_turns_are_all_voices() -> None:
 
 def test_without_diarization_nobody_speaks() -> None:
     """The words come through with neither speakers nor turns."""
-    transcript = merge([shard(said((0.0, 1.0, "alone")))], None)
+    transcript = merge([shard(segment_of((0.0, 1.0, "alone")))], None)
     assert (transcript.speakers, transcript.turns, lines(transcript)) == ((), (), [(None, "alone")])
 
 
 def test_shards_are_joined_in_order() -> None:
     """Segments are numbered on, durations add up and each warning is kept once."""
     loop, noise = Caveat("repetition", "The same words again", 1.0, 2.0), Caveat("noisy", "Much noise")
-    first = Transcription("en", 0.9, 10.0, "base", (said((1.0, 2.0, "one")),), (loop, noise))
-    second = Transcription("en", 0.9, 5.0, "base", (said((11.0, 12.0, "two")),), (noise,))
+    first = Transcription("en", 0.9, 10.0, "base", (segment_of((1.0, 2.0, "one")),), (loop, noise))
+    second = Transcription("en", 0.9, 5.0, "base", (segment_of((11.0, 12.0, "two")),), (noise,))
     transcript = merge([first, second], None)
     assert [(segment.id, segment.text) for segment in transcript.segments] == [(0, "one"), (1, "two")]
     assert (transcript.duration, transcript.warnings, transcript.text) == (15.0, (loop, noise), "one two")
@@ -139,9 +144,9 @@ def test_shards_are_joined_in_order() -> None:
 
 def test_the_language_of_most_speech_wins() -> None:
     """A shard votes with its seconds of speech times its probability, however long its silence is."""
-    english = shard(said((0.0, 2.0, "hi")), language="en", probability=0.9, duration=600.0)
+    english = shard(segment_of((0.0, 2.0, "hi")), language="en", probability=0.9, duration=600.0)
     german = shard(
-        said(
+        segment_of(
             (600.0, 608.0, "Guten"),
         ),
         language="de",
@@ -162,7 +167,9 @@ def test_silence_still_has_a_language() -> None:
 
 def test_times_that_run_backwards_are_raised() -> None:
     """Where two shards meet, the second may begin a little before the first has ended its last word."""
-    transcript = merge([shard(said((9.8, 10.3, "end"))), shard(said((9.7, 9.75, "start"), (10.4, 10.6, "on")))], None)
+    transcript = merge(
+        [shard(segment_of((9.8, 10.3, "end"))), shard(segment_of((9.7, 9.75, "start"), (10.4, 10.6, "on")))], None
+    )
     assert [(word.start, word.end) for segment in transcript.segments for word in segment.words] == [
         (9.8, 10.3),
         (9.8, 9.8),
@@ -299,7 +306,7 @@ def test_eight_hours_look_at_each_turn_a_few_times() -> None:
 
     turns = tuple(CountedTurn(i * 1.44, i * 1.44 + 1.4, f"S{i % 3}") for i in range(20_000))
     words = [(i * 0.36, i * 0.36 + 0.3, "word") for i in range(80_000)]
-    talk = [said(*words[i : i + 20]) for i in range(0, len(words), 20)]
+    talk = [segment_of(*words[i : i + 20]) for i in range(0, len(words), 20)]
     transcript = merge([shard(*talk, duration=28_800.0)], Diarization(turns, turns))
     assert sum(len(segment.words) for segment in transcript.segments) == 80_000
     assert reads < 10 * (len(words) + len(turns))

@@ -26,14 +26,14 @@ def transcript(texts: list[str]) -> Transcript:
 @given(TEXTS)
 def test_every_segment_is_found_where_it_stands(texts: list[str]) -> None:
     """Whatever was said in it, JSON too."""
-    made = transcript(texts)
-    at, expected, wanted = 0, [], []
+    whole = transcript(texts)
+    at, expected, places = 0, [], []
     for number, text in enumerate(texts):
-        if said := text.strip():
-            wanted.append(Place((), at, said))
+        if content := text.strip():
+            places.append(Place((), at, content))
             expected.append(10.0 * number)
-            at += len(said) + 1
-    assert starts(to_json(made), ORIGINAL, wanted) == expected
+            at += len(content) + 1
+    assert starts(to_json(whole), ORIGINAL, places) == expected
 
 
 def test_a_place_of_another_text_has_no_second() -> None:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from api.transcripts.formats import render
-from tests.unit.transcripts.spoken import hostile, parsed_srt, parsed_vtt, said, transcript_of
+from tests.unit.transcripts.spoken import hostile, parsed_srt, parsed_vtt, transcript_of, utterance
 
 odd_names = (
     st.sampled_from(
@@ -29,7 +29,7 @@ TIMES = re.compile(r"(\d{2,}:\d\d:\d\d[.,]\d{3}) --> (\d{2,}:\d\d:\d\d[.,]\d{3})
 def test_names_and_texts_make_no_time_line(talk: list[tuple[str, str]]) -> None:
     """Whatever a speaker is called and says, the only arrows are those between times, in vtt and in srt alike, and no
     cue has an empty line in it."""
-    spoken = transcript_of(*(said(text, 5.0 * n, 5.0 * n + 2, name) for n, (name, text) in enumerate(talk)))
+    spoken = transcript_of(*(utterance(text, 5.0 * n, 5.0 * n + 2, name) for n, (name, text) in enumerate(talk)))
     for format, head in (("vtt", "WEBVTT\n\n"), ("srt", "")):
         rendered = render(spoken, format)
         for line in rendered.split("\n"):
@@ -42,7 +42,7 @@ def test_names_and_texts_make_no_time_line(talk: list[tuple[str, str]]) -> None:
 @given(st.lists(st.tuples(odd_names, odd_texts), min_size=1, max_size=6))
 def test_libraries_read_odd_names_back(talk: list[tuple[str, str]]) -> None:
     """webvtt-py and pysubs2 find as many cues as were written, at their times, and webvtt-py the names."""
-    spoken = transcript_of(*(said(text, 5.0 * n, 5.0 * n + 2, name) for n, (name, text) in enumerate(talk)))
+    spoken = transcript_of(*(utterance(text, 5.0 * n, 5.0 * n + 2, name) for n, (name, text) in enumerate(talk)))
     written_vtt, written_srt = render(spoken, "vtt"), render(spoken, "srt")
     times = [(start, end) for start, end in TIMES.findall(written_vtt)]
     captions = parsed_vtt(written_vtt)
@@ -57,6 +57,6 @@ def test_libraries_read_odd_names_back(talk: list[tuple[str, str]]) -> None:
 
 def test_a_name_that_ends_like_an_arrow_stays_a_name() -> None:
     """The end of the voice tag does not become the head of an arrow, and players strip the space between them."""
-    rendered = render(transcript_of(said("Hello.", 0, 1, "Anna --")), "vtt")
+    rendered = render(transcript_of(utterance("Hello.", 0, 1, "Anna --")), "vtt")
     assert rendered.splitlines()[-1] == "<v Anna -- >Hello.</v>"
     assert [caption.text for caption in parsed_vtt(rendered)] == ["Hello."]

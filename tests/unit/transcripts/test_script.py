@@ -30,7 +30,7 @@ def transcript(*segments: Segment, language: str = "zh") -> Transcript:
     return Transcript(language, 0.9, 60.0, "base", segments, (Speaker("spk_1", 3.0),))
 
 
-def written(text: str, script: str) -> str:
+def text_in(text: str, script: str) -> str:
     (result,) = in_script([segment(text)], script)
     assert "".join(word.text for word in result.words) == result.text
     return result.text
@@ -60,7 +60,7 @@ def written(text: str, script: str) -> str:
 )
 def test_characters_change_and_nothing_else(script: str, text: str, result: str) -> None:
     """By the words around them, in both directions; other languages stay as they are."""
-    assert written(text, script) == result
+    assert text_in(text, script) == result
 
 
 @pytest.mark.parametrize("words", [(" 头", "发", "和", "发", "展"), (" 头发", "和发", "展"), (" 头发和发展",)])

@@ -24,9 +24,9 @@ from tests.unit.transcripts.spoken import (
     moments,
     parsed_srt,
     parsed_vtt,
-    said,
     transcript_of,
     transcripts,
+    utterance,
 )
 
 
@@ -56,7 +56,7 @@ def test_vtt_names_the_speaker_in_a_voice_tag() -> None:
 def test_a_long_segment_is_cut_at_the_end_of_a_sentence() -> None:
     """Not where the last line happens to be full, and each cue begins with its first word."""
     text = "Well, there isn't that much difference. At least you know, they all call me a Yankee down here in Texas."
-    spoken = said(text, 20.0, 26.0)
+    spoken = utterance(text, 20.0, 26.0)
     cues = parsed_srt(render(transcript_of(spoken), "srt"))
     assert [cue.plaintext.replace("\n", " ") for cue in cues] == [text[:39], text[40:]]
     assert cues[1].start == round(spoken.words[6].start * 1000)
@@ -74,14 +74,14 @@ def test_a_long_segment_is_cut_at_a_pause() -> None:
 def test_a_long_segment_is_cut_at_a_comma() -> None:
     """Where a sentence is too long for a cue, the end of a clause is the next best place."""
     text = "At least you know that they all call me a Yankee, so what can I say about that to anybody who lives here"
-    cues = parsed_srt(render(transcript_of(said(text, 20.0, 26.0)), "srt"))
+    cues = parsed_srt(render(transcript_of(utterance(text, 20.0, 26.0)), "srt"))
     assert [cue.plaintext.replace("\n", " ") for cue in cues] == [text[:49], text[50:]]
 
 
 def test_a_lone_last_word_is_not_left_over() -> None:
     """What needs two cues is shared between them."""
     text = " ".join(["word"] * 18)
-    cues = parsed_srt(render(transcript_of(said(text, 0.0, 6.0)), "srt"))
+    cues = parsed_srt(render(transcript_of(utterance(text, 0.0, 6.0)), "srt"))
     assert [cue.plaintext.count("word") for cue in cues] == [9, 9]
 
 
@@ -103,13 +103,13 @@ def test_words_after_a_long_silence_are_not_shown_before_it() -> None:
 
 def test_a_sentence_over_two_segments_is_cut_as_one() -> None:
     """Whisper ends a segment where its window ends; a reader shall not see a lone last word for that."""
-    spoken = transcript_of(said("Oh", 18.08, 18.26), said("I'm originally from Chicago also.", 18.26, 21.34))
+    spoken = transcript_of(utterance("Oh", 18.08, 18.26), utterance("I'm originally from Chicago also.", 18.26, 21.34))
     assert [cue.text for cue in parsed_srt(render(spoken, "srt"))] == ["Oh I'm originally from Chicago also."]
 
 
 def test_lines_of_a_cue_are_even() -> None:
     """Two lines of like length are easier to read than a full one and a lone word."""
-    spoken = said("They all call me a Yankee down here, you know", 0, 4)
+    spoken = utterance("They all call me a Yankee down here, you know", 0, 4)
     cues = parsed_srt(render(transcript_of(spoken), "srt"))
     assert cues[0].plaintext == "They all call me a Yankee\ndown here, you know"
 
@@ -146,7 +146,9 @@ def test_a_segment_without_spaces_is_not_cut_with_the_next() -> None:
 def test_a_mark_stays_with_its_letter() -> None:
     """A word of letters and combining accents is broken between letters, at a column of either kind."""
     word = "e\u0301" * 30
-    cues = parsed_vtt(render(transcript_of(said(word, 0, 2)), "vtt", FormatOptions(subtitles={"max_line_length": 15})))
+    cues = parsed_vtt(
+        render(transcript_of(utterance(word, 0, 2)), "vtt", FormatOptions(subtitles={"max_line_length": 15}))
+    )
     lines = [line for cue in cues for line in cue.text.split("\n")]
     assert "".join(lines) == word
     assert all(line[0] == "e" and len(line) <= 15 for line in lines)
@@ -155,7 +157,9 @@ def test_a_mark_stays_with_its_letter() -> None:
 def test_a_word_wider_than_a_line_is_broken() -> None:
     """No line is ever too wide; the pieces go together without a hyphen."""
     word = "Donaudampfschifffahrtsgesellschaftskapitän"
-    cues = parsed_vtt(render(transcript_of(said(word, 0, 2)), "vtt", FormatOptions(subtitles={"max_line_length": 20})))
+    cues = parsed_vtt(
+        render(transcript_of(utterance(word, 0, 2)), "vtt", FormatOptions(subtitles={"max_line_length": 20}))
+    )
     lines = [line for cue in cues for line in cue.text.split("\n")]
     assert all(len(line) <= 20 for line in lines)
     assert "".join(lines) == word
@@ -171,7 +175,9 @@ def test_a_hyphenated_word_stays_on_its_line() -> None:
 
 def test_times_carry_over() -> None:
     """59.9996 s is a minute, and an hour past 99 has three digits."""
-    spoken = transcript_of(said("a", 59.9996, 61.0), said("b", 3599.9999, 3601.0), said("c", 360_000.0, 360_001.0))
+    spoken = transcript_of(
+        utterance("a", 59.9996, 61.0), utterance("b", 3599.9999, 3601.0), utterance("c", 360_000.0, 360_001.0)
+    )
     starts = re.findall(r"^(\S+) -->", render(spoken, "srt"), re.MULTILINE)
     assert starts == ["00:01:00,000", "01:00:00,000", "100:00:00,000"]
 
@@ -179,7 +185,7 @@ def test_times_carry_over() -> None:
 def test_vtt_escapes_what_would_be_markup() -> None:
     """The text comes back as it was said, and nothing of it ends the voice tag or starts a time line."""
     text = "<b>R&D</b> --> &lt;x>"
-    rendered = render(transcript_of(said(text, 0, 2, "spk_1")), "vtt")
+    rendered = render(transcript_of(utterance(text, 0, 2, "spk_1")), "vtt")
     (payload,) = re.findall(r"<v spk_1>(.*)</v>", rendered)
     assert html.unescape(payload) == text
     assert rendered.count("-->") == 1
@@ -208,7 +214,7 @@ TIMES = re.compile(r"(\d{2,}):([0-5]\d):([0-5]\d)[,.](\d{3}) --> (\d{2,}):([0-5]
 
 def blocks(text: str) -> list[tuple[int, int, list[str]]]:
     """(start ms, end ms, lines) of each cue, read by the grammar that srt and vtt share, to the letter."""
-    found = []
+    rows = []
     for block in text.rstrip("\n").split("\n\n") if text else []:
         head, *lines = block.split("\n")
         times = TIMES.fullmatch(head)
@@ -217,8 +223,8 @@ def blocks(text: str) -> list[tuple[int, int, list[str]]]:
         assert all(line.strip() and "-->" not in line for line in lines)
         assert not any(unicodedata.category(letter) in {"Cc", "Zl", "Zp"} for line in lines for letter in line)
         h, m, s, ms, h2, m2, s2, ms2 = map(int, times.groups())
-        found.append((((h * 60 + m) * 60 + s) * 1000 + ms, ((h2 * 60 + m2) * 60 + s2) * 1000 + ms2, lines))
-    return found
+        rows.append((((h * 60 + m) * 60 + s) * 1000 + ms, ((h2 * 60 + m2) * 60 + s2) * 1000 + ms2, lines))
+    return rows
 
 
 def srt_blocks(text: str) -> list[tuple[int, int, list[str]]]:
@@ -230,47 +236,47 @@ def srt_blocks(text: str) -> list[tuple[int, int, list[str]]]:
 def vtt_blocks(text: str) -> list[tuple[int, int, list[str]]]:
     """As `blocks`, voice tags taken off and escapes undone."""
     assert text.startswith("WEBVTT\n")
-    found = []
+    rows = []
     for start, end, lines in blocks(text.removeprefix("WEBVTT\n").removeprefix("\n")):
         payload = re.sub(r"^<v [^<>&]+>(.*?)</v>$", r"\1", "\n".join(lines), flags=re.DOTALL | re.MULTILINE)
         assert not re.search("[<>]", payload)
-        found.append((start, end, html.unescape(re.sub("&(?!amp;|lt;|gt;)", "&amp;", payload)).split("\n")))
-    return found
+        rows.append((start, end, html.unescape(re.sub("&(?!amp;|lt;|gt;)", "&amp;", payload)).split("\n")))
+    return rows
 
 
 @given(transcripts(), limits)
 def test_cues_are_in_order_and_within_limits(spoken: Transcript, options: FormatOptions) -> None:
     """No cue overlaps another, lasts too short or too long, or has a line too many or too wide, label included."""
     screen = Screen(**options.limits())
-    for found in (srt_blocks(render(spoken, "srt", options)), vtt_blocks(render(spoken, "vtt", options))):
-        assert all(start < end for start, end, _ in found)
-        assert all(end - start >= MIN_CUE_MS for start, end, _ in found[:-1])
-        assert all(end - start >= MIN_CUE_MS or end >= spoken.duration * 1000 for start, end, _ in found[-1:])
-        assert all(end - start <= screen.max_cue_s * 1000 for start, end, _ in found)
-        assert all(a[1] <= b[0] for a, b in pairwise(found))
-        assert all(len(lines) <= screen.max_lines for _, _, lines in found)
-        assert all(columns(line) <= screen.max_line_length for _, _, lines in found for line in lines)
+    for rows in (srt_blocks(render(spoken, "srt", options)), vtt_blocks(render(spoken, "vtt", options))):
+        assert all(start < end for start, end, _ in rows)
+        assert all(end - start >= MIN_CUE_MS for start, end, _ in rows[:-1])
+        assert all(end - start >= MIN_CUE_MS or end >= spoken.duration * 1000 for start, end, _ in rows[-1:])
+        assert all(end - start <= screen.max_cue_s * 1000 for start, end, _ in rows)
+        assert all(a[1] <= b[0] for a, b in pairwise(rows))
+        assert all(len(lines) <= screen.max_lines for _, _, lines in rows)
+        assert all(columns(line) <= screen.max_line_length for _, _, lines in rows for line in lines)
 
 
 @given(transcripts(), limits)
 def test_subtitles_say_every_word(spoken: Transcript, options: FormatOptions) -> None:
     """Whatever the text holds, it comes out, each speaker's in order; only srt's arrow is altered."""
     for labels in (True, False):
-        shown = list(cues(spoken, Screen(**options.limits()), "names" if labels else "dashes"))
+        subtitles = list(cues(spoken, Screen(**options.limits()), "names" if labels else "dashes"))
         for speaker in {segment.speaker for segment in spoken.segments}:
             text = "".join(segment.text for segment in spoken.segments if segment.speaker == speaker)
-            lines = ["".join(part.lines) for cue in shown for part in cue.parts if part.speaker == speaker]
+            lines = ["".join(part.lines) for cue in subtitles for part in cue.parts if part.speaker == speaker]
             assert letters("".join(lines)) == letters(text)
-        text = letters("".join("".join(part.lines) for cue in shown for part in cue.parts))
+        text = letters("".join("".join(part.lines) for cue in subtitles for part in cue.parts))
         if all(before.end <= after.start for before, after in pairwise(spoken.segments)):
             assert text == letters("".join(segment.text for segment in spoken.segments))
-        labelled = letters("".join(part.label + "".join(part.lines) for cue in shown for part in cue.parts))
+        labelled = letters("".join(part.label + "".join(part.lines) for cue in subtitles for part in cue.parts))
         if labels:
-            written = "".join("".join(lines) for _, _, lines in srt_blocks(render(spoken, "srt", options)))
-            assert letters(written).replace("→", "-->") == labelled.replace("→", "-->")
+            content = "".join("".join(lines) for _, _, lines in srt_blocks(render(spoken, "srt", options)))
+            assert letters(content).replace("→", "-->") == labelled.replace("→", "-->")
         else:
-            written = "".join("".join(lines) for _, _, lines in vtt_blocks(render(spoken, "vtt", options)))
-            assert letters(written) == labelled
+            content = "".join("".join(lines) for _, _, lines in vtt_blocks(render(spoken, "vtt", options)))
+            assert letters(content) == labelled
 
 
 @given(transcripts())
@@ -290,13 +296,13 @@ def test_libraries_read_the_same_srt(talk: list[list[str]], options: FormatOptio
     """pysubs2 finds the cues that our grammar finds, with the same times and lines."""
     spoken = transcript_of(
         *(
-            said(" ".join(words), 10.0 * n, 10.0 * n + len(words) / 3, f"spk_{n % 2 + 1}")
+            utterance(" ".join(words), 10.0 * n, 10.0 * n + len(words) / 3, f"spk_{n % 2 + 1}")
             for n, words in enumerate(talk)
         )
     )
     rendered = render(spoken, "srt", options)
-    read = [(cue.start, cue.end, cue.plaintext.split("\n")) for cue in parsed_srt(rendered)]
-    assert read == srt_blocks(rendered)
+    rows = [(cue.start, cue.end, cue.plaintext.split("\n")) for cue in parsed_srt(rendered)]
+    assert rows == srt_blocks(rendered)
 
 
 @given(st.lists(st.tuples(moments, st.sampled_from([" Yes", " no.", " well,"])), min_size=1, max_size=30))
@@ -304,31 +310,31 @@ def test_a_cue_begins_with_its_first_word(talk: list[tuple[float, str]]) -> None
     """It is shown when that word starts, or as soon as the cue before it is gone."""
     words = tuple(Word(start, start + 0.2, text, 0.9) for start, text in sorted(talk, key=lambda word: word[0]))
     text = "".join(word.text for word in words)
-    free_ms = shown = 0
+    free_ms = position = 0
     for start_ms, end_ms, lines in vtt_blocks(render(transcript_of(Segment(0, 0, 61, text, 0.9, None, words)), "vtt")):
-        assert start_ms == max(free_ms, round(words[shown].start * 1000))
-        shown += len(" ".join(lines).split(" "))
+        assert start_ms == max(free_ms, round(words[position].start * 1000))
+        position += len(" ".join(lines).split(" "))
         free_ms = end_ms
-    assert shown == len(words)
+    assert position == len(words)
 
 
 def test_two_who_talk_at_once_take_turns_on_the_screen() -> None:
     """What is said during another's long sentence is shown when it is said, and each cue names its speaker."""
     question = "I have been waiting here for quite a while now, and I would like to know what it will cost."
-    long = said(question, 0, 10, "spk_1")
-    spoken = transcript_of(long, said("Of course.", 3, 4, "spk_2"))
-    shown = parsed_srt(render(spoken, "srt"))
-    assert [(cue.start, cue.plaintext) for cue in shown[:2]] == [
+    long = utterance(question, 0, 10, "spk_1")
+    spoken = transcript_of(long, utterance("Of course.", 3, 4, "spk_2"))
+    subtitles = parsed_srt(render(spoken, "srt"))
+    assert [(cue.start, cue.plaintext) for cue in subtitles[:2]] == [
         (0, "spk_1: I have been waiting here for quite"),
         (3000, "spk_2: Of course.\nspk_1: a while now,"),
     ]
-    assert all(before.end <= after.start for before, after in pairwise(shown))
+    assert all(before.end <= after.start for before, after in pairwise(subtitles))
 
 
 def test_what_two_say_at_once_is_shown_side_by_side() -> None:
     """Each on a line of their own, in one cue that lasts as long as either talks."""
     spoken = transcript_of(
-        said("Good morning everyone.", 0, 1.04, "spk_1"), said("Thank you for calling us.", 0, 2.46, "spk_2")
+        utterance("Good morning everyone.", 0, 1.04, "spk_1"), utterance("Thank you for calling us.", 0, 2.46, "spk_2")
     )
     (cue,) = parsed_srt(render(spoken, "srt"))
     assert (cue.start, cue.end) == (0, 2460)
@@ -349,25 +355,25 @@ def test_a_minute_of_two_who_talk_at_once_stays_readable_and_in_time(
     broadcaster's lower reading speed."""
     one, other = "I can tell you that number {}.", "But this is what I think {}."
     pairs = [
-        (said(text.format(n), n * 2.5 + shift, n * 2.5 + shift + 2.4, speaker), n)
+        (utterance(text.format(n), n * 2.5 + shift, n * 2.5 + shift + 2.4, speaker), n)
         for n in range(24)
         for text, shift, speaker in ((one, 0.0, "spk_1"), (other, apart_s, "spk_2"))
     ]
     options = FormatOptions(preset=preset, subtitles={"max_lines": max_lines, "speaker_marks": "names"})
-    shown = parsed_srt(render(transcript_of(*(segment for segment, _ in pairs)), "srt", options))
-    assert all(cue.end - cue.start >= MIN_CUE_MS for cue in shown)
+    subtitles = parsed_srt(render(transcript_of(*(segment for segment, _ in pairs)), "srt", options))
+    assert all(cue.end - cue.start >= MIN_CUE_MS for cue in subtitles)
     for segment, n in pairs:
-        (cue,) = (cue for cue in shown if re.search(rf"{segment.speaker}: [^\n]* {n}\.", cue.plaintext))
+        (cue,) = (cue for cue in subtitles if re.search(rf"{segment.speaker}: [^\n]* {n}\.", cue.plaintext))
         assert abs(cue.start - segment.start * 1000) < (2000 if preset is None else 2500)
 
 
 def test_short_answers_are_readable() -> None:
     """Also of people who talk one after another: what does not last long enough is shown with what follows it."""
     spoken = transcript_of(
-        said("Ready?", 1.0, 1.2, "spk_1"),
-        said("Yes.", 1.3, 1.5, "spk_2"),
-        said("Go.", 1.5, 1.6, "spk_2"),
-        said("Fine.", 3.0, 3.2, "spk_1"),
+        utterance("Ready?", 1.0, 1.2, "spk_1"),
+        utterance("Yes.", 1.3, 1.5, "spk_2"),
+        utterance("Go.", 1.5, 1.6, "spk_2"),
+        utterance("Fine.", 3.0, 3.2, "spk_1"),
     )
     assert [(cue.start, cue.end, cue.plaintext) for cue in parsed_srt(render(spoken, "srt"))] == [
         (1000, 1833, "spk_1: Ready?\nspk_2: Yes. Go."),

@@ -12,12 +12,12 @@ from api.transcripts.formats import render
 from api.transcripts.on_screen import MIN_CUE_MS
 from api.transcripts.options import FormatOptions
 from shared.transcript import Segment
-from tests.unit.transcripts.spoken import parsed_srt, said, transcript_of
+from tests.unit.transcripts.spoken import parsed_srt, transcript_of, utterance
 
 
 def cues(text: str, width: int = 42) -> list[str]:
     rendered = render(
-        transcript_of(said(text, 0, 9)), "srt", FormatOptions(subtitles={"max_line_length": width, "max_lines": 2})
+        transcript_of(utterance(text, 0, 9)), "srt", FormatOptions(subtitles={"max_line_length": width, "max_lines": 2})
     )
     return ["\n".join(block.split("\n")[2:]) for block in rendered.rstrip("\n").split("\n\n")]
 
@@ -62,8 +62,8 @@ def test_no_cue_ends_behind_an_abbreviation_or_an_ordinal(text: str, short: str)
 def test_what_no_break_spaces_hold_stays_on_a_line(amount: str) -> None:
     """And comes out as it was."""
     for width in WIDTHS:
-        shown = cues(f"Selon le maire, il faudra encore {amount} au moins pour finir les travaux du pont.", width)
-        assert any(amount in line for cue in shown for line in cue.split("\n")), width
+        subtitles = cues(f"Selon le maire, il faudra encore {amount} au moins pour finir les travaux du pont.", width)
+        assert any(amount in line for cue in subtitles for line in cue.split("\n")), width
 
 
 @pytest.mark.parametrize(
@@ -94,9 +94,9 @@ def test_french_marks_begin_no_line(text: str) -> None:
 )
 def test_cues_end_with_sentences_of_other_scripts(sentences: list[str]) -> None:
     """Not where the lines are full."""
-    shown = cues(" ".join(sentences * 3))
-    assert len(shown) > 1
-    assert all(cue.replace("\n", " ").endswith(tuple(sentences)) for cue in shown)
+    subtitles = cues(" ".join(sentences * 3))
+    assert len(subtitles) > 1
+    assert all(cue.replace("\n", " ").endswith(tuple(sentences)) for cue in subtitles)
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_full_width_numbers_are_whole_wherever_they_fit(number: str) -> None:
 
 
 def segments(*talk: tuple[str, float, float, str]) -> list[Segment]:
-    return [said(*each) for each in talk]
+    return [utterance(*each) for each in talk]
 
 
 @pytest.mark.parametrize(
@@ -152,10 +152,10 @@ def segments(*talk: tuple[str, float, float, str]) -> list[Segment]:
 )
 def test_who_talks_at_once_can_be_read(talk: list[Segment]) -> None:
     """No cue is gone before 5/6 s, none overlaps another, and each says what was said."""
-    shown = parsed_srt(render(transcript_of(*talk), "srt"))
-    assert all(cue.end - cue.start >= MIN_CUE_MS for cue in shown)
-    assert all(before.end <= after.start for before, after in pairwise(shown))
-    text = " ".join(cue.plaintext.replace("\n", " ") for cue in shown)
+    subtitles = parsed_srt(render(transcript_of(*talk), "srt"))
+    assert all(cue.end - cue.start >= MIN_CUE_MS for cue in subtitles)
+    assert all(before.end <= after.start for before, after in pairwise(subtitles))
+    text = " ".join(cue.plaintext.replace("\n", " ") for cue in subtitles)
     for speaker in {segment.speaker for segment in talk}:
         words = " ".join(segment.text for segment in talk if segment.speaker == speaker).split()
         spoken = iter(text.split())

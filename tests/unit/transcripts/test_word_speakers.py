@@ -36,10 +36,10 @@ def who(segments: list[Segment], changes: list[tuple[int, str]]) -> list[str]:
     starts = [words[number].start for number, _ in changes]
     ends = [*starts[1:], words[-1].end]
     turns = [SpeakerTurn(start, end, name) for start, end, (_, name) in zip(starts, ends, changes, strict=True)]
-    said = [word for segment in attribute(segments, turns) for word in segment.words]
+    all_words = [word for segment in attribute(segments, turns) for word in segment.words]
     return [
         f"{speaker}:{''.join(word.text for word in run)}"
-        for speaker, run in groupby(said, key=lambda word: word.speaker)
+        for speaker, run in groupby(all_words, key=lambda word: word.speaker)
     ]
 
 
@@ -225,8 +225,8 @@ def test_a_word_is_its_loudest_speakers_unless_a_change_was_moved(
 def test_everybody_who_was_heard_in_words_has_words(segments: list[Segment], turns: list[SpeakerTurn]) -> None:
     """No move takes all of a speaker's words away."""
     words = spoken_words(attribute(segments, turns))
-    heard = {next(iter(loudest)) for word in words if len(loudest := most(word, turns)) == 1}
-    assert heard <= {word.speaker for word in words}
+    speakers = {next(iter(loudest)) for word in words if len(loudest := most(word, turns)) == 1}
+    assert speakers <= {word.speaker for word in words}
 
 
 @given(talks(), exclusive_turns())

@@ -27,9 +27,9 @@ from tests.unit.transcripts.spoken import (
     SILENCE,
     letters,
     parsed_vtt,
-    said,
     transcript_of,
     transcripts,
+    utterance,
     xml_letters,
 )
 from tests.unit.transcripts.writers.test_documents import ARABIC, HEBREW, odd
@@ -46,7 +46,7 @@ def read_ttml(text: str) -> list[Shown]:
     document = reader.to_model(ElementTree.ElementTree(ElementTree.fromstring(text)))
     assert document is not None
     body = document.get_body()
-    found = []
+    rows = []
     for paragraph in [] if body is None else body.dfs_iterator():
         if isinstance(paragraph, model.P):
             begin, end = paragraph.get_begin() or Fraction(0), paragraph.get_end()
@@ -54,8 +54,8 @@ def read_ttml(text: str) -> list[Shown]:
                 "\n" if isinstance(piece, model.Br) else piece.get_text() if isinstance(piece, model.Text) else ""
                 for piece in paragraph.dfs_iterator()
             ]
-            found.append((round(begin * 1000), round(end * 1000), "".join(pieces)))
-    return found
+            rows.append((round(begin * 1000), round(end * 1000), "".join(pieces)))
+    return rows
 
 
 def ms(clock: str) -> int:
@@ -108,7 +108,9 @@ def test_ttml_can_be_shown() -> None:
 @pytest.mark.parametrize(("text", "direction"), [(HEBREW, "rtl"), (ARABIC, "rtl"), ("Hello.", "ltr")])
 def test_ttml_is_read_in_the_direction_of_its_text(text: str, direction: str) -> None:
     """Also where two speakers of one cue do not share theirs."""
-    rendered = render(transcript_of(said(text, 0, 2, "spk_1"), said("Yes, of course.", 0, 2, "spk_2")), "ttml")
+    rendered = render(
+        transcript_of(utterance(text, 0, 2, "spk_1"), utterance("Yes, of course.", 0, 2, "spk_2")), "ttml"
+    )
     document = reader.to_model(ElementTree.ElementTree(ElementTree.fromstring(rendered)))
     assert document is not None
     body = document.get_body()
@@ -147,7 +149,9 @@ def test_eaf_has_a_tier_per_speaker_and_one_of_words() -> None:
 
 def test_eaf_keeps_speakers_apart_whose_names_look_alike() -> None:
     """A name that another tier has gets a number."""
-    spoken = transcript_of(said("a", 0, 1, "Anna"), said("b", 1, 2, "Anna words"), said("c", 2, 3, "Anna\ud800"))
+    spoken = transcript_of(
+        utterance("a", 0, 1, "Anna"), utterance("b", 1, 2, "Anna words"), utterance("c", 2, 3, "Anna\ud800")
+    )
     names = list(read_eaf(render(spoken, "eaf")).get_tier_names())
     assert len(set(names)) == len(names) == 6
 
@@ -164,18 +168,18 @@ def test_eaf_is_in_order_and_complete(spoken: Transcript) -> None:
             bounds = eaf.get_annotation_data_for_tier(parent)
             assert all(any(a <= start and end <= b for a, b, _ in bounds) for start, end, _ in spans)
     speakers = {segment.speaker or "unknown" for segment in spoken.segments}
-    found = [text for name in speakers for _, _, text in sorted(eaf.get_annotation_data_for_tier(name))]
-    assert sorted(map(letters, found)) == sorted(xml_letters(s.text) for s in spoken.segments if clean(s.text))
+    texts = [text for name in speakers for _, _, text in sorted(eaf.get_annotation_data_for_tier(name))]
+    assert sorted(map(letters, texts)) == sorted(xml_letters(s.text) for s in spoken.segments if clean(s.text))
 
 
 @given(st.lists(st.tuples(odd, odd), min_size=1, max_size=4))
 def test_eaf_holds_whatever_is_said(talk: list[tuple[str, str]]) -> None:
     """Also in names, which are attributes."""
-    spoken = transcript_of(*(said(text, n * 9, n * 9 + 2, name) for n, (text, name) in enumerate(talk)))
+    spoken = transcript_of(*(utterance(text, n * 9, n * 9 + 2, name) for n, (text, name) in enumerate(talk)))
     eaf = read_eaf(render(spoken, "eaf"))
     tiers = [name for name in eaf.get_tier_names() if "PARENT_REF" not in eaf.get_parameters_for_tier(name)]
-    found = [text for name in tiers for _, _, text in eaf.get_annotation_data_for_tier(name)]
-    assert sorted(map(letters, found)) == sorted(xml_letters(text) for text, _ in talk if clean(text))
+    texts = [text for name in tiers for _, _, text in eaf.get_annotation_data_for_tier(name)]
+    assert sorted(map(letters, texts)) == sorted(xml_letters(text) for text, _ in talk if clean(text))
 
 
 CTM_LINE = re.compile(r"\S+ \S+ \d+\.\d+ \d+\.\d+ \S+ [01]\.\d+")
@@ -183,15 +187,15 @@ CTM_LINE = re.compile(r"\S+ \S+ \d+\.\d+ \d+\.\d+ \S+ [01]\.\d+")
 
 def read_ctm(text: str) -> list[tuple[str, float, float, str, float]]:
     """As NIST's sclite reads it: lines in order, fields parted by white space, `;;` a comment."""
-    found = []
+    rows = []
     for line in text.split("\n")[:-1]:
         assert not line.startswith(";;")
         fields = line.split()
         assert CTM_LINE.fullmatch(line), line
         assert len(fields) == 6
-        found.append((fields[0], float(fields[2]), float(fields[3]), fields[4], float(fields[5])))
-    assert [start for _, start, *_ in found] == sorted(start for _, start, *_ in found)
-    return found
+        rows.append((fields[0], float(fields[2]), float(fields[3]), fields[4], float(fields[5])))
+    assert [start for _, start, *_ in rows] == sorted(start for _, start, *_ in rows)
+    return rows
 
 
 def test_ctm_has_a_line_per_word() -> None:

@@ -21,7 +21,7 @@ from api.transcripts.line_breaks import clean
 from api.transcripts.options import FormatOptions
 from api.transcripts.paragraphs import paragraphs
 from shared.transcript import Segment, Transcript
-from tests.unit.transcripts.spoken import CALL, SILENCE, hostile, letters, said, transcript_of, transcripts
+from tests.unit.transcripts.spoken import CALL, SILENCE, hostile, letters, transcript_of, transcripts, utterance
 
 HEBREW = "שלום לכולם, מה שלומכם?"
 ARABIC = "مرحبا بكم جميعا في هذا البرنامج."
@@ -81,14 +81,17 @@ def test_docx_is_a_title_and_paragraphs_with_their_speakers() -> None:
 
 def test_docx_without_speakers_has_times_alone() -> None:
     """And one in which nobody speaks is a document with a title."""
-    assert [p.text for p in read_docx(transcript_of(said("One.", 3725, 3726))).paragraphs][1:] == ["1:02:05", "One."]
+    assert [p.text for p in read_docx(transcript_of(utterance("One.", 3725, 3726))).paragraphs][1:] == [
+        "1:02:05",
+        "One.",
+    ]
     assert [p.text for p in read_docx(SILENCE).paragraphs] == ["recording"]
 
 
 @pytest.mark.parametrize(("text", "is_rtl"), [(HEBREW, True), (ARABIC, True), ("Hello.", False), ("1.", False)])
 def test_docx_lays_out_each_paragraph_in_its_direction(text: str, is_rtl: bool) -> None:
     """The paragraph and the run are marked."""
-    paragraph = read_docx(transcript_of(said(text, 0, 2, "spk_1"))).paragraphs[-1]
+    paragraph = read_docx(transcript_of(utterance(text, 0, 2, "spk_1"))).paragraphs[-1]
     assert paragraph.text == text
     properties = paragraph._p.pPr
     assert (properties is not None and properties.find(qn("w:bidi")) is not None) == is_rtl
@@ -97,7 +100,7 @@ def test_docx_lays_out_each_paragraph_in_its_direction(text: str, is_rtl: bool) 
 
 def test_docx_keeps_the_order_of_the_schema() -> None:
     """Word refuses a document whose properties of a paragraph are in another one."""
-    head = read_docx(transcript_of(said(HEBREW, 0, 2, "אנה"))).paragraphs[1]
+    head = read_docx(transcript_of(utterance(HEBREW, 0, 2, "אנה"))).paragraphs[1]
     assert head._p.pPr is not None
     assert [child.tag for child in head._p.pPr] == [qn("w:keepNext"), qn("w:bidi")]
 
@@ -121,7 +124,7 @@ def test_markdown_is_a_title_and_paragraphs_with_their_speakers() -> None:
         "**spk\\_2** 0:00:08\n\nOh, hello. I didn't know you were there. Neither did I.\n\n"
         "**spk\\_1** 0:00:10\n\nOkay.\n"
     )
-    assert render(transcript_of(said("One.", 61, 62)), "md") == "# recording\n\n0:01:01\n\nOne.\n"
+    assert render(transcript_of(utterance("One.", 61, 62)), "md") == "# recording\n\n0:01:01\n\nOne.\n"
     assert render(SILENCE, "md") == "# recording\n"
 
 
@@ -143,7 +146,7 @@ def test_nothing_that_is_said_is_markup_in_markdown(talk: list[tuple[str, str]],
 def test_csv_has_the_same_columns_always() -> None:
     """Seconds, and an empty speaker where there is none."""
     assert render(SILENCE, "csv") == "start,end,speaker,text,confidence\r\n"
-    spoken = transcript_of(said("Hello, you.", 0.5, 1.25), said("=1+1", 2, 3, "@Eva"))
+    spoken = transcript_of(utterance("Hello, you.", 0.5, 1.25), utterance("=1+1", 2, 3, "@Eva"))
     assert render(spoken, "csv").splitlines()[1:] == [
         '0.500,1.250,,"Hello, you.",0.800',
         "2.000,3.000,'@Eva,'=1+1,0.800",
