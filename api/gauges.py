@@ -40,7 +40,7 @@ class ServiceGauges(Collector):
     """Register one per process. When PostgreSQL is away only `parley_database_up` is told, as 0."""
 
     def __init__(self) -> None:
-        self._seen: tuple[GaugeMetricFamily, ...] = ()
+        self._families: tuple[GaugeMetricFamily, ...] = ()
         self._seen_at = -FRESH_S
 
     def describe(self) -> Iterator[GaugeMetricFamily]:
@@ -50,9 +50,9 @@ class ServiceGauges(Collector):
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """The gauges, at most FRESH_S old."""
         if time.monotonic() - self._seen_at >= FRESH_S:
-            self._seen = self._look()
+            self._families = self._look()
             self._seen_at = time.monotonic()
-        return iter(self._seen)
+        return iter(self._families)
 
     def _look(self) -> tuple[GaugeMetricFamily, ...]:
         up = GaugeMetricFamily("parley_database_up", "Whether PostgreSQL answers", 1.0)
@@ -92,7 +92,7 @@ class Servers(Collector):
         """Their states now, 1 or 0."""
         for name, check in self._checks.items():
             if name not in self._answers or self._answers[name].done():
-                self._answers[name] = _begun(check)
+                self._answers[name] = _start(check)
         answers = dict(self._answers)
         wait(answers.values(), CHECK_TIMEOUT_S)
         for name, answer in answers.items():
@@ -100,7 +100,7 @@ class Servers(Collector):
             yield GaugeMetricFamily(f"parley_{name}_up", f"Whether the {name} answers", float(is_up))
 
 
-def _begun(check: Callable[[], object]) -> Future[object]:
+def _start(check: Callable[[], object]) -> Future[object]:
     """In a thread that does not hold up the end of its process, as those of an executor would."""
     answer: Future[object] = Future()
 
@@ -156,7 +156,7 @@ def _workers(work: Session) -> tuple[GaugeMetricFamily, ...]:
 
 def _live(live: Crowd) -> GaugeMetricFamily:
     sessions = GaugeMetricFamily("parley_live_sessions", "Live sessions not heard to their end", labels=["state"])
-    sessions.add_metric(["heard"], live.heard)
+    sessions.add_metric(["heard"], live.running)
     sessions.add_metric(["waiting"], live.waiting)
     return sessions
 

@@ -125,7 +125,7 @@ def _closest(code: str) -> str:
 def _offered(code: str) -> str | None:
     """Whisper's code. It was trained on all that is called Arabic; other wide languages stand for their main one."""
     wide = "ar" if MACROLANGUAGES.get(code) == "ar" else Language.get(code).prefer_macrolanguage().language or ""
-    return next((known for each in (code, wide) if (known := WHISPERS.get(each, each)) in LANGUAGES), None)
+    return next((offer for each in (code, wide) if (offer := WHISPERS.get(each, each)) in LANGUAGES), None)
 
 
 @cache

@@ -114,11 +114,11 @@ class Shortcuts:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         folder, _, name = scope["path"].rpartition("/") if scope["type"] == "http" else ("", "", "")
-        found = self._shortcuts.get(folder) if scope.get("method") == "GET" and not scope["query_string"] else None
-        if found is None or not TASK_ID.fullmatch(name):
+        shortcut = self._shortcuts.get(folder) if scope.get("method") == "GET" and not scope["query_string"] else None
+        if shortcut is None or not TASK_ID.fullmatch(name):
             await self._app(scope, receive, send)
             return
-        scope["route"], answer = found
+        scope["route"], answer = shortcut
         scope["path_params"] = {"task_id": name}
         request = Request(scope, receive)
         try:

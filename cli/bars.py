@@ -37,7 +37,7 @@ class Estimate:
         self._now = now
         self._name: str | None = None
         self._first = self._last = (0.0, 0.0)
-        self._said: tuple[float, float] | None = None
+        self._server_rest: tuple[float, float] | None = None
 
     def step(self, name: str, percent: float, left_s: float | None) -> None:
         """Where the step `name` is now; `left_s` is the server's own estimate, if it has one."""
@@ -46,18 +46,18 @@ class Estimate:
             self._name, self._first = name, (now, percent)
         if percent != self._last[1] or self._first[0] == now:
             self._last = (now, percent)
-        self._said = None if left_s is None else (now, left_s)
+        self._server_rest = None if left_s is None else (now, left_s)
 
     def left_s(self) -> float | None:
         """Seconds from now; None while nothing tells, and where the estimate has proved wrong."""
-        if self._said:
-            since, said = self._said
+        if self._server_rest:
+            since, rest_s = self._server_rest
         else:
             (began, start), (since, percent) = self._first, self._last
             if since - began < SURE_S or percent - start < SURE_PERCENT:
                 return None
-            said = (since - began) * (100 - percent) / (percent - start)
-        left_s = said - (self._now() - since)
+            rest_s = (since - began) * (100 - percent) / (percent - start)
+        left_s = rest_s - (self._now() - since)
         return max(0.0, left_s) if left_s > -LATE_S else None
 
 
@@ -73,9 +73,9 @@ class Bar:
 
     def numbers(self) -> tuple[str, str, str]:
         """Percent, time gone, time left."""
-        left = self.estimate.left_s()
-        gone = clock(time.monotonic() - self.began)
-        return f"{int(self.percent)}%", gone, f"{'-:--' if left is None else clock(left)} left"
+        rest_s = self.estimate.left_s()
+        elapsed = clock(time.monotonic() - self.began)
+        return f"{int(self.percent)}%", elapsed, f"{'-:--' if rest_s is None else clock(rest_s)} left"
 
 
 class Bars:
@@ -107,9 +107,9 @@ def drawn(bars: Sequence[Bar], width: int, *, has_colour: bool = False, ascii_on
             line.append(_end(name, widths[0], dots) + " ")
         if widths[2]:
             mark = "-" if ascii_only else "━"
-            done = round(widths[2] * min(100, max(0, bar.percent)) / 100)
-            line.append(mark * done, "bar.complete")
-            line.append((mark if has_colour else " ") * (widths[2] - done), "bar.back")
+            fill = round(widths[2] * min(100, max(0, bar.percent)) / 100)
+            line.append(mark * fill, "bar.complete")
+            line.append((mark if has_colour else " ") * (widths[2] - fill), "bar.back")
             line.append(" ")
         line.append(texts[0].rjust(columns[0]), "progress.percentage")
         if widths[1]:

@@ -67,21 +67,21 @@ class Form:
 
     def read(self, text: str) -> Correction:
         """What is different in the text. Raises FormError."""
-        correction, names, seen = Correction(), dict(self.names), dict[int, tuple[str | None, list[str]]]()
-        said: list[str] | None = None
+        correction, names, entries = Correction(), dict(self.names), dict[int, tuple[str | None, list[str]]]()
+        lines: list[str] | None = None
         for number, line in _lines(text):
             if (match := SEGMENT_LINE.fullmatch(line)) is not None:
                 segment = int(match[1])
                 if segment not in self.segments:
                     raise FormError(f"Line {number}: there is no segment {segment}.")
-                if segment in seen:
+                if segment in entries:
                     raise FormError(f"Line {number}: segment {segment} is there twice.")
                 place = self.place(segment)
                 is_same = line.startswith(place)  # a name may hold a bracket
-                said = [line.removeprefix(place) if is_same else match[3]]
-                seen[segment] = None if is_same else match[2] or "", said
-            elif said is not None:
-                said.append(line)
+                lines = [line.removeprefix(place) if is_same else match[3]]
+                entries[segment] = None if is_same else match[2] or "", lines
+            elif lines is not None:
+                lines.append(line)
             elif (match := NAME_LINE.fullmatch(line)) is not None:
                 names[match[1]] = _line(match[2])
             elif not line.startswith("#"):
@@ -89,11 +89,11 @@ class Form:
         correction.speakers = {
             speaker: name or None for speaker, name in names.items() if name != self.names.get(speaker, "")
         }
-        for segment, (label, parts) in seen.items():
+        for segment, (label, parts) in entries.items():
             change = self._change(segment, label, _line(" ".join(parts)), names)
             if change:
                 correction.segments.append({"id": segment, **change})
-        correction.missing = len(self.segments) - len(seen)
+        correction.missing = len(self.segments) - len(entries)
         return correction
 
     def _change(self, number: int, label: str | None, text: str, names: dict[str, str]) -> dict[str, str]:

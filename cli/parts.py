@@ -23,11 +23,11 @@ def send(server: Server, path: Path, sha256: str, on_bytes: OnBytes) -> str:
 
     Raises what the server's methods raise, and OSError.
     """
-    for left in reversed(range(BEGINNINGS)):
+    for retries in reversed(range(BEGINNINGS)):
         try:
             return _upload(server, path, sha256, on_bytes)
         except Refused as refused:
-            if refused.status != 404 or not left:
+            if refused.status != 404 or not retries:
                 raise
     raise AssertionError
 
@@ -35,7 +35,7 @@ def send(server: Server, path: Path, sha256: str, on_bytes: OnBytes) -> str:
 def _upload(server: Server, path: Path, sha256: str, on_bytes: OnBytes) -> str:
     size = path.stat().st_size
     name = path.name.encode(errors="replace").decode()
-    upload = _begun(server, size, sha256) or server.begin_upload(name, size, sha256)
+    upload = _open_upload(server, size, sha256) or server.begin_upload(name, size, sha256)
     upload_id = str(upload["upload_id"])
     if upload["state"] == "open":
         byte_count, next_part = int(upload["received_bytes"]), 1
@@ -52,7 +52,7 @@ def _upload(server: Server, path: Path, sha256: str, on_bytes: OnBytes) -> str:
     return upload_id
 
 
-def _begun(server: Server, size: int, sha256: str) -> dict[str, Any] | None:
+def _open_upload(server: Server, size: int, sha256: str) -> dict[str, Any] | None:
     """The upload that an earlier run left off, with what it has."""
     for state in ("open", "checking"):
         cursor = None

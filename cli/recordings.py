@@ -70,9 +70,9 @@ def find(sources: Iterable[str], folder: Path | None) -> tuple[list[Recording], 
             by_source.setdefault(str(source.resolve()) if isinstance(source, Path) else source, recording)
     if not by_source:
         raise UsageError(f"There is no recording in what was given. {passed_over(others)}".strip())
-    found = _distinct(list(by_source.values()))
-    transcripts = {_absolute(stem.with_name(stem.name + end)) for stem in _stems(found) for end in SUFFIXES.values()}
-    return found, [path for path in dict.fromkeys(others) if _absolute(path) not in transcripts]
+    inputs = _distinct(list(by_source.values()))
+    transcripts = {_absolute(stem.with_name(stem.name + end)) for stem in _stems(inputs) for end in SUFFIXES.values()}
+    return inputs, [path for path in dict.fromkeys(others) if _absolute(path) not in transcripts]
 
 
 def passed_over(paths: Sequence[Path]) -> str:
@@ -127,9 +127,9 @@ def _absolute(path: Path) -> Path:
     return path.parent.resolve() / path.name
 
 
-def _stems(found: Iterable[Recording]) -> Iterator[Path]:
+def _stems(recordings: Iterable[Recording]) -> Iterator[Path]:
     """Of transcripts of this run, and of earlier ones, when there was another or no recording of the same name."""
-    for recording in found:
+    for recording in recordings:
         yield recording.stem
         if isinstance(recording.source, Path):
             yield recording.source.with_suffix("")

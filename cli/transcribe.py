@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from cli import parts, remembered, written
+from cli import files, parts, remembered
 from cli.client import Server, Submitted
 from cli.failures import Exit, Failure, Refused, Unreachable
 from cli.recordings import Recording
@@ -122,7 +122,7 @@ class Run:
         del self._on_server[outcome.recording]
         for format in missing:
             target = outcome.recording.target(format)
-            written.write(target, server.result(task_id, format), force=self._request.force)
+            files.write(target, server.result(task_id, format), force=self._request.force)
             outcome.files.append(target)
 
     def _missing(self, outcome: Outcome) -> list[str]:

@@ -155,20 +155,20 @@ def cpu_version() -> str:
 
 def index_page(url: str) -> str:
     """A page of a package index; empty if its answer does not begin within INDEX_ANSWER_S."""
-    begun, complete, parts = threading.Event(), threading.Event(), [b""]
+    start, complete, parts = threading.Event(), threading.Event(), [b""]
 
     def read() -> None:
         try:
             with urllib.request.urlopen(url, timeout=INDEX_ANSWER_S) as answer:  # noqa: S310 - the owner's own setting
-                begun.set()
+                start.set()
                 parts.append(answer.read())
         except (OSError, ValueError):
-            begun.set()
+            start.set()
         complete.set()
 
     # A thread, for urlopen's own limit starts again with every byte that arrives.
     threading.Thread(target=read, daemon=True).start()
-    if begun.wait(INDEX_ANSWER_S):
+    if start.wait(INDEX_ANSWER_S):
         complete.wait(INDEX_PAGE_S)
     return parts[-1].decode(errors="replace")
 

@@ -116,13 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for zone in ZONES:
         headers = {"Authorization": f"Bearer {key}"} if zone.is_per_key else {}
         flood = Flood(options.url, zone, options.requests, headers)
-        begun = time.monotonic()
+        start = time.monotonic()
         try:
             flood.run(options.connections)
         except (OSError, http.client.HTTPException) as error:
             print(f"{options.url}: {type(error).__name__}: {error}")
             return 1
-        is_proved, verdict = judge(flood, time.monotonic() - begun)
+        is_proved, verdict = judge(flood, time.monotonic() - start)
         proved.append(is_proved)
         print(f"{zone.name}: {verdict}")
     return 0 if all(proved) else 1

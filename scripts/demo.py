@@ -140,10 +140,10 @@ def main() -> int:
         model = ensure_models(os.environ, say)
         leave = stop_on_signals()
         console.print("Starting PostgreSQL, Valkey, the gateway and the workers")
-        begun = time.monotonic()
+        start = time.monotonic()
         environ = os.environ | {"WHISPER_MODEL": model}
         with Stack(home, port=port, apps=(API, *WORKERS), environ=environ, report=say) as stack:
-            console.print(f"Up after {time.monotonic() - begun:.1f} s at {stack.url}")
+            console.print(f"Up after {time.monotonic() - start:.1f} s at {stack.url}")
             try:
                 transcribe(stack, recording, folder, console, leave)
             except (DemoFailed, httpx.HTTPError) as error:

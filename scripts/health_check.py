@@ -46,10 +46,10 @@ def file(path: Path, max_age_s: float) -> str | None:
 
     What a dbm is called besides its name depends on the library that Python was built with.
     """
-    written = [candidate.stat().st_mtime for candidate in path.parent.glob(f"{path.name}*")]
-    if not written:
+    times = [candidate.stat().st_mtime for candidate in path.parent.glob(f"{path.name}*")]
+    if not times:
         return f"{path} is not there"
-    age_s = time.time() - max(written)
+    age_s = time.time() - max(times)
     return None if age_s <= max_age_s else f"{path} was last written {age_s:.0f} s ago"
 
 

@@ -69,8 +69,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         changes["WHISPER_MODEL"] = GPU["WHISPER_MODEL"] if on_gpu else CPU_MODEL  # who fetches it needs its name
     if options.gpu:
         changes |= GPU
-    if chosen := [name for name in PROFILES if getattr(options, name)]:
-        changes["COMPOSE_PROFILES"] = with_profiles(variables.get("COMPOSE_PROFILES", ""), chosen)
+    if profiles := [name for name in PROFILES if getattr(options, name)]:
+        changes["COMPOSE_PROFILES"] = with_profiles(variables.get("COMPOSE_PROFILES", ""), profiles)
     changes |= {name: value for name, value in shares(variables | changes).items() if not variables.get(name)}
     if OWN_TAG.fullmatch(variables.get("PARLEY_VERSION") or "0.0.0") and variables.get("PARLEY_VERSION") != version():
         changes["PARLEY_VERSION"] = version()
@@ -155,9 +155,9 @@ def of_address(address: str, variables: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def with_profiles(present: str, chosen: Sequence[str]) -> str:
+def with_profiles(present: str, profiles: Sequence[str]) -> str:
     """Compose's list of profiles, as it was and with these."""
-    return ",".join(dict.fromkeys([*filter(None, present.split(",")), *chosen]))
+    return ",".join(dict.fromkeys([*filter(None, present.split(",")), *profiles]))
 
 
 def parse_env(text: str) -> dict[str, str]:
@@ -169,12 +169,12 @@ def parse_env(text: str) -> dict[str, str]:
 
 def with_values(text: str, values: Mapping[str, str]) -> str:
     """The file's text with these values: in the line of the variable, also one that is commented out, or at the end."""
-    left = dict(values)
+    rest = dict(values)
     lines = []
     for line in text.splitlines():
         name = line.removeprefix("#").partition("=")[0]
-        lines.append(f"{name}={left.pop(name)}" if name in left else line)
-    lines += [f"{name}={value}" for name, value in left.items()]
+        lines.append(f"{name}={rest.pop(name)}" if name in rest else line)
+    lines += [f"{name}={value}" for name, value in rest.items()]
     return "\n".join(lines) + "\n"
 
 

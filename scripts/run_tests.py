@@ -104,7 +104,7 @@ def run_lane(folders: deque[str], take: Callable[[], str], ports: str = "0/1") -
         except IndexError:  # another lane took the last one
             break
         print(f"{folder} begins", flush=True)
-        done = subprocess.run(
+        process = subprocess.run(
             (*PYTEST, folder),
             env=os.environ | {PORT_SHARE: ports},
             stdout=subprocess.PIPE,
@@ -113,9 +113,9 @@ def run_lane(folders: deque[str], take: Callable[[], str], ports: str = "0/1") -
             errors="replace",
             check=False,
         )
-        print(done.stdout, flush=True)
-        results.append((folder, done.returncode, done.stdout.rstrip().rpartition("\n")[2]))
-        if done.returncode == INTERRUPTED:
+        print(process.stdout, flush=True)
+        results.append((folder, process.returncode, process.stdout.rstrip().rpartition("\n")[2]))
+        if process.returncode == INTERRUPTED:
             folders.clear()
     return results
 

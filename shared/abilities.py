@@ -81,8 +81,8 @@ def check(model: str, task: str, language: str | None, possible: Iterable[str] =
     if task == "translate" and not able.translates:
         why = "it knows English only" if is_english_only(model) else "it was made to transcribe only"
         raise InvalidRequest(f"{model} cannot translate: {why}. large-v3 and small can.", parameter="task")
-    asked = [("language", language)] if language else [("languages", code) for code in possible]
-    for parameter, code in asked:
+    languages = [("language", language)] if language else [("languages", code) for code in possible]
+    for parameter, code in languages:
         if code not in able.languages:
             knows = "knows English only, not" if is_english_only(model) else "does not know"
             raise InvalidRequest(f"{model} {knows} {LANGUAGES.get(code, code)}.", parameter=parameter)

@@ -45,7 +45,7 @@ class Answer:
 class Claim:
     """The right to work on one stage, valid while the lease is renewed and nobody raised the fence.
 
-    `known` is the answer to this very stage if another job of the same owner has produced it in the meantime.
+    `known_answer` is the answer to this very stage if another job of the same owner has produced it in the meantime.
     """
 
     job_id: uuid.UUID
@@ -59,7 +59,7 @@ class Claim:
     source_url: str | None
     request_id: str | None
     inputs: tuple[Input, ...]
-    known: Answer | None
+    known_answer: Answer | None
     device: str
     priority: Priority
     waited_s: float | None

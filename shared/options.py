@@ -77,10 +77,10 @@ class JobOptions(BaseModel):
     @classmethod
     def from_row(cls, row: Mapping[str, Any]) -> JobOptions:
         """What a job's row says, also one of a newer release: an option that this one does not know is left out."""
-        known = {name: value for name, value in row.items() if name in cls.model_fields}
+        fields = {name: value for name, value in row.items() if name in cls.model_fields}
         if row.get("new_format") in get_args(Format):
-            known["format"] = row["new_format"]
-        return cls.model_validate(known)
+            fields["format"] = row["new_format"]
+        return cls.model_validate(fields)
 
     def stored(self) -> dict[str, Any]:
         """The row: what is not as it would be anyway, so that a release without a new option reads most rows."""

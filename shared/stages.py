@@ -97,9 +97,9 @@ def queues() -> tuple[str, ...]:
 def artifact_hash(stage: str, inputs: Iterable[str], options: Options) -> str:
     """SHA-256, in hex, of all that decides a stage's answer: its version, the hashes of its inputs, its options."""
     record = STAGES[stage]
-    chosen = {name: options.get(name) for name in record.options}
-    chosen |= {name: options[name] for name in record.later_options if options.get(name) is not None}
-    recipe = [stage, record.version, list(inputs), chosen]
+    values = {name: options.get(name) for name in record.options}
+    values |= {name: options[name] for name in record.later_options if options.get(name) is not None}
+    recipe = [stage, record.version, list(inputs), values]
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 

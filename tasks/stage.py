@@ -198,12 +198,12 @@ def _work(claim: Claim, at_hand: Content, config: Settings) -> _Attempt:
             if claim.fence > 1:
                 _clear(claim)
             work = Work(claim, folder, storage(), config, lease.progress, lease.finished, at_hand)
-            answer, stored = (claim.known, {}) if claim.known else _answer(claim, work)
+            answer, stored = (claim.known_answer, {}) if claim.known_answer else _answer(claim, work)
             outcome = _hand_in(claim, answer, lease, config)
         ring(outcome.rings)
         log.info("stage_done")
-        ended = Ended("reused") if claim.known else Ended("done", answer.audio_seconds)
-        if not claim.known:
+        ended = Ended("reused") if claim.known_answer else Ended("done", answer.audio_seconds)
+        if not claim.known_answer:
             _measure(claim, answer, time.monotonic() - began)
         return _Attempt(ended, outcome.claim, stored)
     except Interrupted as interruption:

@@ -32,10 +32,10 @@ def missing(queue: str, config: Settings) -> list[Path]:
 
 def wait(queue: str, config: Settings, wait_s: float = WAIT_S) -> bool:
     """Wait for whoever fetches the weights; False when that took longer than `wait_s` seconds."""
-    begun = time.monotonic()
-    news_at = begun
+    start = time.monotonic()
+    news_at = start
     while absent := missing(queue, config):
-        if time.monotonic() - begun > wait_s:
+        if time.monotonic() - start > wait_s:
             return False
         if time.monotonic() >= news_at:
             more = f" and {len(absent) - 1} more files" if absent[1:] else ""

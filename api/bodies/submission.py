@@ -59,8 +59,8 @@ def _languages(listed: str, language: str) -> dict[str, str]:
             f"languages must be a list, separated by commas, of those that GET /languages lists.{hint(strange)}",
             parameter="languages",
         )
-    known = sorted({code for code in codes.values() if code})
-    return {"language": known[0]} if len(known) == 1 else {"languages": ",".join(known)}
+    languages = sorted({code for code in codes.values() if code})
+    return {"language": languages[0]} if len(languages) == 1 else {"languages": ",".join(languages)}
 
 
 def _scripts(values: Mapping[str, object]) -> dict[str, str]:

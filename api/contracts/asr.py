@@ -88,13 +88,13 @@ class AsrQuery(RecordingQuery):
 
     @field_validator("return_speaker_embeddings")
     @classmethod
-    def _has_none(cls, wanted: bool) -> bool:
-        if wanted:
+    def _has_none(cls, flag: bool) -> bool:
+        if flag:
             raise InvalidRequest(
                 "This server returns no embeddings of speakers. Leave return_speaker_embeddings out.",
                 parameter="return_speaker_embeddings",
             )
-        return wanted
+        return flag
 
     def options(self, config: Settings) -> dict[str, object]:
         """The same in our words."""

@@ -156,14 +156,14 @@ def token_usage(transcript: Transcript) -> dict[str, Any]:
 
     A tenth of a second of audio is one, and so is a word of the text.
     """
-    heard = ceil(transcript.duration * AUDIO_TOKENS_PER_S)
-    written = sum(1 for _ in words_of(transcript))
+    input_tokens = ceil(transcript.duration * AUDIO_TOKENS_PER_S)
+    output_tokens = sum(1 for _ in words_of(transcript))
     return {
         "type": "tokens",
-        "input_tokens": heard,
-        "input_token_details": {"audio_tokens": heard, "text_tokens": 0},
-        "output_tokens": written,
-        "total_tokens": heard + written,
+        "input_tokens": input_tokens,
+        "input_token_details": {"audio_tokens": input_tokens, "text_tokens": 0},
+        "output_tokens": output_tokens,
+        "total_tokens": input_tokens + output_tokens,
     }
 
 

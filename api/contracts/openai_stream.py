@@ -43,23 +43,23 @@ async def check(contract: ContractRequest, job_id: uuid.UUID) -> None:
 
 async def events(contract: ContractRequest, job_id: uuid.UUID, options: AnswerOptions) -> AsyncIterator[str]:
     """The answer's body. When the client leaves, it ends and the job goes on."""
-    told = _Told(options)
+    deltas = _Deltas(options)
     try:
         async for news in follow(job_id, contract.caller.id, after=0, heartbeat_s=HEARTBEAT_S, stays=True):
             yield HEARTBEAT  # also the first of all bytes, with which the headers go out
             for segment in news.segments if news else ():
                 if text := segment.segment["text"].strip():
-                    yield _data(told.delta(f" {text}" if told.text else text, segment.words))
+                    yield _data(deltas.delta(f" {text}" if deltas.text else text, segment.words))
         transcript = (await to_thread.run_sync(contract.fetch, job_id)).transcript
     except ParleyError as error:
         yield _data(openai_errors.body(error))
         return
-    for event in _ending(transcript, told, options):
+    for event in _ending(transcript, deltas, options):
         yield _data(event)
     yield "data: [DONE]\n\n"
 
 
-class _Told:
+class _Deltas:
     """What a stream has told: its text, and the id of the segment that begins at a place in it."""
 
     def __init__(self, options: AnswerOptions) -> None:
@@ -84,17 +84,17 @@ class _Told:
         return [self._ids.pop(place, "") or openai_answers.segment_id(next(new)) for place in places]
 
 
-def _ending(transcript: Transcript, told: _Told, options: AnswerOptions) -> Iterator[dict[str, Any]]:
+def _ending(transcript: Transcript, deltas: _Deltas, options: AnswerOptions) -> Iterator[dict[str, Any]]:
     """What is left to be said when the transcript is there: all of it, if it was known before."""
     # speech recognition that had to begin anew may have heard otherwise: then the last event alone has the whole text
-    goes_on = transcript.text.startswith(told.text)
+    goes_on = transcript.text.startswith(deltas.text)
     places = _places(transcript)
     if goes_on:
         for start, segment in zip(places, transcript.segments, strict=True):
-            if piece := transcript.text[len(told.text) : start + len(segment.text.strip())]:
-                yield told.delta(piece, openai_answers.confidences(segment.words))
+            if piece := transcript.text[len(deltas.text) : start + len(segment.text.strip())]:
+                yield deltas.delta(piece, openai_answers.confidences(segment.words))
     if options.format == "diarized_json":
-        ids = told.segment_ids(places if goes_on else [-1] * len(places))
+        ids = deltas.segment_ids(places if goes_on else [-1] * len(places))
         yield from openai_answers.diarized_segments(transcript, ids, words=options.words)
     last = {
         "type": "transcript.text.done",

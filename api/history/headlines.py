@@ -43,11 +43,11 @@ class Run:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """A piece of a transcript; `at` is where the first match, `said`, begins, as an index in the text of the task."""
+    """A piece of a transcript; `at` is where `match`, the first, begins, as an index in the text of the task."""
 
     runs: tuple[Run, ...]
     at: int
-    said: str
+    match: str
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -67,14 +67,14 @@ def headlines(session: Session, job_ids: Sequence[uuid.UUID], words: str) -> Map
 def places(text: str, clauses: Sequence[Clause]) -> Sequence[Place]:
     """The places with most of the words, the earlier the better."""
     matches = sorted(_matches(text, clauses))
-    chosen: list[list[_Match]] = []
+    picks: list[list[_Match]] = []
     groups = sorted(_groups(matches), key=lambda group: (-len({match.clause for match in group}), group[0].start))
     for group in groups:
-        if all(_is_apart(group, other) for other in chosen):
-            chosen.append(group)
-        if len(chosen) == PLACES:
+        if all(_is_apart(group, other) for other in picks):
+            picks.append(group)
+        if len(picks) == PLACES:
             break
-    return [_place(text, group) for group in sorted(chosen)]
+    return [_place(text, group) for group in sorted(picks)]
 
 
 def _groups(matches: Sequence[_Match]) -> Iterator[list[_Match]]:
@@ -112,10 +112,10 @@ def _matches(text: str, clauses: Sequence[Clause]) -> Iterator[_Match]:
 
     for number, clause in enumerate(clauses):
         count = 0
-        for found in _pattern(clause).finditer(whole):
-            if count < MATCHES and _is_whole(whole, *found.span()):
+        for match in _pattern(clause).finditer(whole):
+            if count < MATCHES and _is_whole(whole, *match.span()):
                 count += 1
-                yield _Match(original(found.start())[0], original(found.end() - 1)[1], number)
+                yield _Match(original(match.start())[0], original(match.end() - 1)[1], number)
 
 
 def _pattern(clause: Clause) -> re.Pattern[str]:
@@ -154,5 +154,5 @@ def _place(text: str, group: Sequence[_Match]) -> Place:
         runs += [Run(word, not word.isspace()) for word in re.split(r"(\s+)", text[match.start : match.end])]
         at = match.end
     runs += [Run(text[at:right], False)]
-    shown = [Run(run.text.translate(_INVISIBLE), run.is_match) for run in runs]
-    return Place(tuple(run for run in shown if run.text), start, text[start : group[0].end])
+    clean_runs = [Run(run.text.translate(_INVISIBLE), run.is_match) for run in runs]
+    return Place(tuple(run for run in clean_runs if run.text), start, text[start : group[0].end])

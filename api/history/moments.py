@@ -45,16 +45,16 @@ def moments(
 
     `jobs` are in the order of the page. While the object store cannot be used nothing is told, and nothing raised.
     """
-    wanted = [job for job in jobs if places.get(job.id)]
+    candidates = [job for job in jobs if places.get(job.id)]
     query = select(Stage.job_id, Artifact.key, Artifact.bytes).join(Artifact, Artifact.id == Stage.artifact_id)
-    rows = session.execute(query.where(Stage.job_id.in_([job.id for job in wanted]), Stage.name == FINAL))
+    rows = session.execute(query.where(Stage.job_id.in_([job.id for job in candidates]), Stage.name == FINAL))
     objects = {job_id: (key, size) for job_id, key, size in rows}
-    sizes = accumulate(objects.get(job.id, ("", 0))[1] for job in wanted)
-    read = [job for job, size in zip(wanted, sizes, strict=True) if size <= READ_BYTES and job.id in objects]
-    bodies = _read(storage, [objects[job.id][0] for job in read])
+    sizes = accumulate(objects.get(job.id, ("", 0))[1] for job in candidates)
+    fitting = [job for job, size in zip(candidates, sizes, strict=True) if size <= READ_BYTES and job.id in objects]
+    bodies = _read(storage, [objects[job.id][0] for job in fitting])
     return {
         job.id: starts(body, corrections.edits_of(session, job), places[job.id])
-        for job, body in zip(read, bodies, strict=True)
+        for job, body in zip(fitting, bodies, strict=True)
         if body is not None
     }
 
@@ -79,12 +79,12 @@ def _read(storage: Storage, keys: Sequence[str]) -> Sequence[bytes | None]:
 def starts(transcript: bytes, edits: Edits, places: Sequence[Place]) -> Sequence[float | None]:
     """For each place the second at which the word begins there, in a transcript as stored and its corrections."""
     stored = transcript.decode()
-    end = max((place.at + len(place.said) for place in places), default=0)
-    texts, begins, found = [], [0], []
+    end = max((place.at + len(place.match) for place in places), default=0)
+    texts, begins, positions = [], [0], []
     for segment in _SEGMENT.finditer(stored):
         if text := _text(segment, edits):
             texts.append(text)
-            found.append(segment.start())
+            positions.append(segment.start())
             begins.append(begins[-1] + len(text) + 1)
             if begins[-1] > end:
                 break
@@ -92,11 +92,11 @@ def starts(transcript: bytes, edits: Edits, places: Sequence[Place]) -> Sequence
     result: list[float | None] = []
     for place in places:
         number = bisect_right(begins, place.at) - 1
-        if number >= len(texts) or not whole.startswith(place.said, place.at):  # not the text that was searched
+        if number >= len(texts) or not whole.startswith(place.match, place.at):  # not the text that was searched
             result.append(None)
         else:
-            _, behind = json.JSONDecoder().raw_decode(stored, found[number])
-            one = from_json(Segment, stored[found[number] : behind].encode())
+            _, behind = json.JSONDecoder().raw_decode(stored, positions[number])
+            one = from_json(Segment, stored[positions[number] : behind].encode())
             result.append(_start(_edited(one, edits), place.at - begins[number]))
     return result
 

@@ -174,10 +174,10 @@ def _in_entry(owner_id: uuid.UUID, query: Query) -> ColumnElement[bool]:
     """Whether an entry answers the query: first by the inverted index; what it cannot tell, by the entry's text."""
     either = [" & ".join(filter(None, map(_candidates, clauses))) for clauses in query]
     keys = f"'{owner_key(owner_id)}'" + (f" & ({' | '.join(f'({one})' for one in either)})" if all(either) else "")
-    found = SearchEntry.keys.op("@@")(cast(keys, TSQUERY))
+    match = SearchEntry.keys.op("@@")(cast(keys, TSQUERY))
     if all(clause.is_in_index for clauses in query for clause in clauses):
-        return found
-    return and_(found, or_(*(and_(*map(_is_true, clauses)) for clauses in query)))
+        return match
+    return and_(match, or_(*(and_(*map(_is_true, clauses)) for clauses in query)))
 
 
 def _candidates(clause: Clause) -> str:
@@ -198,8 +198,8 @@ def _is_true(clause: Clause) -> ColumnElement[bool]:
 def _by_old_index(owner_id: uuid.UUID, words: str) -> ColumnElement[bool]:
     """Whether a task without an entry has the words, as the release before compared them."""
     query = func.websearch_to_tsquery(literal_column("'simple'::regconfig"), words)
-    found = Job.search.op("@@")(cast(f"'{owner_id}'", TSQUERY).op("&&")(query))
-    return and_(func.numnode(query) > 0, found)  # it may see no word where we do
+    match = Job.search.op("@@")(cast(f"'{owner_id}'", TSQUERY).op("&&")(query))
+    return and_(func.numnode(query) > 0, match)  # it may see no word where we do
 
 
 def _by_word_or_tag(session: Session, filters: Filters, ids: _Ids, limit: int) -> Sequence[uuid.UUID]:
@@ -265,9 +265,9 @@ def _sources(session: Session, owner_id: uuid.UUID, filters: Filters) -> Sequenc
     return [_Source(old, Job.owner_id, Job.id), entries]
 
 
-def _merged(found: Iterable[Iterable[uuid.UUID]], limit: int) -> Sequence[uuid.UUID]:
+def _merged(sources: Iterable[Iterable[uuid.UUID]], limit: int) -> Sequence[uuid.UUID]:
     """Ids of several sources, newest first, each once."""
-    return sorted({job_id for ids in found for job_id in ids}, reverse=True)[:limit]
+    return sorted({job_id for ids in sources for job_id in ids}, reverse=True)[:limit]
 
 
 _ONE_BY_ONE = select(

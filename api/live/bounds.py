@@ -40,8 +40,8 @@ class Bounds:
         if self._held.end_reason:
             return
         await check_room()
-        left = await reader.run(allowances.of(self._held, self._who.id, self._config))
-        self.quota_s, self._quota_bytes = left.seconds, left.bytes
+        allowance = await reader.run(allowances.of(self._held, self._who.id, self._config))
+        self.quota_s, self._quota_bytes = allowance.seconds, allowance.bytes
 
     def reason(self, size: int) -> End | None:
         """Why a session of so many bytes ends now; None when it goes on."""

@@ -16,7 +16,7 @@ from anyio import to_thread
 
 from api.live.bells import bells
 from api.live.bounds import Bounds
-from api.live.line import Gone, Line, Said, Signal
+from api.live.line import Input, Line, LineClosed, Signal
 from api.postgres.reader import reader
 from shared.config import Settings
 from shared.db import Query, session
@@ -60,22 +60,22 @@ class Conversation:
         self._has_ended = held.end_reason is not None
         self._ended_at = time.monotonic()
         self._cut_at = 0.0
-        self._next_said: Said | None = None
-        self._hearing: asyncio.Task[Said] | None = None
+        self._next_message: Input | None = None
+        self._hearing: asyncio.Task[Input] | None = None
 
     async def run(self, seq: int, after: int) -> None:
         """Until the session is over. `seq` is the frame that the client has sent last, `after` the last event that it
         was told of.
 
-        Raises Gone, Restarting, SessionTaken, Cancelled, NotFound when the task was deleted, and InvalidRequest.
+        Raises LineClosed, Restarting, SessionTaken, Cancelled, NotFound when the task was deleted, and InvalidRequest.
         """
         await _until_first(self._hear(seq), self._tell_to_the_end(after))
 
     async def _tell_to_the_end(self, after: int) -> None:
-        """Raises Gone, but where nobody can send it again not before what the client had sent is stored."""
+        """Raises LineClosed, but where nobody can send it again not before what the client had sent is stored."""
         try:
             await self._tell(after)
-        except Gone:
+        except LineClosed:
             if not self._line.is_resumable:
                 await asyncio.sleep(LAST_SOUND_S)  # whoever hears finds the line's end behind it, and ends both
             raise
@@ -86,17 +86,17 @@ class Conversation:
         """Frames behind the client's frame `number`; those that are stored already are passed over."""
         try:
             while True:
-                said = await self._next(self._config.live_idle_s)
-                if said is None:
+                message = await self._next(self._config.live_idle_s)
+                if message is None:
                     await self._end(End.IDLE)
-                elif said is Signal.END:
+                elif message is Signal.END:
                     await self._end(End.CLIENT)
-                elif isinstance(said, bytes) and not self._has_ended:
+                elif isinstance(message, bytes) and not self._has_ended:
                     number += 1
                     if number <= self._seq:
                         await self._line.stored(self._seq, self._bytes)
                     else:
-                        await (self._gather(said) if said else self._cut())
+                        await (self._gather(message) if message else self._cut())
                         number = self._seq
         finally:
             if self._hearing:
@@ -113,20 +113,20 @@ class Conversation:
         until = time.monotonic() + GATHER_S
         enough = CONTAINER_CHUNK_BYTES if self._held.is_container else CHUNK_S * SAMPLE_BYTES * self._held.rate
         frames, missing = [first], enough - len(first)
-        while missing > 0 and (left := until - time.monotonic()) > 0:
+        while missing > 0 and (rest_s := until - time.monotonic()) > 0:
             try:
-                said = await self._next(left)
-            except (Gone, InvalidRequest):
+                message = await self._next(rest_s)
+            except (LineClosed, InvalidRequest):
                 await self._store(frames)
                 raise
-            if said is None:
+            if message is None:
                 break
-            if said is Signal.END or said == b"":
-                self._next_said = said
+            if message is Signal.END or message == b"":
+                self._next_message = message
                 break
-            if isinstance(said, bytes):
-                frames.append(said)
-                missing -= len(said)
+            if isinstance(message, bytes):
+                frames.append(message)
+                missing -= len(message)
         await self._store(frames)
 
     async def _store(self, frames: Sequence[bytes]) -> None:
@@ -186,11 +186,11 @@ class Conversation:
             else:
                 self._has_ended, self._ended_at = True, time.monotonic()
 
-    async def _next(self, timeout_s: float) -> Said | None:
+    async def _next(self, timeout_s: float) -> Input | None:
         """What the client says next; None when there was nothing in time. What was not taken is there the next time."""
-        if (said := self._next_said) is not None:
-            self._next_said = None
-            return said
+        if (message := self._next_message) is not None:
+            self._next_message = None
+            return message
         task = self._hearing or asyncio.ensure_future(self._line.hear())
         self._hearing = task
         await asyncio.wait({task}, timeout=None if self._has_ended else timeout_s)
@@ -244,7 +244,7 @@ class Conversation:
         row = await self._patiently(sessions.look(self._held.job_id, after))
         if row is None:
             raise NotFound("The task was deleted.")
-        return sessions.seen(row)
+        return sessions.look_of(row)
 
     async def _patiently(self, query: Query) -> Any:
         """The query's row, when PostgreSQL is there."""
@@ -278,10 +278,10 @@ async def _until_first(*work: Coroutine[Any, Any, None]) -> None:
     """Until one of them ends; the others are cancelled. Raises what it raised."""
     tasks = [asyncio.create_task(each) for each in work]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        finished, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-    for task in done:
+    for task in finished:
         task.result()

@@ -17,7 +17,7 @@ from uvicorn.protocols.utils import ClientDisconnected
 from api import errors
 from api.live import messages
 from api.live.conversation import Restarting
-from api.live.line import Gone
+from api.live.line import LineClosed
 from api.middleware import request_id_of
 from shared.errors import ParleyError, UnexpectedError
 from shared.telemetry.logs import get_logger
@@ -47,7 +47,7 @@ async def hold_open(websocket: WebSocket, serve: Callable[[WebSocket, str], Awai
         code, problem = messages.NORMAL, None
         try:
             await serve(websocket, request_id)
-        except (Gone, WebSocketDisconnect, ClientDisconnected):
+        except (LineClosed, WebSocketDisconnect, ClientDisconnected):
             code = 0
         except Restarting:
             code = messages.RESTART

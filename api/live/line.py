@@ -10,7 +10,7 @@ from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 
-class Gone(Exception):
+class LineClosed(Exception):
     """The client has closed the line, or is not there any more."""
 
 
@@ -21,7 +21,7 @@ class Signal(Enum):
     ALIVE = "it is there, and has nothing to say"
 
 
-Said = bytes | Signal
+Input = bytes | Signal
 """A frame of the session's audio, or a signal. An empty frame cuts: what was being said ends here."""
 
 
@@ -31,36 +31,36 @@ class Line(Protocol):
     is_resumable: bool
     """Whether a client can come back for a session whose line was cut. Where none can, the session ends with it."""
 
-    async def hear(self) -> Said:
-        """What it says next. Raises Gone, and InvalidRequest for what ends the line."""
+    async def hear(self) -> Input:
+        """What it says next. Raises LineClosed, and InvalidRequest for what ends the line."""
 
     async def stored(self, seq: int, size: int) -> None:
-        """All its frames up to `seq` are committed; `size` bytes of the session's audio. Raises Gone."""
+        """All its frames up to `seq` are committed; `size` bytes of the session's audio. Raises LineClosed."""
 
     async def tell(self, event: dict[str, Any]) -> None:
-        """An event as `sessions.Look` has it. Raises Gone."""
+        """An event as `sessions.Look` has it. Raises LineClosed."""
 
     async def over(self, reason: str, seconds: float, *, is_whole: bool) -> None:
-        """The session of so many seconds has ended and nothing more comes. Raises Gone."""
+        """The session of so many seconds has ended and nothing more comes. Raises LineClosed."""
 
 
 class Socket:
-    """A WebSocket whose client leaves by Gone."""
+    """A WebSocket whose client leaves by LineClosed."""
 
     def __init__(self, websocket: WebSocket) -> None:
         self._websocket = websocket
 
     async def receive(self) -> bytes | str:
-        """The next message. Raises Gone."""
+        """The next message. Raises LineClosed."""
         message = await self._websocket.receive()
         if message["type"] == "websocket.disconnect":
-            raise Gone
+            raise LineClosed
         data = message.get("bytes")
         return str(message.get("text")) if data is None else data
 
     async def send(self, message: dict[str, Any]) -> None:
-        """As JSON, in ASCII: half a surrogate pair that a client has sent is no UTF-8. Raises Gone."""
+        """As JSON, in ASCII: half a surrogate pair that a client has sent is no UTF-8. Raises LineClosed."""
         try:
             await self._websocket.send_text(json.dumps(message, separators=(",", ":")))
         except (OSError, RuntimeError, WebSocketDisconnect) as error:  # by each of them Starlette says so
-            raise Gone from error
+            raise LineClosed from error

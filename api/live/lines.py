@@ -20,7 +20,7 @@ from api.live import admission, messages, request
 from api.live.allowed import while_allowed
 from api.live.bounds import Bounds
 from api.live.conversation import Conversation, Restarting
-from api.live.line import Gone, Said, Signal
+from api.live.line import Input, LineClosed, Signal
 from api.live.request import Stream
 from shared.callers.keys import Caller
 from shared.config import settings
@@ -85,16 +85,16 @@ class LinesLine:
     def __init__(self, receive: Receive, send: Send, held: Hold, skip: int) -> None:
         self._send, self._held, self._skip = send, held, skip
         self._receive = receive
-        self._shown = messages.Shown()
+        self._messages = messages.Messages()
         self._last: Signal | None = None
 
-    async def hear(self) -> Said:
+    async def hear(self) -> Input:
         if self._last:
             self._last = None
             return Signal.END
         message = await self._receive()
         if message["type"] == "http.disconnect":
-            raise Gone
+            raise LineClosed
         data: bytes = message.get("body", b"")
         skipped = min(self._skip, len(data))
         self._skip -= skipped
@@ -106,18 +106,18 @@ class LinesLine:
         await self.say(messages.ack(seq, size))
 
     async def tell(self, event: dict[str, Any]) -> None:
-        await self.say(self._shown.message(event))
+        await self.say(self._messages.message(event))
 
     async def over(self, reason: str, seconds: float, *, is_whole: bool) -> None:
         await self.say(messages.ended(self._held, reason, seconds, is_whole=is_whole))
 
     async def say(self, message: dict[str, Any]) -> None:
-        """Raises Gone for a client that does not read."""
+        """Raises LineClosed for a client that does not read."""
         line = json.dumps(message, ensure_ascii=False, separators=(",", ":")) + "\n"
         await self._write(line.encode(), goes_on=True)
 
     async def close(self) -> None:
-        """End the answer. Raises Gone."""
+        """End the answer. Raises LineClosed."""
         await self._write(b"", goes_on=False)
 
     async def _write(self, data: bytes, *, goes_on: bool) -> None:
@@ -125,7 +125,7 @@ class LinesLine:
             async with asyncio.timeout(UNREAD_S):  # sockets have pings for it
                 await self._send({"type": "http.response.body", "body": data, "more_body": goes_on})
         except TimeoutError as error:
-            raise Gone from error
+            raise LineClosed from error
 
 
 class LinesAnswer(Response):
@@ -161,7 +161,7 @@ class LinesAnswer(Response):
             async with while_allowed(self._http, self._who, self._key):
                 conversation = Conversation(line, self._held, settings(), bounds)
                 await conversation.run(self._held.seq, self._wish.stream.after)
-        except Gone:
+        except LineClosed:
             pass
         except Restarting:
             last = {"type": "restarting"}
@@ -176,7 +176,7 @@ class LinesAnswer(Response):
                 first.cancel()
         code, seconds = last.get("code"), round(time.monotonic() - began, 1)
         log.info("live_closed", job_id=task_id, error=code, seconds=seconds)
-        with suppress(Gone):
+        with suppress(LineClosed):
             if last:
                 await line.say(last)
             await line.close()

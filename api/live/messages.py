@@ -56,7 +56,7 @@ def ended(held: Hold, reason: str, seconds: float, *, is_whole: bool) -> dict[st
     }
 
 
-class Shown:
+class Messages:
     """Events as a client sees them. Beside all committed words of an utterance, a partial has those that are `new`."""
 
     def __init__(self) -> None:

@@ -45,8 +45,8 @@ class Stream(Parameters):
         """PostgreSQL has no null characters and no half of a surrogate pair, which a message of JSON may have."""
         for name, value in fields.items():
             if UNSTORABLE.search(f"{name}{value}"):
-                message = f"{_shown(name)} contains a null character or half of a surrogate pair."
-                raise InvalidRequest(message, parameter=_shown(name))
+                message = f"{_printable(name)} contains a null character or half of a surrogate pair."
+                raise InvalidRequest(message, parameter=_printable(name))
         return fields
 
 
@@ -91,5 +91,5 @@ def answered_protocol(websocket: WebSocket) -> str | None:
     return PROTOCOL if PROTOCOL in websocket.scope.get("subprotocols", ()) else None
 
 
-def _shown(name: str) -> str:
+def _printable(name: str) -> str:
     return UNSTORABLE.sub("", name[:100])

@@ -14,7 +14,7 @@ from api.live import admission, door, messages, request
 from api.live.allowed import while_allowed
 from api.live.bounds import Bounds
 from api.live.conversation import Conversation
-from api.live.line import Gone, Said, Signal, Socket
+from api.live.line import Input, LineClosed, Signal, Socket
 from shared.config import settings
 from shared.errors import InvalidRequest, Unauthorized
 from shared.live.sessions import Hold
@@ -33,9 +33,9 @@ class StreamLine:
     is_resumable = True
 
     def __init__(self, websocket: WebSocket, held: Hold) -> None:
-        self._socket, self._held, self._shown = Socket(websocket), held, messages.Shown()
+        self._socket, self._held, self._messages = Socket(websocket), held, messages.Messages()
 
-    async def hear(self) -> Said:
+    async def hear(self) -> Input:
         message = await self._socket.receive()
         if isinstance(message, bytes):
             return message
@@ -51,7 +51,7 @@ class StreamLine:
         await self._socket.send(messages.ack(seq, size))
 
     async def tell(self, event: dict[str, Any]) -> None:
-        await self._socket.send(self._shown.message(event))
+        await self._socket.send(self._messages.message(event))
 
     async def over(self, reason: str, seconds: float, *, is_whole: bool) -> None:
         await self._socket.send(messages.ended(self._held, reason, seconds, is_whole=is_whole))
@@ -90,7 +90,7 @@ async def _first_key(websocket: WebSocket) -> str:
         async with asyncio.timeout(KEY_S):
             message = await websocket.receive()
         if message["type"] == "websocket.disconnect":
-            raise Gone
+            raise LineClosed
         key = json.loads(message.get("text") or "")["key"]
         if not KEY.fullmatch(key):
             raise ValueError

@@ -154,7 +154,7 @@ def _queues() -> AsyncHealth:
     for (name, _, state), count in stages.items():
         if name in STAGES:  # not one of a newer release
             totals[STAGES[name].queue, state] += count
-    totals[LIVE_QUEUE, StageState.QUEUED], totals[LIVE_QUEUE, StageState.RUNNING] = live.waiting, live.heard
+    totals[LIVE_QUEUE, StageState.QUEUED], totals[LIVE_QUEUE, StageState.RUNNING] = live.waiting, live.running
     queues = {
         queue: QueueHealth(
             workers=crew.workers,

@@ -100,10 +100,10 @@ async def icon(request: Request) -> Response:
 @router.get("/assets/{version}/{name:path}")
 async def asset(request: Request, version: str, name: str) -> Response:
     """Its scripts and its style."""
-    found = ASSETS.get(name) if version == VERSION else None
-    if found is None:
+    file = ASSETS.get(name) if version == VERSION else None
+    if file is None:
         raise NotFound("The page has no such file.")
-    return found.answer(request, **{"Cache-Control": "public, max-age=31536000, immutable"})
+    return file.answer(request, **{"Cache-Control": "public, max-age=31536000, immutable"})
 
 
 def _hash(page: str, tag: str) -> str:

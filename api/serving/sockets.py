@@ -41,10 +41,10 @@ class Socket(WebSocketsSansIOProtocol):
         again with all that comes behind."""
         if self.close_sent:
             return
-        if (sent := self.conn.close_sent) is None:  # there is no WebSocket yet that could be told
+        if (close_frame := self.conn.close_sent) is None:  # there is no WebSocket yet that could be told
             self.transport.abort()
             return
-        self.queue.put_nowait({"type": "websocket.disconnect", "code": sent.code, "reason": sent.reason})
+        self.queue.put_nowait({"type": "websocket.disconnect", "code": close_frame.code, "reason": close_frame.reason})
         self.transport.write(b"".join(self.conn.data_to_send()))
         self.close_sent = True
         if self.read_paused:

@@ -73,27 +73,27 @@ def on_screen(drafts: Iterable[Draft], limits: Screen, end: float) -> Iterator[C
     Whatever would push a cue off the screen before it can be read is shown in the same cue, below it, where the limits
     allow; else it comes late, as soon as the other has been shown long enough.
     """
-    shown: list[Draft] = []
+    group: list[Draft] = []
     start_ms = 0
     for draft in drafts:
         draft_ms = ms(draft.start)
-        if shown:
-            gap_ms = ms(limits.gap_s) if start_ms - ms(shown[0].start) <= LATE_MS else 0
-            free_ms = start_ms + _needed_ms(shown, start_ms, limits) + gap_ms
-            if draft_ms < free_ms and (both := _together(shown, draft, start_ms, limits)):
-                shown = both
+        if group:
+            gap_ms = ms(limits.gap_s) if start_ms - ms(group[0].start) <= LATE_MS else 0
+            free_ms = start_ms + _needed_ms(group, start_ms, limits) + gap_ms
+            if draft_ms < free_ms and (both := _together(group, draft, start_ms, limits)):
+                group = both
                 continue
             until_ms = max(draft_ms, free_ms) - gap_ms
-            end_ms = _end_ms(shown, start_ms, until_ms, limits)
+            end_ms = _end_ms(group, start_ms, until_ms, limits)
             if until_ms - end_ms < ms(limits.closed_gap_s) - gap_ms:
                 end_ms = min(until_ms, start_ms + ms(limits.max_cue_s))
-            yield _cue(shown, start_ms, end_ms, limits)
+            yield _cue(group, start_ms, end_ms, limits)
             draft_ms = max(draft_ms, end_ms + gap_ms)
-        shown, start_ms = [draft], draft_ms
-    if shown:
-        late_ms = MIN_CUE_MS if start_ms > ms(shown[0].start) else 0
-        until_ms = max(ms(max(end, _end(shown))), start_ms + late_ms)
-        yield _cue(shown, start_ms, _end_ms(shown, start_ms, until_ms, limits), limits)
+        group, start_ms = [draft], draft_ms
+    if group:
+        late_ms = MIN_CUE_MS if start_ms > ms(group[0].start) else 0
+        until_ms = max(ms(max(end, _end(group))), start_ms + late_ms)
+        yield _cue(group, start_ms, _end_ms(group, start_ms, until_ms, limits), limits)
 
 
 def ms(seconds: float) -> int:
@@ -128,10 +128,10 @@ def _end_ms(drafts: Sequence[Draft], start_ms: int, until_ms: int, limits: Scree
     return max(start_ms + 1, min(end_ms, until_ms, start_ms + ms(limits.max_cue_s)))
 
 
-def _together(shown: list[Draft], draft: Draft, start_ms: int, limits: Screen) -> list[Draft] | None:
-    """`shown` and `draft` in one cue; None where that is too much, or shows words long before they are said."""
-    last = shown[-1]
-    if draft.start - shown[0].start >= LONG_PAUSE_S:
+def _together(group: list[Draft], draft: Draft, start_ms: int, limits: Screen) -> list[Draft] | None:
+    """`group` and `draft` in one cue; None where that is too much, or shows words long before they are said."""
+    last = group[-1]
+    if draft.start - group[0].start >= LONG_PAUSE_S:
         return None
     if draft.speaker == last.speaker:
         if draft.start - last.end >= PAUSE_S:
@@ -139,9 +139,9 @@ def _together(shown: list[Draft], draft: Draft, start_ms: int, limits: Screen) -
         first = draft.units[0]
         # no space behind the full stop of a script without spaces, which is as wide as two columns
         first = replace(first, space=first.space and width(last.units[-1].text[-1]) == 1)
-        both = [*shown[:-1], replace(last, units=(*last.units, first, *draft.units[1:]))]
+        both = [*group[:-1], replace(last, units=(*last.units, first, *draft.units[1:]))]
     else:
-        both = [replace(part, label=part.own_label) for part in (*shown, draft)]
+        both = [replace(part, label=part.own_label) for part in (*group, draft)]
     room = limits.max_line_length
     lines = [line for part in both for line in _wrapped(part.units, room, width(part.label))]
     is_too_wide = any(width(part.label) + part.units[0].width > room for part in both)

@@ -45,8 +45,8 @@ def srt(transcript: Transcript, **limits: Unpack[ScreenChoices]) -> str:
     """
     blocks = []
     for number, cue in enumerate(cues(transcript, Screen(**limits), "names"), start=1):
-        shown = "\n".join(part.label + "\n".join(part.lines) for part in cue.parts)
-        text = _TIME.sub("\\1\u2060\\2", shown.replace("-->", "→"))
+        body = "\n".join(part.label + "\n".join(part.lines) for part in cue.parts)
+        text = _TIME.sub("\\1\u2060\\2", body.replace("-->", "→"))
         blocks.append(f"{number}\n{clock(cue.start_ms, ',')} --> {clock(cue.end_ms, ',')}\n{text}\n")
     return "\n".join(blocks)
 

@@ -40,9 +40,9 @@ def edit(server: Server, options: Namespace) -> Exit:
         correction = form.read(text)
         version = _send(server, options.task, form, correction, text) if correction else form.version
     except (FormError, ValueError) as error:
-        raise Failure("form", f"{error} Nothing was sent. {_kept(draft, form)}") from error
+        raise Failure("form", f"{error} Nothing was sent. {_whereabouts(draft, form)}") from error
     except Failure as failure:
-        failure.message += f" {_kept(draft, form)}"
+        failure.message += f" {_whereabouts(draft, form)}"
         raise
     draft.unlink()
     _report(options, form, correction, version)
@@ -50,9 +50,9 @@ def edit(server: Server, options: Namespace) -> Exit:
 
 
 def _editor() -> list[str]:
-    chosen = os.environ.get("VISUAL") or os.environ.get("EDITOR")
-    if chosen:
-        return shlex.split(chosen)
+    editor = os.environ.get("VISUAL") or os.environ.get("EDITOR")
+    if editor:
+        return shlex.split(editor)
     for name in EDITORS:
         if shutil.which(name):
             return [name]
@@ -102,7 +102,7 @@ def _send(server: Server, task_id: str, form: Form, correction: Correction, text
         raise Failure(failure.code, f"{message} Run the command again and carry your changes over.") from failure
 
 
-def _kept(draft: Path, form: Form) -> str:
+def _whereabouts(draft: Path, form: Form) -> str:
     """Where the text is. One that nobody changed is not kept."""
     if draft.read_bytes() == form.text.encode():
         draft.unlink()

@@ -88,8 +88,8 @@ def _weights(models: Path) -> Iterator[Finding]:
         else:
             yield Finding("weights", "ok", f"{name} is complete")
     if not (models / SPEAKERS_FILE).is_file():
-        said = f"no {SPEAKERS_FILE}: live sessions do not tell speakers apart, their results do"
-        yield Finding("weights", "note", said, advice)
+        message = f"no {SPEAKERS_FILE}: live sessions do not tell speakers apart, their results do"
+        yield Finding("weights", "note", message, advice)
 
 
 def _room(places: dict[str, Path]) -> Iterator[Finding]:

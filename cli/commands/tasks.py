@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cli import written
+from cli import files
 from cli.arguments import Commands, identifier, positive
 from cli.client import Server
 from cli.commands.output import clock, first_match, print_json, standing, task_table
@@ -105,10 +105,10 @@ def result(server: Server, options: Namespace) -> Exit:
     """The transcript to stdout, or to a file."""
     target = Path(options.output) if options.output else None
     if target and target.exists() and not options.force:
-        raise written.exists(target)
+        raise files.exists(target)
     content = server.result(options.task, options.format)
     if target:
-        written.write(target, content, force=options.force)
+        files.write(target, content, force=options.force)
     else:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
@@ -162,16 +162,16 @@ class _Follower:
         self._server, self._task_id = server, task_id
         self._row: Row = screen.row(server.detail(task_id)["file"]["name"] or task_id)
         self._left_s: float | None = None
-        self._asked = -ASK_EVERY_S
+        self._asked_at = -ASK_EVERY_S
 
     def step(self, event: dict[str, Any]) -> None:
         """Draw where the task stands, and how long it still takes as far as the server knows."""
         if event["status"] in ENDED:
             return
         now = time.monotonic()
-        if now - self._asked >= ASK_EVERY_S:
-            self._asked, self._left_s = now, self._server.status(self._task_id)["eta_seconds"]
-        left_s = None if self._left_s is None else max(0.0, self._left_s - (now - self._asked))
+        if now - self._asked_at >= ASK_EVERY_S:
+            self._asked_at, self._left_s = now, self._server.status(self._task_id)["eta_seconds"]
+        left_s = None if self._left_s is None else max(0.0, self._left_s - (now - self._asked_at))
         self._row.step(event["stage_detail"] or event["status"], event["progress"], left_s)
 
 

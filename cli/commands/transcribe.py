@@ -68,11 +68,11 @@ def transcribe(server: Server, options: Namespace) -> Exit:
         try:
             outcomes = run(items, options.jobs)
         except KeyboardInterrupt:
-            left = run.on_server()
-            for recording, task_id in left.items():
+            tasks = run.on_server()
+            for recording, task_id in tasks.items():
                 screen.say(f"{recording.name}: goes on as task {task_id}")
             complain(
-                f"Interrupted. Tasks that go on on the server: {len(set(left.values()))}. "
+                f"Interrupted. Tasks that go on on the server: {len(set(tasks.values()))}. "
                 "The same command picks them up, `parley cancel TASK` stops one."
             )
             return Exit.INTERRUPTED

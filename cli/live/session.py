@@ -28,7 +28,7 @@ class LiveSession:
     def __init__(self, url: str, key: str | None, query: dict[str, str], tell: Callable[[Message], None]) -> None:
         self._url, self._key, self._query, self._tell = url, key, query, tell
         self.task_id: str | None = None
-        self._kept: deque[bytes] = deque()
+        self._backlog: deque[bytes] = deque()
         self._acked = self._event = 0
         self._ended: Message | None = None
         self._failure: Failure | None = None
@@ -48,11 +48,11 @@ class LiveSession:
                 continue
             place = self._acked, self._event
             reader = threading.Thread(target=self._read, args=(socket,), daemon=True)
-            kept = list(self._kept)  # behind the frame that the server was told of
+            backlog = list(self._backlog)  # behind the frame that the server was told of
             self._is_hearing = True
             try:
                 reader.start()
-                for piece in kept:
+                for piece in backlog:
                     socket.send(piece)
                 if not has_ended:
                     self._send(socket, pieces)
@@ -94,8 +94,8 @@ class LiveSession:
         """All that is left. Raises OSError when the line is cut; the piece that was read then is kept."""
         for piece in pieces:
             with self._news:
-                self._kept.append(piece)
-                self._news.wait_for(lambda: len(self._kept) < MOST_KEPT or not self._is_hearing)
+                self._backlog.append(piece)
+                self._news.wait_for(lambda: len(self._backlog) < MOST_KEPT or not self._is_hearing)
             if self._ended or not self._is_hearing:
                 raise Closed
             socket.send(piece)
@@ -132,7 +132,7 @@ class LiveSession:
 
     def _acknowledge(self, seq: int) -> None:
         with self._news:
-            while self._acked < seq and self._kept:
-                self._kept.popleft()
+            while self._acked < seq and self._backlog:
+                self._backlog.popleft()
                 self._acked += 1
             self._news.notify_all()

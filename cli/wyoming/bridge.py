@@ -98,8 +98,8 @@ class _Bridge:
         loop = asyncio.get_running_loop()
 
         def end(number: signal.Signals) -> None:
-            for known in (signal.SIGTERM, signal.SIGINT):
-                loop.remove_signal_handler(known)  # the second one ends the process at once
+            for stop_signal in (signal.SIGTERM, signal.SIGINT):
+                loop.remove_signal_handler(stop_signal)  # the second one ends the process at once
             ended.set_result(number)
 
         for number in (signal.SIGTERM, signal.SIGINT):

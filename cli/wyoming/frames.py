@@ -69,12 +69,12 @@ async def read(reader: StreamReader) -> Event | None:
 
 async def payload(reader: StreamReader, event: Event) -> AsyncIterator[bytes]:
     """The payload of an event that was just read, in pieces. Raises Lost, ConnectionError."""
-    left = event.payload_bytes
-    while left:
-        piece = await reader.read(min(left, PIECE_BYTES))
+    remaining = event.payload_bytes
+    while remaining:
+        piece = await reader.read(min(remaining, PIECE_BYTES))
         if not piece:
             raise Lost
-        left -= len(piece)
+        remaining -= len(piece)
         yield piece
 
 

@@ -22,16 +22,16 @@ class Budget:
     """Bytes that recordings may still take."""
 
     def __init__(self, size: int = BUDGET_BYTES) -> None:
-        self._left = size
+        self._remaining = size
 
     def take(self, size: int) -> None:
         """Raises Failure when so many are not left."""
-        if size > self._left:
+        if size > self._remaining:
             raise Failure("busy", "The recordings of other connections fill the memory. Try again in a moment.")
-        self._left -= size
+        self._remaining -= size
 
     def give_back(self, size: int) -> None:
-        self._left += size
+        self._remaining += size
 
 
 @dataclass(frozen=True, slots=True)

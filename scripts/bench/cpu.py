@@ -70,14 +70,14 @@ def main() -> int:
     print(f"{'what':<24}{'threads':>8}{'audio s/s':>11}{'MB':>7}")
     planned = rows(folder)
     for number, (kind, model, threads) in enumerate(planned):
-        left = end - time.monotonic()
-        found = outcome(folder, kind, model, threads, min(left, max(LEAST_S, left / (len(planned) - number))))
+        rest_s = end - time.monotonic()
+        figures = outcome(folder, kind, model, threads, min(rest_s, max(LEAST_S, rest_s / (len(planned) - number))))
         name = f"{model} {kind}" if kind in TYPES else kind
-        if isinstance(found, str):
+        if isinstance(figures, str):
             failed += 1
-            print(f"{name:<24}{threads:>8}  {found}", flush=True)
+            print(f"{name:<24}{threads:>8}  {figures}", flush=True)
         else:
-            print(f"{name:<24}{threads:>8}{found['rate']:>11.1f}{found['mb']:>7.0f}", flush=True)
+            print(f"{name:<24}{threads:>8}{figures['rate']:>11.1f}{figures['mb']:>7.0f}", flush=True)
     return failed
 
 
@@ -89,14 +89,14 @@ def outcome(folder: Path, kind: str, model: str, threads: int, limit_s: float) -
     counts = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
     environ = os.environ | counts | {"HF_HUB_OFFLINE": "1"}
     try:
-        done = subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=limit_s, check=False)
+        run = subprocess.run(line, cwd=ROOT, env=environ, capture_output=True, text=True, timeout=limit_s, check=False)
     except subprocess.TimeoutExpired:
         return f"not done within {limit_s:.0f} s"
-    if done.returncode == 0:
-        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
-        return found
-    said = [text for text in done.stderr.splitlines() if text.strip()]
-    return f"FAILED: {said[-1].strip() if said else f'exit status {done.returncode}'}"
+    if run.returncode == 0:
+        figures: dict[str, float] = json.loads(run.stdout.splitlines()[-1])
+        return figures
+    messages = [text for text in run.stderr.splitlines() if text.strip()]
+    return f"FAILED: {messages[-1].strip() if messages else f'exit status {run.returncode}'}"
 
 
 def measured(folder: Path, kind: str, model: str, threads: int) -> dict[str, float]:
@@ -104,10 +104,10 @@ def measured(folder: Path, kind: str, model: str, threads: int) -> dict[str, flo
     from scripts.bench.card.usage import peak
 
     nowhere = {"database_url": "postgresql+psycopg://127.0.0.1:1/none", "redis_url": "redis://127.0.0.1:1/0"}
-    chosen = {"model_dir": folder, "device": "cpu", "cpu_threads": threads}
+    overrides = {"model_dir": folder, "device": "cpu", "cpu_threads": threads}
     if kind in TYPES:
-        chosen |= {"compute_type": kind, "whisper_model": model, "whisper_models": model}
-    config = Settings.model_validate(nowhere | chosen)
+        overrides |= {"compute_type": kind, "whisper_model": model, "whisper_models": model}
+    config = Settings.model_validate(nowhere | overrides)
     with peak("cpu") as most:
         work = recognition(config, model) if kind in TYPES else diarization(config)
         began = time.perf_counter()

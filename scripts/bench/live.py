@@ -55,7 +55,7 @@ class Playback:
 
     samples: np.ndarray
     piece_s: float = PIECE_S
-    begun: float = 0.0
+    started_at: float = 0.0
     messages: list[tuple[float, Message]] = field(default_factory=list)
     task_id: str = ""
 
@@ -70,15 +70,15 @@ class Playback:
         return len(self.samples) / SAMPLE_RATE
 
     def _note(self, message: Message) -> None:
-        self.messages.append((time.monotonic() - self.begun, message))
+        self.messages.append((time.monotonic() - self.started_at, message))
 
     def _pieces(self) -> Iterator[bytes]:
         """Each when its last sample has been spoken."""
         step = round(self.piece_s * SAMPLE_RATE)
-        self.begun = time.monotonic()
+        self.started_at = time.monotonic()
         for first in range(0, len(self.samples), step):
             piece = self.samples[first : first + step]
-            time.sleep(max(0.0, self.begun + (first + len(piece)) / SAMPLE_RATE - time.monotonic()))
+            time.sleep(max(0.0, self.started_at + (first + len(piece)) / SAMPLE_RATE - time.monotonic()))
             yield piece.tobytes()
 
     def of(self, kind: str) -> list[tuple[float, Message]]:
@@ -90,11 +90,11 @@ class Playback:
 
     def first_s(self) -> list[float]:
         """From an utterance's first sound to its first text."""
-        told: dict[int, float] = {}
+        delays: dict[int, float] = {}
         for at, partial in self.of("partial"):
             if partial["committed"] or partial["tail"]:
-                told.setdefault(partial["utterance"], at - partial["start"])
-        return list(told.values())
+                delays.setdefault(partial["utterance"], at - partial["start"])
+        return list(delays.values())
 
     def text(self) -> str:
         return " ".join(final["text"] for _, final in self.of("final"))
@@ -201,14 +201,14 @@ def main() -> None:
         time.sleep(SETTLE_S)
         play(stack, options.model, [speech(WARM_UP_S)], options.piece)
         memory = [(name, list[int]()) for name in ("api", LIVE.name)]
-        done = threading.Event()
+        stop = threading.Event()
 
         def weigh() -> None:
             while True:
                 for name, sizes in memory:
                     pid = stack.pid(name)
                     sizes.append(share(pid).pss if pid else 0)
-                if done.wait(max(10.0, options.minutes * 60 / 8)):
+                if stop.wait(max(10.0, options.minutes * 60 / 8)):
                     break
 
         scale = threading.Thread(target=weigh)
@@ -216,7 +216,7 @@ def main() -> None:
         try:
             playbacks = play(stack, options.model, [samples] * options.sessions, options.piece)
         finally:
-            done.set()
+            stop.set()
             scale.join()
         report(options.model, playbacks, stack, memory)
 

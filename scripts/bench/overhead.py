@@ -73,21 +73,21 @@ def compare(seconds: int, stack: Stack, hears: dict[str, Hear], pairs: int, dead
         # another recording each time, or its answer would be known
         recording = write_unique(samples, stack.home.path / f"{seconds}.wav", next(numbers))
 
-        def heard() -> float:
-            begun = time.perf_counter()
+        def measure() -> float:
+            start = time.perf_counter()
             texts[name] = hears[name](recording)
-            return time.perf_counter() - begun
+            return time.perf_counter() - start
 
-        return meter(heard) if name == "Parley" else heard()
+        return meter(measure) if name == "Parley" else measure()
 
     sides = {name: lambda name=name: side(name) for name in hears}
     measured = rounds(sides, pairs, deadline)
     for name, values in measured.items():
         print(row(f"{seconds} s, {name}, seconds", values, note=str(meter) if name == "Parley" else ""))
-    ours, bare = (" ".join(plain_words(texts[name])) for name in ("Parley", "bare"))
-    note = f"words apart {jiwer.wer(bare, ours):.1%}"
-    found = ratios(measured["Parley"], measured["bare"])
-    print(row(f"P1 {seconds} s, Parley / bare", found, GOALS.get(seconds), note), flush=True)
+    parley, bare = (" ".join(plain_words(texts[name])) for name in ("Parley", "bare"))
+    note = f"words apart {jiwer.wer(bare, parley):.1%}"
+    figures = ratios(measured["Parley"], measured["bare"])
+    print(row(f"P1 {seconds} s, Parley / bare", figures, GOALS.get(seconds), note), flush=True)
 
 
 def main() -> None:

@@ -81,9 +81,9 @@ def rounds(sides: Mapping[str, Side], count: int, deadline: Deadline) -> dict[st
     return measured
 
 
-def ratios(ours: Sequence[float], theirs: Sequence[float]) -> list[float]:
+def ratios(numerators: Sequence[float], denominators: Sequence[float]) -> list[float]:
     """Pair by pair, in ascending order."""
-    return sorted(a / b for a, b in zip(ours, theirs, strict=True))
+    return sorted(a / b for a, b in zip(numerators, denominators, strict=True))
 
 
 def row(name: str, values: Sequence[float], goal: Goal | None = None, note: str = "") -> str:

@@ -214,12 +214,12 @@ def _wait_for(url: str) -> None:
 
 def _unfinished(url: str, key: str, tasks: list[str]) -> list[str]:
     end = time.monotonic() + WORK_S
-    left = tasks
+    rest = tasks
     with httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30) as http:
-        while left and time.monotonic() < end:
-            left = [task for task in left if http.get(f"/status/{task}").json()["status"] != "done"]
+        while rest and time.monotonic() < end:
+            rest = [task for task in rest if http.get(f"/status/{task}").json()["status"] != "done"]
             time.sleep(0.2)
-    return left
+    return rest
 
 
 def main() -> int:

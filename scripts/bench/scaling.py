@@ -61,11 +61,11 @@ class Side:
 
     def run(self, recordings: Sequence[Path], **options: str) -> Run:
         """Submit all at once, wait for all."""
-        begun = time.perf_counter()
+        start = time.perf_counter()
         ids = [self._client.submit(recording, language="en", **options) for recording in recordings]
         for task_id in ids:
             self._client.wait(task_id)
-        wall_s = time.perf_counter() - begun
+        wall_s = time.perf_counter() - start
         durations = [(row.finished_at - row.started_at).total_seconds() for row in self._recognised(ids)]  # type: ignore[operator]
         return Run(wall_s, sum(durations), tuple(self._client.result(task_id)["full_text"] for task_id in ids))
 
@@ -116,12 +116,12 @@ def bare(model: Path, recordings: Sequence[Path], processes: int) -> float:
     for child in children:
         child.start()
     start.wait(START_TIMEOUT_S)
-    begun = time.perf_counter()
+    started_at = time.perf_counter()
     for child in children:
         child.join()
     if any(child.exitcode for child in children):
         raise RuntimeError("faster-whisper failed")
-    return time.perf_counter() - begun
+    return time.perf_counter() - started_at
 
 
 def _recognise(model: str, recordings: list[str], start: "multiprocessing.synchronize.Barrier") -> None:  # noqa: UP037

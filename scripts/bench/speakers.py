@@ -73,16 +73,16 @@ def main() -> None:
         }
 
         def seconds(name: str) -> float:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             acts[name]()
-            return time.perf_counter() - begun
+            return time.perf_counter() - start
 
         measured = rounds({name: lambda name=name: seconds(name) for name in acts}, options.pairs, deadline)  # type: ignore[misc]
     for name, values in measured.items():
         print(row(f"{options.seconds:g} s, {name}, seconds, {threads} threads each", values))
     both, words, voices = measured.values()
-    found = [one / max(rest) for one, *rest in zip(both, words, voices, strict=True)]
-    print(row("P8 words and speakers / the longer one alone", found, GOAL))
+    figures = [one / max(rest) for one, *rest in zip(both, words, voices, strict=True)]
+    print(row("P8 words and speakers / the longer one alone", figures, GOAL))
 
 
 if __name__ == "__main__":

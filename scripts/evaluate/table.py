@@ -109,18 +109,18 @@ def tables(rows: Sequence[Row]) -> str:
 
 def _table(title: str, rows: Sequence[Row]) -> str:
     recordings = {row.recording: row.duration for row in rows}
-    done = [row for row in rows if not row.failure]
-    words = _words(_once(done), lambda scores: scores.words)
+    successes = [row for row in rows if not row.failure]
+    words = _words(_once(successes), lambda scores: scores.words)
     size = f"{len(recordings)} recordings, {sum(recordings.values()):.0f} s" + (
         f", {words.reference} words" if words else ""
     )
     lines = [f"**{title}** ({size})", "", "| | " + " | ".join(column.heading for column in COLUMNS) + " |"]
     lines.append("|---" * (len(COLUMNS) + 1) + "|")
     for system in dict.fromkeys(row.system for row in rows):
-        ours = [row for row in done if row.system == system]
+        system_rows = [row for row in successes if row.system == system]
         failed = sum(row.system == system and bool(row.failure) for row in rows)
         name = f"{system}, {failed} failed" if failed else system
-        cells = [column.cell(ours) if ours else "" for column in COLUMNS]
+        cells = [column.cell(system_rows) if system_rows else "" for column in COLUMNS]
         lines.append(f"| {name} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 

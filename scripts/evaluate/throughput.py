@@ -114,8 +114,8 @@ def copies(corpus: Sequence[Recording], folder: Path) -> list[Path]:
 
 def errors(corpus: Sequence[Recording], texts: Sequence[str]) -> WordErrors:
     """Of all recordings together."""
-    found = (word_errors(one.text or "", text, one.language) for one, text in zip(corpus, texts, strict=True))
-    return sum(found, WordErrors())
+    scores = (word_errors(one.text or "", text, one.language) for one, text in zip(corpus, texts, strict=True))
+    return sum(scores, WordErrors())
 
 
 def main() -> None:
@@ -142,9 +142,9 @@ def main() -> None:
 
         def side(name: str) -> float:
             files = copies(corpus, stack.home.path)
-            begun = time.perf_counter()
+            start = time.perf_counter()
             texts = hears[name](files)
-            wall_s = time.perf_counter() - begun
+            wall_s = time.perf_counter() - start
             wrong[name] = errors(corpus, texts)
             return seconds / wall_s
 

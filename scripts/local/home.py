@@ -110,14 +110,14 @@ class Home:
         remembered: dict[str, int] = json.loads(file.read_text()) if file.exists() else {}
         number, _, count = os.environ.get(PORT_SHARE, "0/1").partition("/")
         share = INNER_PORTS[int(number) :: int(count)]
-        chosen: dict[str, int] = {}
+        ports: dict[str, int] = {}
         for name in names:
             port = remembered.get(name)
-            while port is None or port in chosen.values() or not (is_free(port) and is_free(port + 10_000)):
+            while port is None or port in ports.values() or not (is_free(port) and is_free(port + 10_000)):
                 port = secrets.choice(share)
-            chosen[name] = port
-        write_private(file, json.dumps(remembered | chosen, indent=2) + "\n")
-        return chosen
+            ports[name] = port
+        write_private(file, json.dumps(remembered | ports, indent=2) + "\n")
+        return ports
 
 
 def is_free(port: int) -> bool:

@@ -64,10 +64,10 @@ def main() -> int:
     """1 where a budget is exceeded."""
     with tempfile.TemporaryDirectory() as folder, stand(Path(folder) / "home", (API,)) as stack, browser() as chromium:
         submit(stack)
-        found = measure(chromium.new_page(), stack)
-    for what, spent, most in found:
+        figures = measure(chromium.new_page(), stack)
+    for what, spent, most in figures:
         print(f"{what:<60} {spent:6.0f} ms of {most:.0f}")
-    return int(any(spent > most for _, spent, most in found))
+    return int(any(spent > most for _, spent, most in figures))
 
 
 if __name__ == "__main__":

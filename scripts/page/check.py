@@ -25,10 +25,10 @@ class Stale(Exception):
 
 def npm() -> str:
     """The program. Raises FileNotFoundError."""
-    found = shutil.which("npm")
-    if found is None:
+    program = shutil.which("npm")
+    if program is None:
         raise FileNotFoundError("npm is missing: apt install nodejs npm")
-    return found
+    return program
 
 
 def install() -> None:
@@ -42,12 +42,12 @@ def install() -> None:
 
 def check_types(folder: Path) -> None:
     """Raises Stale when the page's types are not those of the API."""
-    document, made = folder / "openapi.json", folder / "schema.d.ts"
-    with document.open("wb") as written:
-        subprocess.run((sys.executable, "-m", "scripts.page.types"), cwd=ROOT, stdout=written, check=True)
+    document, schema = folder / "openapi.json", folder / "schema.d.ts"
+    with document.open("wb") as file:
+        subprocess.run((sys.executable, "-m", "scripts.page.types"), cwd=ROOT, stdout=file, check=True)
     json.loads(document.read_text())
-    _run("run", "--silent", "types", "--", str(document), "--output", str(made))
-    if made.read_text() != TYPES.read_text():
+    _run("run", "--silent", "types", "--", str(document), "--output", str(schema))
+    if schema.read_text() != TYPES.read_text():
         raise Stale(f"{TYPES.relative_to(ROOT)} is older than the API: make page-types, then commit it")
 
 
@@ -60,8 +60,8 @@ def check_sources() -> None:
 def check_built(folder: Path) -> None:
     """Raises Stale when what is committed is not what the sources make."""
     _run("run", "--silent", "build", "--", "--outDir", str(folder), "--emptyOutDir", "--logLevel", "error")
-    made, kept = ({path.relative_to(one) for path in one.rglob("*") if path.is_file()} for one in (folder, BUILT))
-    _, different, strange = filecmp.cmpfiles(folder, BUILT, [str(path) for path in made | kept], shallow=False)
+    built, committed = ({path.relative_to(one) for path in one.rglob("*") if path.is_file()} for one in (folder, BUILT))
+    _, different, strange = filecmp.cmpfiles(folder, BUILT, [str(path) for path in built | committed], shallow=False)
     if different or strange:
         raise Stale(f"not what web/ makes: {sorted(different + strange)}; npm --prefix web run build, then commit it")
 

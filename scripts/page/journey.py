@@ -46,16 +46,16 @@ def travel(page: Page, stack: Stack, recording: Path) -> Journey:
     """Sign in, send, wait, correct a sentence, export."""
     page.set_default_timeout(PATIENCE_MS)
     page.add_init_script(COUNT)
-    begun = time.monotonic()
+    start = time.monotonic()
     page.goto(stack.url)
     page.get_by_label("API key").fill(stack.api_key)
     page.get_by_role("button", name="Sign in").click()
     page.get_by_role("link", name="Add recordings").first.click()
     page.get_by_label("Choose files").set_input_files(recording)
     page.get_by_role("button", name="Add to queue").click()
-    sent = time.monotonic()
+    sent_at = time.monotonic()
     page.get_by_role("button", name="Open transcript").click()
-    waited = time.monotonic() - sent
+    waited = time.monotonic() - sent_at
     page.locator("#segment-0").dblclick()
     page.keyboard.press("Control+a")
     page.keyboard.type("A corrected sentence.")
@@ -67,7 +67,7 @@ def travel(page: Page, stack: Stack, recording: Path) -> Journey:
     if "A corrected sentence." not in download.value.path().read_text():
         raise ValueError("the exported transcript is not the corrected one")
     # the file dialog that a person opens and confirms is no click in the page
-    return Journey(int(page.evaluate("clicks")), time.monotonic() - begun, waited)
+    return Journey(int(page.evaluate("clicks")), time.monotonic() - start, waited)
 
 
 def main() -> int:

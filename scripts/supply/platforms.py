@@ -55,12 +55,12 @@ def resolved(file: Path, machine: str, *, python: str, with_cuda: bool) -> list[
     options = ("--format", "pylock.toml", "--python-platform", platform, "--python-version", python)
     interpreter = ("--python", sys.executable)  # without it uv looks for that Python, for seconds
     packages = tomllib.loads(lock.compiled(file, *options, *interpreter, with_cuda=with_cuda)).get("packages", [])
-    found = []
+    entries = []
     for package in packages:
         wheel = package["wheels"][0]
         name, sha256 = wheel["url"].rpartition("/")[2], wheel["hashes"]["sha256"]
-        found.append(Wheel(package["name"], package["version"], name, wheel.get("size", 0), sha256))
-    return found
+        entries.append(Wheel(package["name"], package["version"], name, wheel.get("size", 0), sha256))
+    return entries
 
 
 def table() -> Iterator[str]:
@@ -75,13 +75,13 @@ def table() -> Iterator[str]:
 
 def cell(name: str, machine: str, build: str) -> str:
     """How many packages, and their megabytes; `+ torch` where the size of its wheel is not known."""
-    found = wheels(name, machine, with_cuda=build == "NVIDIA cards")
-    sizes = {wheel.name: wheel.size_bytes for wheel in found}
+    listing = wheels(name, machine, with_cuda=build == "NVIDIA cards")
+    sizes = {wheel.name: wheel.size_bytes for wheel in listing}
     rest = ""
     if build == "CPUs":
         sizes["torch"] = TORCH_CPU_BYTES.get(machine, 0)
         rest = "" if sizes["torch"] else " + torch"
-    return f"{len(found)}, {sum(sizes.values()) / 1e6:,.0f}{rest}"
+    return f"{len(listing)}, {sum(sizes.values()) / 1e6:,.0f}{rest}"
 
 
 def main() -> None:

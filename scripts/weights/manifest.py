@@ -14,7 +14,7 @@ FILENAME = "manifest.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class FileRecord:
     """A file whose hash was computed when it had this size and modification time (ns since 1970)."""
 
     sha256: str
@@ -27,7 +27,7 @@ class Entry:
     """A model that was found right: where it came from, and its files by path below the model's folder."""
 
     source: str
-    files: dict[str, Seen]
+    files: dict[str, FileRecord]
 
     def unchanged(self, folder: Path) -> bool:
         """Whether every file still has the size and time at which it was hashed."""
@@ -43,7 +43,7 @@ def read(model_dir: Path) -> dict[str, Entry]:
     try:
         raw = json.loads((model_dir / FILENAME).read_text("utf-8"))
         return {
-            name: Entry(entry["source"], {path: Seen(**record) for path, record in entry["files"].items()})
+            name: Entry(entry["source"], {path: FileRecord(**record) for path, record in entry["files"].items()})
             for name, entry in raw.items()
         }
     except (OSError, ValueError, TypeError, KeyError, AttributeError):
@@ -106,10 +106,10 @@ def _pinned(item: Item) -> tuple[str, ...]:
     return tuple(file.path for file in item.files)
 
 
-def look(folder: Path, names: Iterable[str]) -> dict[str, Seen]:
+def look(folder: Path, names: Iterable[str]) -> dict[str, FileRecord]:
     """Hash these files."""
     records = {}
     for name in names:
         status = (folder / name).stat()
-        records[name] = Seen(sha256_of(folder / name), status.st_size, status.st_mtime_ns)
+        records[name] = FileRecord(sha256_of(folder / name), status.st_size, status.st_mtime_ns)
     return records

@@ -51,23 +51,23 @@ class Mirror:
         return path
 
     def _locate(self, archive: Archive, timeout_s: float) -> Remote:
-        found: list[Remote | Exception] = []
+        outcomes: list[Remote | Exception] = []
 
         def ask() -> None:
             try:
-                found.append(locate(archive, self._settings, self._client))
+                outcomes.append(locate(archive, self._settings, self._client))
             except Exception as error:  # noqa: BLE001 - it is raised again by whoever waits
-                found.append(error)
+                outcomes.append(error)
 
         # A timeout of the socket does not cover name resolution, so the clock is kept outside.
         thread = threading.Thread(target=ask, daemon=True)
         thread.start()
         thread.join(timeout_s)
-        if not found:
+        if not outcomes:
             raise SourceFailed(f"{archive.filename}: the index gave no answer within {timeout_s:g} s")
-        if isinstance(found[0], Exception):
-            raise found[0]
-        return found[0]
+        if isinstance(outcomes[0], Exception):
+            raise outcomes[0]
+        return outcomes[0]
 
     def fetch(self, item: Item, folder: Path, progress: Progress) -> None:
         """Put the item's files into `folder`. Raises `SourceFailed`."""

@@ -130,9 +130,9 @@ def _fetch(
     try:
         with progress_bar() as progress:
             for item, fault in items.items():
-                asked = near if item.is_optional and os.environ.get("HF_HUB_OFFLINE") == "1" else sources
+                origins = near if item.is_optional and os.environ.get("HF_HUB_OFFLINE") == "1" else sources
                 try:
-                    fetched[item.name] = _fetch_one(model_dir, item, fault, asked, progress)
+                    fetched[item.name] = _fetch_one(model_dir, item, fault, origins, progress)
                 except (ModelUnavailable, OSError):  # MODEL_DIR may be read-only
                     if not item.is_optional:
                         raise

@@ -37,17 +37,19 @@ def csrf_token(token: str) -> str:
     return hashlib.sha256(f"csrf {token}".encode()).hexdigest()
 
 
-def is_csrf_token(token: str, shown: str) -> bool:
-    """Whether this is it. `shown` is whatever a client has sent; as bytes, because no other text can be compared."""
-    return hmac.compare_digest(csrf_token(token).encode(), shown.encode())
+def is_csrf_token(token: str, guess: str) -> bool:
+    """Whether this is it. `guess` is whatever a client has sent; as bytes, because no other text can be compared."""
+    return hmac.compare_digest(csrf_token(token).encode(), guess.encode())
 
 
 def begin(work: Session, owner_id: uuid.UUID) -> tuple[str, BrowserSession]:
     """A new session of a key, and its token."""
     now = work.execute(select(func.now())).scalar_one()
-    kept = select(BrowserSession.digest).where(BrowserSession.owner_id == owner_id)
-    kept = kept.order_by(BrowserSession.created_at.desc()).limit(MOST - 1)
-    work.execute(delete(BrowserSession).where(BrowserSession.owner_id == owner_id, BrowserSession.digest.not_in(kept)))
+    newest = select(BrowserSession.digest).where(BrowserSession.owner_id == owner_id)
+    newest = newest.order_by(BrowserSession.created_at.desc()).limit(MOST - 1)
+    work.execute(
+        delete(BrowserSession).where(BrowserSession.owner_id == owner_id, BrowserSession.digest.not_in(newest))
+    )
     return _new(work, owner_id, uuid7(), now, now)
 
 
@@ -71,10 +73,10 @@ def end(work: Session, token: str) -> None:
 
 def family(work: Session, token: str) -> uuid.UUID:
     """What all tokens of the session have in common. Raises Unauthorized."""
-    found = work.scalar(select(BrowserSession.family).where(BrowserSession.digest == keys.digest(token)))
-    if found is None:
+    family_id = work.scalar(select(BrowserSession.family).where(BrowserSession.digest == keys.digest(token)))
+    if family_id is None:
         raise Unauthorized("This session has ended.")
-    return found
+    return family_id
 
 
 def check(work: Session, family: uuid.UUID) -> None:

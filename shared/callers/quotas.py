@@ -241,13 +241,15 @@ def spend_test(session: Session, owner_id: uuid.UUID, limits: Limits, config: Se
 def sweep(session: Session) -> None:
     """Add up what has been stored and removed, and forget minutes that are over."""
     old = select(StorageChange.id).order_by(StorageChange.id).limit(FOLDED_AT_ONCE).with_for_update(skip_locked=True)
-    gone = (
+    changes = (
         delete(StorageChange)
         .where(StorageChange.id.in_(old))
         .returning(StorageChange.owner_id, StorageChange.bytes)
         .cte("gone")
     )
-    summed = select(gone.c.owner_id, func.sum(gone.c.bytes)).group_by(gone.c.owner_id).order_by(gone.c.owner_id)
+    summed = (
+        select(changes.c.owner_id, func.sum(changes.c.bytes)).group_by(changes.c.owner_id).order_by(changes.c.owner_id)
+    )
     folded = insert(KeyStorage).from_select(["owner_id", "bytes"], summed)
     session.execute(
         folded.on_conflict_do_update(

@@ -120,6 +120,6 @@ def _remove(storage: Storage) -> int:
         return 0
     with session() as work:
         for artifact_id, key in rows:
-            gone = update(Artifact).where(*marked, Artifact.id == artifact_id, Artifact.key == key)
-            work.execute(gone.values(bytes=0).execution_options(synchronize_session=False))
+            statement = update(Artifact).where(*marked, Artifact.id == artifact_id, Artifact.key == key)
+            work.execute(statement.values(bytes=0).execution_options(synchronize_session=False))
     return len(rows)

@@ -136,9 +136,9 @@ def overviews(session: Session, batches: Sequence[Batch]) -> list[Overview]:
     """How far each of the batches is, in three queries for all of them, whatever their size."""
     ids = [batch.id for batch in batches]
     parts = counts.batches(session, ids)
-    begun: dict[uuid.UUID, datetime] = dict(session.execute(_BEGUN, {"ids": ids}).all())
+    starts: dict[uuid.UUID, datetime] = dict(session.execute(_BEGUN, {"ids": ids}).all())
     running = _running(session, ids)
-    return [_overview(batch, parts[batch.id], running[batch.id], begun.get(batch.id)) for batch in batches]
+    return [_overview(batch, parts[batch.id], running[batch.id], starts.get(batch.id)) for batch in batches]
 
 
 def _running(session: Session, ids: Sequence[uuid.UUID]) -> Mapping[uuid.UUID | None, float]:
@@ -165,8 +165,8 @@ class _StageProgress:
     progress: float
 
 
-def _overview(batch: Batch, parts: Sequence[BatchPart], running: float, begun: datetime | None) -> Overview:
-    """`running` is the completed fraction of the running tasks; the first of all was `begun` at that time."""
+def _overview(batch: Batch, parts: Sequence[BatchPart], running: float, start: datetime | None) -> Overview:
+    """`running` is the completed fraction of the running tasks; the first of all began at `start`."""
     by_state = Counter[JobState]()
     for part in parts:
         by_state[part.state] += part.count
@@ -178,10 +178,10 @@ def _overview(batch: Batch, parts: Sequence[BatchPart], running: float, begun: d
     is_over = batch.finished_at is not None
     share = (ended + deleted + running) / batch.total
     eta: int | None = 0 if is_over else None
-    if not is_over and begun and worked:
-        speed = (worked + running) / max((datetime.now(UTC) - begun).total_seconds(), 1.0)
+    if not is_over and start and worked:
+        speed = (worked + running) / max((datetime.now(UTC) - start).total_seconds(), 1.0)
         eta = round((there - ended - running) / speed)
-    has_begun = begun is not None or ended + deleted > 0
+    has_begun = start is not None or ended + deleted > 0
     return Overview(
         batch=batch,
         status="done" if is_over else "processing" if has_begun else "queued",

@@ -135,8 +135,8 @@ def show(work: Session, name: str, queues: list[str], slots: int, *, deaf: bool,
         "loaded": sorted(stock.loaded) if stock else None,
     }
     row = insert(Worker).values(name=name, **news)
-    seen = {"seen_at": func.clock_timestamp()}
-    work.execute(row.on_conflict_do_update(index_elements=["name"], set_=news | seen))
+    timestamp = {"seen_at": func.clock_timestamp()}
+    work.execute(row.on_conflict_do_update(index_elements=["name"], set_=news | timestamp))
 
 
 def present_interval(work: Session, seconds: float) -> int:

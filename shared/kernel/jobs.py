@@ -107,8 +107,8 @@ def advance(
         ready = [
             row for row in rows if row.state == StageState.WAITING and unsettled.isdisjoint(STAGES[row.name].needs)
         ]
-    taken = take(ready)
-    ready = [row for row in ready if row is not taken]
+    next_stage = take(ready)
+    ready = [row for row in ready if row is not next_stage]
     return rings + ring_next(session, job.owner_id, job.priority, ready, STAGES[ended].queue if ended else None)
 
 

@@ -102,7 +102,7 @@ def _take(
         source_url=job.source_url,
         request_id=job.request_id,
         inputs=tuple(Input(name, number, key, meta or {}, code) for name, number, code, key, meta, _ in inputs),
-        known=_known_answer(session, job.owner_id, row),
+        known_answer=_known_answer(session, job.owner_id, row),
         device=device,
         priority=priority_name(job.priority),
         waited_s=waited_s,
@@ -218,8 +218,8 @@ def _adopted(session: Session, claim: Claim, answer: Answer) -> Artifact | None:
     """The row of the input whose object is the answer, too: it is the answer's from now on. Else None."""
     if answer.key not in {one.key for one in claim.inputs}:
         return None
-    known = aliased(Artifact)
-    same = (known.owner_id == claim.owner_id, known.stage == claim.stage, known.hash == claim.hash)
+    twin = aliased(Artifact)
+    same = (twin.owner_id == claim.owner_id, twin.stage == claim.stage, twin.hash == claim.hash)
     statement = (
         update(Artifact)
         .where(Artifact.key == answer.key, Artifact.owner_id == claim.owner_id, ~exists().where(*same))
@@ -242,8 +242,8 @@ def fail(session: Session, claim: Claim, error: ParleyError, *, max_attempts: in
     job = lock(session, claim.job_id)
     if job is None:
         raise LeaseLost
-    left = error.blameless or claim.attempt < max_attempts
-    again = error.retryable and left and job.state == JobState.PROCESSING
+    has_attempts = error.blameless or claim.attempt < max_attempts
+    again = error.retryable and has_attempts and job.state == JobState.PROCESSING
     values: dict[str, Any] = {"error_code": error.code, "error_message": error.message}
     if again:
         values |= {"rung_at": func.now(), "rings": 1, "attempt": Stage.attempt - int(error.blameless)}

@@ -12,19 +12,19 @@ from shared.models import LiveSession
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Sessions that are not heard to their end: `heard` by a worker now, `waiting` for one."""
+    """Sessions that are not heard to their end: `running`, which a worker hears now, and `waiting` for one."""
 
-    heard: int
+    running: int
     waiting: int
 
     @property
     def size(self) -> int:
-        return self.heard + self.waiting
+        return self.running + self.waiting
 
 
 def of(work: Session) -> Crowd:
     """That of now."""
     is_heard = LiveSession.worker.is_not(None) & (LiveSession.lease_until > func.now())
     query = select(func.count(), func.count().filter(is_heard)).where(LiveSession.heard_at.is_(None))
-    total, heard = work.execute(query).one()
-    return Crowd(heard, total - heard)
+    total, running = work.execute(query).one()
+    return Crowd(running, total - running)

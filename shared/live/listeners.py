@@ -119,10 +119,10 @@ def claim(work: Session, worker: str, lease_s: float) -> Claim | None:
         .limit(1)
         .with_for_update(of=LiveSession, skip_locked=True)
     )
-    found = work.execute(waiting).one_or_none()
-    if found is None:
+    oldest = work.execute(waiting).one_or_none()
+    if oldest is None:
         return None
-    row, age_s = found
+    row, age_s = oldest
     row.fence += 1
     row.attempt += 1
     row.worker, row.lease_until = worker, func.now() + timedelta(seconds=lease_s)
@@ -132,8 +132,8 @@ def claim(work: Session, worker: str, lease_s: float) -> Claim | None:
     options = JobOptions.from_row(job.options)
     voices = work.scalar(select(LiveVoices.voices).where(LiveVoices.job_id == row.job_id))
     place = Place(row.utterance, row.resume_s, row.language, voices)
-    known = (row.job_id, row.fence, row.encoding, row.rate, row.event, place, options, job.request_id)
-    return Claim(*known, Age(age_s), row.attempt, row.seq)
+    fields = (row.job_id, row.fence, row.encoding, row.rate, row.event, place, options, job.request_id)
+    return Claim(*fields, Age(age_s), row.attempt, row.seq)
 
 
 def beat(work: Session, claims: Collection[Claim], lease_s: float) -> set[uuid.UUID]:
@@ -174,8 +174,8 @@ def record(
     spoken = {event.utterance for event in events if isinstance(event, Partial | Final)}
     work.execute(delete(Row).where(Row.job_id == claimed.job_id, Row.kind == KINDS[Partial], Row.utterance.in_(spoken)))
     work.execute(insert(Row), [_row(claimed.job_id, number, event) for number, event in enumerate(events, before + 1)])
-    heard = [{"start": final.start, "end": final.end, "text": _clean(final.text)} for final in finals]
-    publish_heard(work, claimed.job_id, heard)
+    utterances = [{"start": final.start, "end": final.end, "text": _clean(final.text)} for final in finals]
+    publish_heard(work, claimed.job_id, utterances)
     news.tell(work, claimed.job_id)
     return last
 

@@ -143,8 +143,8 @@ def free_places(work: Session) -> int:
     work.execute(select(func.pg_advisory_xact_lock(PLACES_LOCK)))
     serving = (Worker.queues.contains([QUEUE]), ~Worker.deaf, Worker.seen_at > func.now() - timedelta(seconds=LIVE_S))
     slots = work.scalar(select(func.coalesce(func.sum(Worker.slots), 0)).where(*serving)) or 0
-    heard = work.scalar(select(func.count()).where(LiveSession.heard_at.is_(None))) or 0
-    return int(slots) - heard
+    count = work.scalar(select(func.count()).where(LiveSession.heard_at.is_(None))) or 0
+    return int(slots) - count
 
 
 def end(work: Session, job_id: uuid.UUID, reason: End, *conditions: ColumnElement[bool]) -> tuple[Ring, ...]:
@@ -200,7 +200,7 @@ def look(job_id: uuid.UUID, after: int) -> Query:
     return Query(_LOOK, {"job": job_id, "after": after, "most": AT_ONCE})
 
 
-def seen(row: Sequence[Any]) -> Look:
+def look_of(row: Sequence[Any]) -> Look:
     """What a row of `look` says."""
     holder, seq, size, reason, is_heard, is_whole, heard_s, state, events = row
     return Look(holder, seq, size, reason, is_heard, is_whole, heard_s, JobState(state), events or [])

@@ -64,13 +64,13 @@ def values(job: Job) -> Mapping[str, Any]:
 
     A line for each field, so that no phrase goes from one into the next."""
     fields = [job.full_text, job.filename, *job.tags, job.reference]
-    lines = [found for field in fields if field and (found := list(tokens(fold(field))))]
-    keys = all_keys(token for found in lines for token in found)
+    lines = [line for field in fields if field and (line := list(tokens(fold(field))))]
+    keys = all_keys(token for line in lines for token in line)
     return {
         "entry_id": job.id,
         "entry_owner": job.owner_id,
         "entry_keys": [owner_key(job.owner_id), *_fitting(job.id, keys)],
-        "entry_text": "\n".join(spaced(found) for found in lines),
+        "entry_text": "\n".join(spaced(line) for line in lines),
     }
 
 
@@ -103,9 +103,9 @@ def work_off(seconds: float = BACKLOG_S) -> int:
     deadline, count = time.monotonic() + seconds, 0
     while True:
         with session() as work:
-            done = _work_off_some(work)
-        count += done
-        if not done or time.monotonic() >= deadline:
+            number = _work_off_some(work)
+        count += number
+        if not number or time.monotonic() >= deadline:
             return count
 
 
@@ -118,11 +118,11 @@ def _work_off_some(work: Session) -> int:
     size_of: dict[uuid.UUID, int] = dict(sizes.all())
     totals = accumulate(size_of.get(job_id, 0) for job_id in waiting)
     fitting = [job_id for job_id, total in zip(waiting, totals, strict=True) if total <= BYTES_AT_ONCE]
-    chosen = fitting or waiting[:1]
+    job_ids = fitting or waiting[:1]
     # with the row locked nobody changes what is read; whoever holds one makes the task wait for a later sweep
-    query = select(Job).where(Job.id.in_(chosen)).with_for_update(skip_locked=True, key_share=True)
+    query = select(Job).where(Job.id.in_(job_ids)).with_for_update(skip_locked=True, key_share=True)
     jobs = work.scalars(query).all()
     write(work, jobs)
-    done = {job.id for job in jobs} | (set(chosen) - size_of.keys())
-    work.execute(delete(SearchBacklog).where(SearchBacklog.job_id.in_(done)))
-    return len(done)
+    finished = {job.id for job in jobs} | (set(job_ids) - size_of.keys())
+    work.execute(delete(SearchBacklog).where(SearchBacklog.job_id.in_(finished)))
+    return len(finished)

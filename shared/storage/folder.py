@@ -161,13 +161,13 @@ class Folder(Storage):
 
     def join(self, key: str, upload_id: str, parts: Iterable[Part]) -> None:
         folder, target = self._upload(key, upload_id), self._object(key)
-        wanted = {part.number: part for part in parts}
+        by_number = {part.number: part for part in parts}
         with translated(self._parts):
             with locked(folder):
                 there = _parts(folder)
-                if any(there.get(number) != part for number, part in wanted.items()):
+                if any(there.get(number) != part for number, part in by_number.items()):
                     raise replaced()
-                for number in there.keys() - wanted.keys():
+                for number in there.keys() - by_number.keys():
                     (folder / str(number)).unlink()
                 sync(folder)
                 self._drafts.place(folder, target)

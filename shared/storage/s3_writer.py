@@ -75,7 +75,7 @@ class QuickPut:
             return False
         path = quote(f"/{self._bucket}/{key}", safe="/~")
         headers = signed_put(self._credentials(), self._region, self._host, path, data, crc)
-        connection = self._kept() or HTTPConnection(*self._address, timeout=CONNECT_S)
+        connection = self._idle_connection() or HTTPConnection(*self._address, timeout=CONNECT_S)
         try:
             if not connection.sock:
                 connection.connect()
@@ -96,7 +96,7 @@ class QuickPut:
             self._refusals, self._rests_until = 0, time.monotonic() + REST_S
         return answer.status == 200
 
-    def _kept(self) -> HTTPConnection | None:
+    def _idle_connection(self) -> HTTPConnection | None:
         if self._pid != os.getpid():  # its parent's are not to be shared
             self._idle, self._pid = [], os.getpid()
         try:

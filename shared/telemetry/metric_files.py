@@ -47,11 +47,11 @@ class SharedCounters(MultiProcessCollector):
 
 
 def _add_up(folder: Path, kind: str) -> None:
-    left = [path for path in folder.glob(f"{kind}_*.db") if not _is_alive(path.stem.removeprefix(f"{kind}_"))]
-    if not left:
+    leftovers = [path for path in folder.glob(f"{kind}_*.db") if not _is_alive(path.stem.removeprefix(f"{kind}_"))]
+    if not leftovers:
         return
     sum_file, sums = folder / f"{kind}_{GONE}.db", dict[str, float]()
-    for path in (sum_file, *left):
+    for path in (sum_file, *leftovers):
         if path.exists() and path.stat().st_size:  # a process may be killed before it has written anything
             for key, value, *_ in MmapedDict.read_all_values_from_file(path):  # type: ignore[no-untyped-call]
                 sums[key] = sums.get(key, 0.0) + value
@@ -61,7 +61,7 @@ def _add_up(folder: Path, kind: str) -> None:
         for key, value in sums.items():
             values.write_value(key, value, 0.0)  # type: ignore[no-untyped-call]
     new_file.replace(sum_file)
-    for path in left:
+    for path in leftovers:
         path.unlink()
 
 

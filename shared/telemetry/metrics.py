@@ -93,7 +93,7 @@ class Processes(Collector):
                 if total is not metric:
                     combine = min if metric.name == "process_start_time_seconds" else sum
                     pairs = zip(total.samples, metric.samples, strict=True)
-                    total.samples = [mine._replace(value=combine((mine.value, its.value))) for mine, its in pairs]
+                    total.samples = [one._replace(value=combine((one.value, other.value))) for one, other in pairs]
         yield from metrics.values()
 
 

@@ -44,9 +44,9 @@ Query = Sequence[Sequence[Clause]]
 """Alternatives, each a list of clauses that must all be true."""
 
 
-def spaced(found: Sequence[str]) -> str:
+def spaced(words: Sequence[str]) -> str:
     """Tokens of a text -> what is looked through for the words of a clause."""
-    return f" {' '.join(found)} " if found else ""
+    return f" {' '.join(words)} " if words else ""
 
 
 def parse(text: str) -> Query:
@@ -60,11 +60,11 @@ def parse(text: str) -> Query:
             alternatives.append([])
         else:  # with nothing on one side it is a word
             alternatives[-1].append(Clause((part,)))
-    found = [clauses for clauses in alternatives if clauses]
-    match found:
+    query = [clauses for clauses in alternatives if clauses]
+    match query:
         case [[Clause(is_excluded=True) as only]] if only.tokens[0][0].isdigit():  # -5 and nothing else is a number
             return [[Clause(only.tokens)]]
-    return found
+    return query
 
 
 def _parts(text: str) -> Iterator[Clause | str]:
@@ -72,11 +72,11 @@ def _parts(text: str) -> Iterator[Clause | str]:
     for match in _PIECE.finditer(text):
         word, phrase = match["word"], match["phrase"]
         if word is None:
-            is_excluded, said = bool(match["minus"]), phrase
+            is_excluded, content = bool(match["minus"]), phrase
         elif word.casefold() == "or":
             yield "or"
             continue
         else:
-            is_excluded, said = word.startswith("-") and not word.startswith("--"), word
-        if found := tuple(tokens(fold(said))):
-            yield Clause(found, is_excluded)
+            is_excluded, content = word.startswith("-") and not word.startswith("--"), word
+        if terms := tuple(tokens(fold(content))):
+            yield Clause(terms, is_excluded)

@@ -106,10 +106,10 @@ def keys(token: str) -> Sequence[str]:
     return [first + second for first, second in pairwise(token)] or (token,)
 
 
-def all_keys(found: Iterable[str]) -> set[str]:
+def all_keys(terms: Iterable[str]) -> set[str]:
     """What the index holds for a text with these tokens: every stretch of at least one character can be looked for."""
     result: set[str] = set()
-    for token in set(found):
+    for token in set(terms):
         result.update(keys(token))
         if len(token) > 1 and is_by_character(token):
             result.update(token)

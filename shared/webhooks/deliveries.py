@@ -119,9 +119,9 @@ def settle(session: Session, errand: Errand, answer: Answer, first_retry_s: floa
     is_gone = answer.status == GONE
     endpoint = None
     if is_gone:  # an endpoint is locked before its deliveries, here as everywhere
-        its = select(WebhookDelivery.endpoint_id).where(WebhookDelivery.id == errand.id).scalar_subquery()
+        endpoint_id = select(WebhookDelivery.endpoint_id).where(WebhookDelivery.id == errand.id).scalar_subquery()
         endpoint = session.scalars(
-            select(WebhookEndpoint).where(WebhookEndpoint.id == its).with_for_update(key_share=True)
+            select(WebhookEndpoint).where(WebhookEndpoint.id == endpoint_id).with_for_update(key_share=True)
         ).one_or_none()
     conditions = (WebhookDelivery.id == errand.id, WebhookDelivery.attempts == errand.attempt)
     row = session.scalars(

@@ -162,8 +162,8 @@ def _current(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID | Non
 
 
 def _new_secret(session: Session, owner_id: uuid.UUID, endpoint_id: uuid.UUID | None) -> WebhookSecret:
-    written = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
-    row = WebhookSecret(owner_id=owner_id, endpoint_id=endpoint_id, secret=written)
+    secret = "whsec_" + base64.b64encode(secrets.token_bytes(SECRET_BYTES)).decode()
+    row = WebhookSecret(owner_id=owner_id, endpoint_id=endpoint_id, secret=secret)
     session.add(row)
     session.flush()
     return row

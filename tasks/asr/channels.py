@@ -66,7 +66,7 @@ def transcribe_channels(
     was left out.
     """
     code = check_language(options.language, options.task, options.model, recogniser)
-    known = Language(code, 1.0) if code else decided
+    preset = Language(code, 1.0) if code else decided
     place = shard or Shard(0.0, duration, 0.0, duration)
     count = len(reads)
     parts: dict[int, Part] = {}
@@ -79,10 +79,10 @@ def transcribe_channels(
     parts, caveats = _distinct(parts, shard)
     if not any(part.packings for part in parts.values()):
         progress(1.0)
-        nothing = nothing_said(known, place, options)
+        nothing = nothing_said(preset, place, options)
         return replace(nothing, warnings=(*caveats, *nothing.warnings), turns=())
 
-    language = known
+    language = preset
     mixtures: list[Mixture | None] = [None] * len(parts)
     if language is None or not code:
         spoken = list(parts.values())
@@ -181,12 +181,12 @@ def _without_leaks(channels: list[_ChannelTranscription]) -> tuple[list[_Channel
             if other is not channel
             for segment in crosstalk.leaked(faint, voice)
         }
-        gone = [Span(s.start, s.end) for s in faint.segments if s.id in leaks]
+        leak_spans = [Span(s.start, s.end) for s in faint.segments if s.id in leaks]
         for segment in faint.segments:
             if segment.id in leaks and channel.part.answers_for(segment.start, segment.end):
                 message = f"Left out: channel {channel.number} faintly repeats channel {leaks[segment.id].number} here."
                 caveats.append(Caveat("crosstalk", message, segment.start, segment.end))
-        speech = tuple(span for span in channel.part.speech if overlap(span, gone) < span.duration / 2)
+        speech = tuple(span for span in channel.part.speech if overlap(span, leak_spans) < span.duration / 2)
         segments = tuple(segment for segment in faint.segments if segment.id not in leaks)
         clean.append(
             replace(

@@ -110,11 +110,11 @@ def unlikely(utterances: Iterable[Utterance]) -> Iterator[Caveat]:
 
 def echoes(utterances: Iterable[Utterance], speech: Sequence[Span], context: str) -> Iterator[Caveat]:
     """Words of the prompt or the hotwords where there is too little voice, unpadded and in order, to have said them."""
-    shown = f" {' '.join(_plain(context.split()))} "
+    prompt = f" {' '.join(_plain(context.split()))} "
     for utterance in utterances:
         words = _plain(utterance.text.split())
         voice = overlap(Span(utterance.start - SLACK_S, utterance.end + SLACK_S), speech)
-        if len(words) >= MIN_ECHO_WORDS and f" {' '.join(words)} " in shown and voice < FASTEST_WORD_S * len(words):
+        if len(words) >= MIN_ECHO_WORDS and f" {' '.join(words)} " in prompt and voice < FASTEST_WORD_S * len(words):
             message = "This text repeats the prompt, and there is too little voice for so many words."
             yield Caveat("prompt_echo", message, utterance.start, utterance.end)
 

@@ -135,9 +135,9 @@ def among(probabilities: Mapping[str, float], allowed: Collection[str]) -> Mappi
     """The probabilities of the `allowed` languages alone, which add up to 1; all as they are where none is given."""
     if not allowed:
         return probabilities
-    chosen = {code: max(probabilities.get(code, 0.0), 1e-9) for code in allowed}
-    total = sum(chosen.values())
-    return {code: probability / total for code, probability in chosen.items()}
+    weights = {code: max(probabilities.get(code, 0.0), 1e-9) for code in allowed}
+    total = sum(weights.values())
+    return {code: probability / total for code, probability in weights.items()}
 
 
 def spread(length: int, most: int) -> list[int]:

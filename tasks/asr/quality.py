@@ -53,10 +53,10 @@ def _passages(gap: Span, speech: Sequence[Span]) -> Iterator[list[Span]]:
         yield passage
 
 
-def silent_turns(turns: Sequence[SpeakerTurn], segments: Sequence[Segment], known: Sequence[Stretch]) -> list[Stretch]:
-    """Turns of a speaker, in order, in which there is no word of anybody and which are not among the `known`."""
+def silent_turns(turns: Sequence[SpeakerTurn], segments: Sequence[Segment], gaps: Sequence[Stretch]) -> list[Stretch]:
+    """Turns of a speaker, in order, in which there is no word of anybody and which are not among the `gaps`."""
     spoken = sorted((unit.start, unit.end) for segment in segments for unit in segment.words or (segment,))
-    covered = sorted([*spoken, *((stretch.start, stretch.end) for stretch in known)])
+    covered = sorted([*spoken, *((stretch.start, stretch.end) for stretch in gaps)])
     latest = list(accumulate((end for _, end in covered), max))  # the latest end up to each, whatever is in between
     stretches = []
     for turn in turns:

@@ -84,9 +84,9 @@ def cluster(embeddings: Floats, least: float, bounds: SpeakerBounds) -> Indices:
     tree = linkage(embeddings, method="average", metric="cosine")
     usual = int(np.searchsorted(tree[:, 2], THRESHOLD, side="right"))
     least = max(1.0, least)
-    wanted = SpeakerBounds(min(bounds.least, count), bounds.most)
+    limits = SpeakerBounds(min(bounds.least, count), bounds.most)
     while True:
-        merges = _merges(tree, least, usual, wanted)
+        merges = _merges(tree, least, usual, limits)
         if merges is not None:
             return _joined(embeddings, fcluster(tree, count - merges, criterion="maxclust") - 1, least)
         least = max(1.0, least / 2)

@@ -137,8 +137,8 @@ def solo_weights(
         masks = np.nan_to_num(segmentations.data[chunk]).astype(np.float32).T
         alone = np.pad(_stretch(masks * (masks.sum(axis=0) == 1), width), ((0, 0), (size, size)))
         firsts = centres[own] - size // 2 - starts[chunk] + size
-        heard = sliding_window_view(alone, size, axis=1)[:, firsts]
-        weights[own] = heard[heard.sum(axis=2).argmax(axis=0), np.arange(len(own))]
+        windows = sliding_window_view(alone, size, axis=1)[:, firsts]
+        weights[own] = windows[windows.sum(axis=2).argmax(axis=0), np.arange(len(own))]
     weights *= sliding_window_view(np.pad(active, size // 2), size)[centres]
     return weights
 

@@ -33,12 +33,12 @@ def chunk_votes(
     frames = count.sliding_window
     votes = np.zeros((len(count.data), voices), dtype=np.float32)
     chunks = np.zeros((len(count.data), 1), dtype=np.float32)
-    for (chunk, activity), heard in zip(segmentations, clusters, strict=True):
+    for (chunk, activity), labels in zip(segmentations, clusters, strict=True):
         start = frames.closest_frame(chunk.start + 0.5 * frames.duration)
         rows = votes[start : start + len(activity)]
         chunks[start : start + len(activity)] += 1
-        for voice in np.unique(heard[heard >= 0]):
-            rows[:, voice] += np.nan_to_num(activity[:, heard == voice].max(axis=1))[: len(rows)]
+        for voice in np.unique(labels[labels >= 0]):
+            rows[:, voice] += np.nan_to_num(activity[:, labels == voice].max(axis=1))[: len(rows)]
     votes /= np.maximum(chunks, 1)
     return votes
 
@@ -58,7 +58,7 @@ def add_windows(votes: Floats, windows: Windows, voices: Floats, frames: Sliding
 def loudest(votes: Floats, count: npt.NDArray[Any]) -> Floats:
     """(frames, voices) zeros and ones: in each frame the `count`, (frames, 1), voices with most votes, or all."""
     order = np.argsort(-votes, axis=1, kind="stable")
-    chosen = (np.arange(votes.shape[1]) < count).astype(np.float32)
+    mask = (np.arange(votes.shape[1]) < count).astype(np.float32)
     discrete = np.zeros_like(votes)
-    np.put_along_axis(discrete, order, chosen, axis=1)
+    np.put_along_axis(discrete, order, mask, axis=1)
     return discrete

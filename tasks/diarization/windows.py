@@ -53,7 +53,7 @@ class Windows:
         self._half = weights.shape[1] // 2
         self._step = step
         self.embeddings: npt.NDArray[np.float16] = np.zeros((len(weights), model.resnet.embed_dim), np.float16)
-        self._done = 0
+        self._count = 0
 
     def at(self, seconds: npt.NDArray[np.float64]) -> npt.NDArray[np.intp]:
         """Indices of the windows whose middles are nearest to these times."""
@@ -65,26 +65,26 @@ class Windows:
 
         `following` is the trunk frame behind which everything is forgotten next; None when nothing comes any more.
         """
-        if following is not None and self._done * self._step - self._half >= following:
+        if following is not None and self._count * self._step - self._half >= following:
             return
         count = len(self.embeddings)
         if following is not None:
             count = min(count, max(0, stop - self._half - 1) // self._step + 1)
-        first, self._done = self._done, max(self._done, count)
-        weights = self._weights[first : self._done]
-        heard = weights.sum(axis=1) >= LEAST
-        if not heard.any():
+        first, self._count = self._count, max(self._count, count)
+        weights = self._weights[first : self._count]
+        mask = weights.sum(axis=1) >= LEAST
+        if not mask.any():
             return
         low = first * self._step - self._half
-        width = (self._done - first - 1) * self._step + weights.shape[1]
+        width = (self._count - first - 1) * self._step + weights.shape[1]
         spread = np.zeros((len(weights), width), dtype=np.float32)
         columns = np.arange(len(weights))[:, None] * self._step + np.arange(weights.shape[1])
         np.put_along_axis(spread, columns, weights, axis=1)
         # Beyond the recording's ends there is no weight.
         inside = slice(max(0, start - low), min(width, stop - low))
         passing = frames.window(start, stop)[..., max(0, low - start) : low - start + inside.stop]
-        embeddings = self._embed(passing, torch.from_numpy(spread[heard, inside]).to(passing.device))
-        self.embeddings[first : self._done][heard] = embeddings.cpu().numpy()
+        embeddings = self._embed(passing, torch.from_numpy(spread[mask, inside]).to(passing.device))
+        self.embeddings[first : self._count][mask] = embeddings.cpu().numpy()
 
     def _embed(self, frames: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
         """(windows, dimension) float16 of length 1, for (1, channels, bands, frames) and (windows, frames).

@@ -44,8 +44,8 @@ class FasterWhisper:
     def languages(self) -> frozenset[str]:
         """Those that faster-whisper has for the model, and of which the model itself has the token: those before
         large-v3 have none for `yue`."""
-        known = self.model.hf_tokenizer.token_to_id
-        return frozenset(code for code in self.model.supported_languages if known(f"<|{code}|>") is not None)
+        token_id = self.model.hf_tokenizer.token_to_id
+        return frozenset(code for code in self.model.supported_languages if token_id(f"<|{code}|>") is not None)
 
     @property
     def can_translate(self) -> bool:

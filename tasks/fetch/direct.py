@@ -17,7 +17,7 @@ from shared.intake.filenames import safe_filename
 from shared.transcript import Caveat, Progress
 from tasks.fetch import disposition, hls, live, playlist
 from tasks.fetch.budget import Budget
-from tasks.stages.download import Declined, Elsewhere, Fetched, FetchLimits, Found, too_large
+from tasks.stages.download import Answer, Declined, Elsewhere, Fetched, FetchLimits, too_large
 
 MAX_REDIRECTS = 8
 
@@ -47,7 +47,7 @@ cookies. 451 is meant for everybody."""
 HEADERS = {"User-Agent": "Parley", "Accept": "audio/*, video/*, */*;q=0.5", "Accept-Encoding": "identity"}
 
 
-def fetch(guard: Guard, url: str, folder: Path, limits: FetchLimits, progress: Progress) -> Found:
+def fetch(guard: Guard, url: str, folder: Path, limits: FetchLimits, progress: Progress) -> Answer:
     """The file, where a playlist of one entry leads, or None when the URL leads to a page.
 
     Raises Declined for an answer that another way may not get, ExtractionError for one that will not change and for a
@@ -90,7 +90,7 @@ def _check_status(response: httpx.Response) -> None:
 
 def _take(
     client: httpx.Client, response: httpx.Response, target: Path, limits: FetchLimits, progress: Progress
-) -> Found:
+) -> Answer:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
     length = _length(response.headers)
     if kind not in PAGES and length is not None and length > limits.max_bytes:
@@ -109,7 +109,7 @@ def _take(
     return Fetched(target, name or safe_filename(unquote(response.url.path)), warnings)
 
 
-def _follow(client: httpx.Client, url: str, text: str, target: Path, limits: FetchLimits, progress: Progress) -> Found:
+def _follow(client: httpx.Client, url: str, text: str, target: Path, limits: FetchLimits, progress: Progress) -> Answer:
     if playlist.is_hls(text):
         return hls.fetch(client, url, text, target, limits, progress)
     entries = playlist.entries(text)

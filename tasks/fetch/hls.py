@@ -67,7 +67,7 @@ def read(text: str, base: str) -> Playlist:
     is_over = False
     for line in map(str.strip, text.splitlines()):
         tag, _, value = line.partition(":")
-        attributes = {name: given.strip('"') for name, given in _ATTRIBUTE.findall(value)}
+        attributes = {name: raw.strip('"') for name, raw in _ATTRIBUTE.findall(value)}
         if tag == "#EXT-X-STREAM-INF":
             bandwidth = int(_number(attributes.get("BANDWIDTH", "0"))) or 1
         elif tag == "#EXT-X-MEDIA" and attributes.get("TYPE") == "AUDIO" and attributes.get("URI"):
@@ -181,9 +181,9 @@ class _Recording:
 
     def _wait(self, seconds: float) -> None:
         until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
+        while (rest_s := until - time.monotonic()) > 0:
             self._budget.spend(0)
-            time.sleep(min(TICK_S, left))
+            time.sleep(min(TICK_S, rest_s))
 
     def _tell(self) -> None:
         self._progress(min(self._seconds / self._bound_s, 1.0))

@@ -18,7 +18,7 @@ from shared.intake.filenames import safe_filename
 from shared.transcript import Progress
 from tasks.sandbox.confined import Child, Nonsense, Refusal, confined
 from tasks.sandbox.egress_proxy import EgressProxy
-from tasks.stages.download import Elsewhere, Fetched, FetchLimits, Found, open_plain, too_large
+from tasks.stages.download import Answer, Elsewhere, Fetched, FetchLimits, open_plain, too_large
 
 EXTRACTOR = Path(__file__).parents[1] / "sandbox" / "extractor" / "__main__.py"
 RECORDING, COOKIES = "recording", "cookies.txt"
@@ -71,11 +71,13 @@ class _Message:
     """One line of the child: exactly one field is set."""
 
     progress: float | None = None
-    found: _Extraction | None = None
+    extraction: _Extraction | None = None
     error: Refusal | None = None
 
 
-def fetch(guard: Guard, options: PageOptions, url: str, folder: Path, limits: FetchLimits, progress: Progress) -> Found:
+def fetch(
+    guard: Guard, options: PageOptions, url: str, folder: Path, limits: FetchLimits, progress: Progress
+) -> Answer:
     """The recording that yt-dlp finds, or where its live stream is; None for a URL that is not http or https.
 
     Raises ExtractionError with yt-dlp's reason, BlockedAddress when anything it needed lies where the guard forbids,
@@ -143,7 +145,7 @@ def _follow(child: Child, folder: Path, limits: FetchLimits, progress: Progress)
                 raise REFUSALS.get(message.error.code, ExtractionError)(message.error.message)
             else:
                 share = max(share, min(message.progress or 0.0, 1.0))
-                extraction = message.found or extraction
+                extraction = message.extraction or extraction
     except Nonsense as problem:
         raise ExtractionError("yt-dlp gave an answer that makes no sense.") from problem
     except TimeoutError:

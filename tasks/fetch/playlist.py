@@ -46,8 +46,8 @@ def entries(text: str) -> list[str]:
     """What it lists, in order, as it stands there."""
     text = text.lstrip("\ufeff \t\r\n")
     if text[:10].lower() == "[playlist]":
-        found = (_PLS_ENTRY.fullmatch(line) for line in text.splitlines())
-        return [match[1].strip() for match in found if match]
+        matches = (_PLS_ENTRY.fullmatch(line) for line in text.splitlines())
+        return [match[1].strip() for match in matches if match]
     if text.startswith("<"):
         return list(_xspf(text))
     lines = (line.strip() for line in text.splitlines())

@@ -65,9 +65,9 @@ class Decoder:
     answer of the model."""
 
     def __init__(
-        self, recogniser: FasterWhisper, hotwords: str | None, answered: Callable[[], None] = lambda: None
+        self, recogniser: FasterWhisper, hotwords: str | None, on_answer: Callable[[], None] = lambda: None
     ) -> None:
-        self._recogniser, self._answered = recogniser, answered
+        self._recogniser, self._on_answer = recogniser, on_answer
         self._hotwords = recogniser.context(hotwords.strip()) if hotwords and hotwords.strip() else ""
         self._tokenizer = cache(self._new_tokenizer)
 
@@ -85,7 +85,7 @@ class Decoder:
         whisper = self._recogniser.model
         features = whisper.feature_extractor(leveled(samples))[..., :-1][..., : window_s * FRAMES_PER_SECOND]
         output = whisper.encode(with_silence(features, window_s))
-        self._answered()
+        self._on_answer()
         return Encoded(output, len(samples) / SAMPLE_RATE)
 
     def language(self, encoded: Encoded) -> tuple[str, float]:
@@ -93,7 +93,7 @@ class Decoder:
         if len(self.languages) == 1:
             return next(iter(self.languages)), 1.0
         ((first, *_),) = self._recogniser.model.model.detect_language(encoded.output)
-        self._answered()
+        self._on_answer()
         return first[0][2:-2], float(first[1])
 
     def decode(self, encoded: Encoded, language: str, forced: Sequence[int] = (), beam_size: int = 1) -> Answer:
@@ -113,15 +113,15 @@ class Decoder:
             return_scores=True,
             return_no_speech_prob=True,
         )
-        self._answered()
+        self._on_answer()
         tokens = result.sequences_ids[0]
         score = result.scores[0] * len(tokens) / (len(tokens) + 1)
-        said = tuple(token for token in tokens[len(forced) :] if token < tokenizer.eot)  # it repeats the forced ones
-        is_full = len(said) >= min(length // 2, length - len(prompt))
-        return Answer(said, float(score), float(result.no_speech_prob), is_full)
+        content = tuple(token for token in tokens[len(forced) :] if token < tokenizer.eot)  # it repeats the forced ones
+        is_full = len(content) >= min(length // 2, length - len(prompt))
+        return Answer(content, float(score), float(result.no_speech_prob), is_full)
 
-    def exercise(self, encoded: Encoded, said: int, *, forced: int = 0, beam_size: int = 1) -> tuple[int, ...]:
-        """As much work as `decode` has with an answer of `said` tokens behind `forced` ones. What they are means
+    def exercise(self, encoded: Encoded, count: int, *, forced: int = 0, beam_size: int = 1) -> tuple[int, ...]:
+        """As much work as `decode` has with an answer of `count` tokens behind `forced` ones. What they are means
         nothing."""
         tokenizer = self._tokenizer("en")
         prompt = [*tokenizer.sot_sequence, tokenizer.no_timestamps, *tokenizer.encode(" the" * forced)]
@@ -129,13 +129,13 @@ class Decoder:
             encoded.output,
             [prompt],
             beam_size=beam_size,
-            max_length=max(2 * said, len(prompt) + said),
+            max_length=max(2 * count, len(prompt) + count),
             suppress_tokens=[*get_suppressed_tokens(tokenizer, [-1]), tokenizer.eot],
             return_scores=True,
             return_no_speech_prob=True,
         )
-        self._answered()
-        return tuple(result.sequences_ids[0][-said:])
+        self._on_answer()
+        return tuple(result.sequences_ids[0][-count:])
 
     def words(self, tokens: Sequence[int], language: str) -> tuple[Token, list[DraftWord]]:
         """The mark before the first word, and the words."""
@@ -147,7 +147,7 @@ class Decoder:
         tokenizer = self._tokenizer(language)
         frames = round(encoded.seconds * FRAMES_PER_SECOND)
         (pieces,) = self._recogniser.model.find_alignment(tokenizer, [list(tokens)], encoded.output, frames) or ([],)
-        self._answered()
+        self._on_answer()
         return [
             Place(
                 piece["word"],

@@ -36,7 +36,7 @@ class SpeechDetector:
 
     def probability(self, frame: Samples) -> float:
         """Of speech in the next frame; shape (512,)."""
-        heard = np.concatenate([self._context, frame])[None]
-        output, self._hidden, self._cell = self._network.run(None, {"input": heard, "h": self._hidden, "c": self._cell})
+        block = np.concatenate([self._context, frame])[None]
+        output, self._hidden, self._cell = self._network.run(None, {"input": block, "h": self._hidden, "c": self._cell})
         self._context = frame[-CONTEXT:].copy()
         return float(output.ravel()[0])

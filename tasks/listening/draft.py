@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from tasks.listening.words import DraftWord, Token, agreed, tokens, written
+from tasks.listening.words import DraftWord, Token, agreed, as_text, tokens
 
 
 class Draft:
-    """Words so far. Those that lie before the window of the next pass are `gone`: they are kept, and not heard again.
+    """Words so far. The window of the next pass begins behind `offset` of them, which are kept and not heard again.
 
     committed : stay as they are; three passes in a row have said each of them
     tail : as the last pass heard what follows
@@ -21,12 +21,12 @@ class Draft:
         self.tail: list[DraftWord] = []
         self._tail_before: list[DraftWord] = []
         self.ends: list[float] = []
-        self.gone = 0
+        self.offset = 0
 
     @property
     def inside(self) -> list[DraftWord]:
         """The committed words that the next pass hears."""
-        return self.committed[self.gone :]
+        return self.committed[self.offset :]
 
     @property
     def forced(self) -> list[int]:
@@ -37,21 +37,21 @@ class Draft:
     def text(self) -> tuple[str, str]:
         """The committed words, and what may follow directly behind them. The mark behind the last of them may still
         change, and is no part of them yet."""
-        committed = written(self.committed, open_end=True).strip()
-        whole = written([*self.committed, *self.tail]).strip()
+        committed = as_text(self.committed, open_end=True).strip()
+        whole = as_text([*self.committed, *self.tail]).strip()
         return committed, whole.removeprefix(committed)
 
     def hear(self, mark: Token, words: Sequence[DraftWord], *, commits: bool = True) -> None:
         """Take what a pass heard behind `forced`."""
-        heard = list(words)
-        del self.ends[self.gone :]
-        if self.inside and (mark[0] or heard):
+        fresh = list(words)
+        del self.ends[self.offset :]
+        if self.inside and (mark[0] or fresh):
             self.committed[-1] = replace(self.committed[-1], mark=mark)
-        elif mark[0] and heard:  # it opens the first word: a dash, a quotation mark
-            heard[0] = replace(heard[0], text=mark[0] + heard[0].text, tokens=(*mark[1], *heard[0].tokens))
-        new = min(agreed(tail, heard) for tail in (self.tail, self._tail_before)) if commits else 0
-        self.committed += heard[:new]
-        self._tail_before, self.tail = self.tail[new:], heard[new:]
+        elif mark[0] and fresh:  # it opens the first word: a dash, a quotation mark
+            fresh[0] = replace(fresh[0], text=mark[0] + fresh[0].text, tokens=(*mark[1], *fresh[0].tokens))
+        new = min(agreed(tail, fresh) for tail in (self.tail, self._tail_before)) if commits else 0
+        self.committed += fresh[:new]
+        self._tail_before, self.tail = self.tail[new:], fresh[new:]
 
     def forget(self, before: float) -> float | None:
         """Leave out of the next pass the words that end before this time, or the first where none does; what of them
@@ -59,14 +59,14 @@ class Draft:
 
         Returns the end of the last of them; None without any word.
         """
-        places = range(self.gone, len(self.ends))
+        places = range(self.offset, len(self.ends))
         if not places:
             return None
-        last = max((place for place in places if self.ends[place] <= before), default=self.gone)
+        last = max((place for place in places if self.ends[place] <= before), default=self.offset)
         new = max(0, last + 1 - len(self.committed))
         self.committed += self.tail[:new]
         self._tail_before, self.tail = self._tail_before[new:], self.tail[new:]
-        self.gone = last + 1
+        self.offset = last + 1
         return self.ends[last]
 
     def behind(self, cut: float) -> list[DraftWord]:

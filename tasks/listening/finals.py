@@ -77,12 +77,14 @@ class Finals:
         encoded = self._decoder.encode(samples, window)
         before = language
         language, is_sure = self._language(encoded, before)
-        said, loops = self._pass(encoded, language)
+        utterance, loops = self._pass(encoded, language)
         if loops and window < FULL_S:  # as Whisper was trained
-            said, loops = self._pass(self._decoder.encode(samples, FULL_S), language)
-        if (loops and said.no_speech_prob > checks.NO_SPEECH_PROBABILITY) or not self._is_believable(said, speech):
-            said = replace(said, words=())
-        words = tighten(said.words, speech)
+            utterance, loops = self._pass(self._decoder.encode(samples, FULL_S), language)
+        if (loops and utterance.no_speech_prob > checks.NO_SPEECH_PROBABILITY) or not self._is_believable(
+            utterance, speech
+        ):
+            utterance = replace(utterance, words=())
+        words = tighten(utterance.words, speech)
         if not words:  # what is no speech says nothing of the language
             return FinalText((), before or language, False, self._decoder.model)
         for gap in gaps(words, speech):
@@ -95,12 +97,12 @@ class Finals:
             return self._only_language, True
         if language and len(self.languages) == 1:  # it takes everything for that
             return language, True
-        heard, probability = self._decoder.language(encoded)
+        likeliest, probability = self._decoder.language(encoded)
         if language and self._is_foreign(language):  # what it is likest to; the session's stays what it is
-            return heard, False
+            return likeliest, False
         if language is None:
-            return heard, probability >= SURE and encoded.seconds >= LONG_ENOUGH_S
-        return (heard if probability >= SURER and encoded.seconds >= LONGER_S else language), True
+            return likeliest, probability >= SURE and encoded.seconds >= LONG_ENOUGH_S
+        return (likeliest if probability >= SURER and encoded.seconds >= LONGER_S else language), True
 
     def _is_foreign(self, language: str) -> bool:
         """Whether a model of several languages cannot be asked for this one."""
@@ -111,10 +113,10 @@ class Finals:
         start = max(0.0, gap.start - SLACK_S)
         part = samples[round(start * SAMPLE_RATE) : round((gap.end + SLACK_S) * SAMPLE_RATE)]
         spans = [Span(max(0.0, span.start - start), span.end - start) for span in speech if span.end > start]
-        said, loops = self._pass(self._decoder.encode(part, window_s(len(part) / SAMPLE_RATE)), language)
-        if loops or not self._is_believable(said, spans):
+        utterance, loops = self._pass(self._decoder.encode(part, window_s(len(part) / SAMPLE_RATE)), language)
+        if loops or not self._is_believable(utterance, spans):
             return []
-        return [replace(word, start=word.start + start, end=word.end + start) for word in said.words]
+        return [replace(word, start=word.start + start, end=word.end + start) for word in utterance.words]
 
     def _pass(self, encoded: Encoded, language: str) -> tuple[Utterance, bool]:
         """What is said, and whether it looks like a loop."""
@@ -130,15 +132,15 @@ class Finals:
             or is_loop(keys, encoded.seconds, by_character=language in BY_CHARACTER)
         )
         start, end = (words[0].start, words[-1].end) if words else (0.0, encoded.seconds)
-        said = Utterance(start, end, text, tuple(words), answer.avg_logprob, answer.no_speech_prob, compression)
-        return said, loops
+        utterance = Utterance(start, end, text, tuple(words), answer.avg_logprob, answer.no_speech_prob, compression)
+        return utterance, loops
 
-    def _is_believable(self, said: Utterance, speech: Sequence[Span]) -> bool:
+    def _is_believable(self, utterance: Utterance, speech: Sequence[Span]) -> bool:
         """Whether neither Whisper itself takes it for silence, nor is there too little voice for so many words."""
-        if any(checks.unlikely([said])) or any(checks.echoes([said], speech, self._hotwords)):
+        if any(checks.unlikely([utterance])) or any(checks.echoes([utterance], speech, self._hotwords)):
             return False
         voice = sum(span.duration for span in speech)
-        count = sum(len(spoken(word)) for word in said.text.split())
+        count = sum(len(spoken(word)) for word in utterance.text.split())
         return count < checks.MIN_ECHO_WORDS or voice >= checks.FASTEST_WORD_S * count
 
 

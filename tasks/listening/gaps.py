@@ -50,8 +50,8 @@ def gaps(words: Iterable[Word], speech: Sequence[Span]) -> list[Span]:
     """The stretches of `speech` that no word stands for, with the pauses within them."""
     if not speech:
         return []
-    told = [(word.start - SLACK_S, word.end + SLACK_S) for word in words]
-    edges = [speech[0].start, *(edge for span in told for edge in span), speech[-1].end]
+    spans = [(word.start - SLACK_S, word.end + SLACK_S) for word in words]
+    edges = [speech[0].start, *(edge for span in spans for edge in span), speech[-1].end]
     free = (Span(start, end) for start, end in zip(edges[::2], edges[1::2], strict=True) if start < end)
     return [_spoken(gap, speech) for gap in free if checks.overlap(gap, speech) >= MIN_GAP_S]
 

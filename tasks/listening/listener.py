@@ -70,18 +70,18 @@ class Listener:
         utterance: int = 0,
         language: str | None = None,
         voices: bytes | None = None,
-        answered: Callable[[], None] | None = None,
+        on_answer: Callable[[], None] | None = None,
     ) -> None:
-        """`answered` is called with each answer of a model that recognises speech, and before it is asked."""
+        """`on_answer` is called with each answer of a model that recognises speech, and before it is asked."""
         options = options or ListenOptions()
-        self._say_answered = answered
-        self._decoder = Decoder(recogniser, options.hotwords, self._answered)
+        self._on_answer = on_answer
+        self._decoder = Decoder(recogniser, options.hotwords, self._count_step)
         self._step_down = StepDown("Speech recognition", 1, recogniser.to_cpu)
         self._finals = Finals(self._decoder, options)
         self._larger: Finals | None = None
         self.final_model_error: ParleyError | None = None
         if options.final_model:
-            decoder = Decoder(options.final_model, options.hotwords, self._answered)
+            decoder = Decoder(options.final_model, options.hotwords, self._count_step)
             self._larger, self._turn = Finals(decoder, options), options.final_turn
             self._larger_step_down = StepDown("Speech recognition", 1, options.final_model.to_cpu)
         self._embedding, self._voices = options.speaker_embedding, voices
@@ -94,8 +94,8 @@ class Listener:
         self._origin = round(start_s * SAMPLE_RATE)
         self._tape = Tape()
         self._carried: list[DraftWord] = []
-        self._shown = ("", "")
-        self._heard = self._next_pass = 0
+        self._draft_text = ("", "")
+        self._partial_end = self._next_pass = 0
         self._begin_anew(0)
 
     @property
@@ -128,10 +128,10 @@ class Listener:
         end = self._bounds.end()
         return [] if end is None else list(self._end(end))
 
-    def _answered(self) -> None:
+    def _count_step(self) -> None:
         self.steps += 1
-        if self._say_answered:
-            self._say_answered()
+        if self._on_answer:
+            self._on_answer()
 
     def _begin_anew(self, place: int) -> None:
         """Forget the samples before `place`, and all that was made of any."""
@@ -161,8 +161,8 @@ class Listener:
     def _begin(self, mark: Begin) -> SpeechStarted:
         start = self._time(mark.at)
         self._partials = Partials(self._decoder, start, self.language, self._carried)
-        self._carried, self._shown = [], ("", "")
-        self._heard, self._next_pass = mark.at * FRAME, self._bounds.count * FRAME + self._every
+        self._carried, self._draft_text = [], ("", "")
+        self._partial_end, self._next_pass = mark.at * FRAME, self._bounds.count * FRAME + self._every
         return SpeechStarted(self.utterance, start)
 
     def _end(self, mark: End) -> Iterator[LiveEvent]:
@@ -175,23 +175,23 @@ class Listener:
                 self._carried = _somewhere(self._step_down, lambda: partials.carried(end))
             committed = [word.text for word in partials.draft.committed]
         yield SpeechStopped(self.utterance, end)
-        said, voice = self._final(mark.at)
-        if said.is_sure:
-            self.language = said.language
+        final, voice = self._final(mark.at)
+        if final.is_sure:
+            self.language = final.language
         spoken = self._bounds.speech(mark.at)
-        words = _placed(said, start, end, self._time(spoken[0][0]) - start if spoken else 0.0)
+        words = _placed(final, start, end, self._time(spoken[0][0]) - start if spoken else 0.0)
         replaced = changed(committed, [word.text for word in words])
         yield Final(
             self.utterance,
             start,
             end,
-            said.text,
+            final.text,
             words,
-            said.language,
+            final.language,
             replaced,
             self._speakers.assign(voice) if self._speakers and voice else None,
             is_cut=mark.is_cut,
-            model=said.model,
+            model=final.model,
         )
         self.utterance += 1
         self._begin_anew(behind)
@@ -204,7 +204,7 @@ class Listener:
         if self._ahead and self._ahead[0] == utterance:
             return self._ahead[1:]
         samples = self._tape.cut(first * FRAME, behind * FRAME)
-        self._answered()
+        self._count_step()
         text = self._recognise(samples, speech)
         voice = self._hear_voice(samples, speech) if text.words else None
         self._ahead = utterance, text, voice
@@ -253,17 +253,17 @@ class Listener:
     def _partial(self, fed: int) -> Iterator[Partial]:
         """A pass, where it is time for one and anything was said since the last; `fed` samples have come together."""
         partials, now = self._partials, len(self._tape)
-        if partials is None or now < self._next_pass or (self._bounds.last_speech + 1) * FRAME <= self._heard:
+        if partials is None or now < self._next_pass or (self._bounds.last_speech + 1) * FRAME <= self._partial_end:
             return
-        self._answered()
+        self._count_step()
         self.passes += 1
         self.missed += min(now - self._next_pass, fed) // self._every
-        self._heard, self._next_pass = now, now + self._every
-        samples = self._tape.cut(round(partials.left * SAMPLE_RATE) - self._origin, now)
-        if _somewhere(self._step_down, lambda: partials.hear(samples)) and partials.draft.text != self._shown:
-            self._shown = partials.draft.text
+        self._partial_end, self._next_pass = now, now + self._every
+        samples = self._tape.cut(round(partials.start * SAMPLE_RATE) - self._origin, now)
+        if _somewhere(self._step_down, lambda: partials.hear(samples)) and partials.draft.text != self._draft_text:
+            self._draft_text = partials.draft.text
             start = self._time(self._bounds.start or 0)
-            yield Partial(self.utterance, start, *self._shown, partials.language)
+            yield Partial(self.utterance, start, *self._draft_text, partials.language)
 
     def _time(self, frame: int) -> float:
         return (self._origin + frame * FRAME) / SAMPLE_RATE
@@ -289,11 +289,11 @@ def _somewhere(step_down: StepDown, work: Callable[[], T]) -> T:
                 step_down.take(error)
 
 
-def _placed(said: FinalText, start: float, end: float, onset: float) -> tuple[LiveWord, ...]:
+def _placed(final: FinalText, start: float, end: float, onset: float) -> tuple[LiveWord, ...]:
     """The words in the times of the session, in order. The first begins with the speech, `onset` seconds behind the
     start, if the decoder put it into the silence before."""
     words: list[LiveWord] = []
-    for word in said.words:
+    for word in final.words:
         earliest = words[-1].end if words else start + min(onset, word.end)
         begins = min(max(start + word.start, earliest), end)
         ends = min(max(begins, start + word.end), end)

@@ -33,23 +33,23 @@ LONG_ENOUGH_S = 2.0
 class Partials:
     """The passes over one utterance. Times are seconds of the session.
 
-    left : where the next pass begins to listen
+    start : where the next pass begins to listen
     """
 
     def __init__(self, decoder: Decoder, start: float, language: str | None, carried: list[DraftWord]) -> None:
         self.draft = Draft(carried)
         self.language = language
-        self.left = start
+        self.start = start
         self._decoder = decoder
         self._last: tuple[Encoded, float] | None = None
 
     def hear(self, samples: Samples) -> bool:
-        """One pass over the samples, which begin at `left`. False where it showed nothing."""
+        """One pass over the samples, which begin at `start`. False where it showed nothing."""
         if self.language and self.language not in self._decoder.languages:
             return False
         seconds = len(samples) / SAMPLE_RATE
         encoded = self._decoder.encode(samples, min(30, ceil(seconds + SILENCE_S)))
-        self._last = encoded, self.left
+        self._last = encoded, self.start
         language = self.language or self._find_language(encoded)
         answer = self._decoder.decode(encoded, language, self.draft.forced)
         mark, words = self._decoder.words(answer.tokens, language)
@@ -77,21 +77,21 @@ class Partials:
 
     def _shorten(self, seconds: float) -> None:
         """Let the next pass begin behind a word."""
-        now = self.left + seconds
+        now = self.start + seconds
         end = self.draft.forget(now - KEPT_S) if self._known_ends() else None
-        self.left = max(self.left, now - KEPT_S if end is None else end)
+        self.start = max(self.start, now - KEPT_S if end is None else end)
 
     def _known_ends(self) -> bool:
         """Whether the ends of all words are known now."""
         draft = self.draft
         inside = [*draft.inside, *draft.tail]
-        if len(draft.ends) == draft.gone + len(inside):
+        if len(draft.ends) == draft.offset + len(inside):
             return True
         if self._last is None or self.language is None:
             return False
         encoded, start = self._last
         places = self._decoder.places(encoded, tokens(inside), self.language)
-        del draft.ends[draft.gone :]
+        del draft.ends[draft.offset :]
         draft.ends += [start + end for end in _ends(inside, places, encoded.seconds)]
         return True
 

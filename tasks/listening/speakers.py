@@ -59,8 +59,8 @@ class Speakers:
 
     def __init__(self, most: int | None = None, state: bytes | None = None) -> None:
         self._most = min(most or MOST, MOST)
-        known = state if state and len(state) % (4 * DIMENSION) == 0 else b""  # else it is of another release
-        self._centroids: Floats = np.frombuffer(known, "<f4").reshape(-1, DIMENSION).astype(np.float32)
+        buffer = state if state and len(state) % (4 * DIMENSION) == 0 else b""  # else it is of another release
+        self._centroids: Floats = np.frombuffer(buffer, "<f4").reshape(-1, DIMENSION).astype(np.float32)
 
     @property
     def state(self) -> bytes:
@@ -92,6 +92,6 @@ def embed(embedding: SpeakerEmbedding, samples: Samples, speech: Sequence[Span])
     seconds = len(spoken) / SAMPLE_RATE
     if seconds < LEAST_S:
         return None
-    shown = round(SHOWN_S * SAMPLE_RATE)
-    first = max(0, (len(spoken) - shown) // 2)
-    return Voice(embedding.embed(spoken[first : first + shown]), seconds)
+    length = round(SHOWN_S * SAMPLE_RATE)
+    first = max(0, (len(spoken) - length) // 2)
+    return Voice(embedding.embed(spoken[first : first + length]), seconds)

@@ -20,11 +20,11 @@ class Tape:
 
     def add(self, samples: Samples) -> None:
         if self._end + len(samples) > len(self._store):
-            kept = self._store[self._first : self._end]
-            size = len(kept) + len(samples)
+            tail = self._store[self._first : self._end]
+            size = len(tail) + len(samples)
             store = self._store if size <= len(self._store) // 2 else np.zeros(2 * size, np.float32)
-            store[: len(kept)] = kept
-            self._store, self._first, self._end = store, 0, len(kept)
+            store[: len(tail)] = tail
+            self._store, self._first, self._end = store, 0, len(tail)
         self._store[self._end : self._end + len(samples)] = samples
         self._end += len(samples)
 

@@ -55,7 +55,7 @@ def tokens(words: Sequence[DraftWord]) -> list[int]:
     return closed + [token for word in words[-1:] for token in word.tokens]
 
 
-def written(words: Sequence[DraftWord], *, open_end: bool = False) -> str:
+def as_text(words: Sequence[DraftWord], *, open_end: bool = False) -> str:
     """The words as text; with `open_end`, without the mark behind the last."""
     text = "".join(word.text + word.mark[0] for word in words)
     return text.removesuffix(words[-1].mark[0]) if open_end and words else text
@@ -71,8 +71,8 @@ def changed(before: Iterable[str], after: Iterable[str]) -> tuple[str, ...]:
     old = [(key(part), part) for word in before for part in HYPHEN.split(word.strip()) if key(part)]
     new = [key(part) for word in after for part in HYPHEN.split(word) if key(part)]
     matcher = SequenceMatcher(None, [plain for plain, _ in old], new, autojunk=False)
-    kept = {place for block in matcher.get_matching_blocks() for place in range(block.a, block.a + block.size)}
-    return tuple(part for place, (_, part) in enumerate(old) if place not in kept)
+    matches = {place for block in matcher.get_matching_blocks() for place in range(block.a, block.a + block.size)}
+    return tuple(part for place, (_, part) in enumerate(old) if place not in matches)
 
 
 def _joined(one: Token, other: Token) -> Token:

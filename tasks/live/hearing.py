@@ -63,12 +63,12 @@ class Hearing:
         if (error := listener.speaker_error) and error is not self._speaker_error:
             self._speaker_error = error
             log.warning("speakers_failed", code=error.code, message=error.message)
-        made, missed = listener.passes - self._passes, listener.missed - self._missed
+        passes, missed = listener.passes - self._passes, listener.missed - self._missed
         self._passes, self._missed = listener.passes, listener.missed
-        LIVE_PARTIALS.labels("made").inc(made)
+        LIVE_PARTIALS.labels("made").inc(passes)
         LIVE_PARTIALS.labels("skipped").inc(missed)
         if was_speaking or listener.is_speaking or events:
-            self._pace.hear(seconds, share, made, missed)
+            self._pace.hear(seconds, share, passes, missed)
         else:
             self._pace.rest(seconds)
         return events

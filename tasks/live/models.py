@@ -69,7 +69,7 @@ def listener(config: Settings, claim: Claim) -> Iterator[Listener]:
             utterance=place.utterance,
             language=place.language,
             voices=place.voices,
-            answered=ANSWERS.count,
+            on_answer=ANSWERS.count,
         )
 
 

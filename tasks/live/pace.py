@@ -78,13 +78,13 @@ class Pace:
                 self._active -= 1
                 share.seconds = self._each_s - begin_s
 
-    def hear(self, speech_s: float, share: Share, made: int = 0, missed: int = 0) -> None:
+    def hear(self, speech_s: float, share: Share, passes: int = 0, missed: int = 0) -> None:
         """So much speech was gone through, with so many partials; so many more were due."""
         with self._lock:
             keep = 0.5 ** (speech_s / HALF_LIFE_S)
             self._work_s = self._work_s * keep + share.seconds
             self._speech_s = self._speech_s * keep + speech_s
-            self._due, self._missed = self._due * keep + made + missed, self._missed * keep + missed
+            self._due, self._missed = self._due * keep + passes + missed, self._missed * keep + missed
             self._heard_s += speech_s
             self.has_heard_speech = True
             self._go_by(speech_s, speech_s)

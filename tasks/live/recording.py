@@ -79,12 +79,12 @@ def _write_container(row: LiveSession, target: Path, progress: Progress) -> str:
 
 def _chunks(row: LiveSession, progress: Progress) -> Iterator[bytes]:
     """All of them, in order."""
-    seq, read, is_last = 0, 0, False
+    seq, size, is_last = 0, 0, False
     while not is_last:
         with session(is_reading=True) as work:
             arrived = listeners.chunks(work, row.job_id, seq)
         is_last = arrived.is_last
         for chunk in arrived.chunks:
             yield chunk.data
-            seq, read = chunk.seq, read + len(chunk.data)
-        progress(min(1.0, read / row.bytes) if row.bytes else 1.0)
+            seq, size = chunk.seq, size + len(chunk.data)
+        progress(min(1.0, size / row.bytes) if row.bytes else 1.0)

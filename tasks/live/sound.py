@@ -73,11 +73,11 @@ class Container:
     def __init__(self, decoder: StreamDecoder, resume_s: float, age: Age) -> None:
         self._decoder, self._age = decoder, age
         self._fed = self._samples = 0
-        self._left = round(resume_s * SAMPLE_RATE)
+        self._remaining = round(resume_s * SAMPLE_RATE)
 
     @property
     def is_behind(self) -> bool:
-        return self._left > 0
+        return self._remaining > 0
 
     def hear(self, data: bytes) -> Iterator[Samples]:
         """Raises NoAudio and UnsupportedMedia for what is no container that can be heard, and DecodeFailed."""
@@ -114,9 +114,9 @@ class Container:
     def _behind(self, piece: memoryview) -> memoryview:
         """What is to be heard of it."""
         count = len(piece) // SAMPLE_BYTES
-        passed = min(count, self._left)
+        passed = min(count, self._remaining)
         self._samples += count
-        self._left -= passed
+        self._remaining -= passed
         return piece[passed * SAMPLE_BYTES :]
 
 
@@ -156,12 +156,12 @@ class Pcm:
         data = self._rest + data
         whole = len(data) - len(data) % SAMPLE_BYTES
         self._rest = data[whole:]
-        read = np.frombuffer(data[:whole], "<i2")
-        if self._resampler is None or not len(read):
+        pcm = np.frombuffer(data[:whole], "<i2")
+        if self._resampler is None or not len(pcm):
             return _samples(data[:whole])
         import av
 
-        frame = av.AudioFrame.from_ndarray(read.reshape(1, -1), format="s16", layout="mono")
+        frame = av.AudioFrame.from_ndarray(pcm.reshape(1, -1), format="s16", layout="mono")
         frame.sample_rate = self._rate
         parts = [each.to_ndarray()[0] for each in self._resampler.resample(frame)]
         resampled: Samples = np.concatenate(parts) if parts else np.zeros(0, np.float32)

@@ -62,11 +62,11 @@ class Answers:
         self._open[self.thread()] = Question(self._last, self._clock())
 
     def _answer(self) -> bool:
-        answered, now = self._open.pop(self.thread(), None), self._clock()
+        question, now = self._open.pop(self.thread(), None), self._clock()
         for other in self._open.values():
-            if answered and other.number > answered.number:
+            if question and other.number > question.number:
                 other.waited_at = now
-        return answered is not None
+        return question is not None
 
 
 ANSWERS = Answers()
@@ -86,7 +86,7 @@ class Watch:
         self._steps: Callable[[], int] | None = None
         self._thread = 0
         self._questions = 0
-        self._seen, self._seen_at = (0, 0), 0.0
+        self._mark, self._mark_at = (0, 0), 0.0
 
     @contextmanager
     def asking(self, patience_s: float, steps: Callable[[], int] | None = None) -> Iterator[None]:
@@ -105,16 +105,16 @@ class Watch:
     def is_stuck(self) -> bool:
         """Whether nothing has moved for longer than the asking thread may wait, nor was it another one's turn."""
         patience_s, steps, now = self._patience_s, self._steps, self._clock()
-        seen = self._questions, (steps or _none)()
-        if patience_s is None or seen != self._seen:
-            self._seen, self._seen_at = seen, now
+        mark = self._questions, (steps or _none)()
+        if patience_s is None or mark != self._mark:
+            self._mark, self._mark_at = mark, now
             return False
-        asked = self._answers.question(self._thread)
-        since = max(self._seen_at, asked.waited_at) if steps and asked else self._seen_at
+        question = self._answers.question(self._thread)
+        since = max(self._mark_at, question.waited_at) if steps and question else self._mark_at
         return now - since > patience_s
 
     @property
     def number(self) -> int:
         """That of the open question. Of those that are stuck the lowest is the one that the model hangs in."""
-        asked = self._answers.question(self._thread)
-        return asked.number if asked else 0
+        question = self._answers.question(self._thread)
+        return question.number if question else 0

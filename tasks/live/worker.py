@@ -55,7 +55,7 @@ class LiveWorker:
         self._name = f"live@{socket.gethostname()}:{os.getpid()}"
         self._ears: dict[uuid.UUID, Ear] = {}
         self._pace = Pace(config.live_slots, config.live_load)
-        self._shown = 0
+        self._places = 0
         self._wake = threading.Event()
         self._ends = False
 
@@ -93,7 +93,7 @@ class LiveWorker:
                     # one that nobody has taken meanwhile is better heard late than not at all
                     self._claim(max(self._pace.places(len(self._ears)), len(self._ears) + 1))
                     claim_at = now + CLAIM_S
-                if now >= show_at or self._pace.places(len(self._ears)) != self._shown:
+                if now >= show_at or self._pace.places(len(self._ears)) != self._places:
                     self._show()
                     show_at = now + SHOW_S
             except DatabaseUnavailable:
@@ -105,8 +105,8 @@ class LiveWorker:
 
     def _stuck(self) -> Sequence[Ear]:
         """The session in which a model hangs, if it does. Others may be stuck behind it, and fail by none of theirs."""
-        asked = [(ear.question, ear) for ear in self._ears.values()]  # first: who is answered meanwhile is not stuck
-        stuck = {question: ear for question, ear in asked if ear.is_stuck() and question}
+        pairs = [(ear.question, ear) for ear in self._ears.values()]  # first: who is answered meanwhile is not stuck
+        stuck = {question: ear for question, ear in pairs if ear.is_stuck() and question}
         return [stuck[min(stuck)]] if stuck else []
 
     def _claim(self, most: int) -> None:
@@ -121,9 +121,9 @@ class LiveWorker:
     def _beat(self) -> None:
         held = [ear.claim for ear in self._ears.values() if ear.is_alive()]
         with session() as work:
-            kept = listeners.beat(work, held, self._config.live_lease_s)
+            job_ids = listeners.beat(work, held, self._config.live_lease_s)
         for claim in held:
-            if claim.job_id not in kept:
+            if claim.job_id not in job_ids:
                 self._ears[claim.job_id].stop()
 
     def _reap(self) -> None:
@@ -139,7 +139,7 @@ class LiveWorker:
         places = self._pace.places(len(self._ears))
         with session() as work:
             fleet.show(work, self._name, [QUEUE], places, deaf=False)
-        self._shown = places
+        self._places = places
 
     def _pulse(self) -> None:
         """Says that this loop goes round, also while the database is away."""

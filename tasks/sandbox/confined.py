@@ -63,9 +63,9 @@ class Child:
         deadline, pending = time.monotonic() + timeout_s, b""
         with selectors.DefaultSelector() as selector:
             selector.register(self.output, selectors.EVENT_READ)
-            while (left := deadline - time.monotonic()) > 0:
+            while (rest_s := deadline - time.monotonic()) > 0:
                 yield None
-                if not selector.select(min(tick_s, left)):
+                if not selector.select(min(tick_s, rest_s)):
                     continue
                 chunk = os.read(self.output, MAX_LINE_BYTES)
                 if not chunk:

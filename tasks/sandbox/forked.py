@@ -79,14 +79,14 @@ class _Server:
 
     def __init__(self, program: Path) -> None:
         self.owner = os.getpid()
-        self.control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.control, child_end = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.control.settimeout(END_TIMEOUT_S)
-        with theirs:
+        with child_end:
             self._process = subprocess.Popen(  # noqa: S603 - our own interpreter and file
-                [sys.executable, "-I", str(program), str(theirs.fileno()), str(self.owner)],
+                [sys.executable, "-I", str(program), str(child_end.fileno()), str(self.owner)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(),),
+                pass_fds=(child_end.fileno(),),
                 cwd="/",
                 env={},
                 start_new_session=True,

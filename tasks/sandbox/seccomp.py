@@ -136,13 +136,13 @@ def _block(ways: tuple[tuple[_Argument, ...], ...]) -> Iterable[bytes]:
     """Ends in a return on every path."""
     for way in ways:
         checks = [_check(argument) for argument in way]
-        left = sum(map(len, checks)) + 1
+        remaining = sum(map(len, checks)) + 1
         for check in checks:
-            left -= len(check)
+            remaining -= len(check)
             *before, last = check
             yield from (_step(*step) for step in before)
             code, value, is_true, _ = last
-            yield _step(code, value, is_true, left)  # no value fits: past the rest of this way
+            yield _step(code, value, is_true, remaining)  # no value fits: past the rest of this way
         yield _step(_RETURN, _ALLOW)
     yield _step(_RETURN, _EPERM)
 

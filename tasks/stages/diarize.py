@@ -97,8 +97,8 @@ def _not_met(options: DiarizeOptions, count: int) -> Iterator[Caveat]:
     most = options.num_speakers or options.max_speakers or count
     if least <= count <= most:
         return
-    asked = f"{least}" if options.num_speakers else f"At least {least}" if count < least else f"At most {most}"
-    yield Caveat("speakers_not_met", f"{asked} speakers were asked for, but {count} could be told apart.")
+    number = f"{least}" if options.num_speakers else f"At least {least}" if count < least else f"At most {most}"
+    yield Caveat("speakers_not_met", f"{number} speakers were asked for, but {count} could be told apart.")
 
 
 class _Watch:

@@ -57,9 +57,9 @@ class Declined(Exception):
         self.error = error
 
 
-Found = Fetched | Elsewhere | None
+Answer = Fetched | Elsewhere | None
 
-Fetch = Callable[[str, Path, FetchLimits, Progress], Found]
+Fetch = Callable[[str, Path, FetchLimits, Progress], Answer]
 """One way to a recording: takes a URL in its normal form and an empty folder; None means that it knows no such URL."""
 
 MAX_HOPS = 4
@@ -93,11 +93,11 @@ def download(
     for hop in range(MAX_HOPS):
         subfolder = folder / f"hop-{hop}"
         subfolder.mkdir(mode=0o700)
-        place, found = _first(url, subfolder, ways, limits, progress)
-        if isinstance(found, Fetched):
-            return _checked(place, found, limits)
-        check(found.url)
-        url = found.url
+        place, answer = _first(url, subfolder, ways, limits, progress)
+        if isinstance(answer, Fetched):
+            return _checked(place, answer, limits)
+        check(answer.url)
+        url = answer.url
     raise ExtractionError("The URL leads from one playlist to the next.")
 
 
@@ -110,7 +110,7 @@ def _first(
         subfolder = folder / f"way-{number}"
         subfolder.mkdir(mode=0o700)
         try:
-            found = fetch(url, subfolder, limits, progress)
+            answer = fetch(url, subfolder, limits, progress)
         except Declined as reason:
             declined = declined or reason.error
             continue
@@ -118,8 +118,8 @@ def _first(
             if declined is None:
                 raise
             raise ExtractionError(f"{declined.message} {error.message}") from error
-        if found is not None:
-            return subfolder, found
+        if answer is not None:
+            return subfolder, answer
     raise declined or ExtractionError(NOTHING)
 
 

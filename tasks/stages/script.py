@@ -52,9 +52,9 @@ def _segment(segment: Segment, script: str) -> Segment:
     """Words of Chinese are often single characters, so they are converted together: 头发 is 頭髮, 发现 發現."""
     text = _converted(segment.text, script)
     spoken = "".join(word.text for word in segment.words)
-    written, place, words = _converted(spoken, script), 0, []
+    output, place, words = _converted(spoken, script), 0, []
     for word in segment.words:
-        words.append(replace(word, text=written[place : place + len(word.text)]))
+        words.append(replace(word, text=output[place : place + len(word.text)]))
         place += len(word.text)
     return replace(segment, text=text, words=tuple(words))
 
@@ -63,9 +63,9 @@ def _converted(text: str, script: str) -> str:
     """As many characters as before."""
     simplified, traditional = FROM_SIMPLIFIED[script], FROM_TRADITIONAL[script]
     configuration = traditional if _is_traditional(text, simplified) else simplified
-    written = str(_opencc(configuration).convert(text))
-    if len(written) == len(text):
-        return written
+    output = str(_opencc(configuration).convert(text))
+    if len(output) == len(text):
+        return output
     return "".join(each if len(each := _character(letter, configuration)) == 1 else letter for letter in text)
 
 

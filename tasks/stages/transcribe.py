@@ -46,13 +46,13 @@ def transcribe(
     when there is no memory even for one piece at once on the CPU. What was done for want of memory is a warning.
     """
     code = check_language(options.language, options.task, options.model, recogniser)
-    known = Language(code, 1.0) if code else decided
+    preset = Language(code, 1.0) if code else decided
     place = shard or Shard(offset, offset + duration, offset, offset + duration)
     part = listen(read, place, window_s, lambda share: progress(SCAN_SHARE * share))
     if not part.packings:
         progress(1.0)
-        return nothing_said(known, place, options)
-    language, mixture = known, None
+        return nothing_said(preset, place, options)
+    language, mixture = preset, None
     if language is None or not code:
         language, (mixture,) = find_languages([part], decided, options, recogniser, lambda: progress(SCAN_SHARE))
     transcription = recognise(

@@ -113,10 +113,10 @@ class Deafness:
         except redis.RedisError:
             return False
 
-    def _without_lease(self, begun: list[Request]) -> list[str]:
+    def _without_lease(self, requests: list[Request]) -> list[str]:
         """Ids of the messages whose child holds no stage of the job that it was rung for, or stays at another task for
         longer than any stage may stand still. With one ring a child may do several stages of a job."""
-        stages = [(_job(one), one) for one in begun if _is_stage(one)]
+        stages = [(_job(one), one) for one in requests if _is_stage(one)]
         leases: set[tuple[Any, ...]] = set()
         host = worker_name().rpartition(":")[0]
         if stages:
@@ -132,7 +132,7 @@ class Deafness:
         others_until = time.time() - self._config.stall_timeout_s
         return [
             *(one.id for job_id, one in stages if (job_id, f"{host}:{one.worker_pid}") not in leases),
-            *(one.id for one in begun if not _is_stage(one) and (one.time_start or 0) < others_until),
+            *(one.id for one in requests if not _is_stage(one) and (one.time_start or 0) < others_until),
         ]
 
 

@@ -34,8 +34,8 @@ def serve(config: Settings, *more: Collector) -> None:
     if not config.metrics_port:
         return
     page = CollectorRegistry()
-    told = (Memory(), Scratch(config.scratch_dir), Cards(), *more)
-    page.register(Guarded(registry(config.prometheus_multiproc_dir, *told)))
+    collectors = (Memory(), Scratch(config.scratch_dir), Cards(), *more)
+    page.register(Guarded(registry(config.prometheus_multiproc_dir, *collectors)))
     try:
         family, *_, address = socket.getaddrinfo(
             config.metrics_host, config.metrics_port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE

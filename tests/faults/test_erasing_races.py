@@ -40,7 +40,7 @@ def complete(held: Claim) -> None:
     """Hand in the known answer, or one of its own."""
     own = Answer(stage_key(held.owner_id, held.job_id, "convert", 0, held.fence, ".wav"), 1, {"duration": 1.0})
     with session() as opened:
-        leases.complete(opened, held, held.known or own)
+        leases.complete(opened, held, held.known_answer or own)
 
 
 def erase(owner: uuid.UUID, job_id: uuid.UUID) -> list[str]:

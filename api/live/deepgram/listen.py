@@ -19,7 +19,7 @@ from api.live.bounds import Bounds
 from api.live.conversation import Conversation, ended_by_socket
 from api.live.deepgram import request
 from api.live.deepgram.request import Listen
-from api.live.line import Said, Signal, Socket
+from api.live.line import Input, Signal, Socket
 from api.live.sound import EXPAND, FRAME_BYTES
 from shared.config import settings
 from shared.errors import ParleyError
@@ -52,7 +52,7 @@ class DeepgramLine:
         self._is_finalized = False  # by a Results of the first of them
         self._spoken_s: float | None = None  # where the last word of an utterance ended that has no UtteranceEnd yet
 
-    async def hear(self) -> Said:
+    async def hear(self) -> Input:
         message = await self._socket.receive()
         if isinstance(message, bytes):
             if not message:  # older SDKs end with an empty message
@@ -62,7 +62,7 @@ class DeepgramLine:
             return EXPAND[self._listen.coding](message)
         return await self._control(message)
 
-    async def _control(self, message: str) -> Said:
+    async def _control(self, message: str) -> Input:
         try:
             kind = json.loads(message)["type"]
         except (ValueError, TypeError, KeyError, RecursionError):
@@ -230,14 +230,14 @@ async def _serve(websocket: WebSocket, request_id: str) -> None:
     config = settings()
     key = request.presented_key(websocket)
     who = await admission.caller(websocket, key)
-    asked = request.read(websocket.query_params, config)
-    held = await admission.hold(who, asked.wish, config, request_id)
+    options = request.read(websocket.query_params, config)
+    held = await admission.hold(who, options.wish, config, request_id)
     structlog.contextvars.bind_contextvars(job_id=str(held.job_id))
     headers = [(b"dg-request-id", str(held.job_id).encode())]
-    headers += [(b"x-parley-notice", UNPRINTABLE.sub("?", text).encode()) for text in asked.notices]
+    headers += [(b"x-parley-notice", UNPRINTABLE.sub("?", text).encode()) for text in options.notices]
     log.info("live_opened", caller_id=str(who.id), protocol="deepgram")
-    bounds = Bounds(who, held, config, FRAME_BYTES[asked.coding])
-    line = DeepgramLine(websocket, held, asked, config.live_model or asked.wish.spec.options.model)
+    bounds = Bounds(who, held, config, FRAME_BYTES[options.coding])
+    line = DeepgramLine(websocket, held, options, config.live_model or options.wish.spec.options.model)
     async with ended_by_socket(held):
         await bounds.look()
         await websocket.accept(request.answered_protocol(websocket), headers)

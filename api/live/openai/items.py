@@ -17,7 +17,7 @@ LEAST = 1e-10
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Request:
     """A commit or a clear of the client's, and the frame that cuts there."""
 
     frame: int
@@ -33,9 +33,9 @@ class Items:
         self.has_detection, self.has_logprobs = True, False
         self._before: str | None = None  # the item that was committed last
         self._count = 0  # items that the client has committed
-        self._asked: list[Asked] = []
+        self._requests: list[Request] = []
         self._committed = -1  # the last utterance whose item is committed
-        self._told: dict[str, str] = {}  # by item, the text of its deltas
+        self._texts: dict[str, str] = {}  # by item, the text of its deltas
         self._finals: list[dict[str, Any]] = []  # of the item that the client has not committed
         self._open: set[str] = set()  # committed, and not completed
         self._has_completed = False  # any item, since the client has committed
@@ -45,7 +45,7 @@ class Items:
     def commit(self, frame: int) -> list[Event]:
         """It ends the item here. Without turn detection that is told at once."""
         item = "" if self.has_detection else self._manual()
-        self._asked.append(Asked(frame, is_clear=False, item=item))
+        self._requests.append(Request(frame, is_clear=False, item=item))
         self._has_completed = False
         if not item:
             return []
@@ -54,10 +54,10 @@ class Items:
 
     def clear(self, frame: int) -> list[Event]:
         """What was said and is not committed will not be told."""
-        if not any(asked.item for asked in self._asked):
+        if not any(request.item for request in self._requests):
             self._finals.clear()
-            self._told.clear()
-        self._asked.append(Asked(frame, is_clear=True))
+            self._texts.clear()
+        self._requests.append(Request(frame, is_clear=True))
         self._count += 1  # what comes next is another item
         return [{"type": "input_audio_buffer.cleared"}]
 
@@ -101,12 +101,12 @@ class Items:
         self._open.clear()
 
     def _cut(self, frame: int) -> Iterator[Event]:
-        while self._asked and self._asked[0].frame <= frame:
-            asked = self._asked.pop(0)
-            if asked.item:
+        while self._requests and self._requests[0].frame <= frame:
+            request = self._requests.pop(0)
+            if request.item:
                 finals, self._finals = self._finals, []
-                yield from self._complete(asked.item, finals)
-            elif not asked.is_clear:
+                yield from self._complete(request.item, finals)
+            elif not request.is_clear:
                 # with turn detection the utterance that was cut is an item already; where none was, one without words
                 if not self._has_completed:
                     item = self._manual()
@@ -120,21 +120,21 @@ class Items:
 
     def _current(self) -> str:
         """The item of what is heard now: the first that is committed and not yet cut, or the next."""
-        return next((asked.item for asked in self._asked if asked.item), self._manual())
+        return next((request.item for request in self._requests if request.item), self._manual())
 
     def _manual(self) -> str:
         return f"{self._prefix}c{self._count:05d}"
 
     def _is_cleared(self, utterance: int) -> bool:
         """Whether the client wants to hear no more of it: a clear is ahead, and no commit before that."""
-        first = self._asked[0] if self._asked else None
+        first = self._requests[0] if self._requests else None
         return first is not None and first.is_clear and utterance > self._committed
 
     def _commit(self, item: str) -> Iterator[Event]:
         before, self._before = self._before, item
         self._open.add(item)
         place = {"previous_item_id": before}
-        shown = {
+        entry = {
             "id": item,
             "object": "realtime.item",
             "type": "message",
@@ -143,36 +143,36 @@ class Items:
             "content": [{"type": "input_audio", "transcript": None}],
         }
         yield {"type": "input_audio_buffer.committed", "item_id": item} | place
-        yield {"type": "conversation.item.added", "item": shown} | place
-        yield {"type": "conversation.item.done", "item": shown} | place
+        yield {"type": "conversation.item.added", "item": entry} | place
+        yield {"type": "conversation.item.done", "item": entry} | place
 
     def _delta(self, item: str, text: str, *, is_final: bool = False) -> Iterator[Event]:
         """What is new of an item's text; nothing where it says otherwise than what was told. After a final that does
         the next deltas go on behind it all the same."""
-        heard = " ".join([*(final["text"].strip() for final in self._finals), text.strip()]).strip()
-        told = self._told.get(item, "")
-        if not heard.startswith(told):
-            self._told[item] = heard if is_final else told
+        new_text = " ".join([*(final["text"].strip() for final in self._finals), text.strip()]).strip()
+        old_text = self._texts.get(item, "")
+        if not new_text.startswith(old_text):
+            self._texts[item] = new_text if is_final else old_text
             return
-        if heard == told:
+        if new_text == old_text:
             return
-        self._told[item] = heard
-        yield _about(item, "delta") | {"delta": heard[len(told) :]}
+        self._texts[item] = new_text
+        yield _about(item, "delta") | {"delta": new_text[len(old_text) :]}
 
     def _complete(self, item: str, finals: list[dict[str, Any]]) -> Iterator[Event]:
         text = " ".join(text for final in finals if (text := final["text"].strip()))
-        told = self._told.pop(item, "")
-        if text.startswith(told) and text != told:
-            yield _about(item, "delta") | {"delta": text[len(told) :]}
+        old_text = self._texts.pop(item, "")
+        if text.startswith(old_text) and text != old_text:
+            yield _about(item, "delta") | {"delta": text[len(old_text) :]}
         self._open.discard(item)
         self._has_completed = True
-        done = _about(item, "completed") | {"transcript": text}
+        event = _about(item, "completed") | {"transcript": text}
         seconds = sum(final["end"] - final["start"] for final in finals)
-        done["usage"] = {"type": "duration", "seconds": round(seconds, 3)}
-        done["languages"] = [{"code": code} for code in dict.fromkeys(each["language"] for each in finals) if code]
+        event["usage"] = {"type": "duration", "seconds": round(seconds, 3)}
+        event["languages"] = [{"code": code} for code in dict.fromkeys(each["language"] for each in finals) if code]
         if self.has_logprobs:
-            done["logprobs"] = [_logprob(word) for final in finals for word in final["words"]]
-        yield done
+            event["logprobs"] = [_logprob(word) for final in finals for word in final["words"]]
+        yield event
 
 
 def _about(item: str, what: str) -> Event:

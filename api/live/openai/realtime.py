@@ -22,7 +22,7 @@ from api.live import admission, door
 from api.live.allowed import while_allowed
 from api.live.bounds import Bounds
 from api.live.conversation import Conversation, ended_by_socket
-from api.live.line import Said, Signal, Socket
+from api.live.line import Input, Signal, Socket
 from api.live.openai.items import Items
 from api.live.openai.session import Configuration
 from api.live.sound import EXPAND, FRAME_BYTES
@@ -56,21 +56,21 @@ class RealtimeLine:
         self._promised: list[tuple[int, list[dict[str, Any]]]] = []  # by frame, what is told once that is stored
 
     async def greet(self) -> None:
-        """Raises Gone."""
-        await self._send([{"type": "session.created", "session": self._session.shown()}])
+        """Raises LineClosed."""
+        await self._send([{"type": "session.created", "session": self._session.snapshot()}])
 
     async def until_audio(self) -> None:
-        """Until there is some. Raises Gone."""
+        """Until there is some. Raises LineClosed."""
         while self._first is None:
-            said = await self._said()
-            self._first = said if isinstance(said, bytes) else None
+            message = await self._next_message()
+            self._first = message if isinstance(message, bytes) else None
         self._session.is_fixed = True
 
-    async def hear(self) -> Said:
+    async def hear(self) -> Input:
         if (first := self._first) is not None:
             self._first = None
             return first
-        return await self._said()
+        return await self._next_message()
 
     async def stored(self, seq: int, size: int) -> None:
         """Of audio OpenAI's clients are told when they commit it."""
@@ -87,7 +87,7 @@ class RealtimeLine:
             await self._send(self._items.failures())
         await self._fail({"code": "session_expired", "message": f"The session has ended: {reason}."})
 
-    async def _said(self) -> Said:
+    async def _next_message(self) -> Input:
         message = await self._socket.receive()
         event: Any = None
         try:
@@ -100,7 +100,7 @@ class RealtimeLine:
             await self._fail(body(error) | {"event_id": sent_id if isinstance(sent_id, str) else None})
         return Signal.ALIVE
 
-    async def _take(self, kind: object, event: dict[str, Any]) -> Said:
+    async def _take(self, kind: object, event: dict[str, Any]) -> Input:
         match kind:
             case "input_audio_buffer.append":
                 return self._audio(event.get("audio")) or Signal.ALIVE
@@ -121,7 +121,7 @@ class RealtimeLine:
                 self._session.update(event.get("session"))
                 self._items.has_detection = self._session.has_detection
                 self._items.has_logprobs = self._session.has_logprobs
-                await self._send([{"type": "session.updated", "session": self._session.shown()}])
+                await self._send([{"type": "session.updated", "session": self._session.snapshot()}])
                 return Signal.ALIVE
         raise InvalidRequest(
             f"type: {str(kind)[:100]} is not known; a transcription session takes session.update, "
@@ -206,7 +206,7 @@ async def _serve(websocket: WebSocket, request_id: str) -> None:
 
 
 async def _audio(line: RealtimeLine, config: Settings) -> None:
-    """Raises Gone, and InvalidRequest for a client that sends none."""
+    """Raises LineClosed, and InvalidRequest for a client that sends none."""
     try:
         async with asyncio.timeout(config.live_idle_s):
             await line.until_audio()

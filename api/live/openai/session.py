@@ -69,7 +69,7 @@ class Configuration:
     def has_logprobs(self) -> bool:
         return bool(self._include)
 
-    def shown(self) -> dict[str, Any]:
+    def snapshot(self) -> dict[str, Any]:
         """As `session.created` and `session.updated` have it."""
         return {
             "type": "transcription",
@@ -89,16 +89,16 @@ class Configuration:
 
     def wish(self) -> Wish:
         """What is asked for, in our words. Raises what `parameters.read` and `parameters.spec` raise."""
-        asked = self._transcription
-        model = str(asked["model"])
+        transcription = self._transcription
+        model = str(transcription["model"])
         aliases = {**ALIASES, **self._config.openai_aliases}
         fields = {
             "rate": CODINGS[self._format["type"]][1],
             "model": aliases.get(model, model),
-            "language": asked.get("language"),
-            "languages": None if asked.get("language") else ",".join(asked.get("languages") or ()),
-            "prompt": asked.get("prompt"),
-            "hotwords": ", ".join(asked.get("keywords") or ()),
+            "language": transcription.get("language"),
+            "languages": None if transcription.get("language") else ",".join(transcription.get("languages") or ()),
+            "prompt": transcription.get("prompt"),
+            "hotwords": ", ".join(transcription.get("keywords") or ()),
             "diarization": "true" if model.endswith("-diarize") else "false",
         }
         stream = parameters.read(Stream, fields)
@@ -117,15 +117,15 @@ class Configuration:
         if session.get("type") != "transcription":
             raise _wrong("session.type", "transcription; there are no other sessions here.")
         audio = _fields(session.get("audio"), "session.audio", {"input"})
-        asked = _fields(audio.get("input"), "session.audio.input", INPUT_FIELDS)
-        if asked.get("noise_reduction") is not None:
+        fields = _fields(audio.get("input"), "session.audio.input", INPUT_FIELDS)
+        if fields.get("noise_reduction") is not None:
             raise _wrong("session.audio.input.noise_reduction", "noise is not reduced; leave it null.")
-        if asked.get("format") is not None:
-            self._format = _format(asked["format"])
-        if "transcription" in asked:
-            self._transcribe(asked["transcription"])
-        if "turn_detection" in asked:
-            self._detection = _detection(asked["turn_detection"])
+        if fields.get("format") is not None:
+            self._format = _format(fields["format"])
+        if "transcription" in fields:
+            self._transcribe(fields["transcription"])
+        if "turn_detection" in fields:
+            self._detection = _detection(fields["turn_detection"])
             self._has_chosen_detection = True
         elif not self._has_chosen_detection:
             self._detection = None if COMMITTED_BY_CLIENT.match(str(self._transcription["model"])) else VAD
@@ -138,49 +138,49 @@ class Configuration:
         name = "session.audio.input.transcription"
         if value is None:
             raise _wrong(name, "a transcription session transcribes.")
-        asked = _fields(value, name, TRANSCRIPTION_FIELDS)
+        fields = _fields(value, name, TRANSCRIPTION_FIELDS)
         for field in ("model", "language", "prompt", "delay"):
-            if not isinstance(asked.get(field) or "", str):
+            if not isinstance(fields.get(field) or "", str):
                 raise _wrong(f"{name}.{field}", "a text.")
         for field in ("languages", "keywords"):
-            listed = asked.get(field)
+            listed = fields.get(field)
             if listed is not None and not (isinstance(listed, list) and all(isinstance(each, str) for each in listed)):
                 raise _wrong(f"{name}.{field}", "a list of texts.")
-        asked.pop("delay", None)  # ours is what it is, and `session.updated` shows none
-        self._transcription = self._transcription | asked
+        fields.pop("delay", None)  # ours is what it is, and `session.updated` shows none
+        self._transcription = self._transcription | fields
         if not self._transcription.get("model"):
             self._transcription["model"] = "whisper-1"
 
 
 def _format(value: object) -> dict[str, Any]:
     name = "session.audio.input.format"
-    asked = _fields(value, name, {"type", "rate"})
-    if asked.get("type") not in CODINGS:
+    fields = _fields(value, name, {"type", "rate"})
+    if fields.get("type") not in CODINGS:
         raise _wrong(f"{name}.type", f"one of {', '.join(CODINGS)}.")
-    rate = CODINGS[asked["type"]][1]
-    if asked.get("rate") not in (None, rate):
-        raise _wrong(f"{name}.rate", f"{rate} with {asked['type']}.")
-    return {"type": asked["type"], "rate": rate} if asked["type"] == "audio/pcm" else {"type": asked["type"]}
+    rate = CODINGS[fields["type"]][1]
+    if fields.get("rate") not in (None, rate):
+        raise _wrong(f"{name}.rate", f"{rate} with {fields['type']}.")
+    return {"type": fields["type"], "rate": rate} if fields["type"] == "audio/pcm" else {"type": fields["type"]}
 
 
 def _detection(value: object) -> dict[str, Any] | None:
     if value is None:
         return None
     name = "session.audio.input.turn_detection"
-    asked = _fields(value, name, VAD_FIELDS)
-    if asked.get("type") not in ("server_vad", "semantic_vad"):
+    fields = _fields(value, name, VAD_FIELDS)
+    if fields.get("type") not in ("server_vad", "semantic_vad"):
         raise _wrong(f"{name}.type", "server_vad, semantic_vad, or null instead of all.")
     return VAD
 
 
-def _fields(value: object, name: str, known: set[str] | frozenset[str]) -> dict[str, Any]:
+def _fields(value: object, name: str, names: set[str] | frozenset[str]) -> dict[str, Any]:
     """An object without fields that there are not; none is an empty one."""
     if value is None:
         return {}
     if not isinstance(value, dict):
         raise _wrong(name, "an object.")
     for field in value:
-        if field not in known and value[field] is not None:
+        if field not in names and value[field] is not None:
             raise _wrong(f"{name}.{str(field)[:60]}", "there is no such option.")
     return dict(value)
 

@@ -77,7 +77,7 @@ class Feed:
     position: int | None
     token: str | None = None
     _session: uuid.UUID | None = None
-    _told: dict[uuid.UUID, Standing | None] = field(default_factory=dict)
+    _standings: dict[uuid.UUID, Standing | None] = field(default_factory=dict)
     _over: dict[uuid.UUID, float] = field(default_factory=dict)
 
     def look(self) -> Changes:
@@ -106,34 +106,34 @@ class Feed:
         ]
         ended = select(Job.id).where(own, Job.finished_at > since).order_by(Job.finished_at.desc()).limit(MOST_OVER)
         ids = set(work.scalars(union(*ends, ended.subquery().select())))
-        ids |= {task_id for task_id, standing in self._told.items() if standing and not standing.has_ended}
-        gone = select(Erasure.job_id).where(
+        ids |= {task_id for task_id, standing in self._standings.items() if standing and not standing.has_ended}
+        erasures = select(Erasure.job_id).where(
             Erasure.owner_id == self.owner_id, Erasure.created_at > since, Erasure.created_at <= func.now()
         )
-        return ids, set(work.scalars(gone.order_by(Erasure.created_at.desc()).limit(MOST_OVER)))
+        return ids, set(work.scalars(erasures.order_by(Erasure.created_at.desc()).limit(MOST_OVER)))
 
     def _news(self, standings: Mapping[uuid.UUID, Standing], deleted: set[uuid.UUID]) -> list[Change]:
-        unfinished = {task_id for task_id, standing in self._told.items() if standing and not standing.has_ended}
+        unfinished = {task_id for task_id, standing in self._standings.items() if standing and not standing.has_ended}
         now: dict[uuid.UUID, Standing | None] = {**dict.fromkeys(deleted | unfinished), **standings}
         changes = [
             Change(task_id, standing)
             for task_id, standing in sorted(now.items())
-            if task_id not in self._told or self._told[task_id] != standing
+            if task_id not in self._standings or self._standings[task_id] != standing
         ]
-        self._told |= now
+        self._standings |= now
         self._forget()
         return changes
 
     def _forget(self) -> None:
         """What is over is not read any more once it is older than the overlap."""
         moment = time.monotonic()
-        for task_id, standing in self._told.items():
+        for task_id, standing in self._standings.items():
             if standing is None or standing.has_ended:
                 self._over.setdefault(task_id, moment)
         limit = moment - 2 * OVERLAP.total_seconds()
         for task_id in [task_id for task_id, since in self._over.items() if since < limit]:
             del self._over[task_id]
-            self._told.pop(task_id, None)
+            self._standings.pop(task_id, None)
 
 
 _streams: Counter[uuid.UUID] = Counter()

@@ -95,9 +95,9 @@ async def send(request: Request, sound: Sound, storage: Storage, check: Check) -
     Raises RangeNotSatisfiable and StorageUnavailable.
     """
     first, end = 0, sound.size
-    wanted = _range(request, sound)
-    if wanted:
-        first, end = wanted
+    byte_range = _range(request, sound)
+    if byte_range:
+        first, end = byte_range
     headers = {
         "Accept-Ranges": "bytes",
         "Content-Length": str(end - first),
@@ -105,12 +105,12 @@ async def send(request: Request, sound: Sound, storage: Storage, check: Check) -
         "Content-Security-Policy": "sandbox; default-src 'none'",
         "ETag": sound.etag,
     }
-    if wanted:
+    if byte_range:
         headers["Content-Range"] = f"bytes {first}-{end - 1}/{sound.size}"
     piece = await _read(storage, sound, first, end)  # before the answer begins, so that it can be an error
     return StreamingResponse(
         _pieces(storage, sound, piece, (first, end), check),
-        status_code=206 if wanted else 200,
+        status_code=206 if byte_range else 200,
         media_type=sound.media_type,
         headers=headers,
     )

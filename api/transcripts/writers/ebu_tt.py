@@ -67,10 +67,10 @@ def ebu_tt(transcript: Transcript, options: FormatOptions) -> str:
         SubElement(styling, _name("tt:style"), {f"{{{XML}}}id": style} | _named(attributes))
     layout = SubElement(head, _name("tt:layout"))
     SubElement(layout, _name("tt:region"), {f"{{{XML}}}id": "bottom"} | _named(REGION))
-    shown = list(cues(transcript, Screen(**options.limits(options.language_of(transcript))), "dashes"))
-    if shown:
+    paragraphs = list(cues(transcript, Screen(**options.limits(options.language_of(transcript))), "dashes"))
+    if paragraphs:
         div = SubElement(SubElement(root, _name("tt:body")), _name("tt:div"))
-    for number, cue in enumerate(shown, start=1):
+    for number, cue in enumerate(paragraphs, start=1):
         times = {"begin": clock(cue.start_ms, "."), "end": clock(cue.end_ms, ".")}
         style = f"text {_direction(cue.parts)}"
         names = {f"{{{XML}}}id": f"cue{number}", "region": "bottom", "style": style}

@@ -48,12 +48,12 @@ class _Document:
         self._count = 0
         self._names: set[str] = set()
 
-    def add_tier(self, wanted: str, participant: str, parent: str | None, spans: Iterable[Span]) -> str:
-        """Returns the name of the tier: `wanted`, or with a number behind it where another tier has it already."""
-        number, name = 1, wanted
+    def add_tier(self, base_name: str, participant: str, parent: str | None, spans: Iterable[Span]) -> str:
+        """Returns the name of the tier: `base_name`, or with a number behind it where another tier has it already."""
+        number, name = 1, base_name
         while name in self._names:
             number += 1
-            name = f"{wanted} ({number})"
+            name = f"{base_name} ({number})"
         self._names.add(name)
         attributes = {"TIER_ID": name, "PARTICIPANT": participant, "LINGUISTIC_TYPE_REF": WORDS if parent else SEGMENTS}
         tier = SubElement(self.root, "TIER", attributes | ({"PARENT_REF": parent} if parent else {}))

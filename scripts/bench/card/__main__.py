@@ -109,8 +109,8 @@ def outcome(check: Check, device: str, models: Path, limit_s: float) -> tuple[Fi
         return Finding(), f"not done within {limit_s:.0f} s"
     if process.returncode == 0:
         return Finding(**json.loads(out.splitlines()[-1])), ""
-    said = [text for text in errors.splitlines() if text.strip()]
-    return Finding(), said[-1].strip() if said else f"exit status {process.returncode}"
+    messages = [text for text in errors.splitlines() if text.strip()]
+    return Finding(), messages[-1].strip() if messages else f"exit status {process.returncode}"
 
 
 def environment() -> dict[str, str]:

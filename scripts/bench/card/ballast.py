@@ -18,12 +18,12 @@ STEP = 16 * MB
 def main() -> None:
     held: list[torch.Tensor] = []
     for line in sys.stdin:
-        left = int(line) * MB
+        reserve = int(line) * MB
         held.clear()
         torch.cuda.empty_cache()
-        while (free := torch.cuda.mem_get_info()[0]) > left + STEP:
+        while (free := torch.cuda.mem_get_info()[0]) > reserve + STEP:
             try:
-                held.append(torch.empty(min(free - left, 8 * 1024 * MB), dtype=torch.uint8, device="cuda"))
+                held.append(torch.empty(min(free - reserve, 8 * 1024 * MB), dtype=torch.uint8, device="cuda"))
             except torch.OutOfMemoryError:
                 break
         print(f"ready {torch.cuda.mem_get_info()[0] // MB}", flush=True)

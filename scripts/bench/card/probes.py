@@ -242,9 +242,9 @@ def one_each(device: str, folder: Path) -> Finding:
         subprocess.Popen((*line, str(number), str(processes)), stdout=subprocess.PIPE, text=True)
         for number in range(processes)
     ]
-    told = [member.communicate()[0] for member in members]
+    outputs = [member.communicate()[0] for member in members]
     assert all(member.returncode == 0 for member in members), "a process failed; what it said is above"
-    findings = [Finding(**json.loads(text.splitlines()[-1])) for text in told]
+    findings = [Finding(**json.loads(text.splitlines()[-1])) for text in outputs]
     rate = sum(finding.rate or 0.0 for finding in findings)
     return Finding(rate, note=f"{processes} processes on {count} cards: {', '.join(one.note for one in findings)}")
 
@@ -253,12 +253,12 @@ def member(device: str, folder: Path, listed: str, number: str, processes: str) 
     """One of them, which takes its share of the cards as a process of a worker's pool does."""
     from tasks.engines import cards
 
-    taken = cards.take(listed, int(number), int(processes))
+    share = cards.take(listed, int(number), int(processes))
     config = settings(device, folder, compute_type="float16", cuda_visible_devices=listed)
     recognised(config, WARM_UP_S, 8)
     began = time.perf_counter()
     words(recognised(config, CARD_S, 8))
-    return Finding(CARD_S / (time.perf_counter() - began), note=f"card {','.join(taken)}")
+    return Finding(CARD_S / (time.perf_counter() - began), note=f"card {','.join(share)}")
 
 
 PROBES: dict[str, Callable[..., Finding]] = {

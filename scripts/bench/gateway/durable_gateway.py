@@ -67,10 +67,10 @@ def create_app() -> FastAPI:
     async def submit(request: Request, file: UploadFile) -> dict[str, str]:
         content, task_id = await file.read(), uuid.uuid4()
         async with pool.connection() as connection:
-            found = await (await connection.execute(_KEY, (_sent_key(request),))).fetchone()
-            if found is None:
+            caller = await (await connection.execute(_KEY, (_sent_key(request),))).fetchone()
+            if caller is None:
                 raise HTTPException(401)
-            owner_id = found[0]
+            owner_id = caller[0]
             await connection.execute(_ANNOUNCE, (task_id, owner_id))
         await asyncio.to_thread(storage.put, f"bare/{owner_id}/{task_id}/upload", content)
         row = {"id": task_id, "owner": owner_id, "bytes": len(content), "stages": list(STAGES)}

@@ -39,12 +39,12 @@ def load(url: str, request: Callable[[], bytes], *, status: int, connections: in
 
 async def _load(url: str, request: Callable[[], bytes], status: int, connections: int, seconds: float) -> Load:
     address = urlsplit(url)
-    begun = time.perf_counter()
+    start = time.perf_counter()
     clients = (
-        _client(str(address.hostname), address.port or 80, request, status, begun + seconds) for _ in range(connections)
+        _client(str(address.hostname), address.port or 80, request, status, start + seconds) for _ in range(connections)
     )
     waits = [wait for waited in await asyncio.gather(*clients) for wait in waited]
-    took = time.perf_counter() - begun
+    took = time.perf_counter() - start
     return Load(len(waits), took, 1000 * statistics.quantiles(waits, n=100, method="inclusive")[98])
 
 
@@ -53,7 +53,7 @@ async def _client(host: str, port: int, request: Callable[[], bytes], status: in
     reader, writer = await asyncio.open_connection(host, port)
     waits: list[float] = []
     try:
-        while (sent := time.perf_counter()) < end:
+        while (sent_at := time.perf_counter()) < end:
             writer.write(request())
             async with asyncio.timeout(TIMEOUT_S):
                 head = await reader.readuntil(b"\r\n\r\n")
@@ -62,7 +62,7 @@ async def _client(host: str, port: int, request: Callable[[], bytes], status: in
                 body = await reader.readexactly(length)
             if int(head.split(b" ", 2)[1]) != status:
                 raise WrongAnswer(f"{head!r} {body[:500]!r}")
-            waits.append(time.perf_counter() - sent)
+            waits.append(time.perf_counter() - sent_at)
     finally:
         writer.close()
     return waits

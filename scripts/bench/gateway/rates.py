@@ -90,7 +90,7 @@ class Door:
         url = self.stack.url
         return meter(
             lambda: load(url, request, status=status, connections=options.connections, seconds=options.seconds),
-            lambda done: done.answers,
+            lambda run: run.answers,
         )
 
 
@@ -131,12 +131,12 @@ def crowd(door: Door, request: Callable[[], bytes], options: argparse.Namespace,
     """The 99th percentile with many connections / with one."""
 
     def p99(connections: int) -> float:
-        done = load(door.stack.url, request, status=200, connections=connections, seconds=options.seconds)
-        return done.p99_ms
+        run = load(door.stack.url, request, status=200, connections=connections, seconds=options.seconds)
+        return run.p99_ms
 
     measured = rounds({"many": lambda: p99(MANY), "few": lambda: p99(FEW)}, options.pairs, deadline)
-    found = ratios(measured["many"], measured["few"])
-    print(row(f"  P3 polls, p99 with {MANY} connections / with {FEW}", found, P99_GOAL), flush=True)
+    figures = ratios(measured["many"], measured["few"])
+    print(row(f"  P3 polls, p99 with {MANY} connections / with {FEW}", figures, P99_GOAL), flush=True)
 
 
 def processing_task(stack: Stack, recording: Path) -> str:
@@ -170,31 +170,31 @@ def main() -> None:
     with time_limit(options.limit) as deadline, tempfile.TemporaryDirectory() as name, ExitStack() as opened:
         home = Path(name)
         environ = os.environ | {"OBJECT_STORE": "s3"}  # where the durable app stores, too
-        ours = opened.enter_context(Stack(home / "ours", apps=(API,), environ=environ))
+        parley = opened.enter_context(Stack(home / "ours", apps=(API,), environ=environ))
 
         def started(folder: str, module: str, loop: str, http: str) -> Stack:
-            return opened.enter_context(app(home / folder, ours.env, module, loop, http))
+            return opened.enter_context(app(home / folder, parley.env, module, loop, http))
 
         recording = home / "first.wav"
         recording.write_bytes(os.urandom(RECORDING_BYTES))
-        servers = {server: (ours, server) for server in SERVERS}
-        task = processing_task(ours, recording)
+        servers = {server: (parley, server) for server in SERVERS}
+        task = processing_task(parley, recording)
         durable = started("durable", "durable_gateway", LOOP, "h11")
         doors = {
-            OURS: Door(ours, task, {"api": (ours, "api"), **servers}),
+            OURS: Door(parley, task, {"api": (parley, "api"), **servers}),
             BARE: bare_door(started("bare", "bare_gateway", "asyncio", "h11"), task),
             DURABLE: Door(durable, processing_row(durable, recording), {"app": (durable, "api"), **servers}),
         }
         if find_spec("uvloop"):
             doors[FASTER] = bare_door(started("faster", "bare_gateway", "uvloop", HTTP), task)
         print(f"Parley's event loop: {LOOP}, HTTP by h11; {options.pairs} rounds")
-        polls = {name: poll(f"/status/{door.task}", ours.api_key) for name, door in doors.items()}
+        polls = {name: poll(f"/status/{door.task}", parley.api_key) for name, door in doors.items()}
         compare("polls", doors, polls, 200, POLL_GOALS, options, deadline)
         crowd(doors[OURS], polls[OURS], options, deadline)
-        is_stored = bool(Truth(ours).objects(uuid.UUID(task)))
+        is_stored = bool(Truth(parley).objects(uuid.UUID(task)))
         goals = {BARE: STORED_GOAL if is_stored else INLINE_GOAL, DURABLE: DURABLE_GOAL}
         what = f"submits of {RECORDING_BYTES} bytes, {'through S3' if is_stored else 'inline'}"
-        compare(what, doors, dict.fromkeys(doors, submit(ours.api_key)), 202, goals, options, deadline)
+        compare(what, doors, dict.fromkeys(doors, submit(parley.api_key)), 202, goals, options, deadline)
 
 
 if __name__ == "__main__":

@@ -63,9 +63,9 @@ def prepare(database_url: str, *, rows: int, queued: int) -> str:
 
 def submit(client: httpx.Client) -> float:
     """Milliseconds of one submission."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     client.post("/transcribe", files={"file": ("call.wav", os.urandom(1000))}).raise_for_status()
-    return 1000 * (time.perf_counter() - begun)
+    return 1000 * (time.perf_counter() - start)
 
 
 def percentile(values: Sequence[float], percent: int) -> float:

@@ -91,10 +91,10 @@ class Sender:
 
     def parts(self, size: int) -> str:
         """A request per part, one after another, and one that completes them."""
-        made = self.ask("POST", "/uploads", json.dumps({"bytes": size}), **{"Content-Type": "application/json"})
-        path = f"/uploads/{made['upload_id']}"
-        for number in range(made["part_count"]):
-            length = min(made["part_bytes"], size - number * made["part_bytes"])
+        upload = self.ask("POST", "/uploads", json.dumps({"bytes": size}), **{"Content-Type": "application/json"})
+        path = f"/uploads/{upload['upload_id']}"
+        for number in range(upload["part_count"]):
+            length = min(upload["part_bytes"], size - number * upload["part_bytes"])
             self.ask("PUT", f"{path}/parts/{number + 1}", stream(length), **{"Content-Length": str(length)})
         self.ask("POST", f"{path}/complete")
         return path
@@ -106,11 +106,11 @@ class Sender:
 
 def stream(size: int) -> Iterator[bytes]:
     """`size` bytes, in blocks."""
-    left = size
-    while left:
-        block = BLOCK[:left]
+    remaining = size
+    while remaining:
+        block = BLOCK[:remaining]
         yield block
-        left -= len(block)
+        remaining -= len(block)
 
 
 def main() -> None:
@@ -127,9 +127,9 @@ def main() -> None:
         Stack(Path(home) / "ours", apps=(API,)) as stack,
         app(Path(home) / "bare", stack.env | {"BARE_FILE": f"{home}/upload"}, "bare_gateway", LOOP, "h11") as bare,
     ):
-        ours, other = Sender(stack.url, stack.api_key), Sender(bare.url, stack.api_key)
-        send = ours.parts if options.parts else ours.form
-        ours.ask("DELETE", send(WARM_UP_BYTES))
+        gateway, other = Sender(stack.url, stack.api_key), Sender(bare.url, stack.api_key)
+        send = gateway.parts if options.parts else gateway.form
+        gateway.ask("DELETE", send(WARM_UP_BYTES))
         costs = {"Parley": Meter(programs(stack))} | {
             name: Meter({"app": (bare, "api")}) for name in ("file", "file and SHA-256")
         }
@@ -139,10 +139,10 @@ def main() -> None:
             assert pid is not None
             sampler = Sampler(pid)
             sampler.start()
-            made.append(send(size))
+            paths.append(send(size))
             grown.append(sampler.stop())
 
-        made: list[str] = []
+        paths: list[str] = []
         acts: dict[str, Callable[[], None]] = {
             "Parley": parley,
             "file": lambda: other.body("/file", size),
@@ -150,13 +150,13 @@ def main() -> None:
         }
 
         def rate(name: str) -> float:
-            for sender in (ours, other):
+            for sender in (gateway, other):
                 sender.hang_up()  # whoever was not asked for some seconds has done so already
-            begun = time.perf_counter()
+            start = time.perf_counter()
             costs[name](acts[name])
-            seconds = time.perf_counter() - begun
-            while made:
-                ours.ask("DELETE", made.pop())
+            seconds = time.perf_counter() - start
+            while paths:
+                gateway.ask("DELETE", paths.pop())
             return size / seconds / 10**6
 
         measured = rounds({name: lambda name=name: rate(name) for name in acts}, options.pairs, deadline)  # type: ignore[misc]

@@ -133,9 +133,9 @@ def time_acts(acts: Acts, rows: int, times: int) -> None:
     for name, (act, explained) in acts.named().items():
         took: list[float] = []
         while len(took) < times and sum(took) < 1000 * ENOUGH_S:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             act()
-            took.append(1000 * (time.perf_counter() - begun))
+            took.append(1000 * (time.perf_counter() - start))
         print(f"{name:<20}{percentile(took, 50):>7.1f} ms{percentile(took, 99):>7.1f} ms", end="")
         for place, one in enumerate(explain(explained)[: 3 if name == "sweep" else 1]):
             scans = f"{one.rows} rows, {one.pages} pages by {', '.join(one.scans) or 'nothing'}"

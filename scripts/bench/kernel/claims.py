@@ -214,14 +214,14 @@ def main() -> None:
             owners = [keys.create(work, f"bench {number}")[0].id for number in range(options.keys)]
         acts, filled = Acts(owners), 0
         for rows in lengths:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             with engine().connect() as connection:
                 connection.execute(text("SET statement_timeout = 0"))
                 connection.execute(text("SET maintenance_work_mem = '256MB'"))
                 fill(connection, owners, filled, rows)
             engine().dispose()
             filled = rows
-            print(f"filled in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+            print(f"filled in {time.perf_counter() - start:.0f} s", file=sys.stderr)
             time_acts(acts, rows, options.times)
         Bells(stack.env["REDIS_URL"]).ring(acts.end())
         ways: list[Mapping[str, str]] = [{}]

@@ -91,9 +91,9 @@ class Watch:
 
     @contextmanager
     def timed(self, name: str) -> Iterator[None]:
-        begun, since = time.time(), time.perf_counter()
+        start, since = time.time(), time.perf_counter()
         yield
-        if self.begin <= begun < self.end:
+        if self.begin <= start < self.end:
             self.took[name].append(1000 * (time.perf_counter() - since))
 
     def note(self, what: str) -> None:
@@ -122,11 +122,11 @@ class SleepingWorker:
         """What the main process of a worker does beside its pool."""
         self._pause(random.random() * WATCH_S, lambda: None)  # noqa: S311
         while not self._watch.is_over:
-            begun = time.time()
+            start = time.time()
             self._guarded(self._show_life)
             if self._sweeps:
                 self._guarded(self._sweep)
-            time.sleep(max(0.0, WATCH_S - (time.time() - begun)))
+            time.sleep(max(0.0, WATCH_S - (time.time() - start)))
 
     def _turn(self) -> None:
         claim = self._claim()
@@ -155,8 +155,8 @@ class SleepingWorker:
 
     def _pause(self, seconds: float, beat: Callable[[], None]) -> None:
         end = time.time() + seconds
-        while (left := end - time.time()) > 0 and not self._watch.is_over:
-            time.sleep(min(left, settings().heartbeat_s))
+        while (rest_s := end - time.time()) > 0 and not self._watch.is_over:
+            time.sleep(min(rest_s, settings().heartbeat_s))
             if time.time() < end:
                 beat()
 

@@ -81,9 +81,9 @@ def serve(rows: int, count: int) -> None:
         acts = looks(prepare(rows, count))
         print(READY, file=answers, flush=True)
         for line in sys.stdin:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             acts[line.strip()]()
-            print(1000 * (time.perf_counter() - begun), file=answers, flush=True)
+            print(1000 * (time.perf_counter() - start), file=answers, flush=True)
 
 
 if __name__ == "__main__":

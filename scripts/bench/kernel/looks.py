@@ -46,16 +46,16 @@ def pipes(process: subprocess.Popen[str]) -> tuple[IO[str], IO[str]]:
 
 
 def ask(process: subprocess.Popen[str], name: str) -> float:
-    given, told = pipes(process)
-    print(name, file=given, flush=True)
-    return float(told.readline())
+    questions, answers = pipes(process)
+    print(name, file=questions, flush=True)
+    return float(answers.readline())
 
 
 @contextmanager
 def sides_of(stack: Stack, lengths: Sequence[int], count: int) -> Iterator[dict[str, subprocess.Popen[str]]]:
     """The processes, each with a database of its own that it has filled."""
     os.environ.update(stack.env)
-    address, begun = make_url(stack.env["DATABASE_URL"]), time.perf_counter()
+    address, start = make_url(stack.env["DATABASE_URL"]), time.perf_counter()
     children: dict[str, subprocess.Popen[str]] = {}
     try:
         for rows in lengths:
@@ -67,7 +67,7 @@ def sides_of(stack: Stack, lengths: Sequence[int], count: int) -> Iterator[dict[
             children[name] = child(address.set(database=name).render_as_string(hide_password=False), rows, count)
         for process in children.values():
             assert pipes(process)[1].readline().strip() == READY
-        print(f"filled in {time.perf_counter() - begun:.0f} s", file=sys.stderr)
+        print(f"filled in {time.perf_counter() - start:.0f} s", file=sys.stderr)
         yield children
     finally:
         for process in children.values():

@@ -55,10 +55,10 @@ LISTINGS: Mapping[str, Filters] = {
 
 def read(owner_id: uuid.UUID, filters: Filters, before: uuid.UUID | None) -> float:
     """Milliseconds for a page, with the transaction that it takes."""
-    begun = time.perf_counter()
+    start = time.perf_counter()
     with session() as work:
         page(work, owner_id, limit=PAGE, before=before, filters=filters)
-    return 1000 * (time.perf_counter() - begun)
+    return 1000 * (time.perf_counter() - start)
 
 
 def faults(owner_id: uuid.UUID, filters: Filters, before: uuid.UUID | None, rows: int) -> tuple[set[str], list[str]]:
@@ -92,7 +92,7 @@ def main() -> int:
         os.environ.update(stack.env)
         with session() as work:
             owner_id = keys.create(work, "archive")[0].id
-        begun = time.perf_counter()
+        start = time.perf_counter()
         with engine().connect() as connection:
             connection.execute(text("SET statement_timeout = 0"))
             connection.execute(text("SET maintenance_work_mem = '256MB'"))
@@ -102,7 +102,7 @@ def main() -> int:
             ids = select(Job.id).where(Job.owner_id == owner_id).order_by(Job.id.desc()).offset(options.deep).limit(1)
             deep = work.scalar(ids)
             size = work.scalar(select(func.pg_size_pretty(func.pg_total_relation_size("jobs"))))
-        print(f"{options.rows} rows, {size}, made in {time.perf_counter() - begun:.0f} s\n")
+        print(f"{options.rows} rows, {size}, made in {time.perf_counter() - start:.0f} s\n")
         print(f"{'listing':<24}{'first':>9}{'deep':>9}{'ratio':>7}   indexes")
         for name, filters in LISTINGS.items():
             used, wrong = faults(owner_id, filters, deep, options.rows)

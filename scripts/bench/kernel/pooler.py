@@ -61,7 +61,7 @@ def pooler(folder: Path, database_url: str, **settings: object) -> Iterator[Pool
     supervisor = Supervisor(home.logs, home.pids, print)
     try:
         running = Pooler(direct.set(port=home.ports(("pgbouncer",))["pgbouncer"]), direct)
-        command = _command(home, _written(home.data, running, settings), running)
+        command = _command(home, _configuration(home.data, running, settings), running)
         supervisor.start(command)
         supervisor.wait_ready(command.name)
         yield running
@@ -84,7 +84,7 @@ def _command(home: Home, file: Path, running: Pooler) -> Command:
     return Command(name="pgbouncer", prefix=user.prefix, argv=argv, env=os.environ, cwd=home.data, ready=answers)
 
 
-def _written(folder: Path, running: Pooler, settings: dict[str, object]) -> Path:
+def _configuration(folder: Path, running: Pooler, settings: dict[str, object]) -> Path:
     """The configuration with the addresses of here, and the passwords beside it."""
     users = folder / "userlist.txt"
     users.touch(mode=0o600)

@@ -167,15 +167,15 @@ class Soak:
             self._speak_once()
 
     def _speak_once(self) -> None:
-        seen = Session()
-        self._speakers.append(seen)
+        session = Session()
+        self._speakers.append(session)
         try:
-            speak(self._urls, self.stack.api_key, self._frames, seen, PATIENCE_S)
+            speak(self._urls, self.stack.api_key, self._frames, session, PATIENCE_S)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is a finding
-            self.outcome.faults.append(f"{seen.task or 'a session'}: {type(error).__name__}: {error}")
-        self._speakers.remove(seen)
-        if seen.ended:
-            self.outcome.sessions.append(seen)
+            self.outcome.faults.append(f"{session.task or 'a session'}: {type(error).__name__}: {error}")
+        self._speakers.remove(session)
+        if session.ended:
+            self.outcome.sessions.append(session)
 
     # ---- killing
 
@@ -183,7 +183,7 @@ class Soak:
         """The line of somebody who has one."""
         lines = list(self._speakers)
         self._chance.shuffle(lines)
-        self.outcome.cuts += any(seen.cut() for seen in lines)
+        self.outcome.cuts += any(session.cut() for session in lines)
 
     def _kill_listener(self) -> None:
         """The worker of some session, once there is another one to take it."""

@@ -51,23 +51,23 @@ class Session:
     @property
     def finals(self) -> list[tuple[object, ...]]:
         """Number, times and text, in the order in which they were told."""
-        told = [event for event in self.events if event["type"] == "final"]
-        return [(each["utterance"], each["start"], each["end"], each["text"]) for each in told]
+        finals = [event for event in self.events if event["type"] == "final"]
+        return [(each["utterance"], each["start"], each["end"], each["text"]) for each in finals]
 
 
-def speak(urls: Sequence[str], key: str, frames: Sequence[bytes], seen: Session, patience_s: float = 300) -> None:
+def speak(urls: Sequence[str], key: str, frames: Sequence[bytes], session: Session, patience_s: float = 300) -> None:
     """A session of these frames in real time, at one gateway after the other, until it is heard as a whole. Raises
     TimeoutError."""
     acked, sockets, lost_at = 0, 0, 0.0
     until = time.monotonic() + patience_s
-    while seen.ended is None or not seen.ended["is_whole"]:
+    while session.ended is None or not session.ended["is_whole"]:
         if time.monotonic() > until:
-            raise TimeoutError(f"not heard to its end within {patience_s:g} s: {seen.ended}")
-        if seen.ended:
-            seen.late, lost_at = seen.late + 1, 0.0
+            raise TimeoutError(f"not heard to its end within {patience_s:g} s: {session.ended}")
+        if session.ended:
+            session.late, lost_at = session.late + 1, 0.0
             time.sleep(AGAIN_S)
-        after = max((event["id"] for event in seen.events), default=0)
-        query = {"session": seen.task, "seq": acked, "after": after} if seen.task else {}
+        after = max((event["id"] for event in session.events), default=0)
+        query = {"session": session.task, "seq": acked, "after": after} if session.task else {}
         url = f"{urls[sockets % len(urls)].replace('http', 'ws', 1)}/ws/stream?{urlencode(query)}"
         sockets += 1
         try:
@@ -78,14 +78,14 @@ def speak(urls: Sequence[str], key: str, frames: Sequence[bytes], seen: Session,
             time.sleep(AGAIN_S)
             continue
         if lost_at:
-            seen.away_s.append(time.monotonic() - lost_at)
-        seen.line = line
-        acked = max(acked, _talk(line, frames, acked, seen))
-        seen.line = None
+            session.away_s.append(time.monotonic() - lost_at)
+        session.line = line
+        acked = max(acked, _talk(line, frames, acked, session))
+        session.line = None
         lost_at = time.monotonic()
 
 
-def _talk(line: ClientConnection, frames: Sequence[bytes], acked: int, seen: Session) -> int:
+def _talk(line: ClientConnection, frames: Sequence[bytes], acked: int, session: Session) -> int:
     """Until the line is cut, or the session has ended. The newest frame that was acknowledged."""
     newest = [acked]
     is_open = threading.Event()
@@ -95,14 +95,14 @@ def _talk(line: ClientConnection, frames: Sequence[bytes], acked: int, seen: Ses
             for text in line:
                 message = json.loads(text)
                 if "id" in message:
-                    seen.events.append(message)
+                    session.events.append(message)
                 elif message["type"] == "hello":
-                    seen.task = message["session"]
+                    session.task = message["session"]
                     is_open.set()
                 elif message["type"] == "ack":
                     newest[0] = max(newest[0], message["seq"])
                 elif message["type"] == "ended":
-                    seen.ended = message
+                    session.ended = message
         except GONE:
             pass
         finally:
@@ -112,7 +112,7 @@ def _talk(line: ClientConnection, frames: Sequence[bytes], acked: int, seen: Ses
     listening = threading.Thread(target=hear, daemon=True)
     listening.start()
     try:
-        if is_open.wait(ANSWER_S) and seen.task:
+        if is_open.wait(ANSWER_S) and session.task:
             for frame in frames[acked:]:
                 line.send(frame)
                 time.sleep(FRAME_S)

@@ -39,14 +39,14 @@ SERVERS = ("postgres", "valkey", "seaweedfs")
 
 def hops_ms(truth: Truth, tasks: Sequence[str]) -> list[float]:
     """Milliseconds from the end of each stage to the start of the next one of its job."""
-    found = []
+    hops = []
     for task in tasks:
-        done = [row for row in truth.stages(uuid.UUID(task)) if row.started_at and row.finished_at and row.attempt]
-        ordered = sorted(done, key=lambda stage: stage.started_at.timestamp() if stage.started_at else 0)
+        stages = [row for row in truth.stages(uuid.UUID(task)) if row.started_at and row.finished_at and row.attempt]
+        ordered = sorted(stages, key=lambda stage: stage.started_at.timestamp() if stage.started_at else 0)
         for one, following in pairwise(ordered):
             assert one.finished_at and following.started_at
-            found.append(1000 * (following.started_at - one.finished_at).total_seconds())
-    return found
+            hops.append(1000 * (following.started_at - one.finished_at).total_seconds())
+    return hops
 
 
 def main() -> None:
@@ -74,9 +74,9 @@ def main() -> None:
             tasks.append(client.submit(recording, prompt=f"run {next(numbers)}"))
             client.wait(tasks[-1])
 
-        ours = {name: where for name, where in programs(stack).items() if name != CELERY.name}
+        workers = {name: where for name, where in programs(stack).items() if name != CELERY.name}
         celery = {name: (stack, name) for name in (CELERY.name, *SERVERS)}
-        meters = {OURS: Meter(ours), EMPTY: Meter(celery), DURABLE: Meter(celery)}
+        meters = {OURS: Meter(workers), EMPTY: Meter(celery), DURABLE: Meter(celery)}
         acts: dict[str, Callable[[], None]] = {
             OURS: parley,
             EMPTY: lambda: bare_tasks.run(STEPS, is_durable=False),
@@ -84,9 +84,9 @@ def main() -> None:
         }
 
         def milliseconds(name: str) -> float:
-            begun = time.perf_counter()
+            start = time.perf_counter()
             acts[name]()
-            return 1000 * (time.perf_counter() - begun)
+            return 1000 * (time.perf_counter() - start)
 
         measured = rounds(
             {name: lambda name=name: meters[name](lambda: milliseconds(name)) for name in acts},  # type: ignore[misc]

@@ -54,8 +54,8 @@ def durable(job_id: str, number: int) -> None:
     content = storage.get(f"bare/{job_id}/{number - 1}" if number > 1 else FIRST_OBJECT)
     key = f"bare/{job_id}/{number}"
     storage.put(key, content)
-    done = connection.execute(_END, (key, job_id, number, row[0]))
-    assert done.rowcount == 1
+    cursor = connection.execute(_END, (key, job_id, number, row[0]))
+    assert cursor.rowcount == 1
     connection.commit()
 
 

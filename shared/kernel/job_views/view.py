@@ -121,7 +121,7 @@ def eta(job: Timed, stages: Sequence[StageRow]) -> Reading[int | None]:
     if job.duration is None:
         return None
     speeds: dict[tuple[str, str], float | None] = {}
-    left: dict[str, float] = {}
+    by_stage: dict[str, float] = {}
     for row in stages:
         if STAGES[row.name].pace is None or row.state in SETTLED:
             continue
@@ -136,8 +136,8 @@ def eta(job: Timed, stages: Sequence[StageRow]) -> Reading[int | None]:
         remaining_s = seconds_per_second * (row.audio_seconds or job.duration) * (1 - row.progress)
         if row.progress == 0 and row.state == StageState.RUNNING and row.started_at:
             remaining_s = max(remaining_s - (datetime.now(UTC) - row.started_at).total_seconds(), 0)
-        left[row.name] = left.get(row.name, 0.0) + remaining_s
-    for name in left:
+        by_stage[row.name] = by_stage.get(row.name, 0.0) + remaining_s
+    for name in by_stage:
         # shards that run at once share what is left; how many workers will be free later nobody knows
-        left[name] /= max(1, sum(row.name == name and row.state == StageState.RUNNING for row in stages))
-    return round(max(left.values(), default=0.0))
+        by_stage[name] /= max(1, sum(row.name == name and row.state == StageState.RUNNING for row in stages))
+    return round(max(by_stage.values(), default=0.0))

@@ -57,18 +57,18 @@ class MixedDecoder:
     def _window(self, passages: Sequence[Passage], length: float, progress: Progress) -> Iterator[Utterance]:
         main = self._options.language or ""
         others = sum(passage.speech.duration for passage in passages if _counts(passage, main))
-        done = 0.0
+        progress_s = 0.0
         stretches: list[_Stretch] = []
         for passage in passages:
             utterances = None
             if _counts(passage, main):
                 seconds = passage.speech.duration
 
-                def report(share: float, done: float = done, seconds: float = seconds) -> None:
-                    progress((done + share * seconds) / length)
+                def report(share: float, progress_s: float = progress_s, seconds: float = seconds) -> None:
+                    progress((progress_s + share * seconds) / length)
 
                 utterances = self._in_its_language(passage, report)
-                done += seconds
+                progress_s += seconds
             if utterances is None and stretches and stretches[-1].utterances is None:
                 stretches[-1] = _Stretch(Packing((*stretches[-1].speech.spans, *passage.speech.spans)))
             else:
@@ -98,8 +98,10 @@ class MixedDecoder:
         if _likelihood(in_own) <= _likelihood(in_main):
             return None
         is_long = passage.speech.duration >= MIN_PASSAGE_S
-        told = f"was recognised as {passage.language!r}" if is_long else f"is too short: it was recognised as {main!r}"
-        message = f"{passage.language!r} is spoken here, and {main!r} in most of the recording. It {told}."
+        remark = (
+            f"was recognised as {passage.language!r}" if is_long else f"is too short: it was recognised as {main!r}"
+        )
+        message = f"{passage.language!r} is spoken here, and {main!r} in most of the recording. It {remark}."
         spans = passage.speech.spans
         self.caveats.append(Caveat("languages_mixed", message, spans[0].start, spans[-1].end))
         if not is_long:

@@ -47,13 +47,13 @@ class ChunkClock:
             self._lost_s = units * self._time_base
         self._next = self._number + 1
 
-    def gap(self, frame: Any, written: float) -> float:
-        """Seconds that were lost before `frame`, when `written` seconds are there."""
-        gap = max(0.0, self._lost_s - (written - self._end_written)) if self._lost_s else 0.0
-        gap = gap if written + gap <= self._longest_s else 0.0
+    def gap(self, frame: Any, length_s: float) -> float:
+        """Seconds that were lost before `frame`, when `length_s` are there."""
+        gap = max(0.0, self._lost_s - (length_s - self._end_written)) if self._lost_s else 0.0
+        gap = gap if length_s + gap <= self._longest_s else 0.0
         self._lost_s = 0.0
         if self._number is not None:
-            self._end_written = written + gap + frame.samples / frame.sample_rate
+            self._end_written = length_s + gap + frame.samples / frame.sample_rate
         return gap
 
     def tail(self, size: int) -> float:
@@ -82,10 +82,10 @@ def _index(source_fd: int, chunk_id: bytes) -> tuple[array[int], array[int], int
     """Where the chunks of a stream lie, their sizes, and how many bytes are missing in front of the index."""
     positions, sizes = array("Q"), array("L")
     chunks, expected = _chunks(source_fd)
-    found = _found_index(source_fd, expected) if expected else None
-    if found is None:
+    index_at = _found_index(source_fd, expected) if expected else None
+    if index_at is None:
         return positions, sizes, 0
-    entries = os.pread(source_fd, min(MAX_INDEX_BYTES, _size(source_fd, found)), found + 8)
+    entries = os.pread(source_fd, min(MAX_INDEX_BYTES, _size(source_fd, index_at)), index_at + 8)
     base = None
     for at in range(0, len(entries) - ENTRY_BYTES + 1, ENTRY_BYTES):
         offset = int.from_bytes(entries[at + 8 : at + 12], "little")
@@ -94,7 +94,7 @@ def _index(source_fd: int, chunk_id: bytes) -> tuple[array[int], array[int], int
         if entries[at : at + 4] == chunk_id and (not positions or base + offset > positions[-1]):
             positions.append(base + offset)
             sizes.append(int.from_bytes(entries[at + 12 : at + 16], "little"))
-    return positions, sizes, expected - found
+    return positions, sizes, expected - index_at
 
 
 def _chunks(source_fd: int) -> tuple[int, int]:

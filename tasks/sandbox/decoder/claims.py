@@ -74,8 +74,8 @@ class Claim:
         """Seconds that were promised beyond the `decoded` ones: None if none are, 0 if it is unknown how many."""
         seconds = self._seconds
         if self._name == "mp3" and self._rate:
-            found = MP3_LENGTH.search(self._head(self._first or 0))
-            frames = int.from_bytes(found[1], "big") if found else 0
+            match = MP3_LENGTH.search(self._head(self._first or 0))
+            frames = int.from_bytes(match[1], "big") if match else 0
             seconds = frames * MP3_FRAME_SAMPLES[self._rate >= 32_000] / self._rate
         if self._name == "wav":
             seconds = self._wav_share() * decoded

@@ -89,11 +89,11 @@ class Decoding:
         source_fd = self._source.fileno()
         timeline, claim = Timeline(container, stream, source_fd, start), Claim(container, stream, source_fd)
         position = start
-        self._complaints.taken()
+        self._complaints.take()
         for packet in media.packets(container, stream):
             frames = media.frames(packet)
             self._skipped += frames is None
-            is_good = bool(frames) and not packet.is_corrupt and not self._complaints.taken()
+            is_good = bool(frames) and not packet.is_corrupt and not self._complaints.take()
             timeline.see(packet, is_good=is_good or frames == [])
             claim.see(packet, is_decoded=frames is not None)
             for frame in frames or ():

@@ -111,7 +111,7 @@ class Complaints:
         self._capture = logging.Capture(local=False)
         self._logs: list[Any] = self._capture.__enter__()
 
-    def taken(self) -> bool:
+    def take(self) -> bool:
         """Whether there were any since the last call."""
         some = bool(self._logs)
         self._logs.clear()

@@ -57,10 +57,10 @@ class Recording:
 
     def write_silence(self, seconds: float) -> None:
         """Append silence, a second at a time so that memory stays flat. Raises Refused (media_too_long)."""
-        left = round(seconds * SAMPLE_RATE)
-        while left > 0:
-            self.write(bytes(min(left, SAMPLE_RATE) * self._frame_bytes))
-            left -= SAMPLE_RATE
+        remaining = round(seconds * SAMPLE_RATE)
+        while remaining > 0:
+            self.write(bytes(min(remaining, SAMPLE_RATE) * self._frame_bytes))
+            remaining -= SAMPLE_RATE
 
     def begin_again(self) -> None:
         """What is written next is added to what is there, from its beginning. The file must be readable."""

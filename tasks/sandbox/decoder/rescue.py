@@ -125,8 +125,8 @@ class Rescue:
         count = len(names)
         weights = [FFMPEG_WEIGHTS.get(name, 0.0) if is_labelled else 1.0 for name in names]
         left_out = [number for number, weight in enumerate(weights) if not weight]
-        heard = [number for number, weight in enumerate(weights) if weight]
-        pairs = [(i, j) for i in heard for j in heard if i < j] if count <= MAX_CHANNELS else []
+        audible = [number for number, weight in enumerate(weights) if weight]
+        pairs = [(i, j) for i in audible for j in audible if i < j] if count <= MAX_CHANNELS else []
         if not pairs and not left_out:
             return None
         total = (sum(weights) or 1.0) / gain
@@ -159,13 +159,13 @@ class Rescue:
             self._waiting.append(_Hop(self.mix[:], self.apart[: len(self.mix) * self.channels], opposed, voiced))
             del self.mix[:]
         while self._waiting:
-            yield self._given(self._waiting.popleft())
+            yield self._faded(self._waiting.popleft())
 
     def _certain(self) -> Iterator[memoryview]:
         runs = [switch.run for switch in (*self._pairs.values(), *self._left_out.values()) if switch.run is not None]
         open_hops = max(runs, default=-1) + 1
         while len(self._waiting) > open_hops:
-            yield self._given(self._waiting.popleft())
+            yield self._faded(self._waiting.popleft())
 
     def _judge(self, hop: _Hop, speech: array[float]) -> None:
         """Decide what `hop` and, going back, the hops that wait are like; `hop` waits then, too."""
@@ -207,7 +207,7 @@ class Rescue:
     def _since(self, began: int | None) -> list[_Hop]:
         return [] if began is None else list(self._waiting)[-began - 1 :]
 
-    def _given(self, hop: _Hop) -> memoryview:
+    def _faded(self, hop: _Hop) -> memoryview:
         """The hop's samples, with gains that fade from those of the hop before."""
         turned: set[int] = set()
         for first, second in sorted(hop.opposed):

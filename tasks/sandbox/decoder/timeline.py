@@ -84,9 +84,9 @@ class Timeline:
         if self._bytes is not None:
             self._bytes.see(packet, is_good=is_good)
 
-    def gap(self, frame: Any, written: float) -> Gap:
-        """What belongs before `frame` when `written` seconds are there."""
-        seconds = self._bytes.gap(frame, written) if self._bytes is not None else self._by_clock(frame, written)
+    def gap(self, frame: Any, length_s: float) -> Gap:
+        """What belongs before `frame` when `length_s` are there."""
+        seconds = self._bytes.gap(frame, length_s) if self._bytes is not None else self._by_clock(frame, length_s)
         if seconds <= MIN_GAP_S:
             self._is_hurt &= not self._is_good  # what was complained of before cost no time
             return Gap(0.0, is_loss=False)
@@ -98,16 +98,16 @@ class Timeline:
         """Seconds that the rest of a file of `size` bytes would have lasted, of a stream without a clock."""
         return self._bytes.tail(size) if self._bytes is not None else 0.0
 
-    def _by_clock(self, frame: Any, written: float) -> float:
+    def _by_clock(self, frame: Any, length_s: float) -> float:
         if self._origin_s is None or frame.time is None:
             return 0.0
         if self._origin_s == float("-inf"):
-            self._origin_s = frame.time - written
-        gap: float = frame.time - self._origin_s - written
-        if MIN_GAP_S < gap <= MAX_GAP_S and written + gap <= self._longest_s:
+            self._origin_s = frame.time - length_s
+        gap: float = frame.time - self._origin_s - length_s
+        if MIN_GAP_S < gap <= MAX_GAP_S and length_s + gap <= self._longest_s:
             return gap
         if gap > MIN_GAP_S or gap < -MAX_LEAD_S:
-            self._origin_s = frame.time - written
+            self._origin_s = frame.time - length_s
         return 0.0
 
 
@@ -148,17 +148,17 @@ class _ByteClock:
         self._search_bytes -= len(window) if distance else 0
         return max(distance, 0)
 
-    def gap(self, frame: Any, written: float) -> float:
+    def gap(self, frame: Any, length_s: float) -> float:
         seconds = frame.samples / frame.sample_rate
         gap = 0.0
         if self._lost_bytes and self._bytes:
-            gap = self._lost_bytes * self._seconds / self._bytes - (written - self._end_written)
+            gap = self._lost_bytes * self._seconds / self._bytes - (length_s - self._end_written)
         gap = gap if MIN_GAP_S < gap <= MAX_GAP_S else 0.0
         self._lost_bytes = 0
         if self._size:
             self._bytes = self._bytes * FORGETTING + self._size
             self._seconds = self._seconds * FORGETTING + seconds
-        self._end_written = written + gap + seconds
+        self._end_written = length_s + gap + seconds
         return gap
 
     def tail(self, size: int) -> float:

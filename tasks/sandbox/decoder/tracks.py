@@ -69,8 +69,8 @@ def _first_audible(source: IO[bytes], numbers: list[int]) -> tuple[list[int], li
         if levels[number] >= AUDIBLE:
             break
     preferred, loudest = numbers[0], max(levels, key=lambda number: levels[number])
-    chosen = loudest if levels[loudest] > LOUDER * levels[preferred] else preferred
-    return [chosen], [number for number in levels if number != chosen]
+    choice = loudest if levels[loudest] > LOUDER * levels[preferred] else preferred
+    return [choice], [number for number in levels if number != choice]
 
 
 def _level(source: IO[bytes], number: int) -> int:

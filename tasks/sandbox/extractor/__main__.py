@@ -179,7 +179,7 @@ def main() -> None:
     system = (Path(place) for place in ("/lib", "/lib64", "/usr/lib", "/etc/ssl", "/dev/null", "/dev/urandom"))
     confine(Path.cwd(), (*libraries, *system), job.proxy)
     try:
-        tell(found=fetch(job))
+        tell(extraction=fetch(job))
     except MemoryError:
         tell(error={"code": "extraction_error", "message": "Reading this page takes more memory than is allowed."})
     except Exception as problem:  # noqa: BLE001 - yt-dlp may raise anything; the parent gets one clear line

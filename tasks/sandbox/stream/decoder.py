@@ -39,7 +39,7 @@ class StreamDecoder:
     def __init__(self, child: Child, pipe: int, patience_s: float) -> None:
         self._child, self._pipe, self._patience_s = child, pipe, patience_s
         self._pending = b""
-        self._written, self._read, self._said = 0, -1, 0
+        self._byte_count, self._read, self._message_count = 0, -1, 0
         self._is_mute, self._is_over = True, False
 
     def feed(self, data: bytes) -> Iterator[memoryview]:
@@ -47,8 +47,8 @@ class StreamDecoder:
 
         Raises NoAudio and UnsupportedMedia for what is no such container, and DecodeFailed.
         """
-        yield from self._exchange(memoryview(data), self._written + len(data))
-        if self._is_mute and self._written > MUTE_BYTES:
+        yield from self._exchange(memoryview(data), self._byte_count + len(data))
+        if self._is_mute and self._byte_count > MUTE_BYTES:
             raise NoAudio("Nothing in the container can be decoded as sound.")
 
     def end(self) -> Iterator[memoryview]:
@@ -73,14 +73,14 @@ class StreamDecoder:
                 ready = [key.fd for key, _ in selector.select(max(0.0, deadline - time.monotonic()))]
                 if not ready:
                     raise DecodeFailed(f"The decoder of the session said nothing for {self._patience_s:g} seconds.")
-                before = self._written, self._said
+                before = self._byte_count, self._message_count
                 if data and self._pipe in ready:
                     data = self._write(data)
                     if not data:
                         selector.unregister(self._pipe)
                 if self._child.output in ready:
                     yield from self._messages(os.read(self._child.output, wire.MAX_BODY_BYTES))
-                if before != (self._written, self._said):
+                if before != (self._byte_count, self._message_count):
                     deadline = time.monotonic() + self._patience_s
         if self._is_over and until is not None:
             raise _nonsense()
@@ -91,7 +91,7 @@ class StreamDecoder:
             count = os.write(self._pipe, data)
         except BrokenPipeError:
             return memoryview(b"")
-        self._written += count
+        self._byte_count += count
         return data[count:]
 
     def _messages(self, data: bytes) -> Iterator[memoryview]:
@@ -107,7 +107,7 @@ class StreamDecoder:
             if len(self._pending) < end:
                 return
             body, self._pending = self._pending[wire.HEADER.size : end], self._pending[end:]
-            self._said += 1
+            self._message_count += 1
             if kind == wire.SAMPLES and body and len(body) % 2 == 0:
                 self._is_mute = False
                 yield memoryview(body)
@@ -119,7 +119,7 @@ class StreamDecoder:
         match kind:
             case wire.WANTS if len(body) == wire.COUNT.size:
                 (count,) = wire.COUNT.unpack(body)
-                if not self._read < count <= self._written:
+                if not self._read < count <= self._byte_count:
                     raise _nonsense()
                 self._read = count
             case wire.REFUSAL:

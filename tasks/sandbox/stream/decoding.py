@@ -116,7 +116,7 @@ def decode(inlet: Inlet, outlet: Outlet) -> None:
             for silence in clock.silence(frame.time):
                 outlet.add(silence)
             for pcm in mix.feed(frame):
-                clock.written += len(pcm) // BYTES_PER_SAMPLE
+                clock.sample_count += len(pcm) // BYTES_PER_SAMPLE
                 outlet.add(pcm)
     for pcm in mix.flush():
         outlet.add(pcm)
@@ -194,25 +194,25 @@ class Mix:
 
 
 class Clock:
-    """Times of frames, held against the samples `written` so far."""
+    """Times of frames, held against the samples so far, `sample_count`."""
 
     def __init__(self) -> None:
-        self.written = 0
+        self.sample_count = 0
         self._origin_s: float | None = None
 
     def silence(self, time_s: float | None) -> Iterator[bytes]:
         """What belongs before a frame of this time, counted as written."""
         if time_s is None:
             return
-        now_s = self.written / SAMPLE_RATE
+        now_s = self.sample_count / SAMPLE_RATE
         if self._origin_s is None:
             self._origin_s = time_s - now_s
         gap_s = time_s - self._origin_s - now_s
         if gap_s > MAX_GAP_S or gap_s < -MAX_LEAD_S:
             self._origin_s = time_s - now_s
         elif gap_s > MIN_GAP_S:
-            left = round(gap_s * SAMPLE_RATE)
-            self.written += left
-            while left > 0:
-                yield bytes(min(left, SAMPLE_RATE) * BYTES_PER_SAMPLE)
-                left -= SAMPLE_RATE
+            remaining = round(gap_s * SAMPLE_RATE)
+            self.sample_count += remaining
+            while remaining > 0:
+                yield bytes(min(remaining, SAMPLE_RATE) * BYTES_PER_SAMPLE)
+                remaining -= SAMPLE_RATE

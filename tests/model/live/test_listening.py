@@ -107,7 +107,7 @@ def test_each_utterance_has_one_final_with_times(feeds: list[list[LiveEvent]], r
 def test_a_final_is_there_before_its_end_is_sure(tiny: FasterWhisper, reading: Samples) -> None:
     """No model is asked any more when 0.4 s of silence have come; in longer utterances it is."""
     answers: list[int] = []
-    listener = Listener(tiny, ListenOptions(partial_every_s=60.0), answered=lambda: answers.append(0))
+    listener = Listener(tiny, ListenOptions(partial_every_s=60.0), on_answer=lambda: answers.append(0))
     lengths = []
     for first in range(0, len(reading), STEP):
         before = len(answers)

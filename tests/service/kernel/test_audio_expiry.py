@@ -156,17 +156,17 @@ def submit(owner: uuid.UUID, sha256: str, **options: object) -> uuid.UUID:
 def convert(job_id: uuid.UUID, bucket: Storage) -> None:
     claim = work_on(job_id, "convert")
     key = f"{claim.owner_id}/{job_id}/convert/0.{claim.fence}.wav"
-    if claim.known is None:
+    if claim.known_answer is None:
         bucket.put(key, b"sound")
     with session() as work:
-        leases.complete(work, claim, claim.known or Answer(key, 5, {"duration": 20.0, "shards": PLAN}))
+        leases.complete(work, claim, claim.known_answer or Answer(key, 5, {"duration": 20.0, "shards": PLAN}))
 
 
 def answer(claim: claims.Claim, bucket: Storage) -> None:
     """Complete a stage with what is known, or with an object of its own."""
     key = f"{claim.owner_id}/{claim.job_id}/{claim.stage}/{claim.shard}.{claim.fence}.json"
     with session() as work:
-        leases.complete(work, claim, claim.known or Answer(key, bucket.put(key, b"{}"), SUMMARY))
+        leases.complete(work, claim, claim.known_answer or Answer(key, bucket.put(key, b"{}"), SUMMARY))
 
 
 def test_parts_that_were_recognised_stay_known(owner: uuid.UUID, bucket: Storage) -> None:

@@ -229,7 +229,7 @@ def test_a_session_is_heard_while_its_lease_lasts(held: Hold) -> None:
     def now() -> tuple[int, int]:
         with session() as work:
             crowd_counts = crowd.of(work)
-            return crowd_counts.heard - before.heard, crowd_counts.waiting - before.waiting
+            return crowd_counts.running - before.running, crowd_counts.waiting - before.waiting
 
     with session() as work:
         before = crowd.of(work)

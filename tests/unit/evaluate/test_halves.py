@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from scripts.evaluate.corpus import MEETINGS, Recording, chosen, folder_recordings, half_of, scenes
+from scripts.evaluate.corpus import MEETINGS, Recording, folder_recordings, half_of, scenes, selection
 from scripts.evaluate.dialogues import lines
 from scripts.evaluate.scenes import RECIPES
 from scripts.evaluate.sources import VOICES, Clip
@@ -36,12 +36,14 @@ def speakers(recordings: list[Recording]) -> set[str]:
 
 def test_no_voice_is_in_both_halves(recordings: list[Recording]) -> None:
     """The scenes of one half have voices of that half alone, and each half has as many scenes as the other."""
-    tuning, held_out = chosen(recordings, "tuning"), chosen(recordings, "held_out")
+    tuning, held_out = selection(recordings, "tuning"), selection(recordings, "held_out")
     assert not speakers(tuning) & speakers(held_out)
     assert {half_of(voice) for voice in speakers(tuning)} == {"tuning"}
     assert {half_of(voice) for voice in speakers(held_out)} == {"held_out"}
     assert len(tuning) == len(held_out) == len(recordings) / 2
-    assert {recording.name for recording in chosen(recordings, "all")} == {recording.name for recording in recordings}
+    assert {recording.name for recording in selection(recordings, "all")} == {
+        recording.name for recording in recordings
+    }
 
 
 def test_without_voices_there_are_no_scenes(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.listening.draft import Draft
-from tasks.listening.words import DraftWord, agreed, changed, to_words, tokens, written
+from tasks.listening.words import DraftWord, agreed, as_text, changed, to_words, tokens
 
 NOTHING = ("", ())
 
@@ -101,7 +101,7 @@ def test_committed_text_only_grows(passes: list[tuple[list[str], bool]]) -> None
             draft.forget(3.0)
         committed, tail = draft.text
         assert committed.startswith(before)
-        assert committed + tail == written([*draft.committed, *draft.tail]).strip()
+        assert committed + tail == as_text([*draft.committed, *draft.tail]).strip()
 
 
 def test_agreement_is_of_letters_and_digits() -> None:

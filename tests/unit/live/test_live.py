@@ -75,7 +75,7 @@ def test_empty_chunks_cut(pieces: list[bytes], first: int) -> None:
 @given(st.lists(st.lists(st.text("ab ", max_size=4), min_size=1, max_size=5), max_size=4))
 def test_new_words_add_up(utterances: list[list[str]]) -> None:
     """`new` of an utterance's partials, joined, is what is committed."""
-    display = messages.Shown()
+    display = messages.Messages()
     for number, grown in enumerate(utterances):
         committed = ["".join(grown[: count + 1]) for count in range(len(grown))]
         events = [

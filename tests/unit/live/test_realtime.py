@@ -152,7 +152,7 @@ def test_a_configuration_is_shown_as_it_is_in_effect() -> None:
         )
         | {"include": [LOGPROBS]}
     )
-    event = {"type": "session.updated", "event_id": "e", "session": session.shown()}
+    event = {"type": "session.updated", "event_id": "e", "session": session.snapshot()}
     effective = EVENTS.validate_python(event).session
     assert effective.audio.input.turn_detection.silence_duration_ms == 400
     assert (effective.audio.input.format.type, session.coding, session.has_logprobs) == ("audio/pcmu", "mulaw", True)
@@ -188,11 +188,11 @@ def test_a_configuration_is_shown_as_it_is_in_effect() -> None:
 def test_what_there_is_not_is_refused_by_name(session: Any, name: str) -> None:
     """And nothing of the update is taken over."""
     own = configuration()
-    before = own.shown()
+    before = own.snapshot()
     with pytest.raises(InvalidRequest) as refused:
         own.update(session)
     assert refused.value.detail["parameter"] == name
-    assert own.shown() == before
+    assert own.snapshot() == before
 
 
 def test_what_was_recognised_by_is_fixed_once_audio_has_come() -> None:
