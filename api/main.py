@@ -22,6 +22,7 @@ from api.live.openai import realtime
 from api.middleware import EmptyParameters, Head, RequestContext, Shortcuts
 from api.postgres.listener import listen
 from api.postgres.reader import reader
+from api.postgres.writes import writes
 from api.routes import (
     admin,
     batches,
@@ -141,10 +142,12 @@ def create_app() -> FastAPI:
 async def _lifespan(_app: FastAPI) -> AsyncIterator[None]:
     preparation = await startup.prepare(settings(), storage())
     await reader.open()
+    await writes.open()
     listening = asyncio.create_task(listen(_ring), name="listening")
     yield
     listening.cancel()
     preparation.cancel()
+    await writes.close()
     await reader.close()
     tracing.close()
 

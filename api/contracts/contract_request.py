@@ -149,7 +149,7 @@ class ContractRequest:
         order = submission.Order(
             job_id, self.caller.id, source, spec, self.request.state.request_id, self.idempotency_key
         )
-        return await ingest.in_thread(submission.place, order, arrived.writer, self.storage), options
+        return await submission.place(order, arrived.writer, self.storage), options
 
     async def admit(self) -> None:
         """Raises when no further task is taken of this caller now."""

@@ -8,14 +8,19 @@ is there.
 
 from __future__ import annotations
 
+import asyncio
 import uuid
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy.exc import IntegrityError, NoResultFound
 from sqlalchemy.orm import Session
 
+from api.intake.ingest import in_thread
 from api.intake.parameters import JobSpec
 from api.postgres.reader import reader
+from api.postgres.writes import AnswerLost, writes
 from shared.callers import quotas
 from shared.config import settings
 from shared.db import session
@@ -26,6 +31,7 @@ from shared.kernel.idempotency import Once
 from shared.kernel.jobs import Outcome
 from shared.kernel.orders import JobOrder, LiveSource, RemoteSource, Source
 from shared.kernel.submission import new_jobs
+from shared.kernel.submission.new_jobs import Whole
 from shared.live import heirs
 from shared.models import Artifact, Job, Stage
 from shared.options import JobNotes, JobOptions, priority_name
@@ -81,9 +87,9 @@ async def announce(owner_id: uuid.UUID, job_id: uuid.UUID) -> None:
 
 def withdraw(job_id: uuid.UUID, writer: Writer) -> None:
     """The upload will not be a job: remove what was stored, now or, if storage is away, as soon as it is back."""
+    tidy_up: Callable[[Session, uuid.UUID], object] = erasure.forget
     try:
         writer.abort()
-        tidy_up = erasure.forget
     except StorageUnavailable:
         tidy_up = erasure.hasten
     try:
@@ -93,20 +99,71 @@ def withdraw(job_id: uuid.UUID, writer: Writer) -> None:
         log.warning("upload_stays_announced", job_id=str(job_id))  # the sweep finds it when its time is over
 
 
-def place(order: Order, writer: Writer, storage: Storage) -> Job:
-    """Make the stored upload a job and tell the workers. A repeated request is answered with its first job.
+async def place(order: Order, writer: Writer, storage: Storage) -> Job:
+    """Make the stored upload a job and tell the workers. A repeated request is answered with its first job. What has
+    begun goes on to its end, also when the request is cancelled.
 
     Raises IdempotencyConflict, StorageQuotaExceeded, TooManyDeliveries, ModelNotInstalled, Unauthorized for a key that
     was revoked meanwhile, and DatabaseUnavailable. Then there is no job, or PostgreSQL does not even answer
     whether there is one: the object stays where it is, the sweep removes it unless the job exists.
     """
+    placing = asyncio.create_task(_place(order, writer, storage))
+    _placing.add(placing)
+    placing.add_done_callback(_placing.discard)
+    return await asyncio.shield(placing)
+
+
+_placing: set[asyncio.Task[Job]] = set()
+"""An event loop keeps no task that nobody waits for."""
+
+
+async def _place(order: Order, writer: Writer, storage: Storage) -> Job:
+    is_lost = False
+    if not order.idempotency_key and (whole := new_jobs.whole(order.job_order, settings())):
+        row = None
+        try:
+            row = await writes.first_row(whole.statement)
+        except AnswerLost as error:
+            log.warning("answer_lost", job_id=str(order.job_id), reason=type(error.__cause__).__name__)
+            is_lost = True
+        except DatabaseUnavailable:
+            pass  # it was not sent
+        if row:
+            await _ring(whole, row)
+            return whole.job
+    return await in_thread(_place_by_several, order, writer, storage, is_lost)
+
+
+async def _ring(whole: Whole, row: Sequence[Any]) -> None:
+    rings = whole.made(row)
+    if rings is None:
+        await in_thread(_ring_behind, whole, row)
+    elif rings:
+        await in_thread(ring, rings)
+
+
+def _ring_behind(whole: Whole, row: Sequence[Any]) -> None:
+    try:
+        with session() as work:
+            rings = whole.behind(work, row)
+    except DatabaseUnavailable:
+        return  # the job is there, and the sweep rings for it
+    ring(rings)
+
+
+def _place_by_several(order: Order, writer: Writer, storage: Storage, is_lost: bool) -> Job:
+    """By several statements. `is_lost`: the answer of one was, which has made the job, or still may until the
+    announcement has ended. So nothing is removed before that is asked.
+    """
     try:
         job, outcome = _insert(order)
     except _FateUnknown as error:
         job, outcome = _ask_afterwards(order, writer, error)
-    except BaseException:
-        withdraw(order.job_id, writer)
-        raise
+    except BaseException as error:
+        if not is_lost:
+            withdraw(order.job_id, writer)
+            raise
+        job, outcome = _ask_afterwards(order, writer, error)
     if job.id != order.job_id:
         withdraw(order.job_id, writer)
     ring(outcome.rings)
@@ -155,9 +212,6 @@ def _insert_once(order: Order) -> tuple[Job, Outcome]:
         with session() as work:
             if once and (job := idempotency.first(work, once)):
                 return job, Outcome()
-            if not once and not order.upload_id and (whole := new_jobs.submit_whole(work, order.job_order, settings())):
-                is_complete = True
-                return whole
             if order.upload_id:
                 uploads.recording(work, order.owner_id, order.upload_id)  # so that it is not erased meanwhile
             elif isinstance(order.source, Source):
@@ -188,10 +242,10 @@ def _check_deliveries(work: Session, job: Job, usage: quotas.Usage | None = None
         quotas.check_deliveries(work, job.owner_id, settings())
 
 
-def _ask_afterwards(order: Order, writer: Writer, cause: _FateUnknown) -> tuple[Job, Outcome]:
+def _ask_afterwards(order: Order, writer: Writer, cause: BaseException) -> tuple[Job, Outcome]:
     try:
         with session() as work:
-            if not erasure.is_announced(work, order.job_id):
+            if not erasure.hasten(work, order.job_id):
                 # it is a job; the sweep rings for it, and a superfluous object goes when the job is deleted
                 return job_views.owned(work, order.owner_id, order.job_id), Outcome()
     except DatabaseUnavailable as error:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
@@ -11,25 +10,12 @@ from typing import Any, TypeVar
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from shared.db import Query, Reading, conninfo, preparing
+from api.postgres import pool
+from api.postgres.pool import ANSWER_S, ATTEMPTS, CLOSING_S
+from shared.db import Query, Reading
 from shared.errors import DatabaseUnavailable
 
 T = TypeVar("T")
-
-CONNECTIONS = 8
-"""A poll needs one for less than a millisecond."""
-
-PATIENCE_S = 3.0
-"""How long a request waits for a connection: with PostgreSQL away, until it is told so."""
-
-ANSWER_S = 35.0
-"""More than PostgreSQL's own limit of a statement: only a server that is silent takes so long."""
-
-ATTEMPTS = 3
-"""A closed connection is noticed in its use. Then the others are looked at, and the query is tried again."""
-
-CLOSING_S = 1.0
-"""What is waited at the end for connections that are just being made."""
 
 MOST_KEPT = 1000
 
@@ -43,18 +29,7 @@ class Reader:
 
     async def open(self) -> None:
         """Begin to connect. PostgreSQL need not be there yet."""
-        logging.getLogger("psycopg.pool").setLevel(logging.ERROR)  # else several lines for each poll of an outage
-        self._pool = AsyncConnectionPool(
-            conninfo(),
-            kwargs={"autocommit": True, **preparing()},
-            min_size=1,
-            max_size=CONNECTIONS,
-            timeout=PATIENCE_S,
-            reconnect_timeout=0,  # whoever comes next tries again: no pause outlasts the outage
-            open=False,
-            name="polls",
-        )
-        await self._pool.open()
+        self._pool = await pool.opened("polls", least=1)
 
     async def close(self) -> None:
         """Let the connections go."""

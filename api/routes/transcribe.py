@@ -154,7 +154,7 @@ async def _by_form(
         await ingest.in_thread(submission.withdraw, job_id, arrived.writer)
         return await _without_file(request, job_id, caller, config, arrived.form.fields, idempotency_key)
     order = submission.Order(job_id, caller.id, arrived.source, spec, request.state.request_id, idempotency_key)
-    return await ingest.in_thread(submission.place, order, arrived.writer, storage), spec
+    return await submission.place(order, arrived.writer, storage), spec
 
 
 async def _without_file(

@@ -145,15 +145,10 @@ def announcement(owner_id: uuid.UUID, job_id: uuid.UUID) -> Query:
 
 def keep(session: Session, job_id: uuid.UUID) -> None:
     """The upload becomes a job in this transaction. Raises IncompleteUpload when it took longer than UPLOAD_TIME."""
-    query = "DELETE FROM erasures WHERE job_id = %(job_id)s AND created_at > now() RETURNING job_id"
+    # by the clock, not the transaction: whoever was waited for may have ended the announcement in the meantime
+    query = "DELETE FROM erasures WHERE job_id = %(job_id)s AND created_at > clock_timestamp() RETURNING job_id"
     if first_row(session, Query(query, {"job_id": job_id})) is None:
         raise IncompleteUpload(f"The upload took longer than {UPLOAD_TIME.total_seconds() / 3600:.0f} hours.")
-
-
-def is_announced(session: Session, job_id: uuid.UUID) -> bool:
-    """Whether the upload is no job. Waits for a transaction that may still be making it one."""
-    row = select(Erasure.job_id).where(Erasure.job_id == job_id).with_for_update()
-    return session.scalar(row) is not None
 
 
 def forget(session: Session, job_id: uuid.UUID) -> None:
@@ -161,6 +156,11 @@ def forget(session: Session, job_id: uuid.UUID) -> None:
     session.execute(delete(Erasure).where(Erasure.job_id == job_id))
 
 
-def hasten(session: Session, job_id: uuid.UUID) -> None:
-    """The upload failed and may have left something: the next sweep removes it."""
-    session.execute(update(Erasure).where(Erasure.job_id == job_id).values(created_at=func.now()))
+def hasten(session: Session, job_id: uuid.UUID) -> bool:
+    """The upload failed and may have left something: the next sweep removes it. False, with nothing changed, when it is
+    no longer announced: then it is a job.
+
+    Waits for whoever may be making it one. Whoever tries it later finds that the announcement is over.
+    """
+    over = update(Erasure).where(Erasure.job_id == job_id).values(created_at=func.now())
+    return session.scalar(over.returning(Erasure.job_id)) is not None

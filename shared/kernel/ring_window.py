@@ -93,10 +93,16 @@ def rings_of_fresh(session: Session, place: Sequence[Any], job_id: uuid.UUID, st
 
     place : as `of_one_key` gave it to that statement, which rang if there was room and no backlog
     """
+    rings = rings_of_first(place, job_id, stage)
+    return tuple(_fill(session, _place(place), (), rung_already=0, most=MOST_AT_AN_END)) if rings is None else rings
+
+
+def rings_of_first(place: Sequence[Any], job_id: uuid.UUID, stage: str) -> tuple[Ring, ...] | None:
+    """The same where the job is the first in its backlog, or there is no room; None where others are to be rung."""
     found = _place(place)
     if found.oldest is None:
         return tuple(_bells(found, [(job_id, stage, 0)] if found.free else ()))
-    return tuple(_fill(session, found, (), rung_already=0, most=MOST_AT_AN_END))
+    return None if found.free else ()
 
 
 def ring_backlog(

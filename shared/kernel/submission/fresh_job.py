@@ -15,6 +15,7 @@ from uuid_utils.compat import uuid7
 
 from shared.callers import quotas
 from shared.config import Settings
+from shared.db import Statement, numbered
 from shared.kernel import ring_window
 from shared.kernel.audio import EXPIRED
 from shared.kernel.orders import Artifacts, JobOrder, Source, stage_rows
@@ -47,26 +48,24 @@ def insert(session: Session, order: JobOrder, job: Job, hashes: Mapping[str, str
     found = session.execute(_UPLOAD if isinstance(order.source, Source) else _REMOTE, values).one_or_none()
     if found is None:
         return None
-    place = _noted(job, found)
+    place = noted(job, found)
     return ring_window.rings_of_fresh(session, place, job.id, PROBE if isinstance(order.source, Source) else SOURCE)
 
 
-def insert_whole(
-    session: Session, order: JobOrder, job: Job, hashes: Mapping[str, str], config: Settings
-) -> tuple[Ring, ...] | None:
-    """`insert` of an announced upload, with the end of the announcement and a look at the key's quotas.
+def whole(order: JobOrder, job: Job, hashes: Mapping[str, str], config: Settings) -> Statement | None:
+    """`insert` of an announced upload as a whole transaction, with the end of the announcement and a look at the key's
+    quotas: `noted` takes its row.
 
-    None, with nothing changed, also when the announcement is over, and when the key is not valid, is near a limit or
-    has somebody to be told.
+    It has none, and has changed nothing, where `insert` gives None, when the announcement is over, and when the key is
+    not valid, is near a limit or has somebody to be told. None where objects are needed in any case.
     """
     values = _values(order, job, hashes)
     if values is None or not isinstance(order.source, Source):
         return None
-    found = session.execute(_WHOLE, values | quotas.limits_of(config)).one_or_none()
-    return None if found is None else ring_window.rings_of_fresh(session, _noted(job, found), job.id, PROBE)
+    return _WHOLE(values | quotas.limits_of(config))
 
 
-def _noted(job: Job, row: Sequence[Any]) -> Sequence[Any]:
+def noted(job: Job, row: Sequence[Any]) -> Sequence[Any]:
     """Complete the job by the statement's row; its place in the ring window."""
     job.created_at, job.updated_at, *place = row
     job.cached = False
@@ -122,9 +121,12 @@ def _stored(condition: str) -> str:
 _NOTHING = "SELECT CAST(NULL AS uuid) AS id WHERE NOT EXISTS (SELECT FROM known)"
 
 
+# The time is compared behind the lock, and by the clock: nobody may wait any more for the answer of a statement that
+# waited for the lock, and whoever held it may have ended the announcement, so that its object can be removed.
+_IS_ANNOUNCED = "EXISTS (SELECT FROM announced WHERE created_at > clock_timestamp())"
 _ANNOUNCED = f"""
-    SELECT job_id FROM erasures
-    WHERE job_id = :id AND created_at > now() AND NOT EXISTS (SELECT FROM known)
+    SELECT created_at FROM erasures
+    WHERE job_id = :id AND NOT EXISTS (SELECT FROM known)
       AND EXISTS (SELECT FROM api_keys k WHERE k.id = :owner_id AND k.revoked_at IS NULL AND {quotas.IS_FAR})
     FOR UPDATE
 """
@@ -167,6 +169,4 @@ def _statement(source: str, before: str = "", after: str = "") -> str:
 
 _UPLOAD = text(_statement(_stored("NOT EXISTS (SELECT FROM known)")))
 _REMOTE = text(_statement(_NOTHING))
-_WHOLE = text(
-    _statement(_stored("EXISTS (SELECT FROM announced)"), f", announced AS ({_ANNOUNCED})", f", kept AS ({_KEPT})")
-)
+_WHOLE = numbered(text(_statement(_stored(_IS_ANNOUNCED), f", announced AS ({_ANNOUNCED})", f", kept AS ({_KEPT})")))

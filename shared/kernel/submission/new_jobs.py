@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import select
@@ -16,18 +17,19 @@ from sqlalchemy.orm import Session
 from shared.callers import quotas
 from shared.callers.limits import note_audio
 from shared.config import Settings
+from shared.db import Statement
 from shared.kernel import fleet
 from shared.kernel.audio import AUDIO, EXPIRED
 from shared.kernel.jobs import Outcome, advance, end, note_fetched
 from shared.kernel.orders import Artifacts, JobOrder, LiveSource, RemoteSource, Source, audio_readers, stage_rows
-from shared.kernel.ring_window import ring_backlog
+from shared.kernel.ring_window import ring_backlog, rings_of_first, rings_of_fresh
 from shared.kernel.shards import SHARDED, answer, note_language, planned
 from shared.kernel.submission import fresh_job, fresh_jobs
 from shared.models import Artifact, Job, Stage
 from shared.options import PRIORITIES, JobOptions
 from shared.rings import Ring
 from shared.search import entries
-from shared.stages import FINAL, SOURCE, plan
+from shared.stages import FINAL, PROBE, SOURCE, plan
 from shared.states import JobState, StageState
 from shared.telemetry import tracing
 
@@ -45,20 +47,35 @@ def submit(session: Session, order: JobOrder) -> tuple[Job, Outcome]:
     return submit_by_objects(session, order) if rings is None else (job, Outcome(rings))
 
 
-def submit_whole(session: Session, order: JobOrder, config: Settings) -> tuple[Job, Outcome] | None:
-    """Make an announced upload a job by one statement, which also ends the announcement and looks at the key's quotas.
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """An announced upload that one statement makes a job, with all that belongs to it: it is the whole transaction."""
 
-    None, with nothing changed, where `submit` and the checks around it are needed.
+    job: Job
+    statement: Statement
+
+    def made(self, row: Sequence[Any]) -> tuple[Ring, ...] | None:
+        """Complete the job by the row of the statement, which is committed. Its rings; None where `behind` has them."""
+        tracing.task_made(self.job.id)
+        return rings_of_first(fresh_job.noted(self.job, row), self.job.id, PROBE)
+
+    def behind(self, session: Session, row: Sequence[Any]) -> tuple[Ring, ...]:
+        """The rings where others of the key wait before this job and there is room."""
+        return rings_of_fresh(session, fresh_job.noted(self.job, row), self.job.id, PROBE)
+
+
+def whole(order: JobOrder, config: Settings) -> Whole | None:
+    """What makes an announced upload a job by one statement, which also ends the announcement and looks at the key's
+    quotas. Where it gives no row, nothing has changed.
+
+    None, or no row, where `submit` and the checks around it are needed.
     """
     job = _job(order, {})
     is_simple = job.source_bytes is not None and job.source_bytes <= quotas.FAR_BYTES and not job.webhook_url
     if not is_simple or not fleet.is_surely_installed(order.options.model, config):
         return None
-    rings = fresh_job.insert_whole(session, order, job, _hashes(order.source, order.options), config)
-    if rings is None:
-        return None
-    tracing.task_made(order.job_id)
-    return job, Outcome(rings)
+    statement = fresh_job.whole(order, job, _hashes(order.source, order.options), config)
+    return Whole(job, statement) if statement else None
 
 
 def submit_many(session: Session, orders: Sequence[JobOrder]) -> tuple[Ring, ...]:

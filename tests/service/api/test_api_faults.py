@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import os
-import socket
-import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import httpx
@@ -23,6 +22,7 @@ from shared.storage import PART_BYTES, storage_of
 from tests.service.gateway import (
     FORM_END,
     NOTHING,
+    PATIENCE_S,
     Caller,
     Gateway,
     RawUpload,
@@ -30,61 +30,7 @@ from tests.service.gateway import (
     form_part,
     gateway_on,
 )
-
-
-class Proxy:
-    """Passes bytes between the gateway and PostgreSQL, until it is told to cut the connection at the next COMMIT."""
-
-    def __init__(self, host: str, port: int) -> None:
-        self._target = (host, port)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.port = self._listener.getsockname()[1]
-        self.cut_before_commit = False
-        self.cut_after_commit = False
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        self._listener.close()
-
-    def _accept(self) -> None:
-        while True:
-            try:
-                client, _ = self._listener.accept()
-            except OSError:  # closed
-                return
-            try:
-                server = socket.create_connection(self._target)
-            except OSError:  # PostgreSQL is away, and so are we
-                client.close()
-                continue
-            for work in (self._up, self._down):
-                threading.Thread(target=work, args=(client, server), daemon=True).start()
-
-    def _up(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := client.recv(65536):
-                is_commit = b"COMMIT\0" in data  # and not READ COMMITTED
-                if is_commit and self.cut_before_commit:
-                    self.cut_before_commit = False
-                    break
-                if is_commit and self.cut_after_commit:
-                    self.cut_after_commit = False
-                    client.shutdown(socket.SHUT_RDWR)  # the answer will not arrive
-                    server.sendall(data)
-                    server.recv(65536)  # it has taken place
-                    break
-                server.sendall(data)
-        for end in (client, server):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
-
-    def _down(self, client: socket.socket, server: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while data := server.recv(65536):
-                client.sendall(data)
-        for end in (client, server):
-            with contextlib.suppress(OSError):
-                end.shutdown(socket.SHUT_RDWR)
+from tests.service.proxy import Proxy
 
 
 @pytest.fixture(scope="module")
@@ -120,13 +66,20 @@ def states_of_jobs(caller: Caller) -> list[str]:
         return list(work.scalars(select(Job.state).where(Job.owner_id == caller.id)))
 
 
-def began(gateway: Gateway, caller: Caller) -> tuple[RawUpload, bytes]:
+def began(gateway: Gateway, caller: Caller, filename: str = "a.mp3", **fields: str) -> tuple[RawUpload, bytes]:
     """An upload of which a part is stored, and the bytes that are still to be sent."""
-    body = form_part("file", os.urandom(PART_BYTES + 1000), "a.mp3") + FORM_END
+    file = form_part("file", os.urandom(PART_BYTES + 1000), filename)
+    body = b"".join(form_part(name, value.encode()) for name, value in fields.items()) + file + FORM_END
     upload = RawUpload(gateway, caller.key, len(body))
     upload.send(body[:-100])
     eventually(lambda: gateway.unfinished_uploads(caller), "a part is stored")
     return upload, body[-100:]
+
+
+COMMIT = b"COMMIT\0"  # and not READ COMMITTED
+
+TOLD = {"webhook_url": "https://there.example/"}
+"""A field with which a job takes several statements."""
 
 
 def test_a_broker_that_is_away_does_not_matter(servers: Stack, gateway: Gateway, caller: Caller) -> None:
@@ -194,11 +147,10 @@ def test_storage_that_is_away_takes_nothing(servers: Stack, gateway: Gateway, ca
 
 def test_a_lost_answer_to_commit_is_no_lost_job(proxy: Proxy, gateway: Gateway, caller: Caller) -> None:
     """When the connection breaks after COMMIT took place, the gateway asks, finds the job and answers 202."""
-    upload, rest = began(gateway, caller)
-    proxy.cut_after_commit = True
-    upload.send(rest)
-    status, answer = upload.answer()
-    assert not proxy.cut_after_commit
+    upload, rest = began(gateway, caller, **TOLD)
+    with proxy.cut(COMMIT, arrives=True):
+        upload.send(rest)
+        status, answer = upload.answer()
     assert status == 202, answer
     assert states_of_jobs(caller) == ["queued"]
     assert len(gateway.objects(caller)) == 1
@@ -206,14 +158,141 @@ def test_a_lost_answer_to_commit_is_no_lost_job(proxy: Proxy, gateway: Gateway, 
 
 def test_a_commit_that_did_not_take_place_leaves_nothing(proxy: Proxy, gateway: Gateway, caller: Caller) -> None:
     """When the connection breaks before COMMIT arrived, the answer is 503 and the object is removed."""
-    upload, rest = began(gateway, caller)
-    proxy.cut_before_commit = True
-    upload.send(rest)
-    status, answer = upload.answer()
-    assert not proxy.cut_before_commit
+    upload, rest = began(gateway, caller, **TOLD)
+    with proxy.cut(COMMIT, arrives=False):
+        upload.send(rest)
+        status, answer = upload.answer()
     assert (status, '"database_unavailable"' in answer) == (503, True)
     assert states_of_jobs(caller) == []
     eventually(lambda: gateway.left_behind(caller) == NOTHING, "everything is removed")
+
+
+# ---- the one statement that makes a job: it is committed as soon as it is carried out, whoever still waits for it
+
+
+@pytest.mark.parametrize("arrives", [True, False])
+def test_a_lost_statement_is_no_lost_job(proxy: Proxy, gateway: Gateway, caller: Caller, arrives: bool) -> None:
+    """When the connection breaks behind the statement or before it, there is one job, with its recording, and 202."""
+    filename = f"{uuid.uuid4().hex}.mp3"
+    upload, rest = began(gateway, caller, filename)
+    with proxy.cut(filename.encode(), arrives=arrives) as cut:
+        upload.send(rest)
+        status, answer = upload.answer()
+    assert status == 202, answer
+    assert cut.is_answered.is_set() is arrives
+    assert states_of_jobs(caller) == ["queued"]
+    assert (len(gateway.objects(caller)), gateway.announcements(caller)) == (1, 0)
+
+
+def test_a_statement_that_is_ended_is_no_lost_job(gateway: Gateway, caller: Caller) -> None:
+    """PostgreSQL ends the connection while the statement waits: another connection makes the job."""
+    upload, rest = began(gateway, caller)
+    with announcement_held(caller) as waiting:
+        upload.send(rest)
+        (backend,) = eventually(waiting, "the statement waits")
+        with session() as work:
+            assert work.scalar(text("SELECT pg_terminate_backend(:pid)"), {"pid": backend})
+        eventually(lambda: waiting() - {backend}, "it is asked whether there is a job")
+    status, answer = upload.answer()
+    assert status == 202, answer
+    assert states_of_jobs(caller) == ["queued"]
+    assert (len(gateway.objects(caller)), gateway.announcements(caller)) == (1, 0)
+
+
+def test_a_statement_that_goes_on_without_its_connection_makes_the_job(
+    proxy: Proxy, gateway: Gateway, caller: Caller
+) -> None:
+    """The connection breaks for the gateway alone, while the statement waits: it is waited for, its job is found."""
+    filename = f"{uuid.uuid4().hex}.mp3"
+    upload, rest = began(gateway, caller, filename)
+    with announcement_held(caller) as waiting:
+        with proxy.cut(filename.encode(), arrives=True) as cut:
+            upload.send(rest)
+            eventually(lambda: len(waiting()) == 2, "the statement waits, and whoever asks about it")
+        assert not cut.is_answered.is_set()
+    status, answer = upload.answer()
+    assert status == 202, answer
+    assert states_of_jobs(caller) == ["queued"]
+    assert (len(gateway.objects(caller)), gateway.announcements(caller)) == (1, 0)
+
+
+def test_a_recording_stays_while_its_statement_may_still_run(proxy: Proxy, gateway: Gateway, caller: Caller) -> None:
+    """Where nobody is told what becomes of the statement the answer is 503, and the job that it makes has its
+    recording."""
+    filename = f"{uuid.uuid4().hex}.mp3"
+    upload, rest = began(gateway, caller, filename)
+    with proxy.cut(filename.encode(), arrives=True, late=True) as cut:
+        with announcement_held(caller):
+            upload.send(rest)
+            status, answer = upload.answer()
+        assert (status, '"database_unavailable"' in answer) == (503, True)
+        assert "retry-after: 5" in answer.lower()
+        cut.is_due.set()
+        assert cut.is_answered.wait(PATIENCE_S)
+    assert states_of_jobs(caller) == ["queued"]
+    assert (len(gateway.objects(caller)), gateway.announcements(caller)) == (1, 0)
+
+
+def test_a_statement_that_comes_too_late_makes_no_job(proxy: Proxy, gateway: Gateway, caller: Caller) -> None:
+    """The upload was withdrawn, and 503 was answered, before the statement reached PostgreSQL."""
+    filename = f"{uuid.uuid4().hex}.mp3"
+    upload, rest = began(gateway, caller, filename)
+    with proxy.cut(filename.encode(), arrives=True, late=True) as cut:
+        with proxy.cut(COMMIT, arrives=False):
+            upload.send(rest)
+            status, answer = upload.answer()
+        assert (status, '"database_unavailable"' in answer) == (503, True)
+        eventually(lambda: gateway.left_behind(caller) == NOTHING, "everything is removed")
+        cut.is_due.set()
+        assert cut.is_answered.wait(PATIENCE_S)
+    assert states_of_jobs(caller) == []
+    assert gateway.left_behind(caller) == NOTHING
+
+
+def test_idle_connections_that_end_fail_no_submission(proxy: Proxy, gateway: Gateway, caller: Caller) -> None:
+    """PostgreSQL ends all connections, as when it is started again: nothing is sent on one that has ended."""
+    lost = gateway.log().count("answer_lost")
+    with ThreadPoolExecutor(16) as pool:
+        for round in range(1, 4):
+            answers = list(pool.map(lambda _: caller.submit(), range(32)))
+            assert {answer.status_code for answer in answers} == {202}
+            assert len(states_of_jobs(caller)) == 32 * round
+            before = proxy.open()
+            assert disconnect() > 0
+            eventually(lambda before=before: not before & proxy.open(), "the gateway can know")  # type: ignore[misc]
+    assert gateway.log().count("answer_lost") == lost
+
+
+@contextlib.contextmanager
+def announcement_held(caller: Caller) -> Iterator[Callable[[], set[int]]]:
+    """The caller's announcement is locked in the block; gives the backends that wait for it."""
+    with session() as lock:
+        own = lock.scalar(text("SELECT pg_backend_pid()"))
+        assert lock.scalar(select(Erasure.job_id).where(Erasure.owner_id == caller.id).with_for_update())
+
+        def waiting() -> set[int]:
+            with session() as work:
+                # who waits behind a waiter waits for it
+                return set(work.scalars(text(WAITING), {"lock": own}))
+
+        yield waiting
+
+
+WAITING = """
+    WITH RECURSIVE waits(pid) AS (
+        SELECT CAST(:lock AS integer)
+        UNION SELECT activity.pid FROM waits, pg_stat_activity AS activity
+        WHERE waits.pid = ANY(pg_blocking_pids(activity.pid)) AND activity.datname = current_database()
+    )
+    SELECT pid FROM waits WHERE pid <> :lock
+"""
+
+
+def disconnect() -> int:
+    """End all connections to PostgreSQL, but for this one; how many."""
+    ends = "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE pid <> pg_backend_pid()"
+    with session() as work:
+        return work.scalar(text(f"{ends} AND datname = current_database()")) or 0
 
 
 def test_a_gateway_that_is_killed_leaves_an_announcement(servers: Stack, gateway: Gateway, caller: Caller) -> None:

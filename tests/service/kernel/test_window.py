@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -20,19 +21,21 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from sqlalchemy import event, func, insert, select, text, update
+from psycopg import RawCursor
+from sqlalchemy import func, insert, select, text, update
 from uuid_utils.compat import uuid7
 
+from api.postgres.writes import Writes
 from shared.callers import keys, quotas
 from shared.claims import Claim
 from shared.config import Settings
-from shared.db import engine, first_row, session
+from shared.db import Statement, first_row, session
 from shared.errors import StorageUnavailable, TranscriptionError, WrongState
 from shared.kernel import erasure, jobs
 from shared.kernel.orders import JobOrder, RemoteSource, Source
 from shared.kernel.ring_window import LEAST_WINDOW, refill
 from shared.kernel.submission import new_jobs
-from shared.models import Artifact, Job, Stage, WebhookEndpoint
+from shared.models import Artifact, Erasure, Job, Stage, WebhookEndpoint
 from shared.models.base import Base
 from shared.options import JobNotes, JobOptions, Priority
 from shared.repair import repair
@@ -114,17 +117,35 @@ def order_of(owner: uuid.UUID, content: str, url: str | None = None, **more: Any
 
 def by_whole_statement(order: JobOrder, *, seconds: int = 60) -> tuple[Ring, ...] | None:
     """Announce the upload, for so long, and make it a job; None when the statement made none."""
-    announcement = erasure.announcement(order.owner_id, order.job_id)
+    announce(order, seconds=seconds)
+    whole = new_jobs.whole(order, Settings())
+    assert whole
+    row = asyncio.run(written(whole.statement))
     with session() as work:
-        first_row(
-            work, replace(announcement, parameters={**announcement.parameters, "time": timedelta(seconds=seconds)})
-        )
+        assert (work.get(Erasure, order.job_id) is None) is (row is not None)
+        assert (work.get(Job, order.job_id) is None) is (row is None)
+    if row is None:
+        return None
+    rings = whole.made(row)
+    if rings is None:
+        with session() as work:
+            rings = whole.behind(work, row)
+    return rings
+
+
+def announce(order: JobOrder, *, seconds: float) -> None:
+    query = erasure.announcement(order.owner_id, order.job_id)
     with session() as work:
-        submission = new_jobs.submit_whole(work, order, Settings())
-    with session() as work:
-        assert erasure.is_announced(work, order.job_id) is (submission is None)
-        assert (work.get(Job, order.job_id) is None) is (submission is None)
-    return submission[1].rings if submission else None
+        first_row(work, replace(query, parameters={**query.parameters, "time": timedelta(seconds=seconds)}))
+
+
+async def written(statement: Statement) -> Sequence[Any] | None:
+    writes = Writes()
+    await writes.open()
+    try:
+        return await writes.first_row(statement)
+    finally:
+        await writes.close()
 
 
 def test_a_whole_submission_leaves_what_objects_leave(owner: uuid.UUID) -> None:
@@ -173,20 +194,12 @@ def test_what_is_known_is_found_by_an_index(owner: uuid.UUID) -> None:
         )
         work.flush()
         work.execute(text("ANALYZE artifacts"))
-    statements: list[tuple[str, Any]] = []
-
-    def note(_connection: object, _cursor: object, statement: str, parameters: Any, *_rest: object) -> None:
-        if "INSERT INTO jobs" in statement:
-            statements.append((statement, parameters))
-
-    event.listen(engine(), "before_cursor_execute", note)
-    try:
-        assert by_whole_statement(order_of(owner, "new")) is not None
-    finally:
-        event.remove(engine(), "before_cursor_execute", note)
-    ((statement, parameters),) = statements
+    whole = new_jobs.whole(order_of(owner, "new"), Settings())
+    assert whole
     with session() as work:
-        plan = work.connection().exec_driver_sql(f"EXPLAIN {statement}", parameters).scalars().all()
+        connection: Any = work.connection().connection.driver_connection
+        explained = RawCursor(connection).execute(f"EXPLAIN {whole.statement.text}".encode(), whole.statement.values)
+        plan = [line for (line,) in explained.fetchall()]
     assert [line for line in plan if "on artifacts" in line and "Index" in line], plan
     assert not [line for line in plan if "Seq Scan on artifacts" in line], plan
 

@@ -10,6 +10,7 @@ from sqlalchemy import func, select, text
 from uuid_utils.compat import uuid7
 
 from api.intake.parameters import JobSpec
+from api.postgres.writes import writes
 from shared.db import first_row, session
 from shared.kernel import erasure
 from shared.kernel.orders import Source
@@ -30,7 +31,7 @@ FATE = text("SELECT EXISTS (SELECT FROM jobs WHERE id = :job_id), EXISTS (SELECT
 def test_no_job_is_left_without_its_recording(bucket: Storage, owner: uuid.UUID) -> None:
     """At the end of its patience a server cancels whatever goes on. The statement may be carried out all the same, so
     the recording stays, for the job or for the sweep."""
-    from api.intake import ingest, submission  # which reads the settings when it is imported
+    from api.intake import submission  # which reads the settings when it is imported
 
     job_id = uuid7()
     key = f"{owner}/{job_id}/upload"
@@ -42,10 +43,11 @@ def test_no_job_is_left_without_its_recording(bucket: Storage, owner: uuid.UUID)
 
     async def cancelled() -> int:
         """The backend whose statement nobody waits for any more."""
+        await writes.open()
         with session() as lock:
             own = lock.execute(select(func.pg_backend_pid())).scalar_one()
             lock.scalar(select(Erasure.job_id).where(Erasure.job_id == job_id).with_for_update())
-            placing = asyncio.create_task(ingest.in_thread(submission.place, order, writer, bucket))
+            placing = asyncio.create_task(submission.place(order, writer, bucket))
             backend = await asyncio.to_thread(eventually, partial(waiting, own), "the statement waits for the lock")
             placing.cancel()
             await asyncio.sleep(0)

@@ -107,6 +107,7 @@ def test_tasks_are_done_waited_for_and_followed(rig: Rig) -> None:
         other = rig.submit()
         assert rig.caller.cancel(other) in ("cancelled", "cancelling")
     assert rig.caller.read(task)
+    assert "answer_lost" not in rig.stack.log("api").read_text()
 
 
 def test_a_batch_is_done(rig: Rig) -> None:
