@@ -9,9 +9,9 @@ batch norm that does nothing else. The result is compared with onnxruntime befor
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from scripts.weights.download import SourceFailed
-from tasks.diarization import torchaudio_cpu
+from tasks.diarization.loading import import_pyannote
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +52,6 @@ def convert(onnx_path: Path, checkpoint_path: Path) -> float:
 
     Raises `SourceFailed`, and writes nothing, when the graph is not this network or the outputs differ.
     """
-    import lightning
     import torch
 
     model = _wespeaker()
@@ -63,7 +62,7 @@ def convert(onnx_path: Path, checkpoint_path: Path) -> float:
         raise SourceFailed(f"the converted embedding differs from {onnx_path.name}: cosine {cosine:.6f}")
     checkpoint: dict[str, Any] = {"state_dict": model.state_dict()}
     model.on_save_checkpoint(checkpoint)
-    checkpoint["pytorch-lightning_version"] = lightning.__version__
+    checkpoint["pytorch-lightning_version"] = version("lightning")
     torch.save(checkpoint, checkpoint_path)
     return cosine
 
@@ -90,11 +89,9 @@ def least_cosine(onnx_path: Path, model: Any) -> float:
 
 
 def _wespeaker() -> Any:
-    torchaudio_cpu.install()
-    os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")
-    with warnings.catch_warnings(action="ignore"):  # torchcodec finds no FFmpeg; nothing is decoded here
-        from pyannote.audio.core.task import Problem, Resolution, Specifications
-        from pyannote.audio.models.embedding.wespeaker import WeSpeakerResNet34
+    import_pyannote()
+    from pyannote.audio.core.task import Problem, Resolution, Specifications
+    from pyannote.audio.models.embedding.wespeaker import WeSpeakerResNet34
 
     model = WeSpeakerResNet34()
     model.specifications = Specifications(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,8 +29,16 @@ def prepare_import() -> None:
     torchaudio_cpu.install()
 
 
+def import_pyannote() -> None:
+    """Import of pyannote.audio what loads and runs a pipeline; see `tasks.diarization.lean_import`. Takes a second."""
+    prepare_import()
+    from tasks.diarization import lean_import
+
+    lean_import.import_pyannote()
+
+
 def load_stock(folder: Path, *, token: str | None, hub: str = HUB) -> Any:
-    """pyannote's own pipeline, on the CPU. Takes seconds, most of them the import of pyannote.
+    """pyannote's own pipeline, on the CPU. Takes seconds.
 
     folder : has config.yaml when the weights are local; only then is the Hub not asked
     token : Hugging Face token of an account that has accepted the conditions of `hub`
@@ -39,20 +46,24 @@ def load_stock(folder: Path, *, token: str | None, hub: str = HUB) -> Any:
     Raises ModelUnavailable when there are no weights or they cannot be read.
     """
     source = folder if (folder / "config.yaml").is_file() else _hub_id(hub, token)
-    prepare_import()
-    with warnings.catch_warnings():
-        # Files are decoded elsewhere and handed over in memory, so that pyannote cannot decode any is no news.
-        warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed")
-        from pyannote.audio import Pipeline
-        from pyannote.audio.pipelines import SpeakerDiarization
+    import_pyannote()
+    from tasks.diarization import lean_import
 
     try:
-        stock = Pipeline.from_pretrained(source, token=token)
+        try:
+            stock = _from_pretrained(source, token)
+        except (AttributeError, TypeError) as error:  # perhaps a model that needs more of Lightning than is there
+            if not lean_import.is_lean():
+                raise
+            lean_import.import_in_full(error)
+            stock = _from_pretrained(source, token)
     except Exception as error:
         where = "MODEL_DIR/diarization" if source is folder else f"the Hub ({hub})"
         raise ModelUnavailable(
             f"The diarization weights cannot be loaded from {where}: {type(error).__name__}. {_REMEDY}"
         ) from error
+    from pyannote.audio.pipelines import SpeakerDiarization
+
     if not isinstance(stock, SpeakerDiarization):
         raise ModelUnavailable(f"{source} is not a speaker diarization pipeline. {_REMEDY}")
     return stock
@@ -79,6 +90,12 @@ def load_pipeline(folder: Path, *, clustering: Clustering, device: str, token: s
         pipeline.segmentation_batch_size = CPU_BATCH
     pipeline.warm_up()
     return pipeline
+
+
+def _from_pretrained(source: Path | str, token: str | None) -> Any:
+    from pyannote.audio import Pipeline
+
+    return Pipeline.from_pretrained(source, token=token)
 
 
 def _hub_id(hub: str, token: str | None) -> str:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import shutil
 import struct
-import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -47,14 +46,12 @@ def pack(models: Path, target: Path) -> int:
 
 def halve(file: Path) -> None:
     """A checkpoint's floats as float16."""
-    from tasks.diarization.loading import prepare_import
+    from tasks.diarization.loading import import_pyannote
 
-    prepare_import()  # a checkpoint names pyannote's classes
+    import_pyannote()  # a checkpoint names pyannote's classes
     import torch
 
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=r"\s*torchcodec is not installed")  # nothing is decoded here
-        checkpoint = torch.load(file, map_location="cpu", weights_only=False)  # our own, fetched by hash
+    checkpoint = torch.load(file, map_location="cpu", weights_only=False)  # our own, fetched by hash
     state = checkpoint.get("state_dict", checkpoint)
     for name, value in state.items():
         if torch.is_tensor(value) and value.dtype == torch.float32:

@@ -82,6 +82,13 @@ def test_each_model_has_its_own_process(stack: Stack) -> None:
     assert of(stack, "worker-diarize")[1] & {"ctranslate2", "torch"} == {"torch"}
 
 
+def test_speakers_are_told_apart_without_what_pyannote_trains_with(stack: Stack) -> None:
+    """The process has nothing of the packages that pyannote imports to train, to evaluate and to draw."""
+    children = of(stack, "worker-diarize")[1]
+    assert children & {"PIL", "matplotlib", "onnxruntime", "pandas", "sklearn"} == set()
+    assert {"scipy", "torch"} <= children
+
+
 def test_flower_has_no_database(stack: Stack) -> None:
     """Flower names tasks and runs none: it has neither SQLAlchemy nor psycopg."""
     assert of(stack, "flower")[0] & {"psycopg_binary", "sqlalchemy"} == set()

@@ -13,6 +13,8 @@ import pytest
 ROOT = Path(__file__).resolve().parents[3]
 RECOGNITION = {"av", "ctranslate2", "faster_whisper", "onnx_asr", "onnxruntime", "tokenizers"}
 MODELS = RECOGNITION | {"numpy", "opencc", "pyannote", "scipy", "torch"}
+TRAINING = {"lightning", "matplotlib", "networkx", "optuna", "pandas", "pytorch_metric_learning", "sklearn"}
+TRAINING |= {"torch_audiomentations", "torchmetrics"}
 DATABASE = {"boto3", "psycopg", "sqlalchemy"}
 
 WORKER = "from tasks.app import app; app.loader.import_default_modules()"
@@ -50,10 +52,10 @@ CASES = {
         {"torch", "pyannote"},
     ),
     "getting ready to tell speakers apart": (
-        "from tasks.engine import engine; from tasks.diarization.loading import prepare_import; prepare_import()\n"
+        "from tasks.engine import engine; from tasks.diarization.loading import import_pyannote; import_pyannote()\n"
         "import tasks.diarization.pipeline, tasks.stages.diarize, tasks.pcm\n"
         "assert engine(settings()).diarization_device() == 'cpu'",
-        {"ctranslate2", "faster_whisper", "av"},
+        {"av", "ctranslate2", "faster_whisper", "onnxruntime"} | TRAINING,
     ),
     "the gateway": ("import api.main; api.main.create_app()", MODELS | {"alembic"}),
     "the demo": ("import scripts.demo", MODELS | {"alembic", "boto3", "botocore", "sqlalchemy"}),
@@ -100,6 +102,12 @@ def test_it_does_without(case: str, tmp_path: Path) -> None:
 def test_recognition_brings_its_engine(tmp_path: Path) -> None:
     """The search above would find the packages: a process that loads recognition has them."""
     assert {"av", "ctranslate2", "faster_whisper", "numpy"} <= imported("import tasks.engines.faster_whisper", tmp_path)
+
+
+def test_pyannote_brings_what_it_trains_with(tmp_path: Path) -> None:
+    """The search would find that, too: whoever imports pyannote without our loader has it."""
+    program = "from tasks.diarization.loading import prepare_import; prepare_import(); import pyannote.audio.pipelines"
+    assert TRAINING - imported(program, tmp_path) == {"pytorch_metric_learning"}
 
 
 def test_beat_has_no_task(tmp_path: Path) -> None:
