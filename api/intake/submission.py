@@ -135,7 +135,7 @@ async def _place(order: Order, writer: Writer, storage: Storage) -> Job:
 
 
 async def _ring(whole: Whole, row: Sequence[Any]) -> None:
-    rings = whole.made(row)
+    rings = whole.complete(row)
     if rings is None:
         await in_thread(_ring_behind, whole, row)
     elif rings:

@@ -25,7 +25,7 @@ class Reader:
 
     def __init__(self) -> None:
         self._pool: AsyncConnectionPool[AsyncConnection] | None = None
-        self._kept: dict[tuple[str, ...], tuple[float, Sequence[Any] | None]] = {}
+        self._answers: dict[tuple[str, ...], tuple[float, Sequence[Any] | None]] = {}
 
     async def open(self) -> None:
         """Begin to connect. PostgreSQL need not be there yet."""
@@ -42,12 +42,12 @@ class Reader:
         if not query.fresh_s:
             return await self._row(query.text, query.parameters)
         name = (query.text, *map(str, query.parameters.values()))
-        until, row = self._kept.get(name, (0.0, None))
+        until, row = self._answers.get(name, (0.0, None))
         if time.monotonic() >= until:
             row = await self._row(query.text, query.parameters)
-            if len(self._kept) >= MOST_KEPT:
-                self._kept.clear()
-            self._kept[name] = time.monotonic() + query.fresh_s, row
+            if len(self._answers) >= MOST_KEPT:
+                self._answers.clear()
+            self._answers[name] = time.monotonic() + query.fresh_s, row
         return row
 
     async def run(self, reading: Reading[T]) -> T:

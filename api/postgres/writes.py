@@ -52,8 +52,8 @@ class Writes:
                     if not _has_ended(connection):
                         is_sent = True
                         async with asyncio.timeout(ANSWER_S):
-                            done = await connection.execute(statement.text, statement.values)
-                            row: Sequence[Any] | None = await done.fetchone()
+                            cursor = await connection.execute(statement.text, statement.values)
+                            row: Sequence[Any] | None = await cursor.fetchone()
                             return row
                     await connection.close()
                 await self._pool.check()

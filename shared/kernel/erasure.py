@@ -92,10 +92,10 @@ def _drop_unused(session: Session, used: Collection[uuid.UUID]) -> list[str]:
         ~exists().where(Stage.artifact_id == Artifact.id),
         ~exists().where(Upload.artifact_id == Artifact.id),
     )
-    gone = session.execute(unused.returning(Artifact.id, Artifact.key, Artifact.stage, Artifact.bytes)).all()
-    gone_ids = {row.id for row in gone}  # whose copies have gone with them
-    return [row.key for row in gone if row.bytes or row.stage != EXPIRED] + [
-        key for parent_id, key in copies if parent_id in gone_ids
+    rows = session.execute(unused.returning(Artifact.id, Artifact.key, Artifact.stage, Artifact.bytes)).all()
+    row_ids = {row.id for row in rows}  # whose copies have gone with them
+    return [row.key for row in rows if row.bytes or row.stage != EXPIRED] + [
+        key for parent_id, key in copies if parent_id in row_ids
     ]
 
 

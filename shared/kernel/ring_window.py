@@ -99,10 +99,10 @@ def rings_of_fresh(session: Session, place: Sequence[Any], job_id: uuid.UUID, st
 
 def rings_of_first(place: Sequence[Any], job_id: uuid.UUID, stage: str) -> tuple[Ring, ...] | None:
     """The same where the job is the first in its backlog, or there is no room; None where others are to be rung."""
-    found = _place(place)
-    if found.oldest is None:
-        return tuple(_bells(found, [(job_id, stage, 0)] if found.free else ()))
-    return None if found.free else ()
+    key_place = _place(place)
+    if key_place.oldest is None:
+        return tuple(_bells(key_place, [(job_id, stage, 0)] if key_place.free else ()))
+    return None if key_place.free else ()
 
 
 def ring_backlog(
@@ -168,23 +168,23 @@ def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_alrea
         row.state = StageState.QUEUED
     if place.allowance is not None and place.queue in HEAVY:
         place.allowance -= rung_already
-    chosen: list[tuple[uuid.UUID, str, int]] = []
+    stages: list[tuple[uuid.UUID, str, int]] = []
     if place.oldest is None:
         for row in fresh[: place.free]:
             row.rung_at, row.rings = func.now(), 1
-            chosen.append((row.job_id, row.name, row.shard))
+            stages.append((row.job_id, row.name, row.shard))
     elif place.free:
         session.flush()
         binds = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority}
         rows = session.execute(_TAKE, binds | {"free": min(place.free, most)})
-        chosen = sorted((row.job_id, row.name, row.shard) for row in rows)
-    return _bells(place, chosen)
+        stages = sorted((row.job_id, row.name, row.shard) for row in rows)
+    return _bells(place, stages)
 
 
-def _bells(place: _Place, chosen: Iterable[tuple[uuid.UUID, str, int]]) -> list[Ring]:
+def _bells(place: _Place, stages: Iterable[tuple[uuid.UUID, str, int]]) -> list[Ring]:
     return [
         Ring(job_id, stage, shard, place.queue, level(place.priority, is_first=place.ahead + number == 0))
-        for number, (job_id, stage, shard) in enumerate(chosen)
+        for number, (job_id, stage, shard) in enumerate(stages)
     ]
 
 
@@ -301,14 +301,14 @@ _OF_ALL_BACKLOGS = text(
 )
 
 _TAKE = text(f"""
-    WITH chosen AS MATERIALIZED (
+    WITH stages AS MATERIALIZED (
         SELECT job_id, name, shard FROM stages
         WHERE queue = :queue AND owner_id = :owner AND priority = :priority AND {BACKLOG}
         ORDER BY job_id, name, shard LIMIT :free
         FOR UPDATE SKIP LOCKED
     )
-    UPDATE stages SET rung_at = now(), rings = 1 FROM chosen
-    WHERE (stages.job_id, stages.name, stages.shard) = (chosen.job_id, chosen.name, chosen.shard)
+    UPDATE stages SET rung_at = now(), rings = 1 FROM stages
+    WHERE (stages.job_id, stages.name, stages.shard) = (stages.job_id, stages.name, stages.shard)
     RETURNING stages.job_id, stages.name, stages.shard
 """)  # noqa: S608
 

@@ -63,8 +63,8 @@ class LightningModule(torch.nn.Module):
             raise NotLoaded(f"the model is {cls.__module__}.{cls.__qualname__}, which may use all of Lightning")
         checkpoint = torch.load(checkpoint_path, map_location=map_location, weights_only=weights_only)
         settings = {**checkpoint.get("hyper_parameters", {}), **overrides}
-        known = inspect.signature(cls).parameters
-        model = cls(**{name: value for name, value in settings.items() if name in known})
+        parameters = inspect.signature(cls).parameters
+        model = cls(**{name: value for name, value in settings.items() if name in parameters})
         model.on_load_checkpoint(checkpoint)
         state = checkpoint["state_dict"]
         missing, _ = model.load_state_dict(state, strict=strict)

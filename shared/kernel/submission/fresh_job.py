@@ -45,10 +45,10 @@ def insert(session: Session, order: JobOrder, job: Job, hashes: Mapping[str, str
     if values is None:
         return None
     session.flush()
-    found = session.execute(_UPLOAD if isinstance(order.source, Source) else _REMOTE, values).one_or_none()
-    if found is None:
+    row = session.execute(_UPLOAD if isinstance(order.source, Source) else _REMOTE, values).one_or_none()
+    if row is None:
         return None
-    place = noted(job, found)
+    place = noted(job, row)
     return ring_window.rings_of_fresh(session, place, job.id, PROBE if isinstance(order.source, Source) else SOURCE)
 
 
@@ -89,12 +89,12 @@ def _as_json(stages: Iterable[Mapping[str, Any]]) -> str:
     return json.dumps([{name: row[name] for name in ("name", "queue", "state", "hash")} for row in stages])
 
 
-def rows(order: JobOrder, hashes: Mapping[str, str], known: Artifacts) -> list[dict[str, Any]]:
+def rows(order: JobOrder, hashes: Mapping[str, str], artifacts: Artifacts) -> list[dict[str, Any]]:
     """The rows of the stages of a job of which no more is known than its recording, ready to begin.
 
     An upload that is no artifact yet is done all the same, and its artifact is still to be named.
     """
-    stages = stage_rows(order, hashes, [{"hash": hashes[SHARDED]}], known)
+    stages = stage_rows(order, hashes, [{"hash": hashes[SHARDED]}], artifacts)
     if isinstance(order.source, Source):
         next(row for row in stages if row["name"] == SOURCE).update(state=StageState.DONE, progress=1.0)
     settled = {row["name"] for row in stages if row["state"] in (StageState.SKIPPED, StageState.DONE)}

@@ -54,7 +54,7 @@ class Whole:
     job: Job
     statement: Statement
 
-    def made(self, row: Sequence[Any]) -> tuple[Ring, ...] | None:
+    def complete(self, row: Sequence[Any]) -> tuple[Ring, ...] | None:
         """Complete the job by the row of the statement, which is committed. Its rings; None where `behind` has them."""
         tracing.task_made(self.job.id)
         return rings_of_first(fresh_job.noted(self.job, row), self.job.id, PROBE)
@@ -86,13 +86,13 @@ def submit_many(session: Session, orders: Sequence[JobOrder]) -> tuple[Ring, ...
     planned = [(order, _hashes(order.source, order.options)) for order in orders]
     held = hold(session, owner_id, {hash for _, hashes in planned for hash in hashes.values()})
     uploads = {row.hash: row for row in held if row.stage == SOURCE}
-    known = {row.hash for row in held if row.stage != SOURCE}
+    answer_hashes = {row.hash for row in held if row.stage != SOURCE}
     new: list[Job] = []
     rows: list[dict[str, Any]] = []
     others: list[JobOrder] = []
     for order, hashes in planned:
         upload = uploads.get(hashes[SOURCE])
-        if not known.isdisjoint(hashes.values()) or (upload is None) == isinstance(order.source, Source):
+        if not answer_hashes.isdisjoint(hashes.values()) or (upload is None) == isinstance(order.source, Source):
             others.append(order)
             continue
         tracing.task_made(order.job_id)

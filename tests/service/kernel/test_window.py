@@ -126,7 +126,7 @@ def by_whole_statement(order: JobOrder, *, seconds: int = 60) -> tuple[Ring, ...
         assert (work.get(Job, order.job_id) is None) is (row is None)
     if row is None:
         return None
-    rings = whole.made(row)
+    rings = whole.complete(row)
     if rings is None:
         with session() as work:
             rings = whole.behind(work, row)
