@@ -118,20 +118,27 @@ _placing: set[asyncio.Task[Job]] = set()
 
 
 async def _place(order: Order, writer: Writer, storage: Storage) -> Job:
-    is_lost = False
-    if not order.idempotency_key and (whole := new_jobs.whole(order.job_order, settings())):
-        row = None
-        try:
+    whole, row, is_lost = None, None, False
+    try:
+        if not order.idempotency_key:
+            whole = new_jobs.whole(order.job_order, settings())
+        if whole:
             row = await writes.first_row(whole.statement)
-        except AnswerLost as error:
-            log.warning("answer_lost", job_id=str(order.job_id), reason=type(error.__cause__).__name__)
-            is_lost = True
-        except DatabaseUnavailable:
-            pass  # it was not sent
-        if row:
-            await _ring(whole, row)
-            return whole.job
-    return await in_thread(_place_by_several, order, writer, storage, is_lost)
+    except AnswerLost as error:
+        log.warning("answer_lost", job_id=str(order.job_id), reason=type(error.__cause__).__name__)
+        is_lost = True
+    except DatabaseUnavailable:
+        pass  # it was not sent
+    except Exception:
+        await in_thread(withdraw, order.job_id, writer)
+        raise
+    if not whole or not row:
+        return await in_thread(_place_by_several, order, writer, storage, is_lost)
+    try:
+        await _ring(whole, row)
+    except Exception:  # the job is there, whatever fails now: the sweep rings for it
+        log.exception("not_rung", job_id=str(order.job_id))
+    return whole.job
 
 
 async def _ring(whole: Whole, row: Sequence[Any]) -> None:
@@ -143,11 +150,8 @@ async def _ring(whole: Whole, row: Sequence[Any]) -> None:
 
 
 def _ring_behind(whole: Whole, row: Sequence[Any]) -> None:
-    try:
-        with session() as work:
-            rings = whole.behind(work, row)
-    except DatabaseUnavailable:
-        return  # the job is there, and the sweep rings for it
+    with session() as work:
+        rings = whole.behind(work, row)
     ring(rings)
 
 
@@ -250,6 +254,8 @@ def _ask_afterwards(order: Order, writer: Writer, cause: BaseException) -> tuple
                 return job_views.owned(work, order.owner_id, order.job_id), Outcome()
     except DatabaseUnavailable as error:
         raise error from cause
+    except NotFound:  # deleted already, or announced too long ago: what is left is the sweep's
+        raise cause from None
     withdraw(order.job_id, writer)
     raise cause
 

@@ -144,6 +144,6 @@ class SeaweedFS:
             url = f"https://{LOOPBACK}:{self.master_port}/dir/status"
             with urllib.request.urlopen(url, timeout=PROBE_TIMEOUT_S, context=context) as response:  # noqa: S310
                 centers = json.load(response)["Topology"]["DataCenters"] or ()
-        except (OSError, http.client.HTTPException):
+            return any(rack["DataNodes"] for center in centers for rack in center["Racks"] or ())
+        except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):  # or no answer that is expected
             return False
-        return any(rack["DataNodes"] for center in centers for rack in center["Racks"] or ())

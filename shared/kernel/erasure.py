@@ -162,5 +162,6 @@ def hasten(session: Session, job_id: uuid.UUID) -> bool:
 
     Waits for whoever may be making it one. Whoever tries it later finds that the announcement is over.
     """
-    over = update(Erasure).where(Erasure.job_id == job_id).values(created_at=func.now())
+    is_announced = (Erasure.job_id == job_id) & (Erasure.created_at > func.clock_timestamp())  # else of a deleted job
+    over = update(Erasure).where(is_announced).values(created_at=func.now())
     return session.scalar(over.returning(Erasure.job_id)) is not None

@@ -168,17 +168,17 @@ def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_alrea
         row.state = StageState.QUEUED
     if place.allowance is not None and place.queue in HEAVY:
         place.allowance -= rung_already
-    stages: list[tuple[uuid.UUID, str, int]] = []
+    bells: list[tuple[uuid.UUID, str, int]] = []
     if place.oldest is None:
         for row in fresh[: place.free]:
             row.rung_at, row.rings = func.now(), 1
-            stages.append((row.job_id, row.name, row.shard))
+            bells.append((row.job_id, row.name, row.shard))
     elif place.free:
         session.flush()
         binds = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority}
         rows = session.execute(_TAKE, binds | {"free": min(place.free, most)})
-        stages = sorted((row.job_id, row.name, row.shard) for row in rows)
-    return _bells(place, stages)
+        bells = sorted((row.job_id, row.name, row.shard) for row in rows)
+    return _bells(place, bells)
 
 
 def _bells(place: _Place, stages: Iterable[tuple[uuid.UUID, str, int]]) -> list[Ring]:
@@ -301,14 +301,14 @@ _OF_ALL_BACKLOGS = text(
 )
 
 _TAKE = text(f"""
-    WITH stages AS MATERIALIZED (
+    WITH oldest AS MATERIALIZED (
         SELECT job_id, name, shard FROM stages
         WHERE queue = :queue AND owner_id = :owner AND priority = :priority AND {BACKLOG}
         ORDER BY job_id, name, shard LIMIT :free
         FOR UPDATE SKIP LOCKED
     )
-    UPDATE stages SET rung_at = now(), rings = 1 FROM stages
-    WHERE (stages.job_id, stages.name, stages.shard) = (stages.job_id, stages.name, stages.shard)
+    UPDATE stages SET rung_at = now(), rings = 1 FROM oldest
+    WHERE (stages.job_id, stages.name, stages.shard) = (oldest.job_id, oldest.name, oldest.shard)
     RETURNING stages.job_id, stages.name, stages.shard
 """)  # noqa: S608
 

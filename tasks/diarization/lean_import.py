@@ -195,8 +195,8 @@ def _imported(module: str, name: str) -> Any:
         return getattr(sys.modules[module], name)
     log.info("imported_for_pyannote", module=module, name=name)
     package, _, last = module.rpartition(".")
-    value_there = vars(sys.modules.get(package, sys)).get(last)
+    attribute = vars(sys.modules.get(package, sys)).get(last)
     value = getattr(import_module(module), name)
-    if isinstance(value_there, LateName):  # the package has something of the module's under the name of the module
-        setattr(sys.modules[package], last, value_there._real())
+    if isinstance(attribute, LateName):  # the package has something of the module's under the name of the module
+        setattr(sys.modules[package], last, attribute._real())
     return value

@@ -1,7 +1,6 @@
 """s3://bucket/key: an object of a bucket that the operator listed, read with Parley's own credentials.
 
-The bucket is on the server of Parley's own. While that is away nothing is known of the recording, and it is waited for
-as every other stage waits for it.
+A bucket on the server of Parley's own objects is waited for, as every other stage waits for that server.
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
 from shared.config import Settings
-from shared.errors import ExtractionError, StorageUnavailable
+from shared.errors import ExtractionError, SourceUnavailable, StorageUnavailable
 from shared.intake import sources
 from shared.intake.filenames import safe_filename
 from shared.storage import Storage
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 CHUNK_BYTES = 1 << 20
-AWAY = "The object store does not answer; the recording is fetched when it does."
+AWAY = "The object store of the recording does not answer."
 
 
 def fetch(
@@ -34,9 +33,10 @@ def fetch(
 ) -> Fetched:
     """The object.
 
-    Raises BlockedAddress, ExtractionError for an object that is not there or not ours to read, FileTooLarge and
-    StorageUnavailable.
+    Raises BlockedAddress, ExtractionError for an object that is not there or not ours to read, FileTooLarge, and, while
+    the server is away, StorageUnavailable or, where Parley's own objects are elsewhere, SourceUnavailable.
     """
+    unavailable = StorageUnavailable if isinstance(storage, S3) else SourceUnavailable
     bucket, key = sources.bucket_and_key(url, config)
     target = folder / "recording"
     try:
@@ -48,10 +48,10 @@ def fetch(
                 file.write(chunk)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-            raise StorageUnavailable(AWAY) from error
+            raise unavailable(AWAY) from error
         raise ExtractionError("There is no such object, or it cannot be read.") from error
     except (BotoCoreError, HTTPClientError) as error:
-        raise StorageUnavailable(AWAY) from error
+        raise unavailable(AWAY) from error
     return Fetched(target, safe_filename(key))
 
 

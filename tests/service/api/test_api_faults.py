@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -179,7 +181,7 @@ def test_a_lost_statement_is_no_lost_job(proxy: Proxy, gateway: Gateway, caller:
         upload.send(rest)
         status, answer = upload.answer()
     assert status == 202, answer
-    assert cut.is_answered.is_set() is arrives
+    assert cut.is_answered.wait(PATIENCE_S if arrives else 0) is arrives
     assert states_of_jobs(caller) == ["queued"]
     assert (len(gateway.objects(caller)), gateway.announcements(caller)) == (1, 0)
 
@@ -257,10 +259,19 @@ def test_idle_connections_that_end_fail_no_submission(proxy: Proxy, gateway: Gat
             answers = list(pool.map(lambda _: caller.submit(), range(32)))
             assert {answer.status_code for answer in answers} == {202}
             assert len(states_of_jobs(caller)) == 32 * round
-            before = proxy.open()
+            before = settled(proxy)
             assert disconnect() > 0
             eventually(lambda before=before: not before & proxy.open(), "the gateway can know")  # type: ignore[misc]
     assert gateway.log().count("answer_lost") == lost
+
+
+def settled(proxy: Proxy) -> set[socket.socket]:
+    """The connections, once the gateway's pools make no more of them."""
+    before = proxy.open()
+    while True:
+        time.sleep(0.5)
+        if before == (before := proxy.open()):
+            return before
 
 
 @contextlib.contextmanager
