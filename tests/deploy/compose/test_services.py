@@ -18,7 +18,7 @@ import yaml
 from scripts.local.env_example import COMPOSE
 from shared.config import Settings
 from shared.stages import queues
-from tests.deploy.composed import ROOT, Service, seconds
+from tests.deploy.composed import ROOT, Service, seconds, tools
 from tests.deploy.conftest import METRICS_PORT, SERVERS, Deployment
 from tests.deploy.machine import Machine
 
@@ -136,6 +136,7 @@ def test_the_object_store_is_well_when_objects_can_be_read(deployment: Deploymen
     described = deployment.described["services"]["seaweedfs"]
     without = described | {"command": [*described["command"], "-volume=false"]}
     (tmp_path / "data").mkdir()
+    tools(tmp_path / "bin")
     with Machine(tmp_path, ["seaweedfs"]) as machine:
         for version, is_well in ((without, False), (described, True)):
             folder = tmp_path / str(is_well)
