@@ -25,7 +25,6 @@ from shared.errors import (
     Interrupted,
     LeaseLost,
     ParleyError,
-    StorageFull,
     StorageUnavailable,
     UnexpectedError,
 )
@@ -37,6 +36,7 @@ from shared.storage import Storage, job_prefix, stage_key, storage
 from shared.telemetry import metrics
 from shared.telemetry.logs import get_logger
 from shared.transcript import Finished, Progress, from_json
+from tasks import patience
 from tasks.app import app, ring
 from tasks.lease import KeptLease, settle
 from tasks.worker.name import worker_name
@@ -46,13 +46,6 @@ from tasks.worker.workspace import discard, workspace
 
 log = get_logger(__name__)
 T = TypeVar("T")
-
-PATIENCE_S = 300
-"""How long finished work waits for a database that is away."""
-
-STORAGE_PATIENCE_S = 60
-"""How long it waits for an object store: a restart of that costs no work that took hours. Behind that, and where there
-is no room, it is done again later, as the worker has other jobs."""
 
 Content = Mapping[str, bytes]
 """Objects by key that this process has just stored, so that its next stage need not fetch them."""
@@ -231,11 +224,11 @@ def _answer(claim: Claim, work: Work) -> tuple[Answer, Content]:
     output = _FUNCTIONS[claim.stage](work)
     if isinstance(output.content, Path):
         key = _own_key(claim, output.suffix)
-        size = _store(partial(work.storage.put_file, key, output.content), work.progress)
+        size = _store(work, partial(work.storage.put_file, key, output.content))
         return Answer(key, size, output.meta, output.audio_seconds, _copy(claim, work, output.copy)), {}
     key, size = output.key or _own_key(claim, output.suffix), len(output.content)
     if output.key is None:
-        size = _store(partial(work.storage.put, key, output.content), work.progress)
+        size = _store(work, partial(work.storage.put, key, output.content))
     copy = _copy(claim, work, output.copy)
     return Answer(key, size, output.meta, output.audio_seconds, copy), {key: output.content}
 
@@ -244,23 +237,11 @@ def _copy(claim: Claim, work: Work, output: CopyOutput | None) -> Copy | None:
     if output is None:
         return None
     key = _own_key(claim, output.suffix)
-    return Copy(key, _store(partial(work.storage.put_file, key, output.path), work.progress), output.meta)
+    return Copy(key, _store(work, partial(work.storage.put_file, key, output.path)), output.meta)
 
 
-def _store(store: Callable[[], int], progress: Progress) -> int:
-    """Store finished work, also past a restart of the object store. `progress` may end the wait."""
-    give_up_at = time.monotonic() + STORAGE_PATIENCE_S
-    while True:
-        try:
-            return store()
-        except StorageFull:
-            raise
-        except StorageUnavailable:
-            if time.monotonic() > give_up_at:
-                raise
-            log.warning("storage_away")
-            time.sleep(1)
-            progress(1.0)
+def _store(work: Work, put: Callable[[], int]) -> int:
+    return patience.store(put, lambda: work.progress(1.0))
 
 
 def _own_key(claim: Claim, suffix: str) -> str:
@@ -275,7 +256,7 @@ def _hand_in(claim: Claim, answer: Answer, lease: KeptLease, config: Settings) -
         )
 
     try:
-        outcome = _patiently(complete, lambda: lease.progress(1.0))
+        outcome = patience.change(complete, lambda: lease.progress(1.0))
     except LeaseLost:
         _forget(claim, answer.key, *([answer.copy.key] if answer.copy else ()))
         raise
@@ -312,22 +293,8 @@ def _fail(claim: Claim, error: Exception, config: Settings) -> str:
     failure = error if isinstance(error, ParleyError) else UnexpectedError(f"{claim.stage} failed unexpectedly.")
     log.warning("stage_failed", code=failure.code, message=failure.message, exc_info=failure.retryable)
     try:
-        outcome = _patiently(lambda opened: leases.fail(opened, claim, failure, max_attempts=config.max_attempts))
+        outcome = patience.change(lambda opened: leases.fail(opened, claim, failure, max_attempts=config.max_attempts))
         ring(outcome.rings)
     except LeaseLost:
         log.warning("stage_superseded")
     return failure.code
-
-
-def _patiently(change: Callable[[Session], Outcome], check: Callable[[], None] = lambda: None) -> Outcome:
-    """Make a change that must not be lost to a database that is away for a while. `check` may end the wait."""
-    give_up_at = time.monotonic() + PATIENCE_S
-    while True:
-        try:
-            with session() as opened:
-                return change(opened)
-        except DatabaseUnavailable:
-            if time.monotonic() > give_up_at:
-                raise
-            time.sleep(1)
-            check()

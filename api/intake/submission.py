@@ -24,18 +24,15 @@ from api.postgres.writes import AnswerLost, writes
 from shared.callers import quotas
 from shared.config import settings
 from shared.db import session
-from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable, WrongState
+from shared.errors import DatabaseUnavailable, NotFound, StorageUnavailable
 from shared.intake import uploads
-from shared.kernel import erasure, fleet, idempotency, job_views, jobs
+from shared.kernel import erasure, fleet, idempotency, job_views
 from shared.kernel.idempotency import Once
 from shared.kernel.jobs import Outcome
-from shared.kernel.orders import JobOrder, LiveSource, RemoteSource, Source
+from shared.kernel.orders import JobOrder, RemoteSource, Source
 from shared.kernel.submission import new_jobs
-from shared.kernel.submission.new_jobs import Whole
-from shared.live import heirs
-from shared.models import Artifact, Job, Stage
-from shared.options import JobNotes, JobOptions, priority_name
-from shared.states import JobState
+from shared.kernel.submission.new_jobs import JobStatement
+from shared.models import Job
 from shared.storage import Storage, Writer
 from shared.telemetry.logs import get_logger
 from tasks.app import ring
@@ -118,12 +115,12 @@ _placing: set[asyncio.Task[Job]] = set()
 
 
 async def _place(order: Order, writer: Writer, storage: Storage) -> Job:
-    whole, row, is_lost = None, None, False
+    statement, row, is_lost = None, None, False
     try:
         if not order.idempotency_key:
-            whole = new_jobs.whole(order.job_order, settings())
-        if whole:
-            row = await writes.first_row(whole.statement)
+            statement = new_jobs.statement(order.job_order, settings())
+        if statement:
+            row = await writes.first_row(statement.sql)
     except AnswerLost as error:
         log.warning("answer_lost", job_id=str(order.job_id), reason=type(error.__cause__).__name__)
         is_lost = True
@@ -132,26 +129,26 @@ async def _place(order: Order, writer: Writer, storage: Storage) -> Job:
     except Exception:
         await in_thread(withdraw, order.job_id, writer)
         raise
-    if not whole or not row:
+    if not statement or not row:
         return await in_thread(_place_by_several, order, writer, storage, is_lost)
     try:
-        await _ring(whole, row)
+        await _ring(statement, row)
     except Exception:  # the job is there, whatever fails now: the sweep rings for it
         log.exception("not_rung", job_id=str(order.job_id))
-    return whole.job
+    return statement.job
 
 
-async def _ring(whole: Whole, row: Sequence[Any]) -> None:
-    rings = whole.complete(row)
+async def _ring(statement: JobStatement, row: Sequence[Any]) -> None:
+    rings = statement.complete(row)
     if rings is None:
-        await in_thread(_ring_behind, whole, row)
+        await in_thread(_ring_behind, statement, row)
     elif rings:
         await in_thread(ring, rings)
 
 
-def _ring_behind(whole: Whole, row: Sequence[Any]) -> None:
+def _ring_behind(statement: JobStatement, row: Sequence[Any]) -> None:
     with session() as work:
-        rings = whole.behind(work, row)
+        rings = statement.rings_behind(work, row)
     ring(rings)
 
 
@@ -238,10 +235,11 @@ def _check_quotas(work: Session, order: Order, job: Job, outcome: Outcome) -> No
     usage = None
     if isinstance(order.source, Source) and not order.upload_id and not outcome.duplicate:
         usage = quotas.check_stored(work, order.owner_id, settings())
-    _check_deliveries(work, job, usage)
+    check_deliveries(work, job, usage)
 
 
-def _check_deliveries(work: Session, job: Job, usage: quotas.Usage | None = None) -> None:
+def check_deliveries(work: Session, job: Job, usage: quotas.Usage | None = None) -> None:
+    """Raises TooManyDeliveries."""
     if job.webhook_url or (usage or quotas.of(work, job.owner_id)).has_webhooks:
         quotas.check_deliveries(work, job.owner_id, settings())
 
@@ -265,65 +263,3 @@ def _delete(storage: Storage, key: str) -> None:
         storage.delete([key])
     except StorageUnavailable:
         log.warning("duplicate_stays", key=key)  # it goes when the job is deleted
-
-
-def again(
-    owner_id: uuid.UUID, job_id: uuid.UUID, new_id: uuid.UUID, request_id: str, idempotency_key: str | None = None
-) -> Job:
-    """A new job over the recording and options of one that failed or was cancelled. Finished stages are reused.
-
-    A repeated request is answered with its first job. Raises NotFound, WrongState unless the old job is in error or
-    cancelled, ModelNotInstalled, and IdempotencyConflict.
-    """
-    once = idempotency.once_again(owner_id, idempotency_key, job_id) if idempotency_key else None
-    with session() as work:
-        if once and (first := idempotency.first(work, once)):
-            return first
-        # erasing the old job waits for this lock, so its recording stays until the new job holds it too
-        old = jobs.lock(work, job_id)
-        if old is None or old.owner_id != owner_id:
-            raise NotFound("There is no such task.")
-        if old.state not in (JobState.ERROR, JobState.CANCELLED):
-            raise WrongState(
-                f"The task is {old.state}; only a failed or cancelled one can be retried.", status=old.state
-            )
-        source = _recording(work, old)
-        job, outcome = new_jobs.submit(
-            work,
-            JobOrder(
-                job_id=new_id,
-                owner_id=owner_id,
-                source=source,
-                options=JobOptions.from_row(old.options),
-                priority=priority_name(old.priority),
-                notes=JobNotes(
-                    tags=tuple(old.tags),
-                    reference=old.reference,
-                    retention_seconds=old.retention_seconds,
-                    webhook_url=old.webhook_url,
-                ),
-                request_id=request_id,
-                retry_of=job_id,
-            ),
-        )
-        fleet.check_model(work, new_id, old.options.get("model", "auto"), settings())
-        rings = outcome.rings + (heirs.inherit(work, job_id, new_id) if isinstance(source, LiveSource) else ())
-        _check_deliveries(work, job)
-        if once:
-            idempotency.note(work, once, job)
-    ring(rings)
-    return job
-
-
-def _recording(work: Session, job: Job) -> Source | RemoteSource | LiveSource:
-    """What a job was made from. The hash of one by URL stays, so that what was fetched is not fetched again."""
-    download = work.get_one(Stage, (job.id, "download", 0))
-    if job.source_url is not None:
-        return RemoteSource(job.source_url, download.hash)
-    if download.artifact_id is None and job.state == JobState.ERROR and heirs.has_chunks(work, job.id):
-        return LiveSource(download.hash)
-    if download.artifact_id is None:
-        message = "The task has no recording: it was cancelled while it was live, or a later task has it."
-        raise WrongState(message, status=job.state)
-    stored = work.get_one(Artifact, download.artifact_id)
-    return Source(stored.key, stored.hash, stored.bytes, job.filename)

@@ -26,7 +26,7 @@ CLOSING_S = 1.0
 """What is waited at the end for connections that are just being made."""
 
 
-async def opened(name: str, *, least: int, **arguments: Any) -> AsyncConnectionPool[AsyncConnection]:
+async def open_pool(name: str, *, least: int, **arguments: Any) -> AsyncConnectionPool[AsyncConnection]:
     """A pool that begins to connect, whose statements are transactions of their own. PostgreSQL need not be there yet.
 
     least : connections that are kept however little there is to do

@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from psycopg import AsyncConnection, InterfaceError, OperationalError
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from api.postgres import pool
-from api.postgres.pool import ANSWER_S, ATTEMPTS, CLOSING_S
+from api.postgres.pool import ANSWER_S, ATTEMPTS, CLOSING_S, open_pool
 from shared.db import Query, Reading
 from shared.errors import DatabaseUnavailable
 
@@ -29,7 +28,7 @@ class Reader:
 
     async def open(self) -> None:
         """Begin to connect. PostgreSQL need not be there yet."""
-        self._pool = await pool.opened("polls", least=1)
+        self._pool = await open_pool("polls", least=1)
 
     async def close(self) -> None:
         """Let the connections go."""

@@ -12,8 +12,7 @@ from typing import Any
 from psycopg import AsyncConnection, AsyncRawCursor, Error
 from psycopg_pool import AsyncConnectionPool
 
-from api.postgres import pool
-from api.postgres.pool import ANSWER_S, ATTEMPTS, CLOSING_S
+from api.postgres.pool import ANSWER_S, ATTEMPTS, CLOSING_S, open_pool
 from shared.db import Statement
 from shared.errors import DatabaseUnavailable
 
@@ -30,7 +29,7 @@ class Writes:
 
     async def open(self) -> None:
         """Connections are made when they are needed."""
-        self._pool = await pool.opened("writes", least=0, cursor_factory=AsyncRawCursor)
+        self._pool = await open_pool("writes", least=0, cursor_factory=AsyncRawCursor)
 
     async def close(self) -> None:
         """Let the connections go."""

@@ -8,7 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from uuid_utils.compat import uuid7
 
-from api import auth, deletion, limits
+from api import auth, deletion, limits, retries
 from api.bodies import views
 from api.bodies.tasks import Accepted, Receipt, TaskDetail, TaskStatus
 from api.dependencies import (
@@ -21,7 +21,6 @@ from api.dependencies import (
     SubmitterDep,
 )
 from api.errors import responses
-from api.intake import submission
 from api.waiting import until_ended
 from shared.config import settings
 from shared.errors import (
@@ -124,7 +123,7 @@ def retry(
     curl -X POST -H "Authorization: Bearer $API_KEY" $URL/tasks/$TASK_ID/retry
     """
     new_id = uuid7()
-    job = submission.again(caller.id, task_id, new_id, request.state.request_id, idempotency_key)
+    job = retries.retry(caller.id, task_id, new_id, request.state.request_id, idempotency_key)
     if job.id != new_id:
         response.headers["Idempotent-Replayed"] = "true"
     # as it was at first, so that a repeated request gets the same answer

@@ -1,7 +1,7 @@
 """PostgreSQL: one engine per process, transactions, and the tables (`python -m shared.db upgrade`)."""
 
 from shared.db.connections import conninfo, direct_engine, engine, forget_engine, preparing
-from shared.db.transactions import Query, Reading, Statement, first_row, numbered, run, session
+from shared.db.transactions import Query, Reading, Statement, first_row, run, session, statement_maker
 
 __all__ = [
     "Query",
@@ -12,8 +12,8 @@ __all__ = [
     "engine",
     "first_row",
     "forget_engine",
-    "numbered",
     "preparing",
     "run",
     "session",
+    "statement_maker",
 ]

@@ -61,7 +61,7 @@ class Statement:
     values: Sequence[Any]
 
 
-def numbered(clause: TextClause) -> Callable[[Mapping[str, Any]], Statement]:
+def statement_maker(clause: TextClause) -> Callable[[Mapping[str, Any]], Statement]:
     """What makes statements of a text with `:name` for each parameter, out of those parameters."""
     compiled = clause.compile(dialect=PGDialect_psycopg(paramstyle="numeric_dollar"))  # type: ignore[no-untyped-call]
     text, names = str(compiled), tuple(compiled.positiontup or ())

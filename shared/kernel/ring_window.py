@@ -168,23 +168,23 @@ def _fill(session: Session, place: _Place, fresh: Sequence[Stage], *, rung_alrea
         row.state = StageState.QUEUED
     if place.allowance is not None and place.queue in HEAVY:
         place.allowance -= rung_already
-    bells: list[tuple[uuid.UUID, str, int]] = []
+    entries: list[tuple[uuid.UUID, str, int]] = []
     if place.oldest is None:
         for row in fresh[: place.free]:
             row.rung_at, row.rings = func.now(), 1
-            bells.append((row.job_id, row.name, row.shard))
+            entries.append((row.job_id, row.name, row.shard))
     elif place.free:
         session.flush()
         binds = {"owner": place.owner_id, "queue": place.queue, "priority": place.priority}
         rows = session.execute(_TAKE, binds | {"free": min(place.free, most)})
-        bells = sorted((row.job_id, row.name, row.shard) for row in rows)
-    return _bells(place, bells)
+        entries = sorted((row.job_id, row.name, row.shard) for row in rows)
+    return _bells(place, entries)
 
 
-def _bells(place: _Place, stages: Iterable[tuple[uuid.UUID, str, int]]) -> list[Ring]:
+def _bells(place: _Place, entries: Iterable[tuple[uuid.UUID, str, int]]) -> list[Ring]:
     return [
         Ring(job_id, stage, shard, place.queue, level(place.priority, is_first=place.ahead + number == 0))
-        for number, (job_id, stage, shard) in enumerate(stages)
+        for number, (job_id, stage, shard) in enumerate(entries)
     ]
 
 

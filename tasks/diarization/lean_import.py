@@ -53,7 +53,7 @@ INHERITING = ("pyannote.audio", "tasks.diarization.pipeline", "tasks.diarization
 """Modules with classes that inherit from pyannote's, beside those of models."""
 
 
-def _untold(*_: object, **__: object) -> None:
+def _no_telemetry(*_: object, **__: object) -> None:
     """In place of what tells pyannote's telemetry, which is off; its module would begin a thread that sends."""
 
 
@@ -65,7 +65,7 @@ OURS: dict[str, dict[str, Any]] = {
     "lightning.fabric.utilities.cloud_io": {"_load": torch.load},
     "lightning.pytorch.utilities.memory": {"is_oom_error": lean_lightning.is_oom_error},
     "pyannote.audio.telemetry": dict.fromkeys(
-        ("track_model_init", "track_pipeline_apply", "track_pipeline_init"), _untold
+        ("track_model_init", "track_pipeline_apply", "track_pipeline_init"), _no_telemetry
     ),
 }
 """By module and name, what pyannote gets instead."""

@@ -22,7 +22,7 @@ from tests.faults.rig import PATIENCE_S, Rig, eventually, frozen, stopped
 RESUME_S = 30
 SUBMITTED_S = 5
 HELD_S = 60
-"""How long a worker keeps an answer for an object store that is away: tasks/stage.py."""
+"""How long a worker keeps an answer for an object store that is away: tasks/patience.py."""
 
 WORKERS = ("worker-asr", "worker-asr-2")
 

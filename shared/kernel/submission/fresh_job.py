@@ -15,7 +15,7 @@ from uuid_utils.compat import uuid7
 
 from shared.callers import quotas
 from shared.config import Settings
-from shared.db import Statement, numbered
+from shared.db import Statement, statement_maker
 from shared.kernel import ring_window
 from shared.kernel.audio import EXPIRED
 from shared.kernel.orders import Artifacts, JobOrder, Source, stage_rows
@@ -48,13 +48,13 @@ def insert(session: Session, order: JobOrder, job: Job, hashes: Mapping[str, str
     row = session.execute(_UPLOAD if isinstance(order.source, Source) else _REMOTE, values).one_or_none()
     if row is None:
         return None
-    place = noted(job, row)
+    place = complete(job, row)
     return ring_window.rings_of_fresh(session, place, job.id, PROBE if isinstance(order.source, Source) else SOURCE)
 
 
-def whole(order: JobOrder, job: Job, hashes: Mapping[str, str], config: Settings) -> Statement | None:
+def statement(order: JobOrder, job: Job, hashes: Mapping[str, str], config: Settings) -> Statement | None:
     """`insert` of an announced upload as a whole transaction, with the end of the announcement and a look at the key's
-    quotas: `noted` takes its row.
+    quotas: `complete` takes its row.
 
     It has none, and has changed nothing, where `insert` gives None, when the announcement is over, and when the key is
     not valid, is near a limit or has somebody to be told. None where objects are needed in any case.
@@ -62,10 +62,10 @@ def whole(order: JobOrder, job: Job, hashes: Mapping[str, str], config: Settings
     values = _values(order, job, hashes)
     if values is None or not isinstance(order.source, Source):
         return None
-    return _WHOLE(values | quotas.limits_of(config))
+    return _ANNOUNCED_UPLOAD(values | quotas.limits_of(config))
 
 
-def noted(job: Job, row: Sequence[Any]) -> Sequence[Any]:
+def complete(job: Job, row: Sequence[Any]) -> Sequence[Any]:
     """Complete the job by the statement's row; its place in the ring window."""
     job.created_at, job.updated_at, *place = row
     job.cached = False
@@ -169,4 +169,6 @@ def _statement(source: str, before: str = "", after: str = "") -> str:
 
 _UPLOAD = text(_statement(_stored("NOT EXISTS (SELECT FROM known)")))
 _REMOTE = text(_statement(_NOTHING))
-_WHOLE = numbered(text(_statement(_stored(_IS_ANNOUNCED), f", announced AS ({_ANNOUNCED})", f", kept AS ({_KEPT})")))
+_ANNOUNCED_UPLOAD = statement_maker(
+    text(_statement(_stored(_IS_ANNOUNCED), f", announced AS ({_ANNOUNCED})", f", kept AS ({_KEPT})"))
+)

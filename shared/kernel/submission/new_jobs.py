@@ -48,23 +48,23 @@ def submit(session: Session, order: JobOrder) -> tuple[Job, Outcome]:
 
 
 @dataclass(frozen=True, slots=True)
-class Whole:
+class JobStatement:
     """An announced upload that one statement makes a job, with all that belongs to it: it is the whole transaction."""
 
     job: Job
-    statement: Statement
+    sql: Statement
 
     def complete(self, row: Sequence[Any]) -> tuple[Ring, ...] | None:
-        """Complete the job by the row of the statement, which is committed. Its rings; None where `behind` has them."""
+        """Complete the job by the row of the statement, which is committed. Its rings; None: ask `rings_behind`."""
         tracing.task_made(self.job.id)
-        return rings_of_first(fresh_job.noted(self.job, row), self.job.id, PROBE)
+        return rings_of_first(fresh_job.complete(self.job, row), self.job.id, PROBE)
 
-    def behind(self, session: Session, row: Sequence[Any]) -> tuple[Ring, ...]:
+    def rings_behind(self, session: Session, row: Sequence[Any]) -> tuple[Ring, ...]:
         """The rings where others of the key wait before this job and there is room."""
-        return rings_of_fresh(session, fresh_job.noted(self.job, row), self.job.id, PROBE)
+        return rings_of_fresh(session, fresh_job.complete(self.job, row), self.job.id, PROBE)
 
 
-def whole(order: JobOrder, config: Settings) -> Whole | None:
+def statement(order: JobOrder, config: Settings) -> JobStatement | None:
     """What makes an announced upload a job by one statement, which also ends the announcement and looks at the key's
     quotas. Where it gives no row, nothing has changed.
 
@@ -74,8 +74,8 @@ def whole(order: JobOrder, config: Settings) -> Whole | None:
     is_simple = job.source_bytes is not None and job.source_bytes <= quotas.FAR_BYTES and not job.webhook_url
     if not is_simple or not fleet.is_surely_installed(order.options.model, config):
         return None
-    statement = fresh_job.whole(order, job, _hashes(order.source, order.options), config)
-    return Whole(job, statement) if statement else None
+    sql = fresh_job.statement(order, job, _hashes(order.source, order.options), config)
+    return JobStatement(job, sql) if sql else None
 
 
 def submit_many(session: Session, orders: Sequence[JobOrder]) -> tuple[Ring, ...]:

@@ -115,21 +115,21 @@ def order_of(owner: uuid.UUID, content: str, url: str | None = None, **more: Any
     return JobOrder(job_id=job_id, owner_id=owner, source=source, options=JobOptions(**more))
 
 
-def by_whole_statement(order: JobOrder, *, seconds: int = 60) -> tuple[Ring, ...] | None:
+def by_one_statement(order: JobOrder, *, seconds: int = 60) -> tuple[Ring, ...] | None:
     """Announce the upload, for so long, and make it a job; None when the statement made none."""
     announce(order, seconds=seconds)
-    whole = new_jobs.whole(order, Settings())
-    assert whole
-    row = asyncio.run(written(whole.statement))
+    statement = new_jobs.statement(order, Settings())
+    assert statement
+    row = asyncio.run(written(statement.sql))
     with session() as work:
         assert (work.get(Erasure, order.job_id) is None) is (row is not None)
         assert (work.get(Job, order.job_id) is None) is (row is None)
     if row is None:
         return None
-    rings = whole.complete(row)
+    rings = statement.complete(row)
     if rings is None:
         with session() as work:
-            rings = whole.behind(work, row)
+            rings = statement.rings_behind(work, row)
     return rings
 
 
@@ -154,7 +154,7 @@ def test_a_whole_submission_leaves_what_objects_leave(owner: uuid.UUID) -> None:
     rings: list[list[int]] = [[], []]
     for number in range(3):
         content = f"{uuid.uuid4().hex}{number}"
-        new_rings = by_whole_statement(order_of(owner, content, diarization=number == 1))
+        new_rings = by_one_statement(order_of(owner, content, diarization=number == 1))
         assert new_rings is not None
         rings[0] += [ring.level for ring in new_rings]
         with session() as work:
@@ -167,22 +167,22 @@ def test_a_whole_submission_leaves_what_objects_leave(owner: uuid.UUID) -> None:
 def test_a_whole_submission_leaves_to_others_what_it_cannot_do(owner: uuid.UUID) -> None:
     """Known bytes, a late upload, a limit that is near, a listening endpoint and a revoked key: no job, no change."""
     content = uuid.uuid4().hex
-    assert by_whole_statement(order_of(owner, content)) is not None
-    assert by_whole_statement(order_of(owner, content)) is None
-    assert by_whole_statement(order_of(owner, "late"), seconds=-1) is None
+    assert by_one_statement(order_of(owner, content)) is not None
+    assert by_one_statement(order_of(owner, content)) is None
+    assert by_one_statement(order_of(owner, "late"), seconds=-1) is None
     with session() as work:
         keys.change_limits(work, owner, {"max_stored_bytes": quotas.LEEWAY_BYTES})
-    assert by_whole_statement(order_of(owner, "near")) is None
+    assert by_one_statement(order_of(owner, "near")) is None
     with session() as work:
         keys.change_limits(work, owner, {"max_stored_bytes": 2 * quotas.LEEWAY_BYTES})
-    assert by_whole_statement(order_of(owner, "far")) is not None
+    assert by_one_statement(order_of(owner, "far")) is not None
     with session() as work:
         work.add(WebhookEndpoint(owner_id=owner, url="https://there.example/", events=["task.done"]))
-    assert by_whole_statement(order_of(owner, "heard")) is None
+    assert by_one_statement(order_of(owner, "heard")) is None
     other = another_owner()
     with session() as work:
         keys.revoke(work, other)
-    assert by_whole_statement(order_of(other, "revoked")) is None
+    assert by_one_statement(order_of(other, "revoked")) is None
 
 
 def test_what_is_known_is_found_by_an_index(owner: uuid.UUID) -> None:
@@ -194,11 +194,11 @@ def test_what_is_known_is_found_by_an_index(owner: uuid.UUID) -> None:
         )
         work.flush()
         work.execute(text("ANALYZE artifacts"))
-    whole = new_jobs.whole(order_of(owner, "new"), Settings())
-    assert whole
+    statement = new_jobs.statement(order_of(owner, "new"), Settings())
+    assert statement
     with session() as work:
         connection: Any = work.connection().connection.driver_connection
-        explained = RawCursor(connection).execute(f"EXPLAIN {whole.statement.text}".encode(), whole.statement.values)
+        explained = RawCursor(connection).execute(f"EXPLAIN {statement.sql.text}".encode(), statement.sql.values)
         plan = [line for (line,) in explained.fetchall()]
     assert [line for line in plan if "on artifacts" in line and "Index" in line], plan
     assert not [line for line in plan if "Seq Scan on artifacts" in line], plan

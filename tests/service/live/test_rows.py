@@ -85,9 +85,9 @@ def state(job_id: uuid.UUID) -> str:
 
 def retried(held: Hold, job_id: uuid.UUID) -> uuid.UUID:
     """The task that is made of this one's recording."""
-    from api.intake import submission  # needs settings
+    from api import retries  # needs settings
 
-    return submission.again(owner_of(held), job_id, uuid7(), "r").id
+    return retries.retry(owner_of(held), job_id, uuid7(), "r").id
 
 
 def failed(held: Hold, config: Settings) -> None:

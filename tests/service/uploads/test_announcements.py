@@ -20,7 +20,7 @@ from shared.kernel.orders import JobOrder
 from shared.kernel.submission import new_jobs
 from shared.models import Erasure, Job
 from tests.service.gateway import PATIENCE_S, eventually
-from tests.service.kernel.test_window import announce, by_whole_statement, order_of, written
+from tests.service.kernel.test_window import announce, by_one_statement, order_of, written
 
 
 @pytest.mark.parametrize("how", ["it is ended", "its time passes"])
@@ -28,11 +28,11 @@ def test_a_whole_submission_that_waited_looks_at_the_clock(owner: uuid.UUID, how
     """While it waits for the announcement its gateway may have gone, and whoever holds the announcement removes the
     object: then it makes no job, though the announcement held when it began."""
     order = order_of(owner, uuid.uuid4().hex)
-    whole = new_jobs.whole(order, Settings())
-    assert whole
+    statement = new_jobs.statement(order, Settings())
+    assert statement
     with ThreadPoolExecutor(1) as pool:
         with held(order, seconds=3600 if how == "it is ended" else 5) as lock:
-            writing = pool.submit(asyncio.run, written(whole.statement))
+            writing = pool.submit(asyncio.run, written(statement.sql))
             await_waiter(lock)
             if how == "it is ended":
                 lock.execute(update(Erasure).values(created_at=func.clock_timestamp()).where(of(order)))
@@ -67,11 +67,11 @@ def test_a_hastened_announcement_is_no_job(owner: uuid.UUID) -> None:
     announce(order, seconds=3600)
     with session() as work:
         assert erasure.hasten(work, order.job_id)
-    whole = new_jobs.whole(order, Settings())
-    assert whole
-    assert asyncio.run(written(whole.statement)) is None
+    statement = new_jobs.statement(order, Settings())
+    assert statement
+    assert asyncio.run(written(statement.sql)) is None
     other = order_of(owner, uuid.uuid4().hex)
-    assert by_whole_statement(other) is not None
+    assert by_one_statement(other) is not None
     with session() as work:
         assert not erasure.hasten(work, other.job_id)
 
