@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from shared.transcript import Word
 from tasks.asr.checks import said_again
-from tasks.asr.repair import MAX_GAP_S, batches, doubtful, is_better, repaired
+from tasks.asr.repair import FIRST_BATCH, MAX_GAP_S, batches, doubtful, is_better, repaired
 from tasks.engines.recogniser import Chunk, Piece
 
 CHUNK = (30.0, 40.0)
@@ -242,13 +242,25 @@ def test_a_second_decoding_of_a_loop_never_repeats_more(words: list[str]) -> Non
 
 
 @given(st.integers(0, 60), st.integers(1, 16))
-def test_batches_grow_and_hold_every_chunk_once(count: int, size: int) -> None:
+def test_batches_are_few_and_hold_every_chunk_once(count: int, size: int) -> None:
+    """No more than there have to be where the first is small by itself, and else one more."""
     chunks: list[Chunk] = [(float(n), n + 1.0) for n in range(count)]
     groups = [list(group) for group in batches(chunks, size)]
     assert [chunk for group in groups for chunk in group] == chunks
     sizes = [len(group) for group in groups]
     assert all(0 < length <= size for length in sizes)
-    assert sizes[:1] == [1][: len(sizes)] and sizes[:-1] == sorted(sizes[:-1])
+    assert max(sizes[:1], default=1) <= max(FIRST_BATCH, (size + 1) // 2)
+    assert len(sizes) <= -(-count // size) + 1
+
+
+@pytest.mark.parametrize(
+    ("count", "size", "sizes"),
+    [(1, 1, [1]), (2, 2, [2]), (4, 4, [4]), (5, 5, [1, 4]), (8, 8, [4, 4]), (9, 8, [1, 8]), (20, 8, [4, 8, 8])],
+)
+def test_a_short_recording_is_one_batch(count: int, size: int, sizes: list[int]) -> None:
+    """A minute of speech is two pieces of thirty seconds, which take less time together than one after the other."""
+    chunks: list[Chunk] = [(float(n), n + 1.0) for n in range(count)]
+    assert [len(group) for group in batches(chunks, size)] == sizes
 
 
 def test_a_pause_that_is_no_longer_than_a_breath_is_no_gap() -> None:
