@@ -2,6 +2,7 @@
 
 bucket.py   s3://bucket/key, from a bucket that the operator listed
 direct.py   a media file behind http or https; live.py, hls.py: a stream without an end; playlist.py: where a list leads
+            retries.py, body.py: a server that is away for a moment, a connection that breaks
 page.py     a page: YouTube, TikTok, a podcast, an article with a player; by yt-dlp in a sandboxed child
 """
 

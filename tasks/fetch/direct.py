@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import replace
 from itertools import chain
 from pathlib import Path
@@ -15,7 +16,7 @@ from shared.egress.policy import Guard
 from shared.errors import ExtractionError, SourceUnavailable
 from shared.intake.filenames import safe_filename
 from shared.transcript import Caveat, Progress
-from tasks.fetch import disposition, hls, live, playlist
+from tasks.fetch import body, disposition, hls, live, playlist, retries
 from tasks.fetch.budget import Budget
 from tasks.stages.download import Answer, Declined, Elsewhere, Fetched, FetchLimits, too_large
 
@@ -39,7 +40,6 @@ PAGES = frozenset(
 PAGE_STARTS = (b"<", b"\xef\xbb\xbf<")
 """How such things begin, whatever their content type says. No sound or film does."""
 
-TEMPORARY = frozenset({408, 425, 429})
 REFUSED = frozenset({401, 403, 406})
 """Answers that are meant for this client and may be others for the next: yt-dlp looks like a browser and may have
 cookies. 451 is meant for everybody."""
@@ -58,12 +58,12 @@ def fetch(guard: Guard, url: str, folder: Path, limits: FetchLimits, progress: P
         return None
     target = folder / "recording"
     try:
-        with (
-            http.client(guard, timeout_s=limits.idle_timeout_s, max_redirects=MAX_REDIRECTS) as client,
-            client.stream("GET", url, headers=HEADERS) as response,
-        ):
-            _check_status(response)
-            return _take(client, response, target, limits, progress)
+        with http.client(guard, timeout_s=limits.idle_timeout_s, max_redirects=MAX_REDIRECTS) as client:
+            request = client.build_request("GET", url, headers=HEADERS)
+            response = retries.open_stream(client, request, limits.retry_pauses_s, progress)
+            with closing(response), closing(body.chunks(client, request, response, limits, progress)) as content:
+                _check_status(response)
+                return _take(client, response, content, target, limits, progress)
     except httpx.TooManyRedirects as error:
         raise ExtractionError("The URL is redirected in circles.") from error
     except httpx.TimeoutException as error:
@@ -81,7 +81,7 @@ def fetch(guard: Guard, url: str, folder: Path, limits: FetchLimits, progress: P
 
 def _check_status(response: httpx.Response) -> None:
     status = response.status_code
-    if status >= 500 or status in TEMPORARY:
+    if retries.is_temporary(status):
         raise SourceUnavailable(f"The server of the URL answered {status}.")
     if status != 200:
         error = ExtractionError(f"The server of the URL answered {status} {response.reason_phrase}".strip() + ".")
@@ -89,13 +89,17 @@ def _check_status(response: httpx.Response) -> None:
 
 
 def _take(
-    client: httpx.Client, response: httpx.Response, target: Path, limits: FetchLimits, progress: Progress
+    client: httpx.Client,
+    response: httpx.Response,
+    chunks: Iterator[bytes],
+    target: Path,
+    limits: FetchLimits,
+    progress: Progress,
 ) -> Answer:
     kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
-    length = _length(response.headers)
+    length = body.length(response.headers)
     if kind not in PAGES and length is not None and length > limits.max_bytes:
         raise too_large(limits)
-    chunks = response.iter_bytes()  # as it arrives: a chunk size would wait for a server that drips
     head = next(chunks, b"")
     url = str(response.url)
     if playlist.is_one(kind, response.url.path, head):
@@ -138,7 +142,7 @@ def _save(
     def tell(share: float) -> None:
         progress(max(share, bound.share if bound is not None else 0.0))
 
-    budget = Budget(limits, _length(headers), tell)
+    budget = Budget(limits, body.length(headers), tell)
     with target.open("wb") as file:
         try:
             for chunk in chunks:
@@ -150,10 +154,3 @@ def _save(
             if bound is None or limits.max_live_s is None or not file.tell():
                 raise
     return ()
-
-
-def _length(headers: Mapping[str, str]) -> int | None:
-    """Bytes of the body, if they are announced; a compressed one is longer than the length says."""
-    length = headers.get("content-length", "")
-    is_plain = headers.get("content-encoding", "identity") == "identity"
-    return int(length) if length.isdecimal() and is_plain else None

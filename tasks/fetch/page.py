@@ -121,6 +121,7 @@ def _child(url: str, proxy: EgressProxy, options: PageOptions, folder: Path, lim
         "max_bytes": limits.max_bytes,
         "max_duration_s": limits.max_duration_s,
         "idle_timeout_s": limits.idle_timeout_s,
+        "retry_pauses_s": limits.retry_pauses_s,
         "wants_live": limits.max_live_s is not None,
         "cpu_s": min(CPU_S, math.ceil(limits.timeout_s)),
         "memory_bytes": MEMORY_BYTES,

@@ -23,7 +23,8 @@ NOTHING = "There is no recording at this URL."
 class FetchLimits:
     """What one recording may cost. `timeout_s` bounds the whole of it, `idle_timeout_s` each silence of a server.
 
-    Of a live stream `max_live_s` are recorded, for which `timeout_s` is longer; None refuses it.
+    Of a live stream `max_live_s` are recorded, for which `timeout_s` is longer; None refuses it. A server that is busy
+    or away is asked once more behind each of `retry_pauses_s`; with none, what breaks off is not continued either.
     """
 
     max_bytes: int
@@ -31,6 +32,7 @@ class FetchLimits:
     timeout_s: float
     idle_timeout_s: float
     max_live_s: float | None = None
+    retry_pauses_s: tuple[float, ...] = (1.0, 2.0, 4.0, 8.0)
 
 
 @dataclass(frozen=True, slots=True)

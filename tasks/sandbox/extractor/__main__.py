@@ -23,6 +23,9 @@ sys.path.pop()  # what was needed of it is here; yt-dlp has no business in it
 FORMAT = "bestaudio/best[height<=480]/best"
 """Sound alone where a site has it; else a film whose pictures are small, as only its sound is wanted."""
 
+RECORDING = "recording"
+"""The file that it is written to."""
+
 PROGRESS_INTERVAL_S = 0.2
 SPARE_BYTES = 1 << 20
 MAX_OPEN_FILES = 128
@@ -44,6 +47,7 @@ class Job:
     max_bytes: int
     max_duration_s: float
     idle_timeout_s: float
+    retry_pauses_s: list[float]
     wants_live: bool
     cpu_s: int
     memory_bytes: int
@@ -65,7 +69,7 @@ def options(job: Job) -> dict[str, Any]:
         "proxy": f"http://{host}:{port}",
         "allowed_extractors": [name if name == "all" else re.escape(name) for name in job.extractors],
         "format": FORMAT,
-        "outtmpl": {"default": "recording"},
+        "outtmpl": {"default": RECORDING},
         "noplaylist": True,
         "extract_flat": "in_playlist",
         "playlistend": 2,
@@ -92,7 +96,7 @@ def options(job: Job) -> dict[str, Any]:
 
 
 def fetch(job: Job) -> dict[str, Any]:
-    """Find the recording and write it to the file `recording`. Raises Refused and what yt-dlp raises."""
+    """Find the recording and write it to its file. Raises Refused and what yt-dlp raises."""
     from yt_dlp import YoutubeDL  # type: ignore[import-untyped]  # after confine
 
     with YoutubeDL(options(job)) as ytdl:
@@ -116,6 +120,20 @@ def fetch(job: Job) -> dict[str, Any]:
             raise Refused("extraction_error", "Sound and picture of this recording cannot be had separately.")
         ytdl.process_info(info)
     return {"title": info.get("title"), "ext": info.get("ext")}
+
+
+def fetch_patiently(job: Job) -> dict[str, Any]:
+    """As fetch. A site that is busy or away, and says so soon, is asked again behind each pause."""
+    began = time.monotonic()
+    for pause_s in job.retry_pauses_s:
+        try:
+            return fetch(job)
+        except Exception as problem:
+            is_soon = time.monotonic() - began < job.idle_timeout_s and not Path(RECORDING).exists()
+            if not is_soon or explain(problem)[0] != "source_unavailable":
+                raise
+        time.sleep(pause_s)
+    return fetch(job)
 
 
 def _has_no_end(ytdl: Any, info: dict[str, Any]) -> bool:
@@ -179,7 +197,7 @@ def main() -> None:
     system = (Path(place) for place in ("/lib", "/lib64", "/usr/lib", "/etc/ssl", "/dev/null", "/dev/urandom"))
     confine(Path.cwd(), (*libraries, *system), job.proxy)
     try:
-        tell(extraction=fetch(job))
+        tell(extraction=fetch_patiently(job))
     except MemoryError:
         tell(error={"code": "extraction_error", "message": "Reading this page takes more memory than is allowed."})
     except Exception as problem:  # noqa: BLE001 - yt-dlp may raise anything; the parent gets one clear line

@@ -127,6 +127,16 @@ def test_a_page_becomes_a_transcript(http: httpx.Client, post: Post, media: Medi
     assert ended(http, post(f"{media.url}/talk"))["status"] == "done"
 
 
+def test_a_server_that_is_busy_or_hangs_up_costs_no_attempt(http: httpx.Client, post: Post, media: MediaServer) -> None:
+    """It answers 503 twice, or hangs up in mid-file and knows what it had sent: the first attempt has the recording."""
+    for path in ("/busy/503/2/a.wav", "/breaks/10000/a.wav?as=ETag:%22one%22"):
+        task = ended(http, post(media.url + path))
+        assert task["status"] == "done", task["error"]
+        stages = task["stages"]
+        assert isinstance(stages, list)
+        assert [stage["attempts"] for stage in stages if stage["name"] == "download"] == [1]
+
+
 def test_an_object_becomes_a_transcript(http: httpx.Client, post: Post, rig: Rig) -> None:
     """From a bucket that is listed; neither from another one nor from Parley's own, even if that is listed."""
     storage = rig.truth.storage
@@ -201,7 +211,7 @@ def test_what_went_wrong_is_the_tasks_error(http: httpx.Client, post: Post, medi
         assert error["code"] == expected[path], path
         assert "/tmp" not in error["message"]
     assert media.seen["/status/404"] == 1  # what will not change is not tried again
-    assert media.seen["/status/503"] == 3
+    assert media.seen["/status/503"] == 3 * 5  # each attempt asks again behind four pauses
     assert hits(canary) == 0
 
 

@@ -15,7 +15,7 @@ from tasks.fetch import direct, page
 from tasks.fetch.page import PageOptions
 from tasks.stages.download import Download, FetchLimits, download
 
-LIMITS = FetchLimits(max_bytes=5_000_000, max_duration_s=60, timeout_s=120, idle_timeout_s=30)
+LIMITS = FetchLimits(max_bytes=5_000_000, max_duration_s=60, timeout_s=120, idle_timeout_s=30, retry_pauses_s=())
 
 Get = Callable[..., Download]
 

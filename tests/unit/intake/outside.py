@@ -133,8 +133,8 @@ class MediaServer(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
-        super().__init__((LOOPBACK, 0), _Media)
+    def __init__(self, port: int = 0) -> None:
+        super().__init__((LOOPBACK, port), _Media)
         self.host = f"{LOOPBACK}:{self.server_port}"
         self.url = f"http://{self.host}"
         self.pages: dict[str, tuple[str, bytes]] = {}
@@ -166,6 +166,15 @@ class _Media(BaseHTTPRequestHandler):
             self._redirect(path)
         elif first == "status":
             self.send_error(int(rest[0]))
+        elif first == "busy":  # answers with the status in the path for as often as the path says
+            status, times = (int(part) for part in rest[:2])
+            if server.seen[path] <= times:
+                self._refuse(status, query.get("after", [""])[0])
+            else:
+                self._send(TONE, "audio/wav")
+        elif first == "breaks":  # hangs up behind as many bytes as the path says; `as` are headers that name the file
+            names = dict(name.replace("NUMBER", str(server.seen[path])).split(":", 1) for name in query.get("as", []))
+            self._break_off(int(rest[0]), names)
         elif first == "named":
             self._send(TONE, "audio/wav", {"Content-Disposition": query["as"][0]})
         elif first == "gzip":
@@ -201,6 +210,26 @@ class _Media(BaseHTTPRequestHandler):
     def _send(self, body: bytes, kind: str, extra: dict[str, str] | None = None) -> None:
         self._head({"Content-Type": kind, "Content-Length": str(len(body)), **(extra or {})})
         self.wfile.write(body)
+
+    def _refuse(self, status: int, retry_after: str) -> None:
+        self.send_response(status)
+        if retry_after:
+            self.send_header("Retry-After", retry_after)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def _break_off(self, size: int, names: dict[str, str]) -> None:
+        range_ = self.headers.get("Range", "bytes=0-")
+        is_same = self.headers.get("If-Range") in names.values()
+        begin = int(range_.removeprefix("bytes=").removesuffix("-")) if is_same else 0
+        self.send_response(206 if begin else 200)
+        if begin:
+            self.send_header("Content-Range", f"bytes {begin}-{len(TONE) - 1}/{len(TONE)}")
+        for name, value in {"Content-Type": "audio/wav", "Content-Length": str(len(TONE) - begin), **names}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(TONE[begin : begin + size])
+        self.close_connection = True
 
     def _redirect(self, url: str) -> None:
         self.send_response(302)

@@ -28,7 +28,7 @@ from tasks.stages.download import Download, FetchLimits, download
 from tests.unit.intake.outside import TONE, Canary, MediaServer, hits
 
 ROOT = Path(__file__).resolve().parents[3]
-LIMITS = FetchLimits(max_bytes=1_000_000, max_duration_s=60, timeout_s=120, idle_timeout_s=30)
+LIMITS = FetchLimits(max_bytes=1_000_000, max_duration_s=60, timeout_s=120, idle_timeout_s=30, retry_pauses_s=())
 HLS = "application/vnd.apple.mpegurl"
 
 Get = Callable[..., Download]

@@ -1,0 +1,210 @@
+"""A server that is away or busy for a moment, or hangs up in mid-file: one attempt gets the recording all the same."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from functools import partial
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from scripts.local import tls
+from shared.egress.policy import Guard
+from shared.errors import ExtractionError, Interrupted, SourceUnavailable
+from tasks.fetch import direct, page
+from tasks.fetch.body import MAX_BREAKS
+from tasks.fetch.page import PageOptions
+from tasks.stages.download import Download, FetchLimits, download
+from tests.unit.intake.outside import LOOPBACK, TONE, MediaServer
+
+PAUSES_S = (0.05, 0.05, 0.05)
+
+Get = Callable[..., Download]
+
+
+@pytest.fixture(scope="module")
+def media() -> Iterator[MediaServer]:
+    server = MediaServer()
+    yield server
+    server.close()
+
+
+@pytest.fixture
+def get(tmp_path: Path) -> Get:
+    """Download a URL of loopback."""
+
+    def fetch(
+        url: str, pauses_s: tuple[float, ...] = PAUSES_S, progress: Callable[[float], None] = lambda _: None
+    ) -> Download:
+        guard = Guard(allow_hosts=frozenset({LOOPBACK}))
+        limits = FetchLimits(1_000_000, max_duration_s=60, timeout_s=60, idle_timeout_s=30, retry_pauses_s=pauses_s)
+        options = PageOptions(("generic", "html5"), None)
+        ways = partial(direct.fetch, guard), partial(page.fetch, guard, options)
+        return download(url, tmp_path, ways, limits, progress)
+
+    return fetch
+
+
+def is_tone(recording: Download) -> bool:
+    return recording.sha256 == hashlib.sha256(TONE).hexdigest()
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+def test_a_busy_server_is_asked_again(get: Get, media: MediaServer, status: int) -> None:
+    """Whatever it answers meanwhile: the recording comes with the first attempt."""
+    path = f"/busy/{status}/3/a.wav"
+    assert is_tone(get(media.url + path))
+    assert media.seen[path] == 4
+
+
+def test_a_server_that_stays_busy_is_given_up(get: Get, media: MediaServer) -> None:
+    """Once behind each pause, and then its answer is the error."""
+    with pytest.raises(SourceUnavailable, match="503"):
+        get(f"{media.url}/busy/503/99/a.wav")
+    assert media.seen["/busy/503/99/a.wav"] == 4
+
+
+@pytest.mark.parametrize("status", [400, 404, 410, 451])
+def test_an_answer_that_stays_is_told_at_once(get: Get, media: MediaServer, status: int) -> None:
+    """Nobody waits for a file that is not there."""
+    with pytest.raises(ExtractionError, match=str(status)):
+        get(f"{media.url}/busy/{status}/9/a.wav")
+    assert media.seen[f"/busy/{status}/9/a.wav"] == 1
+
+
+@pytest.mark.parametrize("as_date", [False, True])
+def test_a_server_says_when_to_come_back(get: Get, media: MediaServer, as_date: bool) -> None:
+    """Retry-After, in seconds or as a date, makes a pause longer."""
+    until = time.time() + 2
+    after = format_datetime(datetime.now(UTC) + timedelta(seconds=3), usegmt=True) if as_date else "2"
+    assert is_tone(get(f"{media.url}/busy/429/1/{as_date}.wav?after={quote(after)}"))
+    assert time.time() >= until
+
+
+@pytest.mark.parametrize("after", ["3600", "Fri, 31 Dec 2100 00:00:00 GMT", "9" * 400])
+def test_a_server_that_asks_for_an_hour_is_not_waited_for(get: Get, media: MediaServer, after: str) -> None:
+    """Its answer is told at once: an io worker has other jobs."""
+    with pytest.raises(SourceUnavailable, match="429"):
+        get(f"{media.url}/busy/429/9/{len(after)}.wav?after={quote(after)}")
+    assert media.seen[f"/busy/429/9/{len(after)}.wav"] == 1
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        "-5",
+        "soon",
+        "nan",
+        "Fri, 31 Dec 1999 00:00:00 GMT",
+        "²",
+        "31 Dec",
+        "1 Dec 2026 00:00 +9999999999999999999",
+    ],
+)
+def test_what_cannot_be_read_asks_for_nothing(get: Get, media: MediaServer, after: str) -> None:
+    """The server's own pause is the least; a hostile one changes nothing."""
+    assert is_tone(get(f"{media.url}/busy/503/1/{after.encode().hex()}.wav?after={quote(after)}"))
+
+
+def test_a_server_that_starts_again_is_waited_for(get: Get) -> None:
+    """Nobody listens at its port for a while."""
+    with socket.create_server((LOOPBACK, 0)) as reservation:
+        port = reservation.getsockname()[1]
+    server: list[MediaServer] = []
+    starting = threading.Timer(1, lambda: server.append(MediaServer(port)))
+    starting.start()
+    try:
+        assert is_tone(get(f"http://{LOOPBACK}:{port}/a.wav", pauses_s=(0.1,) * 100))
+    finally:
+        starting.join()
+        server[0].close()
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_the_server_of_a_page_is_asked_again(get: Get, media: MediaServer, status: int) -> None:
+    """yt-dlp is told that what the page leads to is busy."""
+    media.pages["/talk"] = ("text/html", f"<html><audio src='/busy/{status}/3/b.wav'></audio></html>".encode())
+    assert is_tone(get(f"{media.url}/talk"))
+
+
+def test_the_server_of_a_page_that_stays_busy_is_given_up(get: Get, media: MediaServer) -> None:
+    """With its answer as the error."""
+    media.pages["/busy-talk"] = ("text/html", b"<html><audio src='/busy/503/99/c.wav'></audio></html>")
+    with pytest.raises(SourceUnavailable, match="503"):
+        get(f"{media.url}/busy-talk")
+
+
+def test_a_cancel_is_heard_in_a_pause(get: Get, media: MediaServer) -> None:
+    """What `progress` raises ends the wait."""
+    looks: list[float] = []
+
+    def stop(share: float) -> None:
+        looks.append(share)
+        if len(looks) == 2:
+            raise Interrupted("cancelled")
+
+    with pytest.raises(Interrupted):
+        get(f"{media.url}/busy/503/9/cancel.wav", pauses_s=(60,), progress=stop)
+
+
+def test_a_certificate_that_is_not_valid_is_told_at_once(get: Get, media: MediaServer, tmp_path: Path) -> None:
+    """No wait makes it valid, and the caller is told what is wrong."""
+    tls.make_pair(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "certificate.pem", tmp_path / "key.pem")
+    with socket.create_server((LOOPBACK, 0)) as listener:
+        connections = [0]
+
+        def answer() -> None:
+            while True:
+                try:
+                    line, _ = listener.accept()
+                    connections[0] += 1
+                    context.wrap_socket(line, server_side=True).close()
+                except ssl.SSLError:  # the client hangs up
+                    continue
+                except OSError:  # closed
+                    return
+
+        threading.Thread(target=answer, daemon=True).start()
+        with pytest.raises(ExtractionError, match="certificate"):
+            get(f"https://{LOOPBACK}:{listener.getsockname()[1]}/a.wav", pauses_s=(60,))
+    assert connections == [1]
+
+
+# ---- a connection that breaks
+
+
+@pytest.mark.parametrize("name", ['ETag:"one"', "Last-Modified:Mon, 30 Nov 2026 10:00:00 GMT"])
+def test_a_file_that_breaks_off_is_continued(get: Get, media: MediaServer, name: str) -> None:
+    """Behind each break only the rest is asked for, and every byte is there once."""
+    path = f"/breaks/10000/{len(name)}.wav"
+    assert is_tone(get(f"{media.url}{path}?as={quote(name)}"))
+    assert media.seen[path] == -(-len(TONE) // 10_000)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["X-Name: one", 'ETag:W/"one"', 'ETag:"NUMBER"', "Content-Encoding:gzip"],
+    ids=["nameless", "weak", "another", "packed"],
+)
+def test_a_file_that_may_be_another_is_not_continued(get: Get, media: MediaServer, name: str) -> None:
+    """Bytes of two files would be mixed up: the attempt fails instead."""
+    path = f"/breaks/10000/{len(name)}/other.wav"
+    with pytest.raises(SourceUnavailable, match="failed"):
+        get(f"{media.url}{path}?as={quote(name)}")
+
+
+def test_a_server_that_always_hangs_up_is_given_up(get: Get, media: MediaServer) -> None:
+    """It is asked for the rest a few times, not for ever."""
+    with pytest.raises(SourceUnavailable, match="failed"):
+        get(f"{media.url}/breaks/100/a.wav?as=ETag:%22one%22", pauses_s=(0.01,))
+    assert media.seen["/breaks/100/a.wav"] == MAX_BREAKS + 1
