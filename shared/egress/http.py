@@ -13,11 +13,13 @@ CONNECT_TIMEOUT_S = 10.0
 class GuardedTransport(httpx.BaseTransport):
     """Sends each request, and so each redirect, to an address that was checked; the name stays in Host and TLS.
 
+    follows : whoever asks follows redirects, whose bodies are not read then: httpx would read them to their end
+
     Raises InvalidUrl, BlockedAddress and SourceUnavailable beside httpx's own errors.
     """
 
-    def __init__(self, guard: Guard) -> None:
-        self._guard = guard
+    def __init__(self, guard: Guard, *, follows: bool = False) -> None:
+        self._guard, self._follows = guard, follows
         # connections are not kept: two names may share an address, and TLS has proved only one of them
         self._inner = httpx.HTTPTransport(trust_env=False, limits=httpx.Limits(max_keepalive_connections=0))
 
@@ -26,10 +28,17 @@ class GuardedTransport(httpx.BaseTransport):
         *addresses, last = self._guard.resolve(target.host, target.port)
         for address in addresses:
             try:
-                return self._send(request, target.host, str(address))
+                return self._answer(request, target.host, str(address))
             except (httpx.ConnectError, httpx.ConnectTimeout):
                 continue  # nothing was sent yet
-        return self._send(request, target.host, str(last))
+        return self._answer(request, target.host, str(last))
+
+    def _answer(self, request: httpx.Request, name: str, address: str) -> httpx.Response:
+        response = self._send(request, name, address)
+        if not self._follows or not response.has_redirect_location:
+            return response
+        response.close()
+        return httpx.Response(response.status_code, headers=response.headers, stream=httpx.ByteStream(b""))
 
     def _send(self, request: httpx.Request, name: str, address: str) -> httpx.Response:
         return self._inner.handle_request(
@@ -52,7 +61,7 @@ def client(guard: Guard, *, timeout_s: float, max_redirects: int = 0) -> httpx.C
     Proxies of the environment are not used.
     """
     return httpx.Client(
-        transport=GuardedTransport(guard),
+        transport=GuardedTransport(guard, follows=max_redirects > 0),
         timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, CONNECT_TIMEOUT_S)),
         follow_redirects=max_redirects > 0,
         max_redirects=max(max_redirects, 1),
