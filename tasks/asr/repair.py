@@ -39,8 +39,8 @@ def batches(chunks: Sequence[Chunk], size: int) -> Iterator[Sequence[Chunk]]:
 
     Two chunks take 1.4 times as long as one on a processor, so there are no more batches than it takes, or one more.
     """
-    first, most = len(chunks) % size or size, max(FIRST_BATCH, (size + 1) // 2)
-    sizes = [first - most, most] if first > most else [first]
+    remainder, limit = len(chunks) % size or size, max(FIRST_BATCH, (size + 1) // 2)
+    sizes = [remainder - limit, limit] if remainder > limit else [remainder]
     start = 0
     while start < len(chunks):
         end = start + (sizes.pop(0) if sizes else size)
