@@ -60,7 +60,7 @@ def fetch(guard: Guard, url: str, folder: Path, limits: FetchLimits, progress: P
     try:
         with http.client(guard, timeout_s=limits.idle_timeout_s, max_redirects=MAX_REDIRECTS) as client:
             request = client.build_request("GET", url, headers=HEADERS)
-            response = retries.open_stream(client, request, limits.retry_pauses_s, progress)
+            response = retries.open_stream(client, request, limits, progress)
             with closing(response), closing(body.chunks(client, request, response, limits, progress)) as content:
                 _check_status(response)
                 return _take(client, response, content, target, limits, progress)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
@@ -13,37 +13,43 @@ import httpx
 from shared.errors import ExtractionError
 from shared.telemetry.logs import get_logger
 from shared.transcript import Progress
+from tasks.stages.download import FetchLimits
 
 log = get_logger(__name__)
 
-LONGEST_PAUSE_S = 60.0
-"""A server that asks for more patience than that has its answer told at once."""
+PATIENCE_S = 60.0
+"""The most that all pauses take. A server that asks for more has its answer told at once."""
 
 TEMPORARY = frozenset({408, 425, 429})
-LOOK_S = 0.5
+TICK_S = 0.5
 """How soon a cancelled job is noticed in a pause."""
 
 
 def open_stream(
-    client: httpx.Client, request: httpx.Request, pauses_s: Sequence[float], progress: Progress
+    client: httpx.Client, request: httpx.Request, limits: FetchLimits, progress: Progress
 ) -> httpx.Response:
     """The first answer that is no temporary one, or the last; its body is yet to be read, and the caller closes it.
 
-    pauses_s : before each further try; `Retry-After` may make one longer
+    Between the tries are the pauses of `limits`, where `Retry-After` does not make them longer.
 
     Raises ExtractionError for a certificate that is not valid, what httpx raises, and what `progress` raises.
     """
-    for pause_s in pauses_s:
+    patience_s = PATIENCE_S
+    for pause_s in limits.retry_pauses_s:
+        response = None
         try:
             response = _send(client, request)
-        except httpx.ConnectError:
-            pass
-        else:
-            asked_s = _retry_after_s(response.headers)
-            if not is_temporary(response.status_code) or asked_s > LONGEST_PAUSE_S:
+        except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError) as error:
+            if not _is_of_a_restart(error):
+                raise
+        if response is not None:
+            if not is_temporary(response.status_code):
+                return response
+            pause_s = max(pause_s, _retry_after_s(response.headers))
+            if pause_s > patience_s:
                 return response
             response.close()
-            pause_s = max(pause_s, asked_s)
+        patience_s -= pause_s
         log.info("source_away", pause_s=pause_s)
         pause(pause_s, progress)
     return _send(client, request)
@@ -56,10 +62,19 @@ def is_temporary(status: int) -> bool:
 
 def pause(pause_s: float, progress: Progress) -> None:
     """Wait. Raises what `progress` raises, when a job is cancelled."""
-    until = time.monotonic() + pause_s
-    while (left_s := until - time.monotonic()) > 0:
+    end = time.monotonic() + pause_s
+    while (rest_s := end - time.monotonic()) > 0:
         progress(0.0)
-        time.sleep(min(LOOK_S, left_s))
+        time.sleep(min(TICK_S, rest_s))
+
+
+def date(value: str) -> datetime | None:
+    """A header's date; None for what is none, has no zone, or lies beyond all clocks."""
+    try:
+        parsed = parsedate_to_datetime(value)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return parsed if parsed.tzinfo else None
 
 
 def _send(client: httpx.Client, request: httpx.Request) -> httpx.Response:
@@ -69,6 +84,11 @@ def _send(client: httpx.Client, request: httpx.Request) -> httpx.Response:
         if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _causes(error)):
             raise ExtractionError("The certificate of the server of the URL is not valid.") from error
         raise
+
+
+def _is_of_a_restart(error: httpx.TransportError) -> bool:
+    """A server that refuses, or hangs up before it answers; not one that answers what is no HTTP."""
+    return not isinstance(error, httpx.RemoteProtocolError) or "disconnected" in str(error)
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -83,7 +103,5 @@ def _retry_after_s(headers: Mapping[str, str]) -> float:
     value = headers.get("retry-after", "")
     if value.isdecimal():
         return float(value)
-    try:
-        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-    except (ValueError, TypeError, OverflowError):  # no date, one without a zone, a zone beyond all clocks
-        return 0.0
+    moment = date(value)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment else 0.0

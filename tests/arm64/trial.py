@@ -37,7 +37,7 @@ LINE = re.compile(r"^  \d\d:\d\d\.\d - \d\d:\d\d\.\d  (\S+) +(\S.*)$", re.MULTIL
 """A segment of the transcript: times, speaker, text."""
 
 CALL, CALL_S = ROOT / "demo/call.wav", 20
-"""Of the sample call, in which both have said something by then. The whole of it, 30 s, takes three minutes more."""
+"""Of the sample call, in which both have spoken by then. The whole of it, 30 s, takes a minute and a half more."""
 
 PART, PART_S = ROOT / "demo/part.wav", 10
 

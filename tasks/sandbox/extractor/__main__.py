@@ -123,7 +123,8 @@ def fetch(job: Job) -> dict[str, Any]:
 
 
 def fetch_patiently(job: Job) -> dict[str, Any]:
-    """As fetch. A site that is busy or away, and says so soon, is asked again behind each pause."""
+    """As fetch. A site that is busy or away is asked again behind each pause, for no longer than a silence of it may
+    last: a page that is slow as well is the next attempt's."""
     began = time.monotonic()
     for pause_s in job.retry_pauses_s:
         try:

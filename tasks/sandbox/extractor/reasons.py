@@ -24,6 +24,10 @@ TEMPORARY = re.compile(
 """What a later attempt may not meet again."""
 
 
+FORBIDDEN = "Tunnel connection failed: 403"
+"""How the proxy's refusal of an address is told by what asks for TLS."""
+
+
 class Refused(Exception):
     """Our own reason not to go on; `code` is one of shared/errors.py."""
 
@@ -38,6 +42,8 @@ def explain(problem: BaseException) -> tuple[str, str]:
     for cause in causes:
         if isinstance(cause, Refused):
             return cause.code, cause.message
+    if any(FORBIDDEN in str(cause) for cause in causes):
+        return "extraction_error", "This needs an address that is not allowed."
     names = {type(cause).__name__ for cause in causes}
     if any(isinstance(cause, OSError) and cause.errno == 27 for cause in causes):  # EFBIG, RLIMIT_FSIZE
         return "file_too_large", "The recording is larger than is allowed."

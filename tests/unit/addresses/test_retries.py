@@ -18,8 +18,8 @@ import pytest
 
 from scripts.local import tls
 from shared.egress.policy import Guard
-from shared.errors import ExtractionError, Interrupted, SourceUnavailable
-from tasks.fetch import direct, page
+from shared.errors import BlockedAddress, ExtractionError, Interrupted, SourceUnavailable
+from tasks.fetch import direct, page, retries
 from tasks.fetch.body import MAX_BREAKS
 from tasks.fetch.page import PageOptions
 from tasks.stages.download import Download, FetchLimits, download
@@ -63,6 +63,12 @@ def test_a_busy_server_is_asked_again(get: Get, media: MediaServer, status: int)
     path = f"/busy/{status}/3/a.wav"
     assert is_tone(get(media.url + path))
     assert media.seen[path] == 4
+
+
+def test_a_server_that_hangs_up_is_asked_again(get: Get, media: MediaServer) -> None:
+    """As one does that is about to start again."""
+    assert is_tone(get(f"{media.url}/resets/3/a.wav"))
+    assert media.seen["/resets/3/a.wav"] == 4
 
 
 def test_a_server_that_stays_busy_is_given_up(get: Get, media: MediaServer) -> None:
@@ -118,14 +124,15 @@ def test_a_server_that_starts_again_is_waited_for(get: Get) -> None:
     """Nobody listens at its port for a while."""
     with socket.create_server((LOOPBACK, 0)) as reservation:
         port = reservation.getsockname()[1]
-    server: list[MediaServer] = []
-    starting = threading.Timer(1, lambda: server.append(MediaServer(port)))
-    starting.start()
+    servers: list[MediaServer] = []
+    timer = threading.Timer(1, lambda: servers.append(MediaServer(port)))
+    timer.start()
     try:
         assert is_tone(get(f"http://{LOOPBACK}:{port}/a.wav", pauses_s=(0.1,) * 100))
     finally:
-        starting.join()
-        server[0].close()
+        timer.join()
+        for server in servers:
+            server.close()
 
 
 @pytest.mark.parametrize("status", [429, 503])
@@ -140,6 +147,22 @@ def test_the_server_of_a_page_that_stays_busy_is_given_up(get: Get, media: Media
     media.pages["/busy-talk"] = ("text/html", b"<html><audio src='/busy/503/99/c.wav'></audio></html>")
     with pytest.raises(SourceUnavailable, match="503"):
         get(f"{media.url}/busy-talk")
+
+
+def test_a_page_that_leads_inside_is_asked_once(get: Get, media: MediaServer) -> None:
+    """That an address is not allowed will not change."""
+    media.pages["/inside"] = ("text/html", b"<html><audio src='https://10.0.0.1/a.wav'></audio></html>")
+    with pytest.raises(BlockedAddress):
+        get(f"{media.url}/inside")
+    assert media.seen["/inside"] == 2  # by ourselves, to see that it is a page, and by yt-dlp
+
+
+def test_all_pauses_have_an_end(get: Get, media: MediaServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A server that asks for a second again and again is not waited for as often as it likes."""
+    monkeypatch.setattr(retries, "PATIENCE_S", 1.5)
+    with pytest.raises(SourceUnavailable, match="503"):
+        get(f"{media.url}/busy/503/99/end.wav?after=1")
+    assert media.seen["/busy/503/99/end.wav"] == 2
 
 
 def test_a_cancel_is_heard_in_a_pause(get: Get, media: MediaServer) -> None:
@@ -182,29 +205,78 @@ def test_a_certificate_that_is_not_valid_is_told_at_once(get: Get, media: MediaS
 
 # ---- a connection that breaks
 
+ONE, TWO = 'ETag:"one"', 'ETag:"two"'
+DATE = "Last-Modified:Mon, 06 Jan 2020 10:00:00 GMT"
 
-@pytest.mark.parametrize("name", ['ETag:"one"', "Last-Modified:Mon, 30 Nov 2026 10:00:00 GMT"])
-def test_a_file_that_breaks_off_is_continued(get: Get, media: MediaServer, name: str) -> None:
-    """Behind each break only the rest is asked for, and every byte is there once."""
-    path = f"/breaks/10000/{len(name)}.wav"
+
+@pytest.mark.parametrize("name", [ONE, DATE])
+@pytest.mark.parametrize("kind", ["breaks", "parts"])
+def test_a_file_that_breaks_off_is_continued(get: Get, media: MediaServer, kind: str, name: str) -> None:
+    """Behind each break, and each part where the server gives no more at once, only the rest is asked for, and every
+    byte is there once."""
+    path = f"/{kind}/10000/{len(name)}.wav"
     assert is_tone(get(f"{media.url}{path}?as={quote(name)}"))
     assert media.seen[path] == -(-len(TONE) // 10_000)
 
 
+def test_the_first_url_is_asked_for_the_rest(get: Get, media: MediaServer) -> None:
+    """Where a redirect leads may hold for minutes only, so it is followed anew."""
+    leads_to = quote(f"/breaks/10000/r.wav?as={quote(ONE)}")
+    assert is_tone(get(f"{media.url}/to/0?url={leads_to}"))
+    assert media.seen["/to/0"] == media.seen["/breaks/10000/r.wav"] == -(-len(TONE) // 10_000)
+
+
 @pytest.mark.parametrize(
     "name",
-    ["X-Name: one", 'ETag:W/"one"', 'ETag:"NUMBER"', "Content-Encoding:gzip"],
-    ids=["nameless", "weak", "another", "packed"],
+    [
+        "X-Name:one",
+        'ETag:W/"one"',
+        f"{DATE}&as={quote('ETag:W/1')}",
+        'ETag:"\u00fc"',
+        "Last-Modified:Sun, 31 Dec 2100 00:00:00 GMT",
+        "Last-Modified:yesterday",
+    ],
 )
-def test_a_file_that_may_be_another_is_not_continued(get: Get, media: MediaServer, name: str) -> None:
-    """Bytes of two files would be mixed up: the attempt fails instead."""
-    path = f"/breaks/10000/{len(name)}/other.wav"
+def test_a_file_without_a_name_is_not_continued(get: Get, media: MediaServer, name: str) -> None:
+    """It may be another one by then: the attempt fails instead."""
+    path = f"/breaks/10000/{name.encode().hex()}.wav"
     with pytest.raises(SourceUnavailable, match="failed"):
-        get(f"{media.url}{path}?as={quote(name)}")
+        get(f"{media.url}{path}?as={quote(name, safe='&=%')}")
+    assert media.seen[path] == 1
+
+
+@pytest.mark.parametrize(
+    "then",
+    [
+        TWO,
+        "Content-Encoding:gzip",
+        f"Content-Range:bytes 0-{len(TONE) - 1}/{len(TONE)}",
+        "Content-Range:bytes 10000-20000/20001",
+        "Content-Range:bytes 10000-20000/*",
+        f"Content-Range:bytes {'9' * 3000}-1/2",
+    ],
+)
+def test_the_rest_of_another_file_is_not_taken(get: Get, media: MediaServer, then: str) -> None:
+    """Whatever the server makes of If-Range: bytes of two files are not mixed up."""
+    path = f"/breaks/10000/{hashlib.sha256(then.encode()).hexdigest()}.wav"
+    with pytest.raises(SourceUnavailable, match="does not give the rest"):
+        get(f"{media.url}{path}?as={quote(ONE)}&then={quote(then)}")
+    assert media.seen[path] == 2
+
+
+def test_a_file_that_was_replaced_is_not_taken(get: Get, media: MediaServer) -> None:
+    """The server has another file by then and sends all of it."""
+    with pytest.raises(SourceUnavailable, match="does not give the rest"):
+        get(f"{media.url}/swaps/10000/a.wav?as={quote(ONE)}&then={quote(TWO)}")
 
 
 def test_a_server_that_always_hangs_up_is_given_up(get: Get, media: MediaServer) -> None:
     """It is asked for the rest a few times, not for ever."""
     with pytest.raises(SourceUnavailable, match="failed"):
-        get(f"{media.url}/breaks/100/a.wav?as=ETag:%22one%22", pauses_s=(0.01,))
+        get(f"{media.url}/breaks/100/a.wav?as={quote(ONE)}", pauses_s=(0.01,))
     assert media.seen["/breaks/100/a.wav"] == MAX_BREAKS + 1
+
+
+def test_a_redirect_without_an_end_is_followed(get: Get, media: MediaServer) -> None:
+    """Its body is not read."""
+    assert is_tone(get(f"{media.url}/flood?url=/a.wav"))

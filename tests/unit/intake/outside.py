@@ -172,9 +172,15 @@ class _Media(BaseHTTPRequestHandler):
                 self._refuse(status, query.get("after", [""])[0])
             else:
                 self._send(TONE, "audio/wav")
-        elif first == "breaks":  # hangs up behind as many bytes as the path says; `as` are headers that name the file
-            names = dict(name.replace("NUMBER", str(server.seen[path])).split(":", 1) for name in query.get("as", []))
-            self._break_off(int(rest[0]), names)
+        elif first in ("breaks", "parts", "swaps"):  # hangs up behind as many bytes as the path says
+            # `as` are headers of the first answer, `then` those of the next ones, which heed If-Range only in "swaps"
+            is_later = server.seen[path] > 1 and "then" in query
+            names = dict(name.split(":", 1) for name in query["then" if is_later else "as"])
+            self._break_off(int(rest[0]), names, is_rest=is_later and first != "swaps", is_part=first == "parts")
+        elif first == "resets" and server.seen[path] <= int(rest[0]):  # hangs up before it answers
+            self.close_connection = True
+        elif first == "flood":  # redirects, with a body that has no end
+            self._chunks(iter(lambda: bytes(65536), b""), 302, {"Location": query["url"][0]})
         elif first == "named":
             self._send(TONE, "audio/wav", {"Content-Disposition": query["as"][0]})
         elif first == "gzip":
@@ -218,16 +224,14 @@ class _Media(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _break_off(self, size: int, names: dict[str, str]) -> None:
-        range_ = self.headers.get("Range", "bytes=0-")
-        is_same = self.headers.get("If-Range") in names.values()
-        begin = int(range_.removeprefix("bytes=").removesuffix("-")) if is_same else 0
-        self.send_response(206 if begin else 200)
+    def _break_off(self, size: int, names: dict[str, str], *, is_rest: bool, is_part: bool) -> None:
+        is_same = is_rest or self.headers.get("If-Range") in names.values()
+        begin = int(self.headers.get("Range", "bytes=0-").removeprefix("bytes=").removesuffix("-")) if is_same else 0
+        end = min(begin + size, len(TONE)) if begin and is_part else len(TONE)
+        headers = {"Content-Type": "audio/wav", "Content-Length": str(end - begin)}
         if begin:
-            self.send_header("Content-Range", f"bytes {begin}-{len(TONE) - 1}/{len(TONE)}")
-        for name, value in {"Content-Type": "audio/wav", "Content-Length": str(len(TONE) - begin), **names}.items():
-            self.send_header(name, value)
-        self.end_headers()
+            headers["Content-Range"] = f"bytes {begin}-{end - 1}/{len(TONE)}"
+        self._head(headers | names, 206 if begin else 200)
         self.wfile.write(TONE[begin : begin + size])
         self.close_connection = True
 
@@ -237,14 +241,14 @@ class _Media(BaseHTTPRequestHandler):
         self.send_header("Content-Length", "0")
         self.end_headers()
 
-    def _head(self, headers: dict[str, str]) -> None:
-        self.send_response(200)
+    def _head(self, headers: dict[str, str], status: int = 200) -> None:
+        self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
         self.end_headers()
 
-    def _chunks(self, chunks: Iterator[bytes]) -> None:
-        self._head({"Content-Type": "audio/wav", "Transfer-Encoding": "chunked"})
+    def _chunks(self, chunks: Iterator[bytes], status: int = 200, extra: dict[str, str] | None = None) -> None:
+        self._head({"Content-Type": "audio/wav", "Transfer-Encoding": "chunked", **(extra or {})}, status)
         try:
             for chunk in chunks:
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(chunk), chunk))

@@ -27,7 +27,7 @@ from tasks.sandbox.egress_proxy import EgressProxy
 from tasks.stages.download import Fetch, FetchLimits, download
 from tests.unit.intake.outside import Canary, MediaServer, NameServer, hits
 
-LIMITS = FetchLimits(max_bytes=1_000_000, max_duration_s=60, timeout_s=20, idle_timeout_s=1)
+LIMITS = FetchLimits(max_bytes=1_000_000, max_duration_s=60, timeout_s=20, idle_timeout_s=1, retry_pauses_s=())
 
 NOWHERE = "2000::1"
 """Counts as public, and belongs to nobody: 2000::/16 was never given out."""
