@@ -10,7 +10,7 @@ ARGS   ?=
 THREADS := OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 CPU_THREADS=1
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test unit test-fresh test-containers test-kubernetes check soak soak-live evaluate caddy clean venv-local venv-dev test-arm64 page-types page-check
+.PHONY: help demo run test unit test-fresh test-containers test-kubernetes check soak soak-live evaluate caddy clean venv-local venv-dev test-arm64 test-arm64-images page-types page-check
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -38,9 +38,12 @@ test-kubernetes: venv-dev ## Run Parley on the cluster of KUBECONFIG, or on a no
 test-fresh: venv-dev ## Start Parley on fresh machines with Debian 12 and 13; needs root, mmdebstrap and 15 GB of disk
 	@$(THREADS) $(VENV) -m pytest -p no:cacheprovider $(or $(T),tests/fresh)
 
-test-arm64: venv-dev ## Run Parley on an emulated ARM64 machine; needs root, qemu-system-arm, qemu-user-static, mmdebstrap and 8 GB of disk
+test-arm64: venv-dev ## Run Parley on an emulated ARM64 machine; needs root, qemu-system-arm, mmdebstrap and 8 GB of disk
 	@$(VENV) -m scripts.download_models --model tiny.en
-	@$(VENV) -m pytest -p no:cacheprovider --timeout=3600 $(or $(T),tests/arm64)
+	@$(VENV) -m pytest -p no:cacheprovider --timeout=3600 $(or $(T),tests/arm64/test_arm64.py)
+
+test-arm64-images: venv-dev ## Build the images for linux/arm64 and start their programs; needs root, qemu-user-static and mmdebstrap
+	@$(VENV) -m pytest -p no:cacheprovider --timeout=3600 $(or $(T),tests/arm64/test_images.py)
 
 check: venv-dev ## Lint, formatting, types, and which part may import which
 	@$(VENV) -m ruff check .
