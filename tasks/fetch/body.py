@@ -81,8 +81,10 @@ def _validator(headers: Mapping[str, str]) -> str:
     """What names this file and no other one at the same URL, for `If-Range`; empty where nothing does (RFC 9110,
     13.1.5)."""
     etag, modified = headers.get("etag", ""), headers.get("last-modified", "")
+    if not (etag + modified).isascii():  # httpx would not send it
+        return ""
     if etag:
-        return etag if etag.startswith('"') and etag.isascii() else ""
+        return etag if etag.startswith('"') else ""
     changed, now = retries.date(modified), retries.date(headers.get("date", ""))
     return modified if changed and now and now - changed >= STRONG_DATE else ""
 

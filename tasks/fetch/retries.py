@@ -40,7 +40,7 @@ def open_stream(
         try:
             response = _send(client, request)
         except (httpx.ConnectError, httpx.ReadError, httpx.RemoteProtocolError) as error:
-            if not _is_of_a_restart(error):
+            if not _is_of_a_restart(error) or pause_s > patience_s:
                 raise
         if response is not None:
             if not is_temporary(response.status_code):

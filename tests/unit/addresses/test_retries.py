@@ -235,6 +235,7 @@ def test_the_first_url_is_asked_for_the_rest(get: Get, media: MediaServer) -> No
         'ETag:"\u00fc"',
         "Last-Modified:Sun, 31 Dec 2100 00:00:00 GMT",
         "Last-Modified:yesterday",
+        "Last-Modified:Mon, 06 Jan 2020 10:00:00 GMT \u00e9",
     ],
 )
 def test_a_file_without_a_name_is_not_continued(get: Get, media: MediaServer, name: str) -> None:
