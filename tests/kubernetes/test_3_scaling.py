@@ -28,6 +28,24 @@ def replicas(trial: Trial) -> dict[str, int]:
     return {name: counts[name] for name in POOLS}
 
 
+def test_everything_is_scraped(trial: Trial, node: Node) -> None:
+    """Each gateway, worker and kubelet is a target that answers, under the names that the rules go by; and each volume
+    that a pod has, those of the workers with models while there are any. A kubelet looks at them once a minute."""
+    trial.cluster.rolled_out()
+
+    def jobs() -> set[str]:
+        return {each["metric"]["job"] for each in ask(trial.cluster, "up == 1")}
+
+    def volumes() -> set[str]:
+        full = 'node_filesystem_avail_bytes{job="volumes"} / node_filesystem_size_bytes{job="volumes"}'
+        return {each["metric"]["mountpoint"] for each in ask(trial.cluster, full)}
+
+    trial.cluster.until(lambda: jobs() == {"parley-api", "parley-worker", "volumes"}, "targets of all jobs")
+    trial.cluster.until(
+        lambda: {"models", "data-postgres-0", "data-seaweedfs-0"} <= volumes(), "how full the volumes are"
+    )
+
+
 def test_pools_scale_from_nothing_and_back(trial: Trial, node: Node) -> None:
     """Without work there is no worker with models; what is sent then gets one and its result, and some time later
     there is none again. Only how long it has to be quiet is not as we ship it."""
@@ -49,18 +67,6 @@ def test_pools_scale_from_nothing_and_back(trial: Trial, node: Node) -> None:
     trial.client.results(*tasks)
     trial.cluster.until(lambda: not any(replicas(trial).values()), "no worker with models again")
     assert {each["metadata"]["name"] for each in trial.cluster.get("scaledobjects") if _ready(each)} == set(POOLS)
-
-
-def test_everything_is_scraped(trial: Trial, node: Node) -> None:
-    """Each gateway, worker and kubelet is a target that answers, under the names that the rules go by."""
-    trial.cluster.rolled_out()
-
-    def jobs() -> set[str]:
-        return {each["metric"]["job"] for each in ask(trial.cluster, "up == 1")}
-
-    trial.cluster.until(lambda: jobs() == {"parley-api", "parley-worker", "volumes"}, "targets of all jobs")
-    full = ask(trial.cluster, 'node_filesystem_avail_bytes{job="volumes"} / node_filesystem_size_bytes{job="volumes"}')
-    assert {"models", "data-postgres-0", "data-seaweedfs-0"} <= {each["metric"]["mountpoint"] for each in full}
 
 
 def test_live_workers_follow_sessions(trial: Trial, node: Node) -> None:
