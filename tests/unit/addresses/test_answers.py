@@ -18,13 +18,6 @@ from tests.unit.intake.outside import TONE, Canary, MediaServer, hits
 Get = Callable[..., Download]
 
 
-@pytest.fixture(scope="module")
-def media() -> Iterator[MediaServer]:
-    server = MediaServer()
-    yield server
-    server.close()
-
-
 class _Choosy(BaseHTTPRequestHandler):
     """Answers the number in its path to everybody but a browser."""
 

@@ -7,7 +7,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from functools import partial
@@ -17,12 +17,10 @@ from urllib.parse import quote
 import pytest
 
 from scripts.local import tls
-from shared.egress.policy import Guard
 from shared.errors import BlockedAddress, ExtractionError, Interrupted, SourceUnavailable
-from tasks.fetch import direct, page, retries
+from tasks.fetch import retries
 from tasks.fetch.body import MAX_BREAKS
-from tasks.fetch.page import PageOptions
-from tasks.stages.download import Download, FetchLimits, download
+from tasks.stages.download import Download
 from tests.unit.intake.outside import LOOPBACK, TONE, MediaServer
 
 PAUSES_S = (0.05, 0.05, 0.05)
@@ -30,27 +28,10 @@ PAUSES_S = (0.05, 0.05, 0.05)
 Get = Callable[..., Download]
 
 
-@pytest.fixture(scope="module")
-def media() -> Iterator[MediaServer]:
-    server = MediaServer()
-    yield server
-    server.close()
-
-
 @pytest.fixture
-def get(tmp_path: Path) -> Get:
-    """Download a URL of loopback."""
-
-    def fetch(
-        url: str, pauses_s: tuple[float, ...] = PAUSES_S, progress: Callable[[float], None] = lambda _: None
-    ) -> Download:
-        guard = Guard(allow_hosts=frozenset({LOOPBACK}))
-        limits = FetchLimits(1_000_000, max_duration_s=60, timeout_s=60, idle_timeout_s=30, retry_pauses_s=pauses_s)
-        options = PageOptions(("generic", "html5"), None)
-        ways = partial(direct.fetch, guard), partial(page.fetch, guard, options)
-        return download(url, tmp_path, ways, limits, progress)
-
-    return fetch
+def get(get: Get) -> Get:
+    """As the others', with short pauses."""
+    return partial(get, pauses_s=PAUSES_S)
 
 
 def is_tone(recording: Download) -> bool:
