@@ -94,8 +94,8 @@ def test_batches_that_do_not_fit_give_the_same_words(config: Settings, talk: Sam
     and the finished transcript says what happened."""
     model = Cramped(config, "tiny.en", 2, 1, 0)
     result, shares = recognise(talk, model, TranscribeOptions("tiny.en", batch_size=2))
-    # two fit, then they do not, then one does not, then it may
-    assert model.tried[:5] == [2, 2, 1, 1, 1], model.tried
+    # two fit, then they do not, then one does not, then it may; one piece is decoded again
+    assert model.tried == [2, 2, 1, 1, 1, 1]
     usual, _ = recognise(talk, loading.whisper(config, "tiny.en"), TranscribeOptions("tiny.en"))
     assert (words(result), usual.warnings) == (words(usual), ())
     assert shares == sorted(shares)
